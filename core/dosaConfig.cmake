@@ -1,0 +1,8 @@
+include(CMakeFindDependencyMacro)
+find_dependency(Threads)
+find_dependency(Torch)
+find_dependency(nlohmann_json)
+find_dependency(fmt)
+find_dependency(yaml-cpp)
+find_dependency(ZLIB)
+include("${CMAKE_CURRENT_LIST_DIR}/dosaTargets.cmake")

@@ -1,0 +1,164 @@
+#include "models/files.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <numeric>
+
+#include "models/error.hpp"
+
+namespace dosa {
+namespace fs = std::filesystem;
+namespace {
+
+std::string system_reason() { return std::strerror(errno); }
+
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored))
+    fail(ErrorId::kFile, "{}: is a folder, expected a file", path.string());
+  // gzopen reads plain files as they are and unpacks gzip.
+  errno = 0;
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
+  if (!file) fail(ErrorId::kFile, "{}: cannot be read: {}", path.string(), system_reason());
+  std::string content;
+  std::array<char, 1 << 16> buffer;
+  int count = 0;
+  while ((count = gzread(file.get(), buffer.data(), buffer.size())) > 0) {
+    content.append(buffer.data(), static_cast<std::size_t>(count));
+  }
+  int code = Z_OK;
+  const char* reason = gzerror(file.get(), &code);
+  if (count < 0 || (code != Z_OK && code != Z_STREAM_END)) {
+    fail(ErrorId::kFile, "{}: cannot be read: {}", path.string(), code == Z_ERRNO ? system_reason() : reason);
+  }
+  return content;
+}
+
+void write_file(const fs::path& path, const std::string& content) {
+  std::string temporary = path.string() + ".XXXXXX";
+  const int file = mkstemp(temporary.data());
+  if (file < 0) fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), system_reason());
+  std::size_t done = 0;
+  bool good = true;
+  while (good && done < content.size()) {
+    const ssize_t count = write(file, content.data() + done, content.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    good = count > 0;
+    if (good) done += static_cast<std::size_t>(count);
+  }
+  const mode_t mask = umask(0);
+  umask(mask);
+  good = good && fchmod(file, 0666 & ~mask) == 0 && fsync(file) == 0;
+  std::string reason = good ? "" : system_reason();
+  if (close(file) != 0 && good) {
+    good = false;
+    reason = system_reason();
+  }
+  if (good && std::rename(temporary.c_str(), path.c_str()) != 0) {
+    good = false;
+    reason = system_reason();
+  }
+  if (!good) {
+    unlink(temporary.c_str());
+    fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), reason);
+  }
+}
+
+void check_writable(const fs::path& path) {
+  const fs::path folder = folder_of(path);
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
+    fail(ErrorId::kFile, "{}: cannot be written: the folder {} does not exist", path.string(),
+         folder.string());
+  }
+  if (fs::is_directory(path, ignored))
+    fail(ErrorId::kFile, "{}: cannot be written: is a folder", path.string());
+  std::string temporary = path.string() + ".XXXXXX";
+  const int file = mkstemp(temporary.data());
+  if (file < 0) fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), system_reason());
+  close(file);
+  unlink(temporary.c_str());
+}
+
+fs::path data_folder() {
+  std::vector<fs::path> candidates;
+  if (const char* home = std::getenv("DOSA_HOME")) candidates.push_back(fs::path(home) / "data");
+  candidates.push_back(DOSA_SOURCE_DATA);
+  candidates.push_back(DOSA_INSTALLED_DATA);
+  std::error_code ignored;
+  for (const fs::path& candidate : candidates) {
+    if (fs::is_directory(candidate / "hardware", ignored)) return candidate;
+  }
+  fail(ErrorId::kFile, "{}: dosa's data folder is not there; set DOSA_HOME to the folder that contains data/",
+       candidates.front().string());
+}
+
+std::vector<std::string> shipped_names(const std::string& kind) {
+  std::vector<std::string> names;
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(data_folder() / kind, code)) {
+    if (entry.path().extension() == ".json") names.push_back(entry.path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+fs::path resolve_shipped(const std::string& name_or_path, const std::string& kind) {
+  const std::vector<std::string> names = shipped_names(kind);
+  if (std::find(names.begin(), names.end(), name_or_path) != names.end()) {
+    return data_folder() / kind / (name_or_path + ".json");
+  }
+  const bool looks_like_path = name_or_path.find_first_of("/.") != std::string::npos;
+  if (looks_like_path || fs::exists(name_or_path)) return name_or_path;
+  const std::vector<std::string> near = nearest(name_or_path, names);
+  fail(ErrorId::kValue, "'{}' is neither a file nor shipped in data/{}; {}: {}", name_or_path, kind,
+       near.empty() ? "shipped" : "did you mean", fmt::join(near.empty() ? names : near, ", "));
+}
+
+std::vector<std::string> nearest(const std::string& word, const std::vector<std::string>& candidates) {
+  std::vector<std::pair<std::size_t, std::string>> ranked;
+  for (const std::string& candidate : candidates) {
+    const std::size_t distance = edit_distance(word, candidate);
+    const bool contained = !word.empty() && candidate.find(word) != std::string::npos;
+    if (contained || distance <= std::max<std::size_t>(2, candidate.size() / 3))
+      ranked.emplace_back(distance, candidate);
+  }
+  std::sort(ranked.begin(), ranked.end());
+  if (ranked.size() > 3) ranked.resize(3);
+  std::vector<std::string> names;
+  for (auto& [distance, name] : ranked) names.push_back(std::move(name));
+  return names;
+}
+
+}  // namespace dosa

@@ -1,0 +1,174 @@
+#include "models/json_input.hpp"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/error.hpp"
+#include "models/files.hpp"
+
+namespace dosa {
+namespace {
+
+Json scalar_from_yaml(const YAML::Node& node) {
+  if (node.Tag() == "!") return node.Scalar();  // quoted: text
+  const std::string& text = node.Scalar();
+  // JSON's own scalar syntax decides what is a number or boolean; everything else is text.
+  const Json parsed = Json::parse(text, nullptr, false);
+  return parsed.is_primitive() && !parsed.is_discarded() ? parsed : Json(text);
+}
+
+Json from_yaml(const YAML::Node& node) {
+  switch (node.Type()) {
+    case YAML::NodeType::Scalar:
+      return scalar_from_yaml(node);
+    case YAML::NodeType::Sequence: {
+      Json array = Json::array();
+      for (const auto& element : node) array.push_back(from_yaml(element));
+      return array;
+    }
+    case YAML::NodeType::Map: {
+      Json object = Json::object();
+      for (const auto& member : node) object[member.first.as<std::string>()] = from_yaml(member.second);
+      return object;
+    }
+    default:
+      return nullptr;
+  }
+}
+
+/// A value as it may be shown in an error: short.
+std::string shown(const Json& value) {
+  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
+
+}  // namespace
+
+JsonInput::JsonInput(Json value, std::string file, std::string path)
+    : value_(std::move(value)), file_(std::move(file)), path_(std::move(path)) {}
+
+JsonInput JsonInput::from_file(const std::filesystem::path& path) {
+  const std::string content = read_file(path);
+  const std::string extension = path.extension().string();
+  if (extension != ".yaml" && extension != ".yml") return from_text(content, path.string());
+  try {
+    return JsonInput(from_yaml(YAML::Load(content)), path.string(), "");
+  } catch (const YAML::Exception& error) {
+    fail(ErrorId::kSyntax, "{}: line {}, column {}: not YAML: {}", path.string(), error.mark.line + 1,
+         error.mark.column + 1, error.msg);
+  }
+}
+
+JsonInput JsonInput::from_text(const std::string& text, const std::string& where) {
+  try {
+    return JsonInput(Json::parse(text), where, "");
+  } catch (const Json::parse_error& error) {
+    const std::size_t end = std::min(text.size(), error.byte > 0 ? error.byte - 1 : 0);
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '\n');
+    const std::size_t line_start = end == 0 ? std::string::npos : text.rfind('\n', end - 1);
+    const std::size_t column = end - (line_start == std::string::npos ? 0 : line_start + 1) + 1;
+    // The library's text ends in what it found: "...: syntax error while parsing value - unexpected ..."
+    std::string reason = error.what();
+    const std::size_t tail = reason.find(": ");
+    if (tail != std::string::npos) reason = reason.substr(tail + 2);
+    fail(ErrorId::kSyntax, "{}: line {}, column {}: not JSON: {}", where, line, column, reason);
+  } catch (const Json::exception& error) {
+    fail(ErrorId::kSyntax, "{}: not JSON: {}", where, error.what());
+  }
+}
+
+std::string JsonInput::where() const { return path_.empty() ? file_ : file_ + ": " + path_; }
+
+void JsonInput::allow_only(const std::vector<const char*>& keys) const {
+  if (!value_.is_object()) fail(ErrorId::kSchema, "{}: found {}, expected an object", where(), shown(value_));
+  std::vector<std::string> allowed(keys.begin(), keys.end());
+  for (const auto& [key, ignored] : value_.items()) {
+    if (std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
+      fail(ErrorId::kSchema, "{}: unknown key '{}'; allowed: {}", where(), key, fmt::join(allowed, ", "));
+    }
+  }
+}
+
+void JsonInput::require_schema(const std::string& expected) const {
+  const std::string found = at("schema").text();
+  if (found != expected) {
+    fail(ErrorId::kSchema, "{}: found \"{}\", this program reads \"{}\"", at("schema").where(), found,
+         expected);
+  }
+}
+
+std::optional<JsonInput> JsonInput::find(const std::string& key) const {
+  if (!value_.is_object()) fail(ErrorId::kSchema, "{}: found {}, expected an object", where(), shown(value_));
+  const auto member = value_.find(key);
+  if (member == value_.end() || member->is_null()) return std::nullopt;
+  return JsonInput(*member, file_, path_.empty() ? key : path_ + "." + key);
+}
+
+JsonInput JsonInput::at(const std::string& key) const {
+  auto member = find(key);
+  if (!member) fail(ErrorId::kSchema, "{}: key '{}' is missing", where(), key);
+  return *member;
+}
+
+std::vector<JsonInput> JsonInput::items() const {
+  if (!value_.is_array()) fail(ErrorId::kSchema, "{}: found {}, expected an array", where(), shown(value_));
+  std::vector<JsonInput> elements;
+  for (std::size_t i = 0; i < value_.size(); ++i) {
+    elements.push_back(JsonInput(value_[i], file_, fmt::format("{}[{}]", path_, i)));
+  }
+  return elements;
+}
+
+std::vector<std::pair<std::string, JsonInput>> JsonInput::entries() const {
+  if (!value_.is_object()) fail(ErrorId::kSchema, "{}: found {}, expected an object", where(), shown(value_));
+  std::vector<std::pair<std::string, JsonInput>> members;
+  for (const auto& [key, member] : value_.items()) {
+    members.emplace_back(key, JsonInput(member, file_, path_.empty() ? key : path_ + "." + key));
+  }
+  return members;
+}
+
+std::int64_t JsonInput::integer(std::int64_t min, std::int64_t max) const {
+  // 3.0 is an integer, 3.5 and 1e30 are not.
+  const bool whole =
+      value_.is_number_integer() ||
+      (value_.is_number_float() && std::nearbyint(value_.get<double>()) == value_.get<double>() &&
+       std::abs(value_.get<double>()) < 9e15);
+  const bool too_large =
+      value_.is_number_unsigned() &&
+      value_.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (!whole) {
+    fail(value_.is_number() ? ErrorId::kValue : ErrorId::kSchema,
+         "{}: found {}, expected an integer in {}..{}", where(), shown(value_), min, max);
+  }
+  const std::int64_t number = too_large ? max : value_.get<std::int64_t>();
+  if (too_large || number < min || number > max) {
+    fail(ErrorId::kValue, "{}: found {}, expected an integer in {}..{}", where(), shown(value_), min, max);
+  }
+  return number;
+}
+
+double JsonInput::number(double min, double max) const {
+  if (!value_.is_number()) fail(ErrorId::kSchema, "{}: found {}, expected a number", where(), shown(value_));
+  const double number = value_.get<double>();
+  if (!std::isfinite(number) || number < min || number > max) {
+    fail(ErrorId::kValue, "{}: found {}, expected a number in {}..{}", where(), shown(value_), min, max);
+  }
+  return number;
+}
+
+std::string JsonInput::text() const {
+  if (!value_.is_string()) fail(ErrorId::kSchema, "{}: found {}, expected text", where(), shown(value_));
+  return value_.get<std::string>();
+}
+
+bool JsonInput::boolean() const {
+  if (!value_.is_boolean())
+    fail(ErrorId::kSchema, "{}: found {}, expected true or false", where(), shown(value_));
+  return value_.get<bool>();
+}
+
+}  // namespace dosa

@@ -1,0 +1,120 @@
+#include "models/layer.hpp"
+
+#include <vector>
+
+#include "models/error.hpp"
+
+namespace dosa {
+namespace {
+
+struct DimOption {
+  const char* key;
+  std::int64_t Layer::*value;
+};
+constexpr std::array<DimOption, 4> kDimOptions{{{"wstride", &Layer::wstride},
+                                                {"hstride", &Layer::hstride},
+                                                {"wdilation", &Layer::wdilation},
+                                                {"hdilation", &Layer::hdilation}}};
+constexpr std::int64_t kMaxStep = 1 << 16;    // strides and dilations
+constexpr std::int64_t kMaxRepeat = 1 << 24;  // count and groups
+
+}  // namespace
+
+std::optional<Dim> dim_from_name(char name) {
+  const std::size_t index = kDimNames.find(name);
+  if (index == std::string_view::npos) return std::nullopt;
+  return static_cast<Dim>(index);
+}
+
+bool relevant(Operand operand, Dim dim) {
+  switch (operand) {
+    case Operand::W:
+      return dim == Dim::R || dim == Dim::S || dim == Dim::C || dim == Dim::K;
+    case Operand::I:
+      return dim != Dim::K;
+    case Operand::O:
+      return dim == Dim::P || dim == Dim::Q || dim == Dim::K || dim == Dim::N;
+  }
+  return false;
+}
+
+std::int64_t Layer::macs() const {
+  std::int64_t product = 1;
+  for (const std::int64_t extent : size) product *= extent;
+  return product;
+}
+
+bool Layer::is_matmul() const {
+  const Layer& l = *this;
+  return l[Dim::R] == 1 && l[Dim::S] == 1 && l[Dim::Q] == 1 && wstride == 1 && hstride == 1;
+}
+
+std::int64_t Layer::padded_width() const {
+  return ((*this)[Dim::P] - 1) * wstride + ((*this)[Dim::R] - 1) * wdilation + 1;
+}
+std::int64_t Layer::padded_height() const {
+  return ((*this)[Dim::Q] - 1) * hstride + ((*this)[Dim::S] - 1) * hdilation + 1;
+}
+
+Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& extra_keys) {
+  std::vector<const char*> keys{"name", "count", "dims", "groups", "padding"};
+  keys.insert(keys.end(), extra_keys.begin(), extra_keys.end());
+  json.allow_only(keys);
+  Layer layer;
+  layer.name = json.at("name").text();
+  if (layer.name.empty()) fail(ErrorId::kValue, "{}: found \"\", expected a name", json.at("name").where());
+  if (const auto count = json.find("count")) layer.count = count->integer(1, kMaxRepeat);
+  if (const auto groups = json.find("groups")) layer.groups = groups->integer(1, kMaxRepeat);
+  if (const auto padding = json.find("padding")) layer.padding = padding->integer(0, kMaxStep);
+  const JsonInput dims = json.at("dims");
+  dims.allow_only({"R", "S", "P", "Q", "C", "K", "N", "wstride", "hstride", "wdilation", "hdilation"});
+  for (const Dim dim : all_dims()) {
+    if (const auto extent = dims.find(std::string(1, name_of(dim)))) layer[dim] = extent->integer(1, kMaxDim);
+  }
+  for (const DimOption& option : kDimOptions) {
+    if (const auto value = dims.find(option.key)) layer.*option.value = value->integer(1, kMaxStep);
+  }
+  try {
+    check_layer(layer);
+  } catch (const Error& error) {
+    throw error.in(dims.where());
+  }
+  return layer;
+}
+
+Json to_json(const Layer& layer) {
+  Json dims;
+  for (const Dim dim : all_dims()) dims[std::string(1, name_of(dim))] = layer[dim];
+  // Strides are always written, dilations only where there is one.
+  for (const DimOption& option : kDimOptions) {
+    const bool is_stride = option.value == &Layer::wstride || option.value == &Layer::hstride;
+    if (is_stride || layer.*option.value != 1) dims[option.key] = layer.*option.value;
+  }
+  Json json{{"name", layer.name}, {"count", layer.count}, {"dims", dims}};
+  if (layer.groups != 1) json["groups"] = layer.groups;
+  if (layer.padding) json["padding"] = *layer.padding;
+  return json;
+}
+
+void check_layer(const Layer& layer) {
+  const auto check = [](const std::string& name, std::int64_t value, std::int64_t max) {
+    if (value < 1 || value > max) {
+      fail(ErrorId::kValue, "{}: found {}, expected an integer in 1..{}", name, value, max);
+    }
+  };
+  std::int64_t macs = 1;
+  for (const Dim dim : all_dims()) {
+    check(std::string(1, name_of(dim)), layer[dim], kMaxDim);
+    if (layer[dim] > kMaxMacs / macs) {
+      fail(ErrorId::kValue,
+           "R*S*P*Q*C*K*N is more than the {} multiply-accumulates that are counted exactly; split the layer",
+           kMaxMacs);
+    }
+    macs *= layer[dim];
+  }
+  for (const DimOption& option : kDimOptions) check(option.key, layer.*option.value, kMaxStep);
+  check("count", layer.count, kMaxRepeat);
+  check("groups", layer.groups, kMaxRepeat);
+}
+
+}  // namespace dosa

@@ -1,0 +1,81 @@
+// One layer of a network as seven nested loops.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/json_input.hpp"
+
+namespace dosa {
+
+/// The loop dimensions, always in this order. R,S filter width and height; P,Q output width and height;
+/// C input channels; K output channels; N batch. P pairs with R and the w-stride, Q with S and the h-stride.
+enum class Dim : int { R, S, P, Q, C, K, N };
+inline constexpr int kDims = 7;
+inline constexpr std::string_view kDimNames = "RSPQCKN";
+using DimSizes = std::array<std::int64_t, kDims>;
+
+/// The dimension that a letter names, or nothing.
+std::optional<Dim> dim_from_name(char name);
+inline char name_of(Dim dim) { return kDimNames[static_cast<std::size_t>(dim)]; }
+inline constexpr std::array<Dim, kDims> all_dims() {
+  return {Dim::R, Dim::S, Dim::P, Dim::Q, Dim::C, Dim::K, Dim::N};
+}
+
+/// The three tensors of a layer: weights, inputs, outputs.
+enum class Operand : int { W, I, O };
+inline constexpr int kOperands = 3;
+inline constexpr std::string_view kOperandNames = "WIO";
+inline constexpr std::array<Operand, kOperands> all_operands() {
+  return {Operand::W, Operand::I, Operand::O};
+}
+
+/// Whether the elements of an operand that are used change along a dimension.
+bool relevant(Operand operand, Dim dim);
+
+/// A convolution or matrix product. A matrix product has R = S = Q = 1, P rows, C inner, K columns.
+/// A grouped or depthwise convolution is `groups` runs of one smaller layer: `size` is that smaller layer
+/// (C and K per group), so every cost of this layer is that of one group, times `groups`.
+struct Layer {
+  std::string name;
+  std::int64_t count = 1;  ///< how often the network runs it
+  DimSizes size{1, 1, 1, 1, 1, 1, 1};
+  std::int64_t wstride = 1, hstride = 1;
+  std::int64_t wdilation = 1, hdilation = 1;
+  std::int64_t groups = 1;
+  /// Zero rows and columns on every side of the input, where known; the analytical model ignores it (it
+  /// counts the padded input), real targets need it.
+  std::optional<std::int64_t> padding;
+
+  std::int64_t operator[](Dim dim) const { return size[static_cast<std::size_t>(dim)]; }
+  std::int64_t& operator[](Dim dim) { return size[static_cast<std::size_t>(dim)]; }
+  /// Multiply-accumulates of one group: R*S*P*Q*C*K*N.
+  std::int64_t macs() const;
+  /// How often the smaller layer runs in the network: count * groups.
+  std::int64_t repetitions() const { return count * groups; }
+  bool is_matmul() const;
+  /// Width (Q: height) of the input that the outputs need, padding included: (P-1)*stride + (R-1)*dilation
+  /// + 1.
+  std::int64_t padded_width() const;
+  std::int64_t padded_height() const;
+};
+
+/// MACs of one group may not exceed this: integers stay exact in the double-precision log-space model up to
+/// it.
+inline constexpr std::int64_t kMaxMacs = std::int64_t{1} << 43;
+inline constexpr std::int64_t kMaxDim = std::int64_t{1} << 31;
+
+/// Reads {name, count?, dims {R,S,P,Q,C,K,N, wstride?, hstride?, wdilation?, hdilation?}, groups?, padding?}
+/// and nothing else but `extra_keys`, which the caller reads. Dimensions left out are 1. Throws Error.
+Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& extra_keys = {});
+/// The same form back; parts that have their default are left out, except count and the seven sizes.
+Json to_json(const Layer& layer);
+
+/// Throws Error{kValue} naming the field unless every field is in range and the MAC count does not overflow.
+void check_layer(const Layer& layer);
+
+}  // namespace dosa

@@ -1,0 +1,183 @@
+#include "models/machine.hpp"
+
+#include <algorithm>
+
+#include "models/error.hpp"
+#include "models/files.hpp"
+
+namespace dosa {
+namespace {
+
+std::array<bool, kDims> dims_from_json(const std::optional<JsonInput>& json) {
+  std::array<bool, kDims> set{};
+  if (!json) return set;
+  for (const char name : json->text()) {
+    const auto dim = dim_from_name(name);
+    if (!dim) fail(ErrorId::kValue, "{}: found '{}', expected letters of RSPQCKN", json->where(), name);
+    set[static_cast<std::size_t>(*dim)] = true;
+  }
+  return set;
+}
+
+/// A number, or {"per_pe_dim": number}.
+Quantity quantity_from_json(const JsonInput& json) {
+  if (json.is_number()) return {json.number(0), 0};
+  json.allow_only({"constant", "per_pe_dim"});
+  Quantity quantity;
+  if (const auto constant = json.find("constant")) quantity.constant = constant->number(0);
+  quantity.per_pe_dim = json.at("per_pe_dim").number(0);
+  return quantity;
+}
+
+LoopOrder order_from_json(const JsonInput& json) {
+  const std::string text = json.text();
+  LoopOrder order{};
+  const bool permutation =
+      text.size() == kDims && std::all_of(kDimNames.begin(), kDimNames.end(),
+                                          [&](char name) { return text.find(name) != std::string::npos; });
+  if (!permutation) {
+    fail(ErrorId::kValue, "{}: found \"{}\", expected a permutation of RSPQCKN, innermost first",
+         json.where(), text);
+  }
+  for (std::size_t i = 0; i < text.size(); ++i) order[i] = *dim_from_name(text[i]);
+  return order;
+}
+
+MemoryLevel level_from_json(const JsonInput& json) {
+  json.allow_only({"name", "holds", "temporal", "spatial", "word_bits", "sized_by", "instances",
+                   "words_per_cycle", "vector_words", "energy", "search_orders", "search_temporal"});
+  MemoryLevel level;
+  level.name = json.at("name").text();
+  for (const char name : json.at("holds").text()) {
+    const std::size_t index = kOperandNames.find(name);
+    if (index == std::string_view::npos) {
+      fail(ErrorId::kValue, "{}: found '{}', expected letters of WIO", json.at("holds").where(), name);
+    }
+    level.holds[index] = true;
+  }
+  level.temporal = dims_from_json(json.find("temporal"));
+  level.spatial = dims_from_json(json.find("spatial"));
+  level.word_bits = static_cast<int>(json.at("word_bits").integer(1, 64));
+  if (const auto sized = json.find("sized_by")) {
+    const std::string name = sized->text();
+    if (name == "scratchpad_kib") {
+      level.sized_by = SizedBy::kScratchpad;
+    } else if (name == "accumulator_kib") {
+      level.sized_by = SizedBy::kAccumulator;
+    } else {
+      fail(ErrorId::kValue, "{}: found \"{}\", expected scratchpad_kib or accumulator_kib", sized->where(),
+           name);
+    }
+  }
+  if (const auto instances = json.find("instances")) level.instances = quantity_from_json(*instances);
+  if (const auto bandwidth = json.find("words_per_cycle"))
+    level.words_per_cycle = quantity_from_json(*bandwidth);
+  if (const auto vector = json.find("vector_words")) level.vector_words = quantity_from_json(*vector);
+  const JsonInput energy = json.at("energy");
+  energy.allow_only({"pj", "pj_per_kib", "at_kib"});
+  level.energy.pj = energy.at("pj").number(0);
+  if (const auto slope = energy.find("pj_per_kib")) level.energy.pj_per_kib = slope->number(0);
+  if (const auto at = energy.find("at_kib")) level.energy.at_kib = at->number(0);
+  if (level.energy.pj_per_kib > 0 && level.sized_by == SizedBy::kNothing) {
+    fail(ErrorId::kSchema, "{}: pj_per_kib needs 'sized_by' beside it", energy.where());
+  }
+  return level;
+}
+
+AreaModel area_from_json(const JsonInput& json) {
+  json.allow_only({"base", "per_pe", "per_scratchpad_kib", "per_accumulator_kib"});
+  return {json.at("base").number(), json.at("per_pe").number(0), json.at("per_scratchpad_kib").number(0),
+          json.at("per_accumulator_kib").number(0)};
+}
+
+constexpr std::int64_t kMaxPeDim = 1 << 14;
+constexpr std::int64_t kMaxKib = 1 << 24;
+
+}  // namespace
+
+std::string Machine::level_label(int level) const {
+  std::string held;
+  for (const Operand operand : all_operands()) {
+    if (levels[static_cast<std::size_t>(level)].holds_operand(operand)) {
+      held += kOperandNames[static_cast<std::size_t>(operand)];
+    }
+  }
+  return fmt::format("L{}[{}]", level, held);
+}
+
+Hardware hardware_from_json(const JsonInput& json) {
+  json.allow_only({"pe_dim", "scratchpad_kib", "accumulator_kib"});
+  Hardware hardware;
+  for (const HardwareField& field : kHardwareFields) {
+    hardware.*field.value =
+        json.at(field.name).integer(1, field.value == &Hardware::pe_dim ? kMaxPeDim : kMaxKib);
+  }
+  return hardware;
+}
+
+Json to_json(const Hardware& hardware) {
+  Json json;
+  for (const HardwareField& field : kHardwareFields) json[field.name] = hardware.*field.value;
+  return json;
+}
+
+Machine load_machine(const std::string& name_or_path) {
+  const JsonInput json = JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
+  json.allow_only({"schema", "name", "description", "source", "mac", "levels", "area_mm2", "hardware"});
+  json.require_schema("dosa-hardware/1");
+  Machine machine;
+  machine.name = json.at("name").text();
+  if (const auto text = json.find("description")) machine.description = text->text();
+  json.at("mac").allow_only({"energy_pj"});
+  machine.mac_energy_pj = json.at("mac").at("energy_pj").number(0);
+
+  const JsonInput levels = json.at("levels");
+  for (const JsonInput& item : levels.items()) {
+    const MemoryLevel level = level_from_json(item);
+    std::vector<LoopOrder> orders;
+    if (const auto listed = item.find("search_orders")) {
+      for (const JsonInput& order : listed->items()) orders.push_back(order_from_json(order));
+    }
+    if (orders.empty()) orders.push_back(all_dims());
+    const auto searched = item.find("search_temporal");
+    machine.search_temporal.push_back(searched ? dims_from_json(searched) : level.temporal);
+    for (std::size_t d = 0; d < kDims; ++d) {
+      if (machine.search_temporal.back()[d] && !level.temporal[d]) {
+        fail(ErrorId::kValue, "{}: names {}, which 'temporal' does not allow", searched->where(),
+             kDimNames[d]);
+      }
+    }
+    machine.search_orders.push_back(orders);
+    machine.levels.push_back(level);
+  }
+  if (machine.levels.size() < 2) {
+    fail(ErrorId::kValue, "{}: found {} levels, expected at least 2 (innermost first, DRAM last)",
+         levels.where(), machine.levels.size());
+  }
+  for (const Operand operand : all_operands()) {
+    if (!machine.levels.back().holds_operand(operand)) {
+      fail(ErrorId::kValue, "{}: the outermost level must hold W, I and O", levels.where());
+    }
+  }
+  for (std::size_t d = 0; d < kDims; ++d) {
+    if (!machine.search_temporal.back()[d]) {
+      fail(ErrorId::kValue, "{}: the outermost level must allow temporal loops over every dimension",
+           levels.where());
+    }
+  }
+  machine.area = area_from_json(json.at("area_mm2"));
+  const JsonInput hardware = json.at("hardware");
+  hardware.allow_only({"default", "min", "max"});
+  machine.default_hardware = hardware_from_json(hardware.at("default"));
+  machine.min_hardware = hardware_from_json(hardware.at("min"));
+  machine.max_hardware = hardware_from_json(hardware.at("max"));
+  for (const HardwareField& field : kHardwareFields) {
+    if (machine.min_hardware.*field.value > machine.max_hardware.*field.value) {
+      fail(ErrorId::kBounds, "{}: {}: min {} is more than max {}", hardware.where(), field.name,
+           machine.min_hardware.*field.value, machine.max_hardware.*field.value);
+    }
+  }
+  return machine;
+}
+
+}  // namespace dosa

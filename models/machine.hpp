@@ -1,0 +1,102 @@
+// The machine description: memory levels, what they hold, what they cost. Nothing of it is compiled in.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/layer.hpp"
+
+namespace dosa {
+
+/// The sizes that a design chooses. Buffers are the single-buffered need in KiB of 1024 bytes.
+struct Hardware {
+  std::int64_t pe_dim = 0;  ///< the array is pe_dim x pe_dim
+  std::int64_t scratchpad_kib = 0;
+  std::int64_t accumulator_kib = 0;
+  bool operator==(const Hardware& o) const {
+    return pe_dim == o.pe_dim && scratchpad_kib == o.scratchpad_kib && accumulator_kib == o.accumulator_kib;
+  }
+};
+
+/// The sizes by name, for reading, writing and bounding them in one loop.
+struct HardwareField {
+  const char* name;
+  std::int64_t Hardware::*value;
+};
+inline constexpr std::array<HardwareField, 3> kHardwareFields{
+    {{"pe_dim", &Hardware::pe_dim},
+     {"scratchpad_kib", &Hardware::scratchpad_kib},
+     {"accumulator_kib", &Hardware::accumulator_kib}}};
+
+/// A quantity that is constant or grows with the array: constant + per_pe_dim * pe_dim.
+struct Quantity {
+  double constant = 0;
+  double per_pe_dim = 0;
+  template <typename T>
+  T at(const T& pe_dim) const {
+    return pe_dim * per_pe_dim + constant;
+  }
+};
+
+/// Energy of one word: pj + pj_per_kib * (KiB of one instance - at_kib).
+struct WordEnergy {
+  double pj = 0;
+  double pj_per_kib = 0;
+  double at_kib = 0;
+};
+
+/// Which design parameter sizes a level.
+enum class SizedBy { kNothing, kScratchpad, kAccumulator };
+
+struct MemoryLevel {
+  std::string name;                     ///< "scratchpad"
+  std::array<bool, kOperands> holds{};  ///< by Operand
+  std::array<bool, kDims> temporal{};   ///< dimensions that may loop here
+  std::array<bool, kDims> spatial{};    ///< dimensions that may fan out below here
+  int word_bits = 8;
+  SizedBy sized_by = SizedBy::kNothing;
+  Quantity instances{1, 0};                 ///< how many the hardware has (a capacity is the sum of all)
+  std::optional<Quantity> words_per_cycle;  ///< bandwidth of one instance; absent: never a bottleneck
+  Quantity vector_words{1, 0};              ///< accesses are charged per vector of this many words
+  WordEnergy energy;
+
+  bool holds_operand(Operand o) const { return holds[static_cast<std::size_t>(o)]; }
+};
+
+/// Linear area model in mm^2.
+struct AreaModel {
+  double base = 0, per_pe = 0, per_scratchpad_kib = 0, per_accumulator_kib = 0;
+};
+
+/// A permutation of the seven dimensions, innermost first.
+using LoopOrder = std::array<Dim, kDims>;
+
+/// Schema "dosa-hardware/1", documented in data/hardware/README.md.
+struct Machine {
+  std::string name;
+  std::string description;
+  double mac_energy_pj = 0;
+  std::vector<MemoryLevel> levels;  ///< innermost first; the last one is DRAM
+  AreaModel area;
+  Hardware default_hardware;
+  Hardware min_hardware, max_hardware;  ///< what a search may choose unless the user says otherwise
+  /// Loop orders that a search tries, per level; one canonical order where the file gives none.
+  std::vector<std::vector<LoopOrder>> search_orders;
+  /// Dimensions that a search tiles at a level; a subset of what may loop there.
+  std::vector<std::array<bool, kDims>> search_temporal;
+
+  int dram() const { return static_cast<int>(levels.size()) - 1; }
+  /// "L2[WI]"
+  std::string level_label(int level) const;
+};
+
+/// A shipped machine's name or the path of a JSON or YAML file. Throws Error.
+Machine load_machine(const std::string& name_or_path);
+
+/// Reads {pe_dim, scratchpad_kib, accumulator_kib}. Throws Error.
+Hardware hardware_from_json(const JsonInput& json);
+Json to_json(const Hardware& hardware);
+
+}  // namespace dosa

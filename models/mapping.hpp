@@ -1,0 +1,50 @@
+// How a layer runs on a machine: tiling factors, spatial factors and loop order per memory level.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/layer.hpp"
+
+namespace dosa {
+
+struct Machine;
+
+struct Loop {
+  Dim dim;
+  std::int64_t factor;
+  bool operator==(const Loop& other) const { return dim == other.dim && factor == other.factor; }
+};
+
+/// The loops of one level, outermost first; loops of factor 1 are left out.
+struct LevelNest {
+  std::vector<Loop> temporal;
+  std::vector<Loop> spatial;  ///< fan-out below this level
+  bool operator==(const LevelNest& other) const {
+    return temporal == other.temporal && spatial == other.spatial;
+  }
+};
+
+/// levels[0] is the innermost (registers); the last one is DRAM.
+struct Mapping {
+  std::vector<LevelNest> levels;
+  bool operator==(const Mapping& other) const { return levels == other.levels; }
+
+  std::int64_t temporal(int level, Dim dim) const;
+  std::int64_t spatial(int level, Dim dim) const;
+  /// Product over all levels, temporal and spatial.
+  std::int64_t total(Dim dim) const;
+};
+
+/// Timeloop's text form, outermost level first:
+/// "L3[WIO] K8 Q28 - L2[WI] N1 K4X - L1[O] K2 S7 R7 Q4 P7 C3X - L0[W] P16".
+/// X marks a spatial factor; N1 stands for "no temporal loops"; print_mapping(parse_mapping(s)) == s for
+/// every string in this form. Throws Error{kSyntax} or Error{kMapping} with the offending word.
+Mapping parse_mapping(const std::string& text, const Machine& machine);
+std::string print_mapping(const Mapping& mapping, const Machine& machine);
+
+/// Throws Error{kMapping} unless the factors of every dimension multiply to the layer's size and loops stand
+/// only where the machine can run them.
+void check_mapping(const Mapping& mapping, const Layer& layer, const Machine& machine);
+
+}  // namespace dosa
