@@ -18,6 +18,18 @@ namespace dosa::testing {
 ///
 /// Let d be the innermost loop with more than one iteration outside the level. A *tick* of a loop is the step
 /// from one of its iterations to the next; all loops inside it start over.
+///
+/// Where the three agree:
+/// - kLiteral <= kInnermostLoop and kTimeloop <= kInnermostLoop, always; kLiteral and kTimeloop are not
+/// ordered.
+/// - kLiteral == kInnermostLoop exactly if after every tick of a loop outside d the new tile has no word in
+/// common
+///   with the one before: for each such loop e, |shift| >= tile in width or in height, where the shift along
+///   an axis is step(e) - sum over the loops f inside e of (factor(f) - 1) * step(f), or the tick changes C
+///   or N. Always so if d is C or N, and if no loop outside d is there. Not so, for one, for P4 K2 (d = K,
+///   then a P that overlaps).
+/// - kTimeloop == kInnermostLoop exactly if there is no coincidence, or what it would save is nothing.
+/// - In a coincidence whose inner sliding loop has two iterations, kTimeloop's tick is literally right.
 enum class InputReuse {
   /// Every word that the tile before held, whichever loop ticked. What an ideal buffer would do.
   kLiteral,

@@ -112,11 +112,14 @@ TEST_F(Oracle, IdealBufferIsNeverWorse) {
     const Mapping mapping = random.mapping(layer, machine_);
     const OracleCounts ideal = count_accesses(layer, mapping, machine_, InputReuse::kLiteral);
     const OracleCounts inner = count_accesses(layer, mapping, machine_, InputReuse::kInnermostLoop);
+    const OracleCounts timeloop = count_accesses(layer, mapping, machine_, InputReuse::kTimeloop);
     EXPECT_LE(ideal.at(2, Operand::I).writes, inner.at(2, Operand::I).writes);
+    EXPECT_LE(timeloop.at(2, Operand::I).writes, inner.at(2, Operand::I).writes);
     better += ideal.at(2, Operand::I).writes < inner.at(2, Operand::I).writes;
     for (const Operand operand : {Operand::W, Operand::O}) {
       for (int level = 0; level <= machine_.dram(); ++level) {
         EXPECT_EQ(ideal.at(level, operand), inner.at(level, operand));
+        EXPECT_EQ(timeloop.at(level, operand), inner.at(level, operand));
       }
     }
   }
