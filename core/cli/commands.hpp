@@ -1,6 +1,8 @@
 // The program's commands, one file each.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <string>
 

@@ -32,9 +32,9 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", DOSA_VERSION);
   //  add_optimize(app);
-  //  add_evaluate(app);
+  add_evaluate(app);
   add_validate(app);
-  //  add_workloads(app);
+  add_workloads(app);
   try {
     app.parse(argc, argv);
     return kOk;
