@@ -106,7 +106,7 @@ TEST_F(BadInput, Names) {
 }
 
 TEST_F(BadInput, WorkloadSyntaxAndKeys) {
-  expect_workload(R"("count": 2,)", R"("count": 2 2,)", "syntax", {"line 2, column 27", "not JSON"});
+  expect_workload(R"("count": 2,)", R"("count": 2 2,)", "syntax", {"line 2, column 29", "not JSON"});
   expect_workload("]}", "", "syntax", {"line 3", "unexpected end of input"});
   expect_workload("dosa-workload/1", "dosa-workload/9", "schema",
                   {"schema", "\"dosa-workload/9\"", "\"dosa-workload/1\""});
@@ -156,8 +156,9 @@ TEST_F(BadInput, Designs) {
                 {"multiply to 4", "P = 4096"});
   folder_.file("design.json", replaced(replaced(kDesign, "\"P\": 4", "\"P\": 4096"),
                                        "K8 P4 - L2[WI] N1 - L1[O] ", "K8 - L2[WI] N1 - L1[O] P4096 "));
+  // 4096 words of 4 bytes in each of the 2 instances.
   expect({"evaluate", "design.json"}, "capacity",
-         {"design.json", "layer 'fc'", "L1[O] needs 16 KiB of accumulator", "the hardware has 2 KiB"});
+         {"design.json", "layer 'fc'", "L1[O] needs 32 KiB of accumulator", "the hardware has 2 KiB"});
   expect_design("\"objective\"", "\"objectiv\"", "schema", {"unknown key \"objectiv\"", "allowed: schema"});
   expect_design("\"pe_dim\": 2", "\"pe_dim\": 0", "value", {"hardware.pe_dim", "found 0", "1..16384"});
   expect_design("gemmini-tl", "gemini-tl", "value", {"target", "did you mean: gemmini-tl"});
