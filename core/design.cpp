@@ -116,7 +116,21 @@ LoadedDesign load_design(const std::filesystem::path& path, const std::string& m
   Design& design = loaded.design;
   design.workload = json.at("workload").text();
   design.target = json.at("target").text();
-  loaded.machine = load_machine(machine_override.empty() ? design.target : machine_override);
+  const std::vector<std::string> shipped = shipped_names("hardware");
+  const bool is_shipped = std::find(shipped.begin(), shipped.end(), design.target) != shipped.end();
+  const std::filesystem::path beside = path.parent_path() / (design.target + ".json");
+  std::error_code ignored;
+  if (!machine_override.empty()) {
+    loaded.machine = load_machine(machine_override);
+  } else if (!is_shipped && std::filesystem::is_regular_file(beside, ignored)) {
+    loaded.machine = load_machine(beside.string());
+  } else {
+    try {
+      loaded.machine = load_machine(design.target);
+    } catch (const Error& error) {
+      throw error.in(json.at("target").where());
+    }
+  }
   design.hardware = hardware_from_json(json.at("hardware"));
   design.objective = json.at("objective").text();
   design.totals = totals_from_json(json.at("totals"));
