@@ -1,0 +1,110 @@
+// What Gemmini executes for a tiling: instructions, rows, memory requests, tiles, the compute floor, cache
+// misses.
+//
+// Two modes over one set of formulas, as in the analytical model. Exact: tile sizes are whole numbers, tiles
+// at the edges are partial. Relaxed: every tile is full, their number is a real number, ceilings become
+// max(., 1); piecewise smooth and differentiable in the logarithms of the tile sizes and in pe_dim.
+//
+// Per dimension there are at most two distinct tile sizes (full and edge), so every sum over tiles is a
+// product of short sums per dimension; nothing here loops over layers, rows or tiles.
+//
+// Facts about the machine: ucb-bar/gemmini (LoopConv, LoopMatmul) and gemmini-rocc-tests (tiled_conv,
+// tiled_matmul).
+#pragma once
+
+#include <torch/torch.h>
+
+#include <vector>
+
+#include "models/layer.hpp"
+#include "models/machine.hpp"
+
+namespace dosa {
+
+/// How a measured machine runs the library's calls; part of every surrogate's file.
+struct RunRules {
+  bool first_layer_packing =
+      true;                  ///< several kernel columns share an array row when a tile has few channels
+  bool downsampling = true;  ///< 1x1 stride-2 convolutions fetch every second pixel only
+  double l2_kib = 512;       ///< first cache on the way to DRAM
+  double llc_kib = 4096;     ///< last-level cache, in effect only where the machine has one
+  bool operator==(const RunRules& o) const {
+    return first_layer_packing == o.first_layer_packing && downsampling == o.downsampling &&
+           l2_kib == o.l2_kib && llc_kib == o.llc_kib;
+  }
+};
+
+/// The library's own order of the loops over tiles, innermost first: C R S K P Q N (output-stationary).
+inline constexpr LoopOrder kLibraryOrder{Dim::C, Dim::R, Dim::S, Dim::K, Dim::P, Dim::Q, Dim::N};
+
+/// One layer as it is handed to Gemmini.
+struct Run {
+  Layer layer;                   ///< sizes and strides; padding defaults to (kernel - 1) / 2
+  bool matmul = false;           ///< tiled_matmul instead of tiled_conv
+  std::int64_t input_width = 0;  ///< without padding; 0: what the outputs need
+  std::int64_t input_height = 0;
+  LoopOrder order = kLibraryOrder;  ///< of the loops over tiles
+
+  /// The call that the program makes for a layer: tiled_matmul where Layer::is_matmul, else tiled_conv.
+  static Run of(const Layer& layer);
+};
+
+/// Layers as constant tensors, float64. `layers` may also be one entry per measurement.
+struct RunBatch {
+  torch::Tensor size;                       ///< [layers, 7]
+  torch::Tensor position;                   ///< [layers, 7], place of a tile loop, 0 = innermost
+  torch::Tensor wstride, hstride, padding;  ///< [layers]
+  torch::Tensor input_width, input_height;  ///< [layers], without padding
+  torch::Tensor matmul, downsampled;        ///< [layers], 0 or 1
+  torch::Tensor pow2_c, pow2_k;             ///< [layers], largest power of two <= 64 dividing C and K
+  torch::Tensor set_lines_c, set_lines_k;   ///< [layers], cache sets skipped between rows; 0 if none
+  RunRules rules;
+  std::int64_t max_padding = 0, max_kernel = 1;
+
+  static RunBatch of(const std::vector<Run>& runs, const RunRules& rules);
+  /// The layers (or measurements) with these indices, int64 [n].
+  RunBatch select(const torch::Tensor& index) const;
+};
+
+/// DMA work of one operand, all [B..., layers].
+struct Transfers {
+  torch::Tensor instructions;  ///< mvin or mvout that move data
+  torch::Tensor rows;          ///< rows of at most 64 bytes
+  torch::Tensor requests;      ///< 64-byte lines touched by those rows, mean over their alignments
+  torch::Tensor beats;         ///< 16-byte beats touched, likewise
+  torch::Tensor l2_misses;     ///< lines that the L2 does not hold
+  torch::Tensor llc_misses;    ///< lines that the last-level cache does not hold
+  torch::Tensor page_misses;   ///< llc_misses that open a DRAM page; undefined for outputs
+};
+
+/// Executed counts, all [B..., layers].
+struct Counts {
+  torch::Tensor tiles;
+  torch::Tensor preloads;  ///< weight blocks brought into the array
+  torch::Tensor executes;  ///< compute instructions
+  torch::Tensor steps;     ///< weight block x output row pairs
+  torch::Tensor floor;     ///< compute floor E in cycles: >= 4 per instruction, >= pe_dim per preload
+  torch::Tensor floor8;    ///< the same with 8 cycles per instruction
+  Transfers input, weight, output;
+  torch::Tensor zero_instructions;  ///< mvin of padding
+  torch::Tensor zero_rows;
+  torch::Tensor footprint;  ///< bytes of all three tensors of the layer, in whole lines
+  torch::Tensor hangs;      ///< exact mode: > 0 where a tile lies wholly inside the padding
+};
+
+/// The tiles that run: at most the layer; of a matrix product P, C and K in whole blocks of pe_dim (relaxed:
+/// at least one block). `tile` [B..., layers, 7]; `pe_dim` broadcasts to [B..., layers].
+torch::Tensor run_tiles(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
+                        bool relaxed);
+
+/// Counts of tilings. `tile` [B..., layers, 7]: elements per tile and dimension (whole numbers when exact; a
+/// tile larger than its dimension counts as the dimension). `pe_dim` broadcasts to [B..., layers]. Relaxed:
+/// differentiable in `tile` and `pe_dim`; minima and maxima have subgradients.
+Counts executed_counts(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
+                       bool relaxed);
+
+/// Whether Gemmini with these (full, double-buffered) buffers runs a whole-numbered tiling: capacity and no
+/// tile wholly inside the padding. [B..., layers] bool.
+torch::Tensor legal_tilings(const torch::Tensor& tile, const RunBatch& layers, const Hardware& buffers);
+
+}  // namespace dosa
