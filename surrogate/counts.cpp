@@ -261,14 +261,14 @@ Axes axes_of(const Tensor& tile, const Tensor& pe_dim, const RunBatch& l, bool r
 
 }  // namespace
 
-Run Run::of(const Layer& layer) {
-  Run run;
+LayerRun LayerRun::of(const Layer& layer) {
+  LayerRun run;
   run.layer = layer;
   run.matmul = layer.is_matmul();
   return run;
 }
 
-RunBatch RunBatch::of(const std::vector<Run>& runs, const RunRules& rules) {
+RunBatch RunBatch::of(const std::vector<LayerRun>& runs, const RunRules& rules) {
   const auto count = static_cast<std::int64_t>(runs.size());
   const auto options = torch::TensorOptions(torch::kFloat64);
   RunBatch batch;
@@ -281,7 +281,7 @@ RunBatch RunBatch::of(const std::vector<Run>& runs, const RunRules& rules) {
   auto position = batch.position.accessor<double, 2>();
   auto column = columns.accessor<double, 2>();
   for (std::int64_t i = 0; i < count; ++i) {
-    const Run& run = runs[static_cast<std::size_t>(i)];
+    const LayerRun& run = runs[static_cast<std::size_t>(i)];
     const Layer& layer = run.layer;
     for (const Dim dim : all_dims()) size[i][index(dim)] = static_cast<double>(layer[dim]);
     for (int place = 0; place < kDims; ++place)

@@ -38,7 +38,7 @@ struct RunRules {
 inline constexpr LoopOrder kLibraryOrder{Dim::C, Dim::R, Dim::S, Dim::K, Dim::P, Dim::Q, Dim::N};
 
 /// One layer as it is handed to Gemmini.
-struct Run {
+struct LayerRun {
   Layer layer;                   ///< sizes and strides; padding defaults to (kernel - 1) / 2
   bool matmul = false;           ///< tiled_matmul instead of tiled_conv
   std::int64_t input_width = 0;  ///< without padding; 0: what the outputs need
@@ -46,7 +46,7 @@ struct Run {
   LoopOrder order = kLibraryOrder;  ///< of the loops over tiles
 
   /// The call that the program makes for a layer: tiled_matmul where Layer::is_matmul, else tiled_conv.
-  static Run of(const Layer& layer);
+  static LayerRun of(const Layer& layer);
 };
 
 /// Layers as constant tensors, float64. `layers` may also be one entry per measurement.
@@ -61,7 +61,7 @@ struct RunBatch {
   RunRules rules;
   std::int64_t max_padding = 0, max_kernel = 1;
 
-  static RunBatch of(const std::vector<Run>& runs, const RunRules& rules);
+  static RunBatch of(const std::vector<LayerRun>& runs, const RunRules& rules);
   /// The layers (or measurements) with these indices, int64 [n].
   RunBatch select(const torch::Tensor& index) const;
 };

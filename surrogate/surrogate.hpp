@@ -116,7 +116,7 @@ class Surrogate {
   torch::Tensor inputs(const Executed& executed, const BaseLatency& base_latency) const;
 
   /// Layers as this target runs them.
-  RunBatch batch(const std::vector<Run>& runs) const { return RunBatch::of(runs, target.rules); }
+  RunBatch batch(const std::vector<LayerRun>& runs) const { return RunBatch::of(runs, target.rules); }
 
   /// Throws Error{kValue} naming the field unless the surrogate was trained on such hardware.
   void check_hardware(const Hardware& hardware, const std::string& where) const;

@@ -357,7 +357,7 @@ Json to_json(const Accuracy& a) {
           {"within_2sd", a.within_2sd}};
 }
 
-Run run_of(const Measurement& m) { return {m.layer, m.matmul, m.input_size, m.input_size, m.order}; }
+LayerRun run_of(const Measurement& m) { return {m.layer, m.matmul, m.input_size, m.input_size, m.order}; }
 
 TrainingSet TrainingSet::of(const Measurements& m) {
   TrainingSet set;
@@ -372,7 +372,7 @@ TrainingSet TrainingSet::of(const Measurements& m) {
     set.target.rules.first_layer_packing = false;
     set.target.rules.downsampling = false;
   }
-  std::vector<Run> runs;
+  std::vector<LayerRun> runs;
   set.tile = torch::empty({rows, kDims}, f64());
   set.pe_dim = torch::empty({rows}, f64());
   set.log_cycles = torch::empty({rows}, f64());
@@ -603,7 +603,7 @@ Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOpt
   return s;
 }
 
-Tensor random_tilings(const Run& run, const RunRules& rules, const Hardware& buffers, int count,
+Tensor random_tilings(const LayerRun& run, const RunRules& rules, const Hardware& buffers, int count,
                       std::uint64_t seed) {
   Random random(seed);
   const torch::NoGradGuard no_grad;
@@ -660,7 +660,7 @@ std::vector<Measurement> propose_measurements(const Surrogate& s, const Measurem
   };
   std::vector<Candidate> candidates;
   for (const auto& [layer, row] : first) {
-    const Run run = run_of(m.rows[row]);
+    const LayerRun run = run_of(m.rows[row]);
     const Tensor tiles = random_tilings(run, s.target.rules, buffers, kTilingsPerLayer,
                                         seed * 1000003 + static_cast<std::uint64_t>(layer));
     if (tiles.size(0) == 0) continue;

@@ -108,10 +108,10 @@ std::vector<Measurement> propose_measurements(const Surrogate& surrogate, const 
                                               const Hardware& buffers, int count, std::uint64_t seed);
 
 /// Random legal tilings of a layer on Gemmini with these buffers, [at most `count`, 7].
-torch::Tensor random_tilings(const Run& run, const RunRules& rules, const Hardware& buffers, int count,
+torch::Tensor random_tilings(const LayerRun& run, const RunRules& rules, const Hardware& buffers, int count,
                              std::uint64_t seed);
 
 /// How the layer of a measurement is run.
-Run run_of(const Measurement& measurement);
+LayerRun run_of(const Measurement& measurement);
 
 }  // namespace dosa

@@ -40,8 +40,8 @@ void run_predict(const Flags& flags, const Output& output) {
   } catch (const Error& error) {
     throw error.in(flags.design);
   }
-  std::vector<Run> runs;
-  for (const DesignLayer& entry : design.layers) runs.push_back(Run::of(entry.layer));
+  std::vector<LayerRun> runs;
+  for (const DesignLayer& entry : design.layers) runs.push_back(LayerRun::of(entry.layer));
   const torch::NoGradGuard no_grad;
   const RunBatch batch = surrogate.batch(runs);
   const torch::Tensor tile = tiles_of(design, machine);
