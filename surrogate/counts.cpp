@@ -275,7 +275,7 @@ RunBatch RunBatch::of(const std::vector<LayerRun>& runs, const RunRules& rules) 
   batch.rules = rules;
   batch.size = torch::empty({count, kDims}, options);
   batch.position = torch::empty({count, kDims}, options);
-  constexpr int kColumns = 11;
+  constexpr int kColumns = 12;
   const Tensor columns = torch::empty({kColumns, count}, options);
   auto size = batch.size.accessor<double, 2>();
   auto position = batch.position.accessor<double, 2>();
@@ -314,14 +314,15 @@ RunBatch RunBatch::of(const std::vector<LayerRun>& runs, const RunRules& rules) 
         static_cast<double>(width), static_cast<double>(height), run.matmul ? 1.0 : 0.0,
         downsampled ? 1.0 : 0.0, largest_pow2_divisor(c, kLine), largest_pow2_divisor(k, kLine),
         // A downsampled pixel is two pixels from the next.
-        std::fmod(c, kLine) == 0 ? set_lines(c * (downsampled ? 2 : 1)) : 0.0, set_lines(k)};
+        std::fmod(c, kLine) == 0 ? set_lines(c * (downsampled ? 2 : 1)) : 0.0, set_lines(k),
+        run.cold ? 1.0 : 0.0};
     for (int j = 0; j < kColumns; ++j) column[j][i] = values[j];
     batch.max_padding = std::max(batch.max_padding, padding);
     batch.max_kernel = std::max({batch.max_kernel, layer[Dim::R], layer[Dim::S]});
   }
   Tensor* fields[kColumns] = {&batch.wstride,      &batch.hstride,     &batch.padding,     &batch.input_width,
                               &batch.input_height, &batch.matmul,      &batch.downsampled, &batch.pow2_c,
-                              &batch.pow2_k,       &batch.set_lines_c, &batch.set_lines_k};
+                              &batch.pow2_k,       &batch.set_lines_c, &batch.set_lines_k, &batch.cold};
   for (int j = 0; j < kColumns; ++j) *fields[j] = columns[j];
   return batch;
 }
@@ -330,7 +331,7 @@ RunBatch RunBatch::select(const Tensor& chosen) const {
   RunBatch part = *this;
   for (Tensor* field : {&part.size, &part.position, &part.wstride, &part.hstride, &part.padding,
                         &part.input_width, &part.input_height, &part.matmul, &part.downsampled, &part.pow2_c,
-                        &part.pow2_k, &part.set_lines_c, &part.set_lines_k}) {
+                        &part.pow2_k, &part.set_lines_c, &part.set_lines_k, &part.cold}) {
     *field = field->index_select(0, chosen);
   }
   return part;
@@ -442,6 +443,7 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   split(c.weight, misses.weight);
   split(c.output, misses.output);
   c.footprint = misses.footprint;
+  c.cold_lines = l.cold * misses.footprint / kLine;
   // Short rows far apart open a page each; a whole pixel at a time streams.
   const Tensor pixel_page = (layer(Dim::C) * (1 + l.downsampled) / kPage).clamp_max(1);
   c.input.page_misses = c.input.llc_misses * pixel_page * (1 - 0.5 * (tile_c / layer(Dim::C)).pow(4));

@@ -44,6 +44,7 @@ struct LayerRun {
   std::int64_t input_width = 0;  ///< without padding; 0: what the outputs need
   std::int64_t input_height = 0;
   LoopOrder order = kLibraryOrder;  ///< of the loops over tiles
+  bool cold = true;                 ///< operands are in DRAM; else what fits is in the last-level cache
 
   /// The call that the program makes for a layer: tiled_matmul where Layer::is_matmul, else tiled_conv.
   static LayerRun of(const Layer& layer);
@@ -55,7 +56,7 @@ struct RunBatch {
   torch::Tensor position;                   ///< [layers, 7], place of a tile loop, 0 = innermost
   torch::Tensor wstride, hstride, padding;  ///< [layers]
   torch::Tensor input_width, input_height;  ///< [layers], without padding
-  torch::Tensor matmul, downsampled;        ///< [layers], 0 or 1
+  torch::Tensor matmul, downsampled, cold;  ///< [layers], 0 or 1
   torch::Tensor pow2_c, pow2_k;             ///< [layers], largest power of two <= 64 dividing C and K
   torch::Tensor set_lines_c, set_lines_k;   ///< [layers], cache sets skipped between rows; 0 if none
   RunRules rules;
@@ -88,8 +89,9 @@ struct Counts {
   Transfers input, weight, output;
   torch::Tensor zero_instructions;  ///< mvin of padding
   torch::Tensor zero_rows;
-  torch::Tensor footprint;  ///< bytes of all three tensors of the layer, in whole lines
-  torch::Tensor hangs;      ///< exact mode: > 0 where a tile lies wholly inside the padding
+  torch::Tensor cold_lines;  ///< lines of the layer that a cold run fetches from DRAM for the first time
+  torch::Tensor footprint;   ///< bytes of all three tensors of the layer, in whole lines
+  torch::Tensor hangs;       ///< exact mode: > 0 where a tile lies wholly inside the padding
 };
 
 /// The tiles that run: at most the layer; of a matrix product P, C and K in whole blocks of pe_dim (relaxed:

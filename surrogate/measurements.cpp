@@ -164,8 +164,8 @@ const std::vector<std::string>& own_columns() {
 }
 
 void read_own(const Csv& csv, Measurements& all) {
-  const std::set<std::string> optional{"id",        "tiling",  "hardware", "checked",
-                                       "energy_uj", "repeats", "source",   "order"};
+  const std::set<std::string> optional{"id",      "tiling", "hardware", "checked", "energy_uj",
+                                       "repeats", "source", "order",    "cold"};
   csv.require(own_columns());
   std::vector<std::string> unknown;
   for (const std::string& column : csv.header()) {
@@ -235,6 +235,7 @@ void read_own(const Csv& csv, Measurements& all) {
       m.energy_uj = csv.positive(row, "energy_uj");
     if (csv.has("repeats") && !csv.text(row, "repeats").empty())
       m.repeats = csv.integer(row, "repeats", 1, kMaxDim);
+    if (csv.has("cold") && !csv.text(row, "cold").empty()) m.cold = csv.integer(row, "cold", 0, 1) == 1;
     if (csv.has("source")) m.source = csv.text(row, "source");
     m.layer.name = layer_name(m);
     if (first_line == 0) {
@@ -314,6 +315,7 @@ void read_artefact(const Csv& csv, Measurements& all) {
   constexpr std::int64_t kMaxStride = 1 << 16;
   constexpr std::int64_t kBlock = 16;  // the artefact divided tiles by this, whatever the array
   const auto count = csv.rows().size();
+  std::set<std::pair<DimSizes, std::int64_t>> seen;
   all.repaired["pe_dim from the mapping's spatial factors (columns are placeholders)"] =
       static_cast<std::int64_t>(count);
   for (const Csv::Row& row : csv.rows()) {
@@ -331,6 +333,11 @@ void read_artefact(const Csv& csv, Measurements& all) {
     m.order = *order_from(mapping.order);
     m.cycles = csv.positive(row, "target.gemmini_cycle");
     m.matmul = m.layer.is_matmul();
+    // Matrix products of one machine were recorded one after the other on the same operands: the first
+    // recording of a layer found them in DRAM, the others in the last-level cache as far as they fit.
+    // Convolutions show no difference.
+    m.cold = !m.matmul || seen.emplace(m.layer.size, m.pe_dim).second;
+    if (!m.cold) ++all.repaired["matmul recorded again on a machine: operands in the last-level cache"];
     m.layer.padding = m.matmul ? 0 : m.layer[Dim::R] / 2;
     if (m.matmul) {
       for (const Dim dim : {Dim::P, Dim::C, Dim::K}) {

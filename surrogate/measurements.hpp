@@ -20,6 +20,7 @@ struct Measurement {
   DimSizes tile{};              ///< elements per tile; a matmul's may round up to whole blocks of pe_dim
   LoopOrder order{};            ///< of the loops over tiles, innermost first
   std::int64_t pe_dim = 0;
+  bool cold = true;  ///< operands were in DRAM, in no cache
   double cycles = 0;
   std::optional<double> energy_uj;
   std::int64_t repeats = 1;  ///< recordings that `cycles` is the mean of
@@ -52,7 +53,8 @@ struct Measurements {
 ///   tile_R ... tile_N        elements per tile; a matmul's tile_P, tile_C, tile_K may round up to pe_dim
 ///   scratchpad_kib accumulator_kib pe_dim   the machine, the same in all rows
 ///   cycles                   > 0
-/// and optionally id, tiling, hardware, checked (kept out of training), energy_uj, repeats, source, and
+/// and optionally id, tiling, hardware, checked (kept out of training), energy_uj, repeats, source, cold (0
+/// or 1, default 1), and
 ///   order                    loops over tiles, outermost first (default NQPKSRC, the library's)
 /// The artefact's columns are those of ucb-bar/dosa's data/firesim_training_data; the columns that are read
 /// are mapping.mapping, prob.*, target.gemmini_cycle, target.edp and target.energy. Throws Error with file

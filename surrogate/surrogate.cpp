@@ -60,11 +60,12 @@ constexpr Term kTerms[] = {
     {"output.l2_misses", 2, [](C c, T, T) { return c.output.l2_misses; }},
     {"tiles", 50, [](C c, T, T) { return c.tiles; }},
     {"tiles.pipeline", 5, [](C c, T, T d) { return c.tiles * d / 16; }},
+    {"cold.lines", 0.5, [](C c, T, T) { return c.cold_lines; }},
     {"start", 1000, [](C c, T, T) { return torch::ones_like(c.tiles); }},
 };
 constexpr std::int64_t kTermCount = std::size(kTerms);
 constexpr std::int64_t kInputTerms = 10, kWeightTerms = 8, kExecuteTerms = 3, kOutputTerms = 6,
-                       kOverheadTerms = 3;
+                       kOverheadTerms = 4;
 static_assert(kInputTerms + kWeightTerms + kExecuteTerms + kOutputTerms + kOverheadTerms == kTermCount);
 
 Tensor log_of(const Tensor& ratio) { return ratio.clamp_min(kMinRatio).log(); }
@@ -205,6 +206,7 @@ const std::vector<std::string>& combined_input_names() {
                                               "log2 min(tile C, 64)",
                                               "exceeds L2",
                                               "exceeds LLC",
+                                              "runs cold",
                                               "max(0, 1 - K/64)",
                                               "log floor with 8 rows/floor"};
   return names;
@@ -256,6 +258,7 @@ Executed Executed::of(const Tensor& tile, const Tensor& pe_dim_in, const RunBatc
                                    tile_of(Dim::C).clamp_max(64).log2(),
                                    exceeds(layers.rules.l2_kib),
                                    exceeds(layers.rules.llc_kib),
+                                   layers.cold,
                                    (1 - size(Dim::K) / 64).clamp_min(0),
                                    log_of(c.floor8 / c.floor)};
   const auto stacked = [&](const std::vector<Tensor>& list) {

@@ -357,7 +357,9 @@ Json to_json(const Accuracy& a) {
           {"within_2sd", a.within_2sd}};
 }
 
-LayerRun run_of(const Measurement& m) { return {m.layer, m.matmul, m.input_size, m.input_size, m.order}; }
+LayerRun run_of(const Measurement& m) {
+  return {m.layer, m.matmul, m.input_size, m.input_size, m.order, m.cold};
+}
 
 TrainingSet TrainingSet::of(const Measurements& m) {
   TrainingSet set;
@@ -407,6 +409,7 @@ TrainingSet TrainingSet::of(const Measurements& m) {
     }
     std::vector<double> key = numbers(clipped[i]);
     key.push_back(static_cast<double>(row.pe_dim));
+    key.push_back(row.cold ? 1 : 0);
     key.push_back(static_cast<double>(set.layers[static_cast<std::size_t>(i)]));
     for (const Dim dim : row.order) {
       // Loops with one iteration stand anywhere.
@@ -448,14 +451,15 @@ Accuracy accuracy_of(const Tensor& log_predicted, const Tensor& log_sd, const Tr
     a.within_1sd = (deviations <= 1).to(torch::kFloat64).mean().item<double>();
     a.within_2sd = (deviations <= 2).to(torch::kFloat64).mean().item<double>();
   }
-  // Within layers: tilings with their repeats averaged.
+  // Within layers: tilings with their repeats averaged; cold and warm runs are not compared with each other.
   struct Tiling {
     double predicted = 0, measured = 0;
     int rows = 0;
   };
-  std::map<std::int64_t, std::map<std::int64_t, Tiling>> layers;
+  std::map<std::pair<std::int64_t, bool>, std::map<std::int64_t, Tiling>> layers;
+  const std::vector<double> cold = numbers(set.runs.cold);
   for (std::size_t i = 0; i < predicted.size(); ++i) {
-    Tiling& t = layers[set.layers[i]][set.tilings[i]];
+    Tiling& t = layers[{set.layers[i], cold[i] > 0}][set.tilings[i]];
     t.predicted += predicted[i];
     t.measured += measured[i];
     ++t.rows;

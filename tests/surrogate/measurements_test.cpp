@@ -132,6 +132,7 @@ TEST(Measurements, ArtefactColumnsAreRestored) {
   EXPECT_EQ(m.rows[2].layer[Dim::Q], 17);
   EXPECT_EQ(m.rows[2].input_size, 16);
   EXPECT_EQ(m.dropped.begin()->second, 1);
+  EXPECT_TRUE(m.rows[0].cold);
 }
 
 TEST(Measurements, ArtefactRule) {
@@ -141,6 +142,7 @@ TEST(Measurements, ArtefactRule) {
   EXPECT_EQ(m.rows.size(), 1555);
   EXPECT_EQ(m.dropped.begin()->second, 12);
   EXPECT_EQ(m.repaired.at("non-square convolutions ran P x P"), 96);
+  EXPECT_EQ(m.repaired.at("matmul recorded again on a machine: operands in the last-level cache"), 272);
   EXPECT_EQ(m.pe_dims(), (std::vector<std::int64_t>{4, 8, 16, 32, 64}));
 }
 

@@ -168,7 +168,7 @@ TEST(SurrogateFile, IsRefusedByField) {
   refused(changed("\"combined\",\"target\"", "\"combIned\",\"target\""), ErrorId::kValue,
           {"predictor", "combIned"});
   refused(changed("\"downsampling\"", "\"downsAmpling\""), ErrorId::kSchema, {"target", "downsAmpling"});
-  refused(changed("\"shape\":[2,30]", "\"shape\":[3,20]"), ErrorId::kSchema, {"shape", "3, 20", "2, 30"});
+  refused(changed("\"shape\":[2,31]", "\"shape\":[3,20]"), ErrorId::kSchema, {"shape", "3, 20", "2, 31"});
   refused(changed("\"float64\"", "\"float32\""), ErrorId::kSchema, {"type", "float32"});
   std::string damaged = good;
   damaged[damaged.size() - 9] ^= 1;
