@@ -16,8 +16,8 @@ constexpr double kLine = 64;       // bytes of a cache line and of the largest D
 constexpr double kBeat = 16;       // bytes of a bus beat
 constexpr double kSets = 1024;     // sets of either cache
 constexpr double kPage = 4096;     // bytes of a DRAM page
-constexpr double kMissSharpness =
-    6;  // how fast a share of 1 is fetched again once the footprint exceeds a cache
+// How fast a share of 1 is fetched again once the footprint exceeds a cache.
+constexpr double kMissSharpness = 6;
 constexpr double kMinExecuteCycles = 4;  // of one compute instruction
 
 constexpr int index(Dim dim) { return static_cast<int>(dim); }

