@@ -48,17 +48,40 @@ Tensor ceil_div(const Tensor& number, const Tensor& by, bool relaxed) {
 /// full tile and the edge (occurring 0 or 1 times); relaxed: a real number of full tiles.
 struct TileSizes {
   Tensor size, times;
-
-  Tensor of(Dim dim) const { return of_dim(size, dim); }
-  /// Sum over the tiles of a dimension of a function of their size that was evaluated on of(dim).
-  Tensor sum(Dim dim, const Tensor& value) const { return (of_dim(times, dim) * value).sum(0); }
 };
 
-TileSizes distinct_tiles(const Tensor& tile, const Tensor& size, bool relaxed) {
-  if (relaxed) return {tile.unsqueeze(0), (size / tile).unsqueeze(0)};
+TileSizes distinct_tiles(const Tensor& tile, const Tensor& number, const Tensor& size, bool relaxed) {
+  if (relaxed) return {tile.unsqueeze(0), number.unsqueeze(0)};
   const Tensor full = (size / tile + kEpsilon).floor();
   const Tensor edge = size - full * tile;
   return {torch::stack({tile, edge.clamp_min(1)}), torch::stack({full, (edge > 0.5).to(tile.scalar_type())})};
+}
+
+/// Sum over tile sizes (the first dimension).
+Tensor over_tiles(const Tensor& times, const Tensor& value) {
+  const Tensor product = times * value;
+  return product.size(0) == 1 ? product.squeeze(0) : product.sum(0);
+}
+
+/// Dimensions in groups that share formulas. Taken apart once: the gradient of a split is one concatenation.
+struct DimGroups {
+  Tensor kernel;    ///< [..., 2], R and S
+  Tensor image;     ///< [..., 2], P and Q
+  Tensor channels;  ///< [..., 2], C and K
+  Tensor batch;     ///< [...], N
+
+  static DimGroups of(const Tensor& dims) {
+    const std::vector<Tensor> parts = dims.split_with_sizes({2, 2, 2, 1}, -1);
+    return {parts[0], parts[1], parts[2], parts[3].squeeze(-1)};
+  }
+};
+
+struct Pair {
+  Tensor first, second;
+};
+Pair apart(const Tensor& pair) {
+  const std::vector<Tensor> parts = pair.unbind(-1);
+  return {parts[0], parts[1]};
 }
 
 /// Input rows (or columns) over all pairs of an output tile and a kernel tile of one axis of the image.
@@ -77,7 +100,7 @@ struct AxisLayer {
 Axis relaxed_axis(const AxisLayer& a) {
   const Tensor pairs = a.outputs / a.output_tile * (a.kernel / a.kernel_tile);
   const Tensor halo =
-      torch::where(a.downsampled > 0, a.output_tile, (a.output_tile - 1) * a.stride + a.kernel_tile);
+      torch::where(a.downsampled, a.output_tile, (a.output_tile - 1) * a.stride + a.kernel_tile);
   const Tensor before = a.padding;
   const Tensor after = ((a.outputs - 1) * a.stride + a.kernel - a.padding - a.input).clamp_min(0);
   // A kernel in one piece meets the padding once per side, one in single rows `padding` times, less each
@@ -129,7 +152,7 @@ Axis exact_axis(const AxisLayer& a, std::int64_t max_padding, std::int64_t max_k
   const Tensor rows = (output_size - 1) * grid(a.stride) + kernel_size;
   const Tensor before = (-start).clamp_min(0);
   const Tensor after = (start + rows - grid(a.input)).clamp_min(0);
-  const Tensor skip = grid(a.downsampled) > 0;
+  const Tensor skip = grid(a.downsampled);
   const Tensor padded = torch::where(skip, output_size.expand_as(rows), rows);
   const Tensor valid = torch::where(skip, output_size.expand_as(rows), (rows - before - after).clamp_min(0));
   const auto sum = [&](const Tensor& value) { return (weight * value).sum({-1, -2}); };
@@ -167,27 +190,22 @@ struct Footprint {
 
 /// `extent` [..., layers, 7]; `output_share`: how much of the output is written while the part runs.
 Footprint footprint_of(const Tensor& extent, const Tensor& output_share, const RunBatch& l, bool relaxed) {
-  const auto along = [&](Dim dim) { return of_dim(extent, dim); };
-  const Tensor skip = l.downsampled > 0;
-  const Tensor rows = torch::where(
-      skip, along(Dim::Q), torch::minimum((along(Dim::Q) - 1) * l.hstride + along(Dim::S), l.input_height));
-  const Tensor columns = torch::where(
-      skip, along(Dim::P), torch::minimum((along(Dim::P) - 1) * l.wstride + along(Dim::R), l.input_width));
-  const auto lines = [&](const Tensor& bytes, const Tensor& row, const Tensor& pow2) {
-    const Tensor grain = relaxed ? torch::minimum(pow2, bytes)
-                                 : torch::where(bytes >= row, pow2.expand_as(bytes),
-                                                torch::minimum(pow2, pow2_divisor(bytes)));
-    return torch::minimum(row / kLine, 1 + (bytes - grain) / kLine);
-  };
-  const Tensor per_pixel = lines(along(Dim::C), of_dim(l.size, Dim::C), l.pow2_c);
-  const Tensor per_row = lines(along(Dim::K), of_dim(l.size, Dim::K), l.pow2_k);
-  const Tensor pixels = along(Dim::N) * rows * columns;
-  const Tensor filter_rows = along(Dim::R) * along(Dim::S) * along(Dim::C);
-  const Tensor outputs = along(Dim::N) * along(Dim::P) * along(Dim::Q);
-  const Tensor spread_row = torch::maximum(per_row, l.set_lines_k);
+  const DimGroups e = DimGroups::of(extent);
+  const Tensor halo = torch::minimum((e.image - 1) * l.stride + e.kernel, l.input);
+  const auto [columns, rows] = apart(torch::where(l.skips.unsqueeze(-1), e.image, halo));
+  const Tensor grain = relaxed ? torch::minimum(l.pow2, e.channels)
+                               : torch::where(e.channels >= l.channels, l.pow2.expand_as(e.channels),
+                                              torch::minimum(l.pow2, pow2_divisor(e.channels)));
+  const Tensor lines = torch::minimum(l.channels / kLine, 1 + (e.channels - grain) / kLine);
+  const auto [per_pixel, per_row] = apart(lines);
+  const auto [spread_pixel, spread_row] = apart(torch::maximum(lines, l.set_lines));
+  const Tensor pixels = e.batch * rows * columns;
+  const auto [r, s] = apart(e.kernel);
+  const auto [p, q] = apart(e.image);
+  const Tensor filter_rows = r * s * e.channels.select(-1, 0);
+  const Tensor outputs = e.batch * p * q;
   return {pixels * per_pixel, filter_rows * per_row, outputs * per_row,
-          kLine * (pixels * torch::maximum(per_pixel, l.set_lines_c) +
-                   (filter_rows + outputs * output_share) * spread_row)};
+          kLine * (pixels * spread_pixel + (filter_rows + outputs * output_share) * spread_row)};
 }
 
 struct Misses {
@@ -195,68 +213,51 @@ struct Misses {
   Tensor footprint;              // [B..., layers]
 };
 
+/// A tensor [n, layers, ...] with dimensions of size 1 for the batch after its first.
+Tensor with_batch(const Tensor& t, std::int64_t batch_dims) {
+  std::vector<std::int64_t> shape = t.sizes().vec();
+  shape.insert(shape.begin() + 1, static_cast<std::size_t>(batch_dims), 1);
+  return t.view(shape);
+}
+
 /// Walks the loops over tiles outwards. A loop multiplies what a tensor fetches by the growth of its
 /// footprint while the cache holds what one iteration touches, and by the number of iterations once it does
 /// not.
 Misses cache_misses(const Tensor& tile, const Tensor& tiles, const RunBatch& l, bool relaxed) {
-  const std::int64_t batch_dims = tile.dim() - 1;
-  std::vector<std::int64_t> lead(static_cast<std::size_t>(batch_dims) + 1, 1);
-  lead[0] = kDims + 1;
-  const Tensor place = torch::arange(kDims + 1, tile.options()).view(lead).unsqueeze(-1);
-  const Tensor walked = l.position < place;  // [8, 1..., layers, 7]
-  const Tensor extent = torch::where(walked, l.size, tile.unsqueeze(0));
-  const auto relevance = [&](std::initializer_list<double> dims) {
-    return torch::tensor(std::vector<double>(dims), tile.options());
-  };
-  const Tensor is_output = relevance({0, 0, 1, 1, 0, 1, 1});
-  const Tensor is_reduction = relevance({1, 1, 0, 0, 1, 0, 0});
+  const std::int64_t batch_dims = tile.dim() - 2;
+  const Tensor extent = torch::where(with_batch(l.walked, batch_dims), l.size, tile);  // [8, B..., layers, 7]
+  // Iterations by place, innermost first: [7, B..., layers].
+  const Tensor iterations = tiles.gather(-1, l.dim_at.expand_as(tiles)).movedim(-1, 0);
   // Partial sums stay in the accumulator: the output is written in the last iteration of the reductions
   // outside.
-  const Tensor log_tiles = tiles.log().unsqueeze(0);
-  const Tensor zero = torch::zeros({}, tile.options());
-  const Tensor outside = torch::where(walked, zero, log_tiles * is_reduction).sum(-1);
+  const Tensor reductions =
+      torch::where(with_batch(l.reduces, batch_dims), iterations.log(), torch::zeros_like(l.one));
+  const Tensor outside = torch::tensordot(l.outer_places, reductions, {1}, {0});  // log, [8, B..., layers]
   const Footprint foot = footprint_of(extent, (-outside).exp(), l, relaxed);
 
-  const auto outer = Slice(0, kDims);
-  const Tensor here = (l.position == place.index({outer})).to(tile.scalar_type());  // [7, 1..., layers, 7]
-  const Tensor iterations = (log_tiles * here).sum(-1).exp();                       // [7, B..., layers]
-  const Tensor writes = (is_output * here).sum(-1);
-  std::vector<std::int64_t> cache_shape(static_cast<std::size_t>(batch_dims) + 2, 1);
+  std::vector<std::int64_t> cache_shape(static_cast<std::size_t>(batch_dims) + 3, 1);
   cache_shape[0] = 2;
-  const Tensor caches =
-      torch::tensor({l.rules.l2_kib * 1024, l.rules.llc_kib * 1024}, tile.options()).view(cache_shape);
   // The share that is fetched again, [2, 7, B..., layers]: x^6 / (1 + x^6) for footprint / cache = x.
   const Tensor again =
-      torch::sigmoid(kMissSharpness * (foot.bytes.index({outer}).log().unsqueeze(0) - caches.log()));
-  const auto fetched = [&](const Tensor& lines, const Tensor* only_where) {
+      torch::sigmoid(kMissSharpness * (foot.bytes.slice(0, 0, kDims).log() - l.log_caches.view(cache_shape)));
+  const auto fetched = [&](const Tensor& lines, bool output) {
     const Tensor growth = lines.slice(0, 1) / lines.slice(0, 0, kDims);
     Tensor factor = growth + (iterations - growth).clamp_min(0) * again;
-    if (only_where) factor = torch::where(*only_where > 0, factor, torch::ones_like(factor));
-    return lines.select(0, 0) * factor.prod(1);
+    if (output) factor = torch::where(with_batch(l.reduces, batch_dims), l.one, factor);
+    return lines.select(0, 0) * factor.log().sum(1).exp();
   };
   return {
-      fetched(foot.input, nullptr), fetched(foot.weight, nullptr), fetched(foot.output, &writes),
+      fetched(foot.input, false), fetched(foot.weight, false), fetched(foot.output, true),
       kLine * (foot.input.select(0, kDims) + foot.weight.select(0, kDims) + foot.output.select(0, kDims))};
 }
 
-Axis axis_of(const AxisLayer& axis, const RunBatch& l, bool relaxed) {
-  return relaxed ? relaxed_axis(axis) : exact_axis(axis, l.max_padding, l.max_kernel);
-}
-
-struct Axes {
-  Axis width, height;
-};
-
-Axes axes_of(const Tensor& tile, const Tensor& pe_dim, const RunBatch& l, bool relaxed) {
-  const Tensor shape = of_dim(tile, Dim::P);
-  const auto batched = [&](const Tensor& t) { return t.expand_as(shape); };
-  const auto axis = [&](Dim outputs, Dim kernel, const Tensor& stride, const Tensor& input) {
-    return axis_of({batched(of_dim(l.size, outputs)), of_dim(tile, outputs), batched(of_dim(l.size, kernel)),
-                    of_dim(tile, kernel), batched(stride), batched(l.padding), batched(input),
-                    batched(l.downsampled), batched(pe_dim)},
-                   l, relaxed);
-  };
-  return {axis(Dim::P, Dim::R, l.wstride, l.input_width), axis(Dim::Q, Dim::S, l.hstride, l.input_height)};
+/// Both axes of the image at once, [B..., layers, 2]: width (P and R), height (Q and S).
+Axis axes_of(const DimGroups& tile, const Tensor& pe_dim, const RunBatch& l, bool relaxed) {
+  const auto pair = [&](const Tensor& t) { return t.expand_as(tile.image); };
+  const auto both = [&](const Tensor& t) { return t.unsqueeze(-1).expand_as(tile.image); };
+  const AxisLayer axes{pair(l.image),   tile.image,    pair(l.kernel), tile.kernel, pair(l.stride),
+                       both(l.padding), pair(l.input), both(l.skips),  both(pe_dim)};
+  return relaxed ? relaxed_axis(axes) : exact_axis(axes, l.max_padding, l.max_kernel);
 }
 
 }  // namespace
@@ -274,110 +275,142 @@ RunBatch RunBatch::of(const std::vector<LayerRun>& runs, const RunRules& rules) 
   RunBatch batch;
   batch.rules = rules;
   batch.size = torch::empty({count, kDims}, options);
-  batch.position = torch::empty({count, kDims}, options);
-  constexpr int kColumns = 12;
-  const Tensor columns = torch::empty({kColumns, count}, options);
+  batch.dim_at = torch::empty({count, kDims}, torch::kInt64);
+  batch.stride = torch::empty({count, 2}, options);
+  batch.input = torch::empty({count, 2}, options);
+  batch.pow2 = torch::empty({count, 2}, options);
+  batch.set_lines = torch::empty({count, 2}, options);
+  batch.padding = torch::empty({count}, options);
+  batch.matmul = torch::empty({count}, options);
+  batch.cold = torch::empty({count}, options);
+  Tensor downsampled = torch::empty({count}, options);
   auto size = batch.size.accessor<double, 2>();
-  auto position = batch.position.accessor<double, 2>();
-  auto column = columns.accessor<double, 2>();
+  auto dim_at = batch.dim_at.accessor<std::int64_t, 2>();
+  auto stride = batch.stride.accessor<double, 2>();
+  auto input = batch.input.accessor<double, 2>();
+  auto pow2 = batch.pow2.accessor<double, 2>();
+  auto set_lines = batch.set_lines.accessor<double, 2>();
   for (std::int64_t i = 0; i < count; ++i) {
     const LayerRun& run = runs[static_cast<std::size_t>(i)];
     const Layer& layer = run.layer;
     for (const Dim dim : all_dims()) size[i][index(dim)] = static_cast<double>(layer[dim]);
     for (int place = 0; place < kDims; ++place)
-      position[i][index(run.order[static_cast<std::size_t>(place)])] = place;
+      dim_at[i][place] = index(run.order[static_cast<std::size_t>(place)]);
     const std::int64_t padding = run.matmul ? 0 : layer.padding.value_or((layer[Dim::R] - 1) / 2);
     const auto input_of = [&](std::int64_t given, std::int64_t needed, std::int64_t outputs,
-                              std::int64_t kernel, std::int64_t stride) {
+                              std::int64_t kernel, std::int64_t step) {
+      if (run.matmul) return outputs;
       if (given > 0) return given;
       // The usual image is stride times as large as its output, also where the last rows are not needed.
-      const std::int64_t usual = outputs * stride;
-      const bool fits = (usual + 2 * padding - kernel) / stride + 1 == outputs;
+      const std::int64_t usual = outputs * step;
+      const bool fits = (usual + 2 * padding - kernel) / step + 1 == outputs;
       return fits ? usual : std::max<std::int64_t>(1, needed - 2 * padding);
     };
-    const std::int64_t width = run.matmul ? layer[Dim::P]
-                                          : input_of(run.input_width, layer.padded_width(), layer[Dim::P],
-                                                     layer[Dim::R], layer.wstride);
-    const std::int64_t height = run.matmul ? layer[Dim::Q]
-                                           : input_of(run.input_height, layer.padded_height(), layer[Dim::Q],
-                                                      layer[Dim::S], layer.hstride);
-    const bool downsampled = rules.downsampling && !run.matmul && layer[Dim::R] == 1 && layer[Dim::S] == 1 &&
-                             layer.wstride == 2 && layer.hstride == 2 && padding == 0 && width % 2 == 0 &&
-                             height % 2 == 0;
+    const std::int64_t width =
+        input_of(run.input_width, layer.padded_width(), layer[Dim::P], layer[Dim::R], layer.wstride);
+    const std::int64_t height =
+        input_of(run.input_height, layer.padded_height(), layer[Dim::Q], layer[Dim::S], layer.hstride);
+    const bool skips = rules.downsampling && !run.matmul && layer[Dim::R] == 1 && layer[Dim::S] == 1 &&
+                       layer.wstride == 2 && layer.hstride == 2 && padding == 0 && width % 2 == 0 &&
+                       height % 2 == 0;
     const auto c = static_cast<double>(layer[Dim::C]);
     const auto k = static_cast<double>(layer[Dim::K]);
-    const auto set_lines = [](double bytes) {
-      return std::fmod(bytes, kLine) == 0 ? largest_pow2_divisor(bytes / kLine, kSets) : 0.0;
+    // Rows of whole lines leave cache sets unused; a downsampled pixel is two pixels from the next.
+    const auto sets_between = [](double row, double step) {
+      return std::fmod(row, kLine) == 0 ? largest_pow2_divisor(row * step / kLine, kSets) : 0.0;
     };
-    const double values[kColumns] = {
-        static_cast<double>(layer.wstride), static_cast<double>(layer.hstride), static_cast<double>(padding),
-        static_cast<double>(width), static_cast<double>(height), run.matmul ? 1.0 : 0.0,
-        downsampled ? 1.0 : 0.0, largest_pow2_divisor(c, kLine), largest_pow2_divisor(k, kLine),
-        // A downsampled pixel is two pixels from the next.
-        std::fmod(c, kLine) == 0 ? set_lines(c * (downsampled ? 2 : 1)) : 0.0, set_lines(k),
-        run.cold ? 1.0 : 0.0};
-    for (int j = 0; j < kColumns; ++j) column[j][i] = values[j];
+    stride[i][0] = static_cast<double>(layer.wstride);
+    stride[i][1] = static_cast<double>(layer.hstride);
+    input[i][0] = static_cast<double>(width);
+    input[i][1] = static_cast<double>(height);
+    pow2[i][0] = largest_pow2_divisor(c, kLine);
+    pow2[i][1] = largest_pow2_divisor(k, kLine);
+    set_lines[i][0] = sets_between(c, skips ? 2 : 1);
+    set_lines[i][1] = sets_between(k, 1);
+    batch.padding[i] = static_cast<double>(padding);
+    batch.matmul[i] = run.matmul ? 1.0 : 0.0;
+    batch.cold[i] = run.cold ? 1.0 : 0.0;
+    downsampled[i] = skips ? 1.0 : 0.0;
     batch.max_padding = std::max(batch.max_padding, padding);
     batch.max_kernel = std::max({batch.max_kernel, layer[Dim::R], layer[Dim::S]});
   }
-  Tensor* fields[kColumns] = {&batch.wstride,      &batch.hstride,     &batch.padding,     &batch.input_width,
-                              &batch.input_height, &batch.matmul,      &batch.downsampled, &batch.pow2_c,
-                              &batch.pow2_k,       &batch.set_lines_c, &batch.set_lines_k, &batch.cold};
-  for (int j = 0; j < kColumns; ++j) *fields[j] = columns[j];
+  batch.skips = downsampled > 0;
+  batch.complete();
   return batch;
+}
+
+void RunBatch::complete() {
+  const DimGroups groups = DimGroups::of(size);
+  kernel = groups.kernel;
+  image = groups.image;
+  channels = groups.channels;
+  is_matmul = matmul > 0;
+  one = torch::ones({}, size.options());
+  log_caches = torch::tensor({rules.l2_kib * 1024, rules.llc_kib * 1024}, size.options()).log();
+  const Tensor reduction = torch::tensor({1, 1, 0, 0, 1, 0, 0}, torch::kBool);
+  outer_places = torch::ones({kDims, kDims}, size.options()).triu();
+  outer_places = torch::cat({outer_places, torch::zeros({1, kDims}, size.options())});
+  reduces = reduction.index({dim_at}).transpose(0, 1).contiguous();
+  const Tensor place = torch::empty_like(dim_at).scatter_(1, dim_at, torch::arange(kDims).expand_as(dim_at));
+  walked = (place.unsqueeze(0) < torch::arange(kDims + 1).view({-1, 1, 1}));
+  const Tensor blocks_of = torch::tensor({0, 0, 1, 0, 1, 1, 0}, torch::kBool);
+  in_blocks = is_matmul.unsqueeze(-1).logical_and(blocks_of);
 }
 
 RunBatch RunBatch::select(const Tensor& chosen) const {
   RunBatch part = *this;
-  for (Tensor* field : {&part.size, &part.position, &part.wstride, &part.hstride, &part.padding,
-                        &part.input_width, &part.input_height, &part.matmul, &part.downsampled, &part.pow2_c,
-                        &part.pow2_k, &part.set_lines_c, &part.set_lines_k, &part.cold}) {
+  for (Tensor* field : {&part.size, &part.dim_at, &part.stride, &part.input, &part.padding, &part.matmul,
+                        &part.cold, &part.skips, &part.pow2, &part.set_lines}) {
     *field = field->index_select(0, chosen);
   }
+  part.complete();
   return part;
 }
 
 Tensor run_tiles(const Tensor& tile, const Tensor& pe_dim, const RunBatch& l, bool relaxed) {
   const Tensor block = pe_dim.expand_as(tile.select(-1, 0)).unsqueeze(-1);
   const Tensor blocked = relaxed ? torch::maximum(tile, block) : (tile / block - kEpsilon).ceil() * block;
-  const Tensor is_blocked = torch::tensor({0, 0, 1, 0, 1, 1, 0}, tile.options().requires_grad(false));
-  const Tensor in_blocks = l.matmul.unsqueeze(-1) * is_blocked > 0;
-  return torch::minimum(torch::where(in_blocks, blocked, tile), l.size);
+  return torch::minimum(torch::where(l.in_blocks, blocked, tile), l.size);
 }
 
 Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const RunBatch& l, bool relaxed) {
   const Tensor tile = run_tiles(any_tile, pe_dim_in, l, relaxed);
-  const Tensor pe_dim = pe_dim_in.expand_as(tile.select(-1, 0));
-  const TileSizes sizes = distinct_tiles(tile, l.size, relaxed);
   const Tensor number = relaxed ? l.size / tile : (l.size / tile - kEpsilon).ceil();
-  const auto tiles_of = [&](Dim dim) { return of_dim(number, dim); };
-  const auto layer = [&](Dim dim) { return of_dim(l.size, dim); };
-  const auto blocks = [&](Dim dim) { return sizes.sum(dim, ceil_div(sizes.of(dim), pe_dim, relaxed)); };
+  const TileSizes sizes = distinct_tiles(tile, number, l.size, relaxed);
+  const DimGroups t = DimGroups::of(tile), size = DimGroups::of(sizes.size),
+                  times = DimGroups::of(sizes.times);
+  const std::vector<Tensor> tiles = number.unbind(-1), layer = l.size.unbind(-1);
+  const auto tiles_of = [&](Dim dim) { return tiles[static_cast<std::size_t>(dim)]; };
+  const auto layer_of = [&](Dim dim) { return layer[static_cast<std::size_t>(dim)]; };
+  const Tensor pe_dim = pe_dim_in.expand_as(tiles[0]);
+  const Tensor pe_pair = pe_dim.unsqueeze(-1);
+  const auto [tile_c, tile_k] = apart(t.channels);
+  const Tensor columns = size.image.select(-1, 0), columns_times = times.image.select(-1, 0);
   Counts c;
-  c.tiles = number.prod(-1);
+  c.tiles = number.log().sum(-1).exp();
 
   // Compute: per weight block (output channels, kernel row, group of kernel columns, input channels) the rows
   // of the tile's output pixels, an output row at a time.
-  const Tensor tile_c = of_dim(tile, Dim::C);
-  const Tensor packed =
-      relaxed ? (pe_dim / tile_c).clamp_min(1) : (pe_dim / tile_c + kEpsilon).floor().clamp_min(1);
-  const Tensor columns_per_row =
-      l.rules.first_layer_packing
-          ? torch::where((l.matmul > 0).logical_or(l.downsampled > 0), torch::ones_like(packed),
-                         torch::minimum(packed, of_dim(tile, Dim::R)))
-          : torch::ones_like(packed);
-  const Tensor column_groups = sizes.sum(Dim::R, ceil_div(sizes.of(Dim::R), columns_per_row, relaxed));
-  const Tensor c_blocks = blocks(Dim::C);
-  const Tensor k_blocks = blocks(Dim::K);
-  const Tensor weight_blocks = column_groups * layer(Dim::S) * c_blocks * k_blocks;
-  const Tensor p_blocks = blocks(Dim::P);
+  const Tensor kernel_columns = size.kernel.select(-1, 0);
+  Tensor groups = kernel_columns;
+  if (l.rules.first_layer_packing) {
+    const Tensor fitting = pe_dim / tile_c;
+    const Tensor packed =
+        torch::minimum(relaxed ? fitting : (fitting + kEpsilon).floor(), t.kernel.select(-1, 0)).clamp_min(1);
+    groups = ceil_div(kernel_columns, torch::where(l.is_matmul.logical_or(l.skips), l.one, packed), relaxed);
+  }
+  const Tensor column_groups = over_tiles(times.kernel.select(-1, 0), groups);
+  const auto [c_blocks, k_blocks] =
+      apart(over_tiles(times.channels, ceil_div(size.channels, pe_pair, relaxed)));
+  const Tensor weight_blocks = column_groups * layer_of(Dim::S) * c_blocks * k_blocks;
+  const Tensor p_blocks = over_tiles(columns_times, ceil_div(columns, pe_dim, relaxed));
   const Tensor image_tiles = tiles_of(Dim::N) * tiles_of(Dim::Q);
-  const Tensor output_rows = layer(Dim::N) * layer(Dim::Q);
+  const Tensor all_image_tiles = image_tiles * tiles_of(Dim::P);
+  const Tensor output_rows = layer_of(Dim::N) * layer_of(Dim::Q);
   const Tensor row_chunks = output_rows * p_blocks;
-  c.preloads = weight_blocks * image_tiles * tiles_of(Dim::P);
+  c.preloads = weight_blocks * all_image_tiles;
   c.executes = weight_blocks * row_chunks;
   c.steps = weight_blocks * output_rows * tiles_of(Dim::P);
-  const Tensor columns = sizes.of(Dim::P);
   const auto floor_with = [&](double at_least) {
     Tensor row;  // cycles of one output row of a tile
     if (relaxed) {
@@ -389,55 +422,57 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
     }
     // The first instruction after a preload takes at least pe_dim cycles.
     const Tensor wait = (pe_dim - torch::minimum(columns, pe_dim).clamp_min(at_least)).clamp_min(0);
-    return weight_blocks * (output_rows * sizes.sum(Dim::P, row) + image_tiles * sizes.sum(Dim::P, wait));
+    return weight_blocks * over_tiles(columns_times, output_rows * row + image_tiles * wait);
   };
   c.floor = floor_with(kMinExecuteCycles);
   c.floor8 = floor_with(2 * kMinExecuteCycles);
 
   // DMA. Rows are at most 64 bytes, or pe_dim where that is more; an input is loaded again for every tile of
   // output channels, a weight for every tile of pixels.
-  const Tensor chunk = pe_dim.clamp_min(kLine);
-  const auto [width, height] = axes_of(tile, pe_dim, l, relaxed);
-  const auto row_count = [&](Dim dim) { return sizes.sum(dim, ceil_div(sizes.of(dim), chunk, relaxed)); };
-  const auto row_lines = [&](Dim dim, const Tensor& pow2, double unit) {
-    const Tensor size = of_dim(tile, dim);
-    const Tensor grain = relaxed ? torch::minimum(pow2, size)
-                                 : torch::where(size >= layer(dim), pow2.expand_as(size),
-                                                torch::minimum(pow2, pow2_divisor(size)));
-    return sizes.sum(dim, row_pieces(sizes.of(dim), chunk, grain, unit, relaxed));
+  const Tensor chunk = pe_pair.clamp_min(kLine);
+  const Axis axes = axes_of(t, pe_dim, l, relaxed);
+  const auto [padded_w, padded_h] = apart(axes.padded);
+  const auto [valid_w, valid_h] = apart(axes.valid);
+  const Tensor chunks_w = axes.chunks.select(-1, 0);
+  const Tensor grain = relaxed ? torch::minimum(l.pow2, t.channels)
+                               : torch::where(t.channels >= l.channels, l.pow2.expand_as(t.channels),
+                                              torch::minimum(l.pow2, pow2_divisor(t.channels)));
+  const auto [c_rows, k_rows] = apart(over_tiles(times.channels, ceil_div(size.channels, chunk, relaxed)));
+  const auto touched = [&](double unit) {
+    return apart(over_tiles(times.channels, row_pieces(size.channels, chunk, grain, unit, relaxed)));
   };
-  const Tensor c_rows = row_count(Dim::C);
-  const Tensor reload = layer(Dim::N) * tiles_of(Dim::K);
-  const Tensor valid = reload * height.valid * width.valid;
-  c.input.instructions = reload * height.valid * width.chunks * c_rows;
+  const auto [c_requests, k_requests] = touched(kLine);
+  const auto [c_beats, k_beats] = touched(kBeat);
+  const Tensor reload = layer_of(Dim::N) * tiles_of(Dim::K);
+  const Tensor valid = reload * valid_h * valid_w;
+  const Tensor reload_rows = reload * c_rows;
+  c.input.instructions = reload_rows * valid_h * chunks_w;
   c.input.rows = valid * c_rows;
-  c.input.requests = valid * row_lines(Dim::C, l.pow2_c, kLine);
-  c.input.beats = valid * row_lines(Dim::C, l.pow2_c, kBeat);
+  c.input.requests = valid * c_requests;
+  c.input.beats = valid * c_beats;
   c.zero_instructions =
-      reload * (height.padded * (width.chunks + width.flanks) - height.valid * width.chunks) * c_rows;
-  c.zero_rows = reload * (height.padded * width.padded - height.valid * width.valid) * c_rows;
-  const Tensor k_rows = row_count(Dim::K);
-  const Tensor filters = layer(Dim::R) * layer(Dim::S) * image_tiles * tiles_of(Dim::P);
-  const Tensor k_requests = row_lines(Dim::K, l.pow2_k, kLine);
-  const Tensor k_beats = row_lines(Dim::K, l.pow2_k, kBeat);
+      reload_rows * padded_h * (chunks_w + axes.flanks.select(-1, 0)) - c.input.instructions;
+  c.zero_rows = reload_rows * padded_h * padded_w - c.input.rows;
+  const Tensor filters = layer_of(Dim::R) * layer_of(Dim::S) * all_image_tiles;
+  const Tensor filter_rows = filters * layer_of(Dim::C);
   c.weight.instructions = filters * c_blocks * k_rows;
-  c.weight.rows = filters * layer(Dim::C) * k_rows;
-  c.weight.requests = filters * layer(Dim::C) * k_requests;
-  c.weight.beats = filters * layer(Dim::C) * k_beats;
+  c.weight.rows = filter_rows * k_rows;
+  c.weight.requests = filter_rows * k_requests;
+  c.weight.beats = filter_rows * k_beats;
   // tiled_matmul stores up to 64 bytes at once, tiled_conv one block of pe_dim channels.
-  const Tensor matmul = l.matmul > 0;
-  const Tensor stores = torch::where(matmul, k_rows, k_blocks);
-  const Tensor outputs = output_rows * layer(Dim::P);
+  const Tensor stores = torch::where(l.is_matmul, k_rows, k_blocks);
+  const Tensor outputs = output_rows * layer_of(Dim::P);
   c.output.instructions = row_chunks * stores;
   c.output.rows = outputs * stores;
-  c.output.requests = outputs * torch::where(matmul, k_requests, k_blocks);
+  c.output.requests = outputs * torch::where(l.is_matmul, k_requests, k_blocks);
   c.output.beats = outputs * k_beats;
-  if (!relaxed) c.hangs = width.hangs + height.hangs;
+  if (!relaxed) c.hangs = axes.hangs.sum(-1);
 
   const Misses misses = cache_misses(tile, number, l, relaxed);
-  const auto split = [](Transfers& t, const Tensor& lines) {
-    t.l2_misses = lines.select(0, 0);
-    t.llc_misses = lines.select(0, 1);
+  const auto split = [](Transfers& transfers, const Tensor& lines) {
+    const std::vector<Tensor> caches = lines.unbind(0);
+    transfers.l2_misses = caches[0];
+    transfers.llc_misses = caches[1];
   };
   split(c.input, misses.input);
   split(c.weight, misses.weight);
@@ -445,9 +480,10 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   c.footprint = misses.footprint;
   c.cold_lines = l.cold * misses.footprint / kLine;
   // Short rows far apart open a page each; a whole pixel at a time streams.
-  const Tensor pixel_page = (layer(Dim::C) * (1 + l.downsampled) / kPage).clamp_max(1);
-  c.input.page_misses = c.input.llc_misses * pixel_page * (1 - 0.5 * (tile_c / layer(Dim::C)).pow(4));
-  c.weight.page_misses = c.weight.llc_misses * (layer(Dim::K) / kPage).clamp_max(1);
+  const Tensor step = layer_of(Dim::C) * (1 + l.skips.to(tile.scalar_type()));
+  const Tensor part = (tile_c / layer_of(Dim::C)).square();
+  c.input.page_misses = c.input.llc_misses * (step / kPage).clamp_max(1) * (1 - 0.5 * part.square());
+  c.weight.page_misses = c.weight.llc_misses * (layer_of(Dim::K) / kPage).clamp_max(1);
   return c;
 }
 
@@ -460,10 +496,10 @@ Tensor legal_tilings(const Tensor& any_tile, const RunBatch& l, const Hardware& 
   // Rows of pe_dim words, half of each memory for double buffering.
   const double scratchpad_rows = static_cast<double>(buffers.scratchpad_kib) * 1024 / pe_dim / 2;
   const double accumulator_rows = static_cast<double>(buffers.accumulator_kib) * 1024 / (4 * pe_dim) / 2;
-  const Tensor halo_rows = (along(Dim::Q) - 1) * l.hstride + along(Dim::S);
-  const Tensor halo_columns = (along(Dim::P) - 1) * l.wstride + along(Dim::R);
+  const Tensor halo_rows = (along(Dim::Q) - 1) * l.stride.select(-1, 1) + along(Dim::S);
+  const Tensor halo_columns = (along(Dim::P) - 1) * l.stride.select(-1, 0) + along(Dim::R);
   const auto halve = [&](const Tensor& rows) {
-    return torch::where(l.downsampled > 0, (rows / 2 - kEpsilon).ceil(), rows);
+    return torch::where(l.skips, (rows / 2 - kEpsilon).ceil(), rows);
   };
   const Tensor conv_inputs = blocks(Dim::C) * along(Dim::N) * halve(halo_rows) * halve(halo_columns);
   const Tensor conv_weights = blocks(Dim::K) * along(Dim::R) * along(Dim::S) * along(Dim::C);
@@ -471,12 +507,12 @@ Tensor legal_tilings(const Tensor& any_tile, const RunBatch& l, const Hardware& 
   const Tensor matmul_inputs = blocks(Dim::P) * blocks(Dim::C) * pe_dim;
   const Tensor matmul_weights = blocks(Dim::C) * blocks(Dim::K) * pe_dim;
   const Tensor matmul_outputs = blocks(Dim::P) * blocks(Dim::K) * pe_dim;
-  const Tensor matmul = l.matmul > 0;
+  const Tensor& matmul = l.is_matmul;
   const Tensor fits =
       (torch::where(matmul, matmul_inputs + matmul_weights, conv_inputs + conv_weights) <= scratchpad_rows)
           .logical_and(torch::where(matmul, matmul_outputs, conv_outputs) <= accumulator_rows);
-  const auto [width, height] = axes_of(tile, pe, l, false);
-  return fits.logical_and(width.hangs + height.hangs == 0);
+  const Axis axes = axes_of(DimGroups::of(tile), pe.expand_as(along(Dim::N)), l, false);
+  return fits.logical_and(axes.hangs.sum(-1) == 0);
 }
 
 }  // namespace dosa

@@ -50,21 +50,37 @@ struct LayerRun {
   static LayerRun of(const Layer& layer);
 };
 
-/// Layers as constant tensors, float64. `layers` may also be one entry per measurement.
+/// Layers as constant tensors, float64. `layers` may also be one entry per measurement. Pairs are (width,
+/// height) of the image or (C, K) of the channels.
 struct RunBatch {
-  torch::Tensor size;                       ///< [layers, 7]
-  torch::Tensor position;                   ///< [layers, 7], place of a tile loop, 0 = innermost
-  torch::Tensor wstride, hstride, padding;  ///< [layers]
-  torch::Tensor input_width, input_height;  ///< [layers], without padding
-  torch::Tensor matmul, downsampled, cold;  ///< [layers], 0 or 1
-  torch::Tensor pow2_c, pow2_k;             ///< [layers], largest power of two <= 64 dividing C and K
-  torch::Tensor set_lines_c, set_lines_k;   ///< [layers], cache sets skipped between rows; 0 if none
+  torch::Tensor size;    ///< [layers, 7]
+  torch::Tensor dim_at;  ///< [layers, 7] int64: the dimension of the tile loop at each place, innermost first
+  torch::Tensor stride;  ///< [layers, 2]
+  torch::Tensor input;   ///< [layers, 2], width and height without padding
+  torch::Tensor padding;       ///< [layers]
+  torch::Tensor matmul, cold;  ///< [layers], 0 or 1
+  torch::Tensor skips;         ///< [layers] bool: fetches every second pixel only
+  torch::Tensor pow2;          ///< [layers, 2], largest power of two <= 64 dividing C and K
+  torch::Tensor
+      set_lines;  ///< [layers, 2], cache sets from one row of C or K to the next; 0 where rows share lines
   RunRules rules;
   std::int64_t max_padding = 0, max_kernel = 1;
+
+  // Derived from the above.
+  torch::Tensor kernel, image, channels;  ///< [layers, 2] of `size`
+  torch::Tensor is_matmul;                ///< [layers] bool
+  torch::Tensor walked;           ///< [8, layers, 7] bool: loops that lie inside the n innermost places
+  torch::Tensor reduces;          ///< [7, layers] bool: the loop at a place is over R, S or C
+  torch::Tensor in_blocks;        ///< [layers, 7] bool: tiles are whole blocks of pe_dim
+  torch::Tensor log_caches, one;  ///< [2] log bytes; []
+  torch::Tensor outer_places;     ///< [8, 7], 1 where a place lies outside the n innermost
 
   static RunBatch of(const std::vector<LayerRun>& runs, const RunRules& rules);
   /// The layers (or measurements) with these indices, int64 [n].
   RunBatch select(const torch::Tensor& index) const;
+
+ private:
+  void complete();
 };
 
 /// DMA work of one operand, all [B..., layers].

@@ -252,8 +252,8 @@ Executed Executed::of(const Tensor& tile, const Tensor& pe_dim_in, const RunBatc
                                    misses(c.output.l2_misses, c.output.requests),
                                    misses(c.input.llc_misses, c.input.requests),
                                    misses(c.weight.llc_misses, c.weight.requests),
-                                   layers.pow2_k.log2(),
-                                   layers.pow2_c.log2(),
+                                   layers.pow2.select(-1, 1).log2(),
+                                   layers.pow2.select(-1, 0).log2(),
                                    tile_of(Dim::K).clamp_max(64).log2(),
                                    tile_of(Dim::C).clamp_max(64).log2(),
                                    exceeds(layers.rules.l2_kib),
@@ -269,7 +269,7 @@ Executed Executed::of(const Tensor& tile, const Tensor& pe_dim_in, const RunBatc
   Executed executed{stacked(terms), stacked(ratios), c.floor, c.tiles, layers.matmul, {}};
   executed.raw =
       torch::cat({layers.size.log2().expand_as(clipped), clipped.log2(), pe_dim.log2().unsqueeze(-1),
-                  layers.wstride.log2().expand_as(c.tiles).unsqueeze(-1),
+                  layers.stride.select(-1, 0).log2().expand_as(c.tiles).unsqueeze(-1),
                   layers.matmul.expand_as(c.tiles).unsqueeze(-1)},
                  -1);
   return executed;
@@ -350,10 +350,17 @@ Tensor Ensemble::normalise(const Tensor& inputs) const {
   return ((clamped - mean) / scale).to(torch::kFloat32).clamp(-kMaxDeviations, kMaxDeviations);
 }
 
-Tensor Ensemble::operator()(const Tensor& normalised) const {
-  const Tensor x = normalised.dim() == 3 ? normalised : normalised.unsqueeze(0).expand({w1.size(0), -1, -1});
-  const Tensor hidden = torch::silu(torch::baddbmm(b1, x, w1));
-  const Tensor hidden2 = torch::silu(torch::baddbmm(b2, hidden, w2));
+Tensor Ensemble::operator()(const Tensor& x) const {
+  Tensor hidden;
+  if (x.dim() == 3) {
+    hidden = torch::baddbmm(b1, x, w1);
+  } else {
+    // The same inputs for every network: one matrix product.
+    const std::int64_t networks = w1.size(0), width = w1.size(2);
+    const Tensor side_by_side = w1.transpose(0, 1).reshape({-1, networks * width});
+    hidden = torch::addmm(b1.reshape({-1}), x, side_by_side).view({-1, networks, width}).transpose(0, 1);
+  }
+  const Tensor hidden2 = torch::silu(torch::baddbmm(b2, torch::silu(hidden), w2));
   return torch::baddbmm(b3, hidden2, w3).squeeze(-1);
 }
 
@@ -429,8 +436,8 @@ Tensor roofline_cycles(const Tensor& any_tile, const Tensor& pe_dim, const RunBa
       volume(l.size, {Dim::R, Dim::S, Dim::C, Dim::K}) *
       torch::where(reductions * along(number, Dim::K) > 1, pixels, torch::ones_like(pixels));
   const Tensor input_tile = along(tile, Dim::C) * along(tile, Dim::N) *
-                            ((along(tile, Dim::P) - 1) * l.wstride + along(tile, Dim::R)) *
-                            ((along(tile, Dim::Q) - 1) * l.hstride + along(tile, Dim::S));
+                            ((along(tile, Dim::P) - 1) * l.stride.select(-1, 0) + along(tile, Dim::R)) *
+                            ((along(tile, Dim::Q) - 1) * l.stride.select(-1, 1) + along(tile, Dim::S));
   const Tensor inputs = input_tile * pixels * reductions *
                         torch::where(reductions > 1, along(number, Dim::K), torch::ones_like(pixels));
   const Tensor outputs = volume(l.size, {Dim::P, Dim::Q, Dim::K, Dim::N});
