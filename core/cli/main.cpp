@@ -31,7 +31,7 @@ int run(int argc, char** argv) {
       "Exit codes: 0 done, 1 the program failed, 2 the input is wrong.");
   app.require_subcommand(1);
   app.set_version_flag("--version", DOSA_VERSION);
-  //  add_optimize(app);
+  add_optimize(app);
   add_evaluate(app);
   add_predict(app);
   add_train(app);
