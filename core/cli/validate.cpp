@@ -24,8 +24,10 @@ void add_validate(CLI::App& app) {
   command->add_option("--machine", flags->hardware, "Machine the mappings run on: a shipped name or a file")
       ->capture_default_str();
   command->add_option("--worst", flags->worst, "How many of the worst rows to list")->capture_default_str();
-  command->add_option("--surrogate", flags->surrogate, "Compare this surrogate with measured latencies instead");
-  command->add_flag("--measured", flags->measurements, "Compare the analytical roofline with measured latencies instead");
+  command->add_option("--surrogate", flags->surrogate,
+                      "Compare this surrogate with measured latencies instead");
+  command->add_flag("--measured", flags->measurements,
+                    "Compare the analytical roofline with measured latencies instead");
   command->callback([flags, output] {
     if (flags->measurements || !flags->surrogate.empty()) {
       const SurrogateValidation v = validate_surrogate(flags->table, flags->surrogate);
