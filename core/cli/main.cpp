@@ -56,6 +56,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", DOSA_VERSION);
   add_optimize(app);
   add_evaluate(app);
+  add_predict(app);
+  add_train(app);
   add_validate(app);
   add_workloads(app);
   std::vector<std::string> commands;
