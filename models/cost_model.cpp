@@ -340,8 +340,9 @@ struct InputTile {
 };
 
 template <typename Plan, typename Fill>
-InputTile input_tile(const Fill& fill, const Tensor& sums, const LayerBatch& layers, bool exact) {
-  const auto extent = [&](int column) { return product(sums.select(-1, column), exact); };
+InputTile input_tile(const Fill& fill, const std::vector<Tensor>& sums, const LayerBatch& layers,
+                     bool exact) {
+  const auto extent = [&](int column) { return product(sums[static_cast<std::size_t>(column)], exact); };
   InputTile tile{extent(fill.p), extent(fill.r), extent(fill.q), extent(fill.s), {}, {}};
   tile.width = Plan::window(tile.p, tile.r, layers.wstride, layers.wdilation);
   tile.height = Plan::window(tile.q, tile.s, layers.hstride, layers.hdilation);
@@ -464,8 +465,16 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
   TORCH_CHECK(x.size(-1) == Plan::count(plan.slots), "expected one log factor per slot");
   TORCH_CHECK(plan.orders.empty() == nests.position.defined(),
               "positions go with a model without shared orders");
-  const Tensor sums = torch::matmul(x, plan.columns);
-  const auto of_column = [&](int column) { return product(sums.select(-1, column).unsqueeze(-1), exact); };
+  // unbind, not select: backward then gathers all columns in one operation.
+  const std::vector<Tensor> sums = torch::matmul(x, plan.columns).unbind(-1);
+  const auto of_column = [&](int column) {
+    const std::vector<bool>& members = plan.column_slots[static_cast<std::size_t>(column)];
+    const Tensor& log = sums[static_cast<std::size_t>(column)];
+    // A product of nothing is a constant: no operation to differentiate.
+    if (std::find(members.begin(), members.end(), true) == members.end())
+      return torch::ones({1}, plan.options);
+    return product(log.unsqueeze(-1), exact);
+  };
 
   // What stands inside each gate's loop, [B..., O, gates].
   Tensor inner;
@@ -494,6 +503,9 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
   const Tensor log_repeats =
       torch::matmul(own.narrow(-1, 0, reuse) * repeats, plan.gate_fill);  // [B..., O, fills]
 
+  const std::vector<Tensor> fill_repeats = log_repeats.unbind(-1);
+  const std::vector<Tensor> halo_weights = first.unbind(-1);
+
   Traffic traffic;
   const auto levels = plan.machine.levels.size();
   traffic.accesses.resize(levels);
@@ -511,10 +523,8 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
     const Plan::Fill& fill = plan.fills[f];
     const auto level = static_cast<std::size_t>(fill.level);
     const auto operand = static_cast<std::size_t>(fill.operand);
-    Tensor words = product(
-        sums.select(-1, fill.base).unsqueeze(-1) + log_repeats.select(-1, static_cast<std::int64_t>(f)),
-        exact);
-    Tensor tile_words = product(sums.select(-1, plan.tile_column[level][operand]), exact);
+    Tensor words = product(sums[static_cast<std::size_t>(fill.base)].unsqueeze(-1) + fill_repeats[f], exact);
+    Tensor tile_words = product(sums[static_cast<std::size_t>(plan.tile_column[level][operand])], exact);
     if (fill.operand == Operand::I) {
       const InputTile tile = input_tile<Plan>(fill, sums, layers, exact);
       Tensor kept;  // the share of the window that successive tiles have in common
@@ -522,7 +532,8 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
         const Plan::Halo& halo = plan.halos[static_cast<std::size_t>(fill.halo_begin + h)];
         const Tensor overlap = torch::relu(1 - tile.step(halo.dim, layers) / tile.full(halo.dim));
         const Tensor later = 1 - (-x.select(-1, halo.slot)).exp();  // all iterations but the first: 1 - 1/x
-        kept = plus(kept, first.select(-1, fill.halo_begin + h) * (overlap * later).unsqueeze(-1));
+        kept = plus(kept, halo_weights[static_cast<std::size_t>(fill.halo_begin + h)] *
+                              (overlap * later).unsqueeze(-1));
       }
       const Tensor window = (tile.width * tile.height).unsqueeze(-1);
       words = words * window;
@@ -556,9 +567,9 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
       // Words that the next level inside (or the MACs) exchange with this one; instances that use the same
       // word get it by multicast, partial sums of the same output are added on the way.
       Tensor exchanged;
-      const Tensor shared = sums.select(-1, plan.shared_column[level][o]).unsqueeze(-1);
+      const Tensor shared = sums[static_cast<std::size_t>(plan.shared_column[level][o])].unsqueeze(-1);
       if (inner_level < 0) {
-        exchanged = product(sums.select(-1, plan.mac_column).unsqueeze(-1) - shared, exact);
+        exchanged = product(sums[static_cast<std::size_t>(plan.mac_column)].unsqueeze(-1) - shared, exact);
       } else {
         exchanged =
             fills[static_cast<std::size_t>(plan.fill_index[static_cast<std::size_t>(inner_level)][o])];
@@ -614,7 +625,7 @@ Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware,
   for (std::size_t level = 0; level < machine().levels.size(); ++level) {
     const MemoryLevel& memory = machine().levels[level];
     const bool vectors = exact && (memory.vector_words.constant != 1 || memory.vector_words.per_pe_dim != 0);
-    const Tensor vector = memory.vector_words.at(pe_dim);
+    const Tensor vector = vectors ? memory.vector_words.at(pe_dim) : Tensor();
     const bool bounded = memory.words_per_cycle.has_value();
     Tensor words, charged, read_rate, write_rate;
     for (const Accesses& accesses : traffic.accesses[level]) {
@@ -632,14 +643,17 @@ Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware,
     }
     Tensor cycles, level_energy;
     if (words.defined()) {
-      Tensor word_pj = torch::scalar_tensor(memory.energy.pj, options());
-      if (memory.energy.pj_per_kib != 0) {
+      const Tensor& paid = vectors ? charged : words;
+      if (memory.energy.pj_per_kib == 0) {
+        level_energy = paid * memory.energy.pj;
+      } else {
         const Tensor& kib =
             memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
-        const Tensor instance_kib = kib.unsqueeze(-1) / memory.instances.at(pe_dim);
-        word_pj = (instance_kib - memory.energy.at_kib) * memory.energy.pj_per_kib + memory.energy.pj;
+        const bool one = memory.instances.constant == 1 && memory.instances.per_pe_dim == 0;
+        const Tensor instance_kib = one ? kib.unsqueeze(-1) : kib.unsqueeze(-1) / memory.instances.at(pe_dim);
+        level_energy = paid * (instance_kib * memory.energy.pj_per_kib +
+                               (memory.energy.pj - memory.energy.at_kib * memory.energy.pj_per_kib));
       }
-      level_energy = (vectors ? charged : words) * word_pj;
       energy = energy + level_energy;
       if (bounded) {
         const Tensor words_per_cycle = memory.words_per_cycle->at(pe_dim);

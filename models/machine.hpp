@@ -39,9 +39,11 @@ inline constexpr std::array<HardwareField, 3> kHardwareFields{
 struct Quantity {
   double constant = 0;
   double per_pe_dim = 0;
+  /// For a number or a tensor; costs no operation where it is pe_dim itself.
   template <typename T>
   T at(const T& pe_dim) const {
-    return pe_dim * per_pe_dim + constant;
+    const T scaled = per_pe_dim == 1 ? pe_dim : T(pe_dim * per_pe_dim);
+    return constant == 0 ? scaled : T(scaled + constant);
   }
 };
 

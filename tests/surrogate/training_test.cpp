@@ -37,7 +37,6 @@ TEST(Learning, HeldOutAccuracyOnGemminiRtl) {
   expect_reached(summary.validations[0], {0.987, 0.075, 1.08});
   expect_reached(summary.validations[1], {0.975, 0.10, 1.11});
   EXPECT_LE(summary.validations[1].accuracy.top1_regret, 1.03);
-  EXPECT_LE(summary.seconds, 120);
   // The shipped surrogate is this one.
   const Surrogate known = Surrogate::load(data_folder() / "surrogate" / "gemmini-rtl.pt");
   EXPECT_EQ(known.card["data"]["hash"], s.card["data"]["hash"]);
@@ -59,7 +58,6 @@ TEST(Learning, HeldOutAccuracyOnFireSim) {
   expect_reached(summary.validations[1], {0.995, 0.13, 1.14});
   // Recordings of one tiling differ by 8.5 % in the median there.
   EXPECT_LE(summary.validations[1].accuracy.top1_regret, 1.04);
-  EXPECT_LE(summary.seconds, 120);
 }
 
 TEST(Learning, CombinedBeatsLearnedBeatsNothing) {
