@@ -27,6 +27,7 @@ class Output {
 std::string described(const std::string& purpose, const std::vector<std::string>& examples);
 
 // Each adds its command to the program; the command runs in the parse callback and throws Error.
+void add_compare(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_optimize(CLI::App& app);
 void add_validate(CLI::App& app);

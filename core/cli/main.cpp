@@ -33,6 +33,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", DOSA_VERSION);
   add_optimize(app);
   add_evaluate(app);
+  add_compare(app);
   add_validate(app);
   add_workloads(app);
   try {

@@ -260,6 +260,7 @@ class GradientSearch {
     now.steps = options_.steps;
     now.phase = phase;
     now.elapsed_s = elapsed();
+    now.evaluations = summary_.evaluations;
     const double done = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
     now.eta_s = done > 0 ? now.elapsed_s * (1 / done - 1) : 0;
     now.best_objective = std::exp(best_objective_);
