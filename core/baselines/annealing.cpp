@@ -279,8 +279,15 @@ class Annealer {
         move_prime(
             own, [&](const Slot& s) { return !outermost(s) && (!too_wide || s.spatial); }, outermost);
       }
-      recorder_.rejected((~scores.fits).sum().item<std::int64_t>());
-      scores = space_.score(flat(factors, orders), sizes);
+      const Tensor cut = (~scores.fits).nonzero().squeeze(-1);
+      recorder_.rejected(cut.size(0));
+      const auto own = [&](const Tensor& size) { return size.index_select(0, cut); };
+      const Scores again =
+          space_.score(flat(factors, orders).at(cut),
+                       {own(sizes.pe_dim), own(sizes.scratchpad_kib), own(sizes.accumulator_kib)});
+      scores.energy_uj.index_copy_(0, cut, again.energy_uj);
+      scores.cycles.index_copy_(0, cut, again.cycles);
+      scores.fits.index_copy_(0, cut, again.fits);
     }
     count(scores);
     for (std::size_t c = 0; c < chains_.size(); ++c) {

@@ -13,6 +13,7 @@ using torch::Tensor;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Candidates evaluated at a time: their tensors stay in cache.
 constexpr std::int64_t kChunk = 4096;
+constexpr std::int64_t kFew = 2048;
 
 std::vector<std::int64_t> divisors_of(std::int64_t number) {
   std::vector<std::int64_t> divisors;
@@ -44,6 +45,7 @@ HardwareTensors hardware_tensors(const std::vector<Hardware>& hardware) {
 MapSpace::MapSpace(const SearchProblem& problem)
     : problem_(problem),
       slots_(search_slots(problem.machine)),
+      all_orders_(problem.machine, slots_, search_orders(problem.machine), torch::kFloat64),
       batch_(LayerBatch::from(problem.workload.layers, torch::kFloat64)) {
   for (const NestOrder& order : search_orders(problem.machine)) {
     models_.emplace_back(problem.machine, slots_, std::vector<NestOrder>{order}, torch::kFloat64);
@@ -123,8 +125,10 @@ Scores MapSpace::score(const Candidates& candidates, const HardwareTensors& hard
   const Tensor energy = torch::empty({total}, torch::kFloat64);
   const Tensor cycles = torch::empty({total}, torch::kFloat64);
   const Tensor fits = torch::empty({total}, torch::kBool);
-  for (std::int64_t order = 0; order < orders(); ++order) {
-    const Tensor all = (candidates.order == order).nonzero().squeeze(-1);
+  // Few candidates: all orders at once, of which each needs one, cost less than a call for every order.
+  const bool few = total <= kFew;
+  for (std::int64_t order = 0; order < (few ? 1 : orders()); ++order) {
+    const Tensor all = few ? torch::arange(total) : (candidates.order == order).nonzero().squeeze(-1);
     for (std::int64_t begin = 0; begin < all.size(0); begin += kChunk) {
       const Tensor rows = all.slice(0, begin, std::min(all.size(0), begin + kChunk));
       const Tensor layer = candidates.layer.index_select(0, rows);
@@ -136,12 +140,16 @@ Scores MapSpace::score(const Candidates& candidates, const HardwareTensors& hard
                               of(batch_.wdilation), of(batch_.hdilation), of(batch_.repetitions)};
       const HardwareTensors sizes{own(hardware.pe_dim), own(hardware.scratchpad_kib),
                                   own(hardware.accumulator_kib)};
-      const CostModel& model = models_[static_cast<std::size_t>(order)];
+      const CostModel& model = few ? all_orders_ : models_[static_cast<std::size_t>(order)];
       const Traffic traffic = model.traffic({candidates.log_factors.index_select(0, rows), {}}, layers, {});
       const Cost cost = model.cost(traffic, sizes, {});
+      const auto own_order = [&](const Tensor& values) {
+        if (!few || values.size(-1) == 1) return values.squeeze(-1);
+        return values.gather(-1, candidates.order.index_select(0, rows).unsqueeze(-1)).squeeze(-1);
+      };
       const Tensor groups = of(groups_);
-      energy.index_copy_(0, rows, cost.energy_pj.squeeze(-1) * groups * 1e-6);
-      cycles.index_copy_(0, rows, cost.cycles.squeeze(-1) * groups);
+      energy.index_copy_(0, rows, own_order(cost.energy_pj) * groups * 1e-6);
+      cycles.index_copy_(0, rows, own_order(cost.cycles) * groups);
       Tensor fit = traffic.pe_dim.squeeze(-1) <= sizes.pe_dim;
       for (int level = 0; level <= problem_.machine.dram(); ++level) {
         const MemoryLevel& memory = problem_.machine.levels[static_cast<std::size_t>(level)];

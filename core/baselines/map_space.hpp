@@ -117,6 +117,7 @@ class MapSpace {
 
   const SearchProblem& problem_;
   std::vector<Slot> slots_;
+  CostModel all_orders_;
   std::vector<CostModel> models_;  ///< one per order
   LayerBatch batch_;
   std::vector<double> repetitions_;          ///< count of each layer
