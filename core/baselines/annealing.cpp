@@ -30,9 +30,9 @@ struct Chain {
 
 class Annealer {
  public:
-  Annealer(const SearchProblem& problem, std::uint64_t seed, Recorder& recorder)
+  Annealer(const SearchProblem& problem, std::uint64_t seed, std::int64_t threads, Recorder& recorder)
       : problem_(problem),
-        space_(problem),
+        space_(problem, threads),
         random_(seed),
         recorder_(recorder),
         width_(space_.slots().size()) {}
@@ -342,8 +342,9 @@ class Annealing : public Baseline {
   std::string description() const override {
     return "simulated annealing of hardware and mappings together, up to 32 chains";
   }
-  void run(const SearchProblem& problem, std::uint64_t seed, Recorder& recorder) const override {
-    Annealer(problem, seed, recorder).run();
+  void run(const SearchProblem& problem, std::uint64_t seed, std::int64_t threads,
+           Recorder& recorder) const override {
+    Annealer(problem, seed, threads, recorder).run();
   }
 };
 

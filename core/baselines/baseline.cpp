@@ -47,10 +47,10 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
          layers, problem.workload.name);
   }
   const torch::InferenceMode no_gradients;
-  at::set_num_threads(static_cast<int>(
-      threads > 0 ? threads : std::max<std::int64_t>(1, std::thread::hardware_concurrency())));
+  at::set_num_threads(1);  // the threads are ours: batches of mappings, not slices of small tensors
+  if (threads == 0) threads = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
   Recorder recorder(budget, interrupt, improved);
-  baseline.run(problem, seed, recorder);
+  baseline.run(problem, seed, threads, recorder);
   TORCH_CHECK(!recorder.curve().empty(), "the baseline found no design");
   BaselineResult result;
   result.wall_s = recorder.seconds();

@@ -89,8 +89,10 @@ class Baseline {
   virtual ~Baseline() = default;
   virtual std::string name() const = 0;
   virtual std::string description() const = 0;
-  /// Searches until the recorder says stop or the method is at its end.
-  virtual void run(const SearchProblem& problem, std::uint64_t seed, Recorder& recorder) const = 0;
+  /// Searches until the recorder says stop or the method is at its end. The result does not depend on the
+  /// number of threads.
+  virtual void run(const SearchProblem& problem, std::uint64_t seed, std::int64_t threads,
+                   Recorder& recorder) const = 0;
 };
 
 std::unique_ptr<Baseline> make_random_search();

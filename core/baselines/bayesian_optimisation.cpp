@@ -93,8 +93,9 @@ class BayesianOptimisation : public Baseline {
            "each";
   }
 
-  void run(const SearchProblem& problem, std::uint64_t seed, Recorder& recorder) const override {
-    const MapSpace space(problem);
+  void run(const SearchProblem& problem, std::uint64_t seed, std::int64_t threads,
+           Recorder& recorder) const override {
+    const MapSpace space(problem, threads);
     Random random(seed);
     const std::int64_t mappings = std::max(kMappings, recorder.budget() / space.layers() / kMostHardware);
     std::vector<std::array<double, 3>> x;

@@ -19,7 +19,8 @@ class DefaultHardware : public Baseline {
            "enumeration";
   }
 
-  void run(const SearchProblem& problem, std::uint64_t /*seed*/, Recorder& recorder) const override {
+  void run(const SearchProblem& problem, std::uint64_t /*seed*/, std::int64_t threads,
+           Recorder& recorder) const override {
     SearchProblem fixed = problem;
     for (const HardwareField& field : kHardwareFields) {
       fixed.bounds.min.*field.value = fixed.bounds.max.*field.value = std::clamp(
@@ -32,7 +33,7 @@ class DefaultHardware : public Baseline {
     const auto layers = static_cast<std::int64_t>(fixed.workload.layers.size());
     const auto& slots = mapper.model().slots();
     // Where it begins: all loops at DRAM, which always fits.
-    const MapSpace space(fixed);
+    const MapSpace space(fixed, threads);
     const Candidates outermost = space.outermost();
     const Scores scores = space.score(outermost, HardwareTensors::from(hardware, torch::kFloat64));
     recorder.evaluated(layers);

@@ -1,9 +1,11 @@
 #include "core/baselines/map_space.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <thread>
 
 namespace dosa {
 namespace {
@@ -42,8 +44,9 @@ HardwareTensors hardware_tensors(const std::vector<Hardware>& hardware) {
   return {field(&Hardware::pe_dim), field(&Hardware::scratchpad_kib), field(&Hardware::accumulator_kib)};
 }
 
-MapSpace::MapSpace(const SearchProblem& problem)
+MapSpace::MapSpace(const SearchProblem& problem, std::int64_t threads)
     : problem_(problem),
+      threads_(threads),
       slots_(search_slots(problem.machine)),
       all_orders_(problem.machine, slots_, search_orders(problem.machine), torch::kFloat64),
       batch_(LayerBatch::from(problem.workload.layers, torch::kFloat64)) {
@@ -127,40 +130,56 @@ Scores MapSpace::score(const Candidates& candidates, const HardwareTensors& hard
   const Tensor fits = torch::empty({total}, torch::kBool);
   // Few candidates: all orders at once, of which each needs one, cost less than a call for every order.
   const bool few = total <= kFew;
+  struct Part {
+    const CostModel* model;
+    Tensor rows;
+  };
+  std::vector<Part> parts;
   for (std::int64_t order = 0; order < (few ? 1 : orders()); ++order) {
     const Tensor all = few ? torch::arange(total) : (candidates.order == order).nonzero().squeeze(-1);
-    for (std::int64_t begin = 0; begin < all.size(0); begin += kChunk) {
-      const Tensor rows = all.slice(0, begin, std::min(all.size(0), begin + kChunk));
-      const Tensor layer = candidates.layer.index_select(0, rows);
-      const auto of = [&](const Tensor& of_layers) { return of_layers.index_select(0, layer); };
-      const auto own = [&](const Tensor& size) {
-        return size.dim() == 0 ? size : size.index_select(0, rows);
-      };
-      const LayerBatch layers{of(batch_.log_size),  of(batch_.wstride),   of(batch_.hstride),
-                              of(batch_.wdilation), of(batch_.hdilation), of(batch_.repetitions)};
-      const HardwareTensors sizes{own(hardware.pe_dim), own(hardware.scratchpad_kib),
-                                  own(hardware.accumulator_kib)};
-      const CostModel& model = few ? all_orders_ : models_[static_cast<std::size_t>(order)];
-      const Traffic traffic = model.traffic({candidates.log_factors.index_select(0, rows), {}}, layers, {});
-      const Cost cost = model.cost(traffic, sizes, {});
-      const auto own_order = [&](const Tensor& values) {
-        if (!few || values.size(-1) == 1) return values.squeeze(-1);
-        return values.gather(-1, candidates.order.index_select(0, rows).unsqueeze(-1)).squeeze(-1);
-      };
-      const Tensor groups = of(groups_);
-      energy.index_copy_(0, rows, own_order(cost.energy_pj) * groups * 1e-6);
-      cycles.index_copy_(0, rows, own_order(cost.cycles) * groups);
-      Tensor fit = traffic.pe_dim.squeeze(-1) <= sizes.pe_dim;
-      for (int level = 0; level <= problem_.machine.dram(); ++level) {
-        const MemoryLevel& memory = problem_.machine.levels[static_cast<std::size_t>(level)];
-        if (memory.sized_by == SizedBy::kNothing) continue;
-        const Tensor& size =
-            memory.sized_by == SizedBy::kScratchpad ? sizes.scratchpad_kib : sizes.accumulator_kib;
-        fit = fit & (traffic.need_kib(memory, level, sizes.pe_dim.unsqueeze(-1)).squeeze(-1) <= size);
-      }
-      fits.index_copy_(0, rows, fit);
-    }
+    const CostModel* model = few ? &all_orders_ : &models_[static_cast<std::size_t>(order)];
+    for (std::int64_t begin = 0; begin < all.size(0); begin += kChunk)
+      parts.push_back({model, all.slice(0, begin, std::min(all.size(0), begin + kChunk))});
   }
+  const auto work = [&](const Part& part) {
+    const CostModel& model = *part.model;
+    const Tensor& rows = part.rows;
+    const Tensor layer = candidates.layer.index_select(0, rows);
+    const auto of = [&](const Tensor& of_layers) { return of_layers.index_select(0, layer); };
+    const auto own = [&](const Tensor& size) { return size.dim() == 0 ? size : size.index_select(0, rows); };
+    const LayerBatch layers{of(batch_.log_size),  of(batch_.wstride),   of(batch_.hstride),
+                            of(batch_.wdilation), of(batch_.hdilation), of(batch_.repetitions)};
+    const HardwareTensors sizes{own(hardware.pe_dim), own(hardware.scratchpad_kib),
+                                own(hardware.accumulator_kib)};
+    const Traffic traffic = model.traffic({candidates.log_factors.index_select(0, rows), {}}, layers, {});
+    const Cost cost = model.cost(traffic, sizes, {});
+    const auto own_order = [&](const Tensor& values) {
+      if (!few || values.size(-1) == 1) return values.squeeze(-1);
+      return values.gather(-1, candidates.order.index_select(0, rows).unsqueeze(-1)).squeeze(-1);
+    };
+    const Tensor groups = of(groups_);
+    energy.index_copy_(0, rows, own_order(cost.energy_pj) * groups * 1e-6);
+    cycles.index_copy_(0, rows, own_order(cost.cycles) * groups);
+    Tensor fit = traffic.pe_dim.squeeze(-1) <= sizes.pe_dim;
+    for (int level = 0; level <= problem_.machine.dram(); ++level) {
+      const MemoryLevel& memory = problem_.machine.levels[static_cast<std::size_t>(level)];
+      if (memory.sized_by == SizedBy::kNothing) continue;
+      const Tensor& size =
+          memory.sized_by == SizedBy::kScratchpad ? sizes.scratchpad_kib : sizes.accumulator_kib;
+      fit = fit & (traffic.need_kib(memory, level, sizes.pe_dim.unsqueeze(-1)).squeeze(-1) <= size);
+    }
+    fits.index_copy_(0, rows, fit);
+  };
+  std::atomic<std::size_t> next{0};
+  const auto run = [&] {
+    const torch::InferenceMode no_gradients;  // a property of the thread
+    for (std::size_t i = next++; i < parts.size(); i = next++) work(parts[i]);
+  };
+  std::vector<std::thread> pool;
+  for (std::size_t t = 1; t < std::min(parts.size(), static_cast<std::size_t>(threads_)); ++t)
+    pool.emplace_back(run);
+  run();
+  for (std::thread& thread : pool) thread.join();
   return {energy, cycles, fits};
 }
 

@@ -55,7 +55,7 @@ struct NetworkChoice {
 
 class MapSpace {
  public:
-  explicit MapSpace(const SearchProblem& problem);
+  MapSpace(const SearchProblem& problem, std::int64_t threads);
 
   std::int64_t layers() const { return static_cast<std::int64_t>(repetitions_.size()); }
   const std::vector<double>& counts() const { return repetitions_; }
@@ -116,6 +116,7 @@ class MapSpace {
   };
 
   const SearchProblem& problem_;
+  std::int64_t threads_;
   std::vector<Slot> slots_;
   CostModel all_orders_;
   std::vector<CostModel> models_;  ///< one per order

@@ -15,8 +15,9 @@ class RandomSearch : public Baseline {
     return "random hardware, 1000 random mappings per layer on each, the best mapping of every layer";
   }
 
-  void run(const SearchProblem& problem, std::uint64_t seed, Recorder& recorder) const override {
-    const MapSpace space(problem);
+  void run(const SearchProblem& problem, std::uint64_t seed, std::int64_t threads,
+           Recorder& recorder) const override {
+    const MapSpace space(problem, threads);
     Random random(seed);
     while (!recorder.stop(space.layers())) {
       const Hardware hardware = space.random_hardware(random);

@@ -78,7 +78,7 @@ TEST_P(Baselines, GiveADesignForTheLeastBudget) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Baselines, ::testing::Range(std::size_t{0}, all_baselines().size()),
-                         [](const auto& info) { return all_baselines()[info.param]->name(); });
+                         [](const auto& of) { return all_baselines()[of.param]->name(); });
 
 TEST(BaselineBudget, OfLessThanASamplePerLayerIsRefused) {
   testing::expect_error([] { run_baseline(*make_random_search(), problem(), 3, 0); }, ErrorId::kBounds,
@@ -88,7 +88,7 @@ TEST(BaselineBudget, OfLessThanASamplePerLayerIsRefused) {
 // Scores of a batch in many orders are those of the design that holds the same mappings.
 TEST(BaselineMapSpace, ScoresAreTheExactCosts) {
   const SearchProblem asked = problem();
-  const MapSpace space(asked);
+  const MapSpace space(asked, 2);
   Random random(5);
   Recorder recorder(1'000'000);
   const Hardware hardware{20, 64, 40};
@@ -114,7 +114,7 @@ TEST(BaselineMapSpace, ScoresAreTheExactCosts) {
 
 TEST(BaselineMapSpace, DrawsEveryLoopOrderAndFillsWideArrays) {
   const SearchProblem asked = problem();
-  const MapSpace space(asked);
+  const MapSpace space(asked, 2);
   Random random(6);
   Recorder recorder(1'000'000);
   const torch::InferenceMode no_gradients;
