@@ -62,7 +62,8 @@ struct LayerAnalysis {
   Json json;
   std::string text;
 };
+/// Throws like evaluate; with `must_fit` false a mapping larger than the hardware is analysed all the same.
 LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware& hardware,
-                      const Machine& machine);
+                      const Machine& machine, bool must_fit = true);
 
 }  // namespace dosa

@@ -15,7 +15,6 @@ constexpr std::array<DimOption, 4> kDimOptions{{{"wstride", &Layer::wstride},
                                                 {"hstride", &Layer::hstride},
                                                 {"wdilation", &Layer::wdilation},
                                                 {"hdilation", &Layer::hdilation}}};
-constexpr std::int64_t kMaxStep = 1 << 16;    // strides and dilations
 constexpr std::int64_t kMaxRepeat = 1 << 24;  // count and groups
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <limits>
 #include <string>
+#include <vector>
 
 #include "models/json_input.hpp"
 #include "models/layer.hpp"
@@ -25,6 +27,10 @@ class Output {
 
 /// The first lines of every --help: what the command does, then examples, one a line.
 std::string described(const std::string& purpose, const std::vector<std::string>& examples);
+
+/// Accepts an integer in min..max and says what was found otherwise.
+CLI::Validator integer_in(std::int64_t min, std::int64_t max);
+constexpr std::int64_t kAnyInteger = std::numeric_limits<std::int64_t>::max();
 
 // Each adds its command to the program; the command runs in the parse callback and throws Error.
 void add_compare(CLI::App& app);

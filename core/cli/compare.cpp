@@ -12,6 +12,7 @@ namespace dosa::cli {
 namespace {
 
 constexpr const char* kGradient = "gradient";
+constexpr std::int64_t kMostSamples = std::int64_t{1} << 40;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 struct Flags {
@@ -320,18 +321,17 @@ void add_compare(CLI::App& app) {
   command->add_option("--methods", flags->methods, "Methods, separated by commas")
       ->delimiter(',')
       ->capture_default_str();
-  const CLI::Range samples(std::int64_t{1}, std::int64_t{1} << 40);
   CLI::Option* total =
       command
           ->add_option("--samples", flags->samples,
                        "Samples for each run (default: what the gradient search takes by itself)")
-          ->check(samples);
+          ->check(integer_in(1, kMostSamples));
   command
       ->add_option("--samples-per-layer", flags->samples_per_layer, "The same, for each layer of the network")
-      ->check(samples)
+      ->check(integer_in(1, kMostSamples))
       ->excludes(total);
   command->add_option("--seeds", flags->seeds, "Runs of each method, with seeds 0, 1, ...")
-      ->check(CLI::Range(1, 1000))
+      ->check(integer_in(1, 1000))
       ->capture_default_str();
   command->add_option("--csv", flags->csv, "Write the curve of every run to this file");
   command->add_option("--machine", flags->machine, "Machine: a shipped name or a file")
@@ -340,23 +340,24 @@ void add_compare(CLI::App& app) {
       ->add_option("--objective", flags->objective,
                    fmt::format("What to minimise: {}", fmt::join(Objective::names(), ", ")))
       ->capture_default_str();
-  const CLI::Range sizes(1, 1 << 24);
   const std::array<std::pair<const char*, std::int64_t Hardware::*>, 3> size_flags{
       {{"pe", &Hardware::pe_dim},
        {"scratchpad", &Hardware::scratchpad_kib},
        {"accumulator", &Hardware::accumulator_kib}}};
   for (const auto& [name, size] : size_flags) {
     command->add_option(fmt::format("--{}", name), flags->fixed.*size, "Fix the size, as in dosa optimize")
-        ->check(sizes);
+        ->check(integer_in(1, size == &Hardware::pe_dim ? kMaxPeDim : kMaxKib));
     command->add_option(fmt::format("--max-{}", name), flags->max.*size, "Largest size, as in dosa optimize")
-        ->check(sizes);
+        ->check(integer_in(1, size == &Hardware::pe_dim ? kMaxPeDim : kMaxKib));
   }
   command->add_option("--starts", flags->gradient.starts, "Starts of the gradient search")
+      ->check(integer_in(1, 4096))
       ->capture_default_str();
   command->add_option("--steps", flags->gradient.steps, "Steps of the gradient search")
+      ->check(integer_in(1, 10'000'000))
       ->capture_default_str();
   command->add_option("--threads", flags->threads, "Threads, 0 for one per core")
-      ->check(CLI::Range(0, 1024))
+      ->check(integer_in(0, 1024))
       ->capture_default_str();
   command->add_flag("-q,--quiet", flags->quiet, "No progress lines");
   command->callback([flags, output] { compare(*flags, *output); });

@@ -88,33 +88,37 @@ void add_evaluate(CLI::App& app) {
                                                      {Dim::N, "Batch"}};
     command->add_option(std::string("-") + name_of(dim), flags->layer[dim], meanings.at(dim))
         ->capture_default_str()
+        ->check(integer_in(1, kMaxDim))
         ->needs(mapping);
   }
   command->add_option("--wstride", flags->layer.wstride, "Stride along the width")
       ->capture_default_str()
+      ->check(integer_in(1, kMaxStep))
       ->needs(mapping);
   command->add_option("--hstride", flags->layer.hstride, "Stride along the height")
       ->capture_default_str()
+      ->check(integer_in(1, kMaxStep))
       ->needs(mapping);
   command->add_option("--wdilation", flags->layer.wdilation, "Dilation along the width")
       ->capture_default_str()
+      ->check(integer_in(1, kMaxStep))
       ->needs(mapping);
   command->add_option("--hdilation", flags->layer.hdilation, "Dilation along the height")
       ->capture_default_str()
+      ->check(integer_in(1, kMaxStep))
       ->needs(mapping);
-  const CLI::Range sizes(1, 1 << 24);
   command
       ->add_option("--pe", flags->hardware.pe_dim, "Rows and columns of the array (default: the machine's)")
-      ->check(sizes)
+      ->check(integer_in(1, kMaxPeDim))
       ->needs(mapping);
   command
       ->add_option("--scratchpad", flags->hardware.scratchpad_kib, "Scratchpad KiB (default: the machine's)")
-      ->check(sizes)
+      ->check(integer_in(1, kMaxKib))
       ->needs(mapping);
   command
       ->add_option("--accumulator", flags->hardware.accumulator_kib,
                    "Accumulator KiB (default: the machine's)")
-      ->check(sizes)
+      ->check(integer_in(1, kMaxKib))
       ->needs(mapping);
   command->callback([flags, output] {
     if (!flags->design.empty()) return evaluate_file(*flags, *output);

@@ -32,11 +32,12 @@ struct SizeFlag {
   const char* name;
   const char* meaning;
   std::int64_t Hardware::*size;
+  std::int64_t limit;
 };
 constexpr std::array<SizeFlag, 3> kSizeFlags{
-    {{"pe", "rows and columns of the array", &Hardware::pe_dim},
-     {"scratchpad", "KiB of scratchpad", &Hardware::scratchpad_kib},
-     {"accumulator", "KiB of accumulator", &Hardware::accumulator_kib}}};
+    {{"pe", "rows and columns of the array", &Hardware::pe_dim, kMaxPeDim},
+     {"scratchpad", "KiB of scratchpad", &Hardware::scratchpad_kib, kMaxKib},
+     {"accumulator", "KiB of accumulator", &Hardware::accumulator_kib, kMaxKib}}};
 
 HardwareBounds bounds_of(const Flags& flags, const Machine& machine) {
   HardwareBounds bounds{machine.min_hardware, machine.max_hardware};
@@ -148,39 +149,47 @@ void add_optimize(CLI::App& app) {
       ->add_option("--objective", flags->objective,
                    fmt::format("What to minimise: {}", fmt::join(Objective::names(), ", ")))
       ->capture_default_str();
-  const CLI::Range sizes(1, 1 << 24);
   for (const SizeFlag& flag : kSizeFlags) {
     command
         ->add_option(fmt::format("--{}", flag.name), flags->fixed.*flag.size,
                      fmt::format("Fix the {}", flag.meaning))
-        ->check(sizes);
+        ->check(integer_in(1, flag.limit));
     command
         ->add_option(fmt::format("--max-{}", flag.name), flags->max.*flag.size,
                      fmt::format("Most {} (default: the machine's)", flag.meaning))
-        ->check(sizes);
+        ->check(integer_in(1, flag.limit));
   }
   SearchOptions& search = flags->search;
-  command->add_option("--starts", search.starts, "Independent random starts")->capture_default_str();
-  command->add_option("--steps", search.steps, "Adam steps")->capture_default_str();
+  command->add_option("--starts", search.starts, "Independent random starts")
+      ->capture_default_str()
+      ->check(integer_in(1, 4096));
+  command->add_option("--steps", search.steps, "Adam steps")
+      ->capture_default_str()
+      ->check(integer_in(1, 10'000'000));
   command->add_option("--round-every", search.round_every, "Steps between roundings to integer designs")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(integer_in(1, 10'000'000));
   command->add_option("--learning-rate", search.learning_rate, "Adam's first step size")
       ->capture_default_str();
   command->add_option("--polish-nests", search.polish_nests, "Nests per layer that the final polish looks at")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(integer_in(64, 100'000'000));
   command->add_option("--seed", search.seed, "Same seed, same machine: the same design, byte for byte")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(integer_in(0, kAnyInteger));
   command
       ->add_option("--threads", search.threads,
                    "Threads, 0 for one per core; the result does not depend on it")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(integer_in(0, 1024));
   command
       ->add_option("--time", search.time_limit_s,
                    "Stop after about this long (30s, 5m or plain seconds) with the best design so far")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}},
                                         CLI::AsNumberWithUnit::UNIT_OPTIONAL, "TIME"));
-  command->add_option("--samples", search.max_evaluations,
-                      "Stop the descent after this many evaluated mappings");
+  command
+      ->add_option("--samples", search.max_evaluations, "Stop the descent after this many evaluated mappings")
+      ->check(integer_in(0, kAnyInteger));
   command->add_flag("--record-time", flags->record_time,
                     "Record the wall time in the design file (its bytes then differ from run to run)");
   command->add_flag("-q,--quiet", flags->quiet, "No progress line");

@@ -20,7 +20,9 @@ void add_validate(CLI::App& app) {
   command->add_option("table", flags->table, "Mappings with cycles and energy, one a line")->required();
   command->add_option("--machine", flags->hardware, "Machine the mappings run on: a shipped name or a file")
       ->capture_default_str();
-  command->add_option("--worst", flags->worst, "How many of the worst rows to list")->capture_default_str();
+  command->add_option("--worst", flags->worst, "How many of the worst rows to list")
+      ->capture_default_str()
+      ->check(integer_in(0, kAnyInteger));
   command->callback([flags, output] {
     const ValidationReport report = validate_table(flags->table, load_machine(flags->hardware), flags->worst);
     output->print(report.to_json(), report.full_report());

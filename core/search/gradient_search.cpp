@@ -28,6 +28,8 @@ constexpr std::int64_t kGroup = 8;
 constexpr std::int64_t kSegment = 25;
 // Nests per layer that a rounding on the way looks at.
 constexpr std::int64_t kRoundingNests = 400;
+// Mappings that the polish may evaluate before it stops trying further arrays.
+constexpr std::int64_t kPolishEvaluations = 8'000'000;
 // Starts that are rounded, best first.
 constexpr std::size_t kRounded = 2;
 
@@ -173,30 +175,60 @@ class GradientSearch {
       if (to % options_.round_every == 0 && to < options_.steps) {
         const std::vector<Start> starts = ranked_starts();
         for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
-          realise({starts[i]}, kRoundingNests);
+          realise(starts[i].hardware.pe_dim, {starts[i]}, kRoundingNests);
       }
       report("descent");
     }
   }
 
-  /// The integer designs around the best starts, and around nothing (the whole map space) where it is small
-  /// enough.
+  /// The best integer designs on the arrays of the best starts, then on the next smaller and larger arrays as
+  /// long as that helps.
   void polish() {
     const std::vector<Start> starts = ranked_starts();
+    if (starts.empty()) return;
     report("polish");
+    const std::vector<std::int64_t> arrays = useful_arrays();
+    const std::int64_t allowed = summary_.evaluations + kPolishEvaluations;
     std::set<std::int64_t> tried;
-    for (const Start& start : starts) {
-      if (tried.size() >= kRounded) break;
-      if (!tried.insert(start.hardware.pe_dim).second) continue;
-      std::vector<Start> same_array;
-      for (const Start& other : starts) {
-        if (other.hardware.pe_dim == start.hardware.pe_dim) same_array.push_back(other);
+    const auto attempt = [&](std::int64_t pe_dim) {
+      const bool cut_short = interrupt_ != nullptr && *interrupt_;
+      if (cut_short) summary_.stopped = "interrupt";
+      if (cut_short || (!tried.empty() && summary_.evaluations > allowed) || !tried.insert(pe_dim).second)
+        return;
+      std::vector<Start> same_array;  // first the starts that found this array, else the best ones
+      for (const Start& start : starts) {
+        if (start.hardware.pe_dim == pe_dim) same_array.push_back(start);
       }
-      const bool whole = realise(same_array, options_.polish_nests);
-      if (summary_.best.hardware.pe_dim == start.hardware.pe_dim) summary_.polish_complete = whole;
+      if (same_array.empty()) same_array = {starts.front()};
+      const bool whole = realise(pe_dim, same_array, options_.polish_nests);
+      if (summary_.best.hardware.pe_dim == pe_dim) summary_.polish_complete = whole;
       report("polish");
-      if (interrupt_ != nullptr && *interrupt_) break;
+    };
+    for (const Start& start : starts) {
+      if (tried.size() < kRounded) attempt(start.hardware.pe_dim);
     }
+    for (double before = kInfinity; best_objective_ < before;) {
+      before = best_objective_;
+      const auto here = std::lower_bound(arrays.begin(), arrays.end(), summary_.best.hardware.pe_dim);
+      if (here != arrays.begin()) attempt(*(here - 1));
+      const auto above = std::upper_bound(arrays.begin(), arrays.end(), summary_.best.hardware.pe_dim);
+      if (above != arrays.end()) attempt(*above);
+    }
+  }
+
+  /// The array sizes within the bounds that some layer can fill: divisors of what can be spatial, ascending.
+  std::vector<std::int64_t> useful_arrays() const {
+    std::set<std::int64_t> sizes{problem_.bounds.min.pe_dim, problem_.bounds.max.pe_dim};
+    for (const Slot& slot : mapper_.model().slots()) {
+      if (!slot.spatial) continue;
+      for (const Layer& layer : problem_.workload.layers) {
+        for (std::int64_t d = problem_.bounds.min.pe_dim;
+             d <= std::min(layer[slot.dim], problem_.bounds.max.pe_dim); ++d) {
+          if (layer[slot.dim] % d == 0) sizes.insert(d);
+        }
+      }
+    }
+    return {sizes.begin(), sizes.end()};
   }
 
   std::vector<Start> ranked_starts() const {
@@ -229,8 +261,7 @@ class GradientSearch {
   /// The best integer design on the array of the first start, near it where the map space is larger than
   /// `nests`.
   /// True when the whole map space was looked at.
-  bool realise(const std::vector<Start>& starts, std::int64_t nests) {
-    const std::int64_t pe_dim = starts.front().hardware.pe_dim;
+  bool realise(std::int64_t pe_dim, const std::vector<Start>& starts, std::int64_t nests) {
     std::vector<Frontier> frontiers(problem_.workload.layers.size());
     parallel(static_cast<std::int64_t>(frontiers.size()), threads_, [&](std::int64_t layer) {
       frontiers[static_cast<std::size_t>(layer)] =

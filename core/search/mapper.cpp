@@ -301,12 +301,14 @@ class FrontierTable {
     Choice choice;
     choice.log_objective = torch::full({s.size(0)}, kInfinity, torch::kFloat64);
     // First by each layer's own objective, then by the linearised total.
-    Tensor score = energy.log() * objective_.energy + cycles.log() * objective_.latency;
+    const auto of_fitting = [&](const Tensor& values) { return torch::where(fits, values, infinity); };
+    Tensor score = of_fitting(energy.log() * objective_.energy + cycles.log() * objective_.latency);
     for (int round = 0; round < 12; ++round) {
       const Tensor entries = score.argmin(-1, true);
       const Tensor total_energy = (energy.gather(-1, entries).squeeze(-1) * repetitions_).sum(-1);
       const Tensor total_cycles = (cycles.gather(-1, entries).squeeze(-1) * repetitions_).sum(-1);
-      const Tensor value = objective_.log_value(total_energy * 1e-6, total_cycles);
+      const Tensor value =
+          objective_.log_value(total_energy * 1e-6, total_cycles).nan_to_num(kInfinity, kInfinity);
       const Tensor better = value < choice.log_objective;
       if (round == 0) {
         choice = {entries.squeeze(-1), value, total_energy, total_cycles};
@@ -317,9 +319,9 @@ class FrontierTable {
                   torch::where(better, total_energy, choice.total_energy),
                   torch::where(better, total_cycles, choice.total_cycles)};
       }
-      score = (energy * (objective_.energy / total_energy).view({-1, 1, 1}) +
-               cycles * (objective_.latency / total_cycles).view({-1, 1, 1}))
-                  .nan_to_num(kInfinity, kInfinity, kInfinity);
+      score = of_fitting(energy * (objective_.energy / total_energy).view({-1, 1, 1}) +
+                         cycles * (objective_.latency / total_cycles).view({-1, 1, 1}))
+                  .nan_to_num(kInfinity, kInfinity, kInfinity);  // hardware on which some layer does not fit
     }
     return choice;
   }
