@@ -89,13 +89,13 @@ HardwareBounds bounds_of(const Flags& flags, const Machine& machine) {
   return bounds;
 }
 
-/// The gradient search's options for a budget: about two thirds of it for the descent, the rest for roundings
+/// The gradient search's options for a budget: about half of it for the descent, the rest for roundings
 /// and the polish of two arrays; fewer steps first, then fewer starts.
 SearchOptions within_budget(SearchOptions options, std::int64_t budget, const SearchProblem& problem) {
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
   const auto orders = static_cast<std::int64_t>(search_orders(problem.machine).size());
   constexpr std::int64_t kFewSteps = 200;
-  const std::int64_t start_steps = std::max<std::int64_t>(1, budget * 2 / 3 / (layers * orders));
+  const std::int64_t start_steps = std::max<std::int64_t>(1, budget / 2 / (layers * orders));
   options.starts = std::clamp<std::int64_t>(start_steps / kFewSteps, 1, options.starts);
   options.steps = std::clamp<std::int64_t>(start_steps / options.starts, 1, options.steps);
   const std::int64_t descent = options.starts * options.steps * layers * orders;

@@ -138,6 +138,14 @@ class GradientSearch {
   SearchSummary run() {
     descend();
     if (summary_.stopped != "interrupt" || best_objective_ == kInfinity) polish();
+    // Few nests around the best starts need not hold one that fits: then more, around every start in turn.
+    for (std::int64_t nests = 4 * options_.polish_nests; best_objective_ == kInfinity && nests <= 400'000'000;
+         nests *= 4) {
+      for (const Start& start : ranked_starts()) {
+        realise({start}, nests);
+        if (best_objective_ < kInfinity) break;
+      }
+    }
     summary_.wall_s = elapsed();
     TORCH_CHECK(best_objective_ < kInfinity, "no design found");
     return std::move(summary_);
