@@ -36,6 +36,8 @@ constexpr std::int64_t kAnyInteger = std::numeric_limits<std::int64_t>::max();
 void add_compare(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_optimize(CLI::App& app);
+void add_predict(CLI::App& app);
+void add_train(CLI::App& app);
 void add_validate(CLI::App& app);
 void add_workloads(CLI::App& app);
 

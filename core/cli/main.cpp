@@ -57,6 +57,8 @@ int run(int argc, char** argv) {
   add_optimize(app);
   add_evaluate(app);
   add_compare(app);
+  add_predict(app);
+  add_train(app);
   add_validate(app);
   add_workloads(app);
   std::vector<std::string> commands;
