@@ -33,6 +33,7 @@ CLI::Validator integer_in(std::int64_t min, std::int64_t max);
 constexpr std::int64_t kAnyInteger = std::numeric_limits<std::int64_t>::max();
 
 // Each adds its command to the program; the command runs in the parse callback and throws Error.
+void add_compare(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_optimize(CLI::App& app);
 void add_predict(CLI::App& app);

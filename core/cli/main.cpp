@@ -56,6 +56,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", DOSA_VERSION);
   add_optimize(app);
   add_evaluate(app);
+  add_compare(app);
   add_predict(app);
   add_train(app);
   add_validate(app);

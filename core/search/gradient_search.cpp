@@ -138,6 +138,7 @@ class GradientSearch {
   SearchSummary run() {
     descend();
     if (summary_.stopped != "interrupt" || best_objective_ == kInfinity) polish();
+    if (best_objective_ == kInfinity) find_any();
     summary_.wall_s = elapsed();
     TORCH_CHECK(best_objective_ < kInfinity, "no design found");
     return std::move(summary_);
@@ -191,7 +192,8 @@ class GradientSearch {
     const std::int64_t allowed = summary_.evaluations + kPolishEvaluations;
     std::set<std::int64_t> tried;
     const auto attempt = [&](std::int64_t pe_dim) {
-      const bool cut_short = interrupt_ != nullptr && *interrupt_;
+      // An interrupt has to leave a design.
+      const bool cut_short = best_objective_ < kInfinity && interrupt_ != nullptr && *interrupt_;
       if (cut_short) summary_.stopped = "interrupt";
       if (cut_short || (!tried.empty() && summary_.evaluations > allowed) || !tried.insert(pe_dim).second)
         return;
@@ -214,6 +216,33 @@ class GradientSearch {
       const auto above = std::upper_bound(arrays.begin(), arrays.end(), summary_.best.hardware.pe_dim);
       if (above != arrays.end()) attempt(*above);
     }
+  }
+
+  /// For when the polish found nothing: with tight bounds, few nests around the best starts need not hold one
+  /// that fits. First more nests; then the mappings nearest to every loop at DRAM, which itself fits the
+  /// smallest array (SearchProblem::check), so that a design is found.
+  void find_any() {
+    const std::vector<Start> starts = ranked_starts();
+    const auto attempt = [&](std::int64_t pe_dim, const Start& start, std::int64_t nests) {
+      if (best_objective_ == kInfinity) summary_.polish_complete = realise(pe_dim, {start}, nests);
+    };
+    for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
+      attempt(starts[i].hardware.pe_dim, starts[i], 4 * options_.polish_nests);
+
+    const std::vector<Slot>& slots = mapper_.model().slots();
+    const std::vector<Layer>& layers = problem_.workload.layers;
+    const Tensor factors = torch::zeros(
+        {static_cast<std::int64_t>(layers.size()), static_cast<std::int64_t>(slots.size())}, torch::kFloat64);
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      for (std::size_t s = 0; s < slots.size(); ++s) {
+        if (slots[s].level != problem_.machine.dram() || slots[s].spatial) continue;
+        factors[static_cast<std::int64_t>(l)][static_cast<std::int64_t>(s)] =
+            std::log(static_cast<double>(layers[l][slots[s].dim]));
+      }
+    }
+    const Start at_dram{kInfinity, problem_.bounds.max, factors};
+    if (!starts.empty()) attempt(starts.front().hardware.pe_dim, at_dram, options_.polish_nests);
+    attempt(problem_.bounds.min.pe_dim, at_dram, options_.polish_nests);
   }
 
   /// The array sizes within the bounds that some layer can fill: divisors of what can be spatial, ascending.
@@ -258,7 +287,7 @@ class GradientSearch {
     return starts;
   }
 
-  /// The best integer design on the array of the first start, near it where the map space is larger than
+  /// The best integer design on an array of `pe_dim`, near the first start where the map space is larger than
   /// `nests`.
   /// True when the whole map space was looked at.
   bool realise(std::int64_t pe_dim, const std::vector<Start>& starts, std::int64_t nests) {
@@ -291,6 +320,7 @@ class GradientSearch {
     now.steps = options_.steps;
     now.phase = phase;
     now.elapsed_s = elapsed();
+    now.evaluations = summary_.evaluations;
     const double done = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
     now.eta_s = done > 0 ? now.elapsed_s * (1 / done - 1) : 0;
     now.best_objective = std::exp(best_objective_);

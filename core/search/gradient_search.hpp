@@ -44,7 +44,8 @@ struct SearchProgress {
   double relaxed_objective = 0;  ///< of the best start now
   Hardware hardware;             ///< of the best integer design, or of the best start, rounded up
   double elapsed_s = 0, eta_s = 0;
-  std::string phase;  ///< "descent" or "polish"
+  std::int64_t evaluations = 0;  ///< so far; see SearchSummary
+  std::string phase;             ///< "descent" or "polish"
 };
 
 struct SearchSummary {

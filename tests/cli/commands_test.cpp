@@ -119,9 +119,31 @@ TEST_F(Commands, WorkloadsListsNetworksAndLayers) {
   EXPECT_THAT(run({"workloads", "bert"}).out, HasSubstr("encoder.attention.scores"));
 }
 
+TEST_F(Commands, CompareRunsMethodsWithTheSameBudget) {
+  const Finished finished = run({"compare", "bert", "--methods", "random,default", "--samples-per-layer",
+                                 "200", "--seeds", "1", "--json", "--quiet"});
+  EXPECT_EQ(finished.err, "");
+  const json compared = json::parse(finished.out);  // throws where anything stands around the object
+  EXPECT_EQ(compared["schema"], "dosa-compare/1");
+  EXPECT_EQ(compared["samples"], 200 * compared["layers"].get<int>());
+  ASSERT_EQ(compared["methods"].size(), 2U);
+  for (const json& method : compared["methods"]) {
+    ASSERT_EQ(method["runs"].size(), 1U);
+    EXPECT_GT(method["runs"][0]["objective"], 0);
+    EXPECT_LE(method["runs"][0]["samples"], compared["samples"]);
+  }
+  EXPECT_EQ(folder_.count(), 0U) << "no --csv, no file";
+
+  const Finished refused = run_dosa(folder_.path(), {"compare", "bert", "--methods", "random,luck"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_EQ(refused.out, "");
+  EXPECT_THAT(refused.err,
+              HasSubstr("'luck' is not known; allowed: gradient, random, bayes, annealing, default"));
+}
+
 TEST_F(Commands, EveryHelpHasAnExample) {
   EXPECT_THAT(run({"--help"}).out, HasSubstr("Exit codes: 0 "));
-  for (const std::string command : {"optimize", "evaluate", "validate", "workloads"}) {
+  for (const std::string command : {"optimize", "evaluate", "compare", "validate", "workloads"}) {
     const Finished help = run({command, "--help"});
     EXPECT_THAT(help.out, HasSubstr("\n  dosa " + command)) << "an example";
     EXPECT_EQ(help.err, "");

@@ -166,6 +166,26 @@ TEST(GradientSearch, DesignsAreLegalExactAndWithinTheirBounds) {
   }
 }
 
+// What nearly no mapping fits, and a polish that looks at next to nothing.
+TEST(GradientSearch, FindsADesignWhereverOneFits) {
+  SearchProblem problem = small_problem();
+  SearchOptions options = quick();
+  options.starts = options.steps = options.round_every = 1;
+  options.polish_nests = 64;
+  problem.workload.layers[0].size = {7, 7, 56, 56, 96, 120, 1};
+  problem.workload.layers[1].size = {1, 1, 720, 1, 840, 960, 1};
+  problem.bounds.max.scratchpad_kib = problem.bounds.max.accumulator_kib = 1;
+  for (const std::int64_t pe_dim : {1, 128}) {
+    problem.bounds.max.pe_dim = pe_dim;
+    for (options.seed = 0; options.seed < 5; ++options.seed) {
+      Design design = gradient_search(problem, options).best;
+      evaluate(design, problem.machine);  // throws if a mapping does not fit
+      EXPECT_EQ(design.hardware.scratchpad_kib, 1);
+      EXPECT_EQ(design.hardware.accumulator_kib, 1);
+    }
+  }
+}
+
 TEST(GradientSearch, ObjectivesAreWhatIsMinimised) {
   SearchProblem problem = small_problem();
   const Design edp = gradient_search(problem, quick()).best;

@@ -1,0 +1,89 @@
+#include "core/baselines/baseline.hpp"
+
+#include <cmath>
+#include <thread>
+
+#include "models/error.hpp"
+
+namespace dosa {
+
+Recorder::Recorder(std::int64_t budget, const std::atomic<bool>* interrupt,
+                   std::function<void(const CurvePoint&)> improved)
+    : budget_(budget), interrupt_(interrupt), improved_(std::move(improved)) {}
+
+void Recorder::evaluated(std::int64_t samples) {
+  evaluations_ += samples;
+  TORCH_CHECK(evaluations_ <= budget_, "a baseline went over its budget");
+}
+
+void Recorder::offer(double objective, const DesignDraft& draft) {
+  if (!(objective < best_)) return;
+  best_ = objective;
+  draft_ = draft;
+  curve_.push_back({evaluations_, seconds(), objective});
+  if (improved_) improved_(curve_.back());
+}
+
+double Recorder::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+}
+
+std::vector<std::unique_ptr<Baseline>> all_baselines() {
+  std::vector<std::unique_ptr<Baseline>> all;
+  all.push_back(make_random_search());
+  all.push_back(make_bayesian_optimisation());
+  all.push_back(make_annealing());
+  all.push_back(make_default_hardware());
+  return all;
+}
+
+BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& problem, std::int64_t budget,
+                            std::uint64_t seed, std::int64_t threads, const std::atomic<bool>* interrupt,
+                            const std::function<void(const CurvePoint&)>& improved) {
+  problem.check();
+  const auto layers = problem.workload.layers.size();
+  if (budget < static_cast<std::int64_t>(layers)) {
+    fail(ErrorId::kBounds, "samples: found {}, expected at least one for each of the {} layers of {}", budget,
+         layers, problem.workload.name);
+  }
+  const torch::InferenceMode no_gradients;
+  at::set_num_threads(1);  // the threads are ours: batches of mappings, not slices of small tensors
+  if (threads == 0) threads = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
+  Recorder recorder(budget, interrupt, improved);
+  baseline.run(problem, seed, threads, recorder);
+  TORCH_CHECK(!recorder.curve().empty(), "the baseline found no design");
+  BaselineResult result;
+  result.wall_s = recorder.seconds();
+  result.evaluations = recorder.evaluations();
+  result.rejected = recorder.rejections();
+  result.curve = recorder.curve();
+  // What is left cannot hold another design of the network.
+  if (recorder.interrupted()) {
+    result.stopped = "interrupt";
+  } else if (recorder.left() >= static_cast<std::int64_t>(layers)) {
+    result.stopped = "end";
+  }
+
+  const CostModel model(problem.machine, search_slots(problem.machine), search_orders(problem.machine),
+                        torch::kFloat64);
+  const DesignDraft& draft = recorder.draft();
+  Design& design = result.design;
+  design.workload = problem.workload.name;
+  design.target = problem.machine.name;
+  design.objective = problem.objective.name;
+  design.hardware = draft.hardware;
+  for (std::size_t l = 0; l < layers; ++l) {
+    const auto row = static_cast<std::int64_t>(l);
+    DesignLayer entry;
+    entry.layer = problem.workload.layers[l];
+    entry.mapping = model.mapping_of(draft.log_factors[row], draft.order[row].item<std::int64_t>());
+    design.layers.push_back(std::move(entry));
+  }
+  evaluate(design, problem.machine);
+  result.objective = std::pow(design.totals.energy_uj, problem.objective.energy) *
+                     std::pow(design.totals.cycles, problem.objective.latency);
+  result.curve.back().objective = result.objective;
+  return result;
+}
+
+}  // namespace dosa

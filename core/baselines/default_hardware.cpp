@@ -1,0 +1,75 @@
+// The machine's default hardware (gemmini-tl: a 16 x 16 array, 128 and 32 KiB) with the best mapping of every
+// layer: what mapping alone can do. It draws nothing at random, so every seed gives the same.
+#include <algorithm>
+#include <cmath>
+
+#include "core/baselines/map_space.hpp"
+#include "core/search/mapper.hpp"
+
+namespace dosa {
+namespace {
+
+constexpr std::int64_t kMostNests = 300'000;  // per layer; as many as the gradient search's polish
+
+class DefaultHardware : public Baseline {
+ public:
+  std::string name() const override { return "default"; }
+  std::string description() const override {
+    return "the machine's default hardware (within the bounds) with the best mapping of every layer, by "
+           "enumeration";
+  }
+
+  void run(const SearchProblem& problem, std::uint64_t /*seed*/, std::int64_t threads,
+           Recorder& recorder) const override {
+    SearchProblem fixed = problem;
+    for (const HardwareField& field : kHardwareFields) {
+      fixed.bounds.min.*field.value = fixed.bounds.max.*field.value = std::clamp(
+                                          problem.machine.default_hardware.*field.value,
+                                          problem.bounds.min.*field.value, problem.bounds.max.*field.value);
+    }
+    fixed.check();
+    const Mapper mapper(fixed);
+    const Hardware& hardware = fixed.bounds.max;
+    const auto layers = static_cast<std::int64_t>(fixed.workload.layers.size());
+    const auto& slots = mapper.model().slots();
+    // Where it begins: all loops at DRAM, which always fits.
+    const MapSpace space(fixed, threads);
+    const Candidates outermost = space.outermost();
+    const Scores scores = space.score(outermost, HardwareTensors::from(hardware, torch::kFloat64));
+    recorder.evaluated(layers);
+    const NetworkChoice first = space.best_of(outermost, scores);
+    recorder.offer(first.objective, space.draft(hardware, outermost, first.entry));
+    if (recorder.stop(layers * space.orders())) return;
+    std::vector<Frontier> frontiers;
+    for (std::int64_t l = 0; l < layers; ++l) {
+      // What the budget has left is shared by the layers to come.
+      const std::int64_t nests = std::clamp<std::int64_t>(
+          recorder.left() / (layers - l) / mapper.model().order_count(), 1, kMostNests);
+      const Layer& layer = fixed.workload.layers[static_cast<std::size_t>(l)];
+      const torch::Tensor even = torch::zeros({static_cast<std::int64_t>(slots.size())}, torch::kFloat64);
+      for (std::size_t s = 0; s < slots.size(); ++s) {
+        const auto places = std::count_if(slots.begin(), slots.end(),
+                                          [&](const Slot& other) { return other.dim == slots[s].dim; });
+        even[static_cast<std::int64_t>(s)] =
+            std::log(static_cast<double>(layer[slots[s].dim])) / static_cast<double>(places);
+      }
+      frontiers.push_back(mapper.frontier(static_cast<std::size_t>(l), hardware.pe_dim, even, nests));
+      recorder.evaluated(frontiers.back().evaluated);
+    }
+    const IntegerDesign best = best_design(fixed, frontiers, hardware.pe_dim, {hardware});
+    if (best.entry.empty()) return;
+    std::vector<torch::Tensor> factors, orders;
+    for (std::size_t l = 0; l < frontiers.size(); ++l) {
+      factors.push_back(frontiers[l].log_factors[best.entry[l]]);
+      orders.push_back(frontiers[l].order[best.entry[l]]);
+    }
+    recorder.offer(std::exp(best.log_objective),
+                   {best.hardware, torch::stack(factors), torch::stack(orders)});
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Baseline> make_default_hardware() { return std::make_unique<DefaultHardware>(); }
+
+}  // namespace dosa

@@ -1,0 +1,366 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "core/baselines/baseline.hpp"
+#include "core/cli/commands.hpp"
+#include "core/search/gradient_search.hpp"
+#include "models/error.hpp"
+#include "models/files.hpp"
+
+namespace dosa::cli {
+namespace {
+
+constexpr const char* kGradient = "gradient";
+constexpr std::int64_t kMostSamples = std::int64_t{1} << 40;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct Flags {
+  std::string workload, machine = "gemmini-tl", objective = "edp", csv;
+  std::vector<std::string> methods{kGradient, "random", "bayes", "annealing", "default"};
+  std::int64_t samples = 0, samples_per_layer = 0;  // 0: what the gradient search takes by itself
+  std::int64_t seeds = 3, threads = 0;
+  Hardware fixed, max;  // 0: not given
+  SearchOptions gradient;
+  bool quiet = false;
+};
+
+struct Run {
+  std::uint64_t seed = 0;
+  Curve curve;
+  double objective = kInfinity;
+  std::int64_t samples = 0, rejected = 0;
+  double wall_s = 0;
+  std::string stopped;
+  Hardware hardware;
+};
+
+struct Method {
+  std::string name, description;
+  std::vector<Run> runs;
+};
+
+struct Spread {
+  double median = kInfinity, min = kInfinity, max = kInfinity;
+};
+
+Spread spread_of(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const std::size_t middle = values.size() / 2;
+  double median = values[middle];
+  if (values.size() % 2 == 0 && std::isfinite(median)) median = 0.5 * (median + values[middle - 1]);
+  return {median, values.front(), values.back()};
+}
+
+/// Infinity is null: no design yet.
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json to_json(const Spread& s) {
+  return {{"median", number(s.median)}, {"min", number(s.min)}, {"max", number(s.max)}};
+}
+
+Spread spread_over(const Method& method, const std::function<double(const Run&)>& value) {
+  std::vector<double> values;
+  for (const Run& run : method.runs) values.push_back(value(run));
+  return spread_of(values);
+}
+
+/// The best objective of a run up to a point of an axis.
+template <typename Axis>
+double best_at(const Run& run, Axis CurvePoint::*axis, double limit) {
+  double best = kInfinity;
+  for (const CurvePoint& point : run.curve) {
+    if (static_cast<double>(point.*axis) <= limit) best = point.objective;
+  }
+  return best;
+}
+
+HardwareBounds bounds_of(const Flags& flags, const Machine& machine) {
+  HardwareBounds bounds{machine.min_hardware, machine.max_hardware};
+  for (const HardwareField& field : kHardwareFields) {
+    if (flags.max.*field.value > 0) bounds.max.*field.value = flags.max.*field.value;
+    if (flags.fixed.*field.value == 0) continue;
+    if (flags.max.*field.value > 0 && flags.fixed.*field.value > flags.max.*field.value) {
+      fail(ErrorId::kBounds, "{}: fixed to {}, which is more than its maximum {}", field.name,
+           flags.fixed.*field.value, flags.max.*field.value);
+    }
+    bounds.min.*field.value = bounds.max.*field.value = flags.fixed.*field.value;
+  }
+  return bounds;
+}
+
+/// The gradient search's options for a budget: about half of it for the descent, the rest for roundings
+/// and the polish of two arrays; fewer steps first, then fewer starts.
+SearchOptions within_budget(SearchOptions options, std::int64_t budget, const SearchProblem& problem) {
+  const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
+  const auto orders = static_cast<std::int64_t>(search_orders(problem.machine).size());
+  constexpr std::int64_t kFewSteps = 200;
+  const std::int64_t start_steps = std::max<std::int64_t>(1, budget / 2 / (layers * orders));
+  options.starts = std::clamp<std::int64_t>(start_steps / kFewSteps, 1, options.starts);
+  options.steps = std::clamp<std::int64_t>(start_steps / options.starts, 1, options.steps);
+  const std::int64_t descent = options.starts * options.steps * layers * orders;
+  options.polish_nests =
+      std::clamp<std::int64_t>((budget - descent) / (2 * layers * orders), 64, options.polish_nests);
+  // Roundings on the way cost as much as the polish of a small budget: only the polish then.
+  if (options.polish_nests < 2000) options.round_every = options.steps;
+  options.max_evaluations = budget;
+  return options;
+}
+
+Run run_gradient(const SearchProblem& problem, SearchOptions options, std::uint64_t seed,
+                 std::int64_t budget) {
+  options.seed = seed;
+  if (budget > 0) options = within_budget(options, budget, problem);
+  Run run;
+  run.seed = seed;
+  const auto add = [&](std::int64_t samples, double seconds, double objective) {
+    const double before = run.curve.empty() ? kInfinity : run.curve.back().objective;
+    // A design found beyond the budget does not count.
+    if (objective < before && (budget == 0 || samples <= budget))
+      run.curve.push_back({samples, seconds, objective});
+  };
+  const SearchSummary summary = gradient_search(problem, options, [&](const SearchProgress& now) {
+    add(now.evaluations, now.elapsed_s, now.best_objective);
+  });
+  const DesignTotals& totals = summary.best.totals;
+  add(summary.evaluations, summary.wall_s,
+      std::pow(totals.energy_uj, problem.objective.energy) *
+          std::pow(totals.cycles, problem.objective.latency));
+  if (!run.curve.empty()) run.objective = run.curve.back().objective;
+  run.samples = summary.evaluations;
+  run.wall_s = summary.wall_s;
+  run.stopped = summary.stopped;
+  run.hardware = summary.best.hardware;
+  return run;
+}
+
+Run run_one(const Baseline& baseline, const SearchProblem& problem, std::uint64_t seed, std::int64_t budget,
+            std::int64_t threads) {
+  const BaselineResult result = run_baseline(baseline, problem, budget, seed, threads);
+  return {seed,          result.curve,   result.objective,      result.evaluations, result.rejected,
+          result.wall_s, result.stopped, result.design.hardware};
+}
+
+/// Points of a logarithmic axis from `low` to `high`.
+std::vector<double> axis_points(double low, double high) {
+  constexpr int kPoints = 40;
+  std::vector<double> points;
+  for (int i = 0; i <= kPoints; ++i) points.push_back(low * std::pow(high / low, 1.0 * i / kPoints));
+  return points;
+}
+
+template <typename Axis>
+Json curve_json(const Method& method, Axis CurvePoint::*axis, const char* name,
+                const std::vector<double>& points) {
+  Json json{{name, Json::array()}, {"median", Json::array()}, {"min", Json::array()}, {"max", Json::array()}};
+  for (const double point : points) {
+    const Spread at = spread_over(method, [&](const Run& run) { return best_at(run, axis, point); });
+    json[name].push_back(point);
+    json["median"].push_back(number(at.median));
+    json["min"].push_back(number(at.min));
+    json["max"].push_back(number(at.max));
+  }
+  return json;
+}
+
+void compare(const Flags& flags, const Output& output) {
+  if (!flags.csv.empty()) check_writable(flags.csv);
+  SearchProblem problem{
+      load_workload(flags.workload), load_machine(flags.machine), {}, Objective::from_name(flags.objective)};
+  problem.bounds = bounds_of(flags, problem.machine);
+  problem.check();
+  const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
+  const auto baselines = all_baselines();
+  const bool has_gradient = std::count(flags.methods.begin(), flags.methods.end(), kGradient) > 0;
+  std::vector<const Baseline*> chosen;
+  for (const std::string& name : flags.methods) {
+    if (name == kGradient) continue;
+    const auto found =
+        std::find_if(baselines.begin(), baselines.end(), [&](const auto& b) { return b->name() == name; });
+    if (found == baselines.end()) {
+      std::vector<std::string> names{kGradient};
+      for (const auto& baseline : baselines) names.push_back(baseline->name());
+      fail(ErrorId::kValue, "--methods: '{}' is not known; allowed: {}", name, fmt::join(names, ", "));
+    }
+    chosen.push_back(found->get());
+  }
+  const std::int64_t asked = flags.samples > 0 ? flags.samples : flags.samples_per_layer * layers;
+  if (asked == 0 && !has_gradient) {
+    fail(ErrorId::kUsage,
+         "compare: without 'gradient' among the methods, say how many samples: --samples or "
+         "--samples-per-layer");
+  }
+
+  std::vector<Method> methods;
+  if (has_gradient) methods.push_back({kGradient, "Adam on the relaxation, rounding, polish", {}});
+  for (const Baseline* baseline : chosen) methods.push_back({baseline->name(), baseline->description(), {}});
+  for (std::int64_t s = 0; s < flags.seeds; ++s) {
+    const auto seed = static_cast<std::uint64_t>(s);
+    std::int64_t budget = asked;
+    std::size_t next = 0;
+    const auto done = [&](Run run) {
+      if (!flags.quiet) {
+        fmt::print(stderr, "{} seed {}: best {:.4g}, {} samples, {:.1f} s\n", methods[next].name, seed,
+                   run.objective, run.samples, run.wall_s);
+      }
+      methods[next++].runs.push_back(std::move(run));
+    };
+    if (has_gradient) {
+      SearchOptions options = flags.gradient;
+      options.threads = flags.threads;
+      Run run = run_gradient(problem, options, seed, asked);
+      if (asked == 0) budget = run.samples;  // what it took, the others may take
+      done(std::move(run));
+    }
+    for (const Baseline* baseline : chosen) done(run_one(*baseline, problem, seed, budget, flags.threads));
+  }
+
+  double most_samples = 0, most_seconds = 0;
+  for (const Method& method : methods) {
+    for (const Run& run : method.runs) {
+      most_samples = std::max(most_samples, static_cast<double>(run.samples));
+      most_seconds = std::max(most_seconds, run.wall_s);
+    }
+  }
+  const auto samples_axis =
+      axis_points(static_cast<double>(layers), std::max(most_samples, static_cast<double>(layers)));
+  const auto seconds_axis = axis_points(std::min(0.05, most_seconds), most_seconds);
+
+  Json json{{"schema", "dosa-compare/1"},
+            {"workload", problem.workload.name},
+            {"target", problem.machine.name},
+            {"objective", problem.objective.name},
+            {"layers", layers},
+            {"min", dosa::to_json(problem.bounds.min)},
+            {"max", dosa::to_json(problem.bounds.max)},
+            {"samples", asked > 0 ? Json(asked) : Json("as many as the gradient search takes")},
+            {"methods", Json::array()}};
+  std::string csv = "method,seed,samples,samples_per_layer,seconds,objective\n";
+  std::string text =
+      fmt::format("{} on {}, {}; {} seeds\n{:<10} {:>11} {:>11} {:>11} {:>7} {:>9} {:>10} {:>9} {:>8}\n",
+                  problem.workload.name, problem.machine.name, problem.objective.name, flags.seeds, "method",
+                  "median", "least", "most", "ratio", "samples", "per layer", "rejected", "seconds");
+  const double reference = spread_over(methods.front(), [](const Run& run) { return run.objective; }).median;
+  for (const Method& method : methods) {
+    const Spread objective = spread_over(method, [](const Run& run) { return run.objective; });
+    const Spread samples =
+        spread_over(method, [](const Run& run) { return static_cast<double>(run.samples); });
+    const Spread rejected =
+        spread_over(method, [](const Run& run) { return static_cast<double>(run.rejected); });
+    const Spread seconds = spread_over(method, [](const Run& run) { return run.wall_s; });
+    Json entry{{"name", method.name},
+               {"description", method.description},
+               {"objective", to_json(objective)},
+               {"ratio", number(objective.median / reference)},
+               {"wall_s", to_json(seconds)},
+               {"runs", Json::array()},
+               {"against_samples", curve_json(method, &CurvePoint::samples, "samples", samples_axis)},
+               {"against_seconds", curve_json(method, &CurvePoint::seconds, "seconds", seconds_axis)}};
+    for (const Run& run : method.runs) {
+      Json curve = Json::array();
+      for (const CurvePoint& point : run.curve) {
+        curve.push_back({point.samples, point.seconds, point.objective});
+        csv += fmt::format("{},{},{},{:.17g},{:.6f},{:.17g}\n", method.name, run.seed, point.samples,
+                           static_cast<double>(point.samples) / static_cast<double>(layers), point.seconds,
+                           point.objective);
+      }
+      entry["runs"].push_back(
+          {{"seed", run.seed},
+           {"objective", number(run.objective)},
+           {"samples", run.samples},
+           {"samples_per_layer", static_cast<double>(run.samples) / static_cast<double>(layers)},
+           {"rejected", run.rejected},
+           {"wall_s", run.wall_s},
+           {"stopped_by", run.stopped},
+           {"hardware", dosa::to_json(run.hardware)},
+           {"curve", std::move(curve)}});
+    }
+    json["methods"].push_back(std::move(entry));
+    text += fmt::format(
+        "{:<10} {:>11.4g} {:>11.4g} {:>11.4g} {:>7.2f} {:>9.0f} {:>10.0f} {:>9.0f} {:>8.1f}\n", method.name,
+        objective.median, objective.min, objective.max, objective.median / reference, samples.median,
+        samples.median / static_cast<double>(layers), rejected.median, seconds.median);
+  }
+  text += fmt::format("ratio: median over that of {}; rejected: random draws that did not fit, no samples\n",
+                      methods.front().name);
+  if (!flags.csv.empty()) {
+    write_file(flags.csv, csv);
+    text += fmt::format("written: {}\n", flags.csv);
+  }
+  output.print(json, text);
+}
+
+}  // namespace
+
+void add_compare(CLI::App& app) {
+  std::string purpose =
+      "Compare search methods on one network: the same exact model, the same bounds, the same number of "
+      "samples.\n"
+      "A sample is one evaluation of one mapping of one layer in one loop order.\n\nMethods:\n  gradient: "
+      "Adam on the "
+      "relaxation, rounding, polish (what dosa optimize runs)";
+  for (const auto& baseline : all_baselines())
+    purpose += fmt::format("\n  {}: {}", baseline->name(), baseline->description());
+  purpose +=
+      "\nEyeriss and NVDLA are no methods: machine files describe a square array with two sized buffers, "
+      "not\n"
+      "Eyeriss's 12 x 14 array with three sized register files in every PE, nor NVDLA's 64 x 32 array. "
+      "NVDLA's\n"
+      "small configuration, a square of 8 x 8 with a buffer of 128 KiB, is near to --pe 8 --scratchpad 128.";
+  CLI::App* command = app.add_subcommand(
+      "compare", described(purpose, {"dosa compare bert --seeds 5 --csv curves.csv",
+                                     "dosa compare resnet50 --methods gradient,random,bayes "
+                                     "--samples-per-layer 10000 --json >compare.json",
+                                     "dosa compare my_network.json --pe 16 --samples 500000"}));
+  const auto flags = std::make_shared<Flags>();
+  const auto output = std::make_shared<Output>(*command);
+  command
+      ->add_option("workload", flags->workload,
+                   "A shipped network's name (see dosa workloads) or a workload JSON or YAML file")
+      ->required();
+  command->add_option("--methods", flags->methods, "Methods, separated by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  CLI::Option* total =
+      command
+          ->add_option("--samples", flags->samples,
+                       "Samples for each run (default: what the gradient search takes by itself)")
+          ->check(integer_in(1, kMostSamples));
+  command
+      ->add_option("--samples-per-layer", flags->samples_per_layer, "The same, for each layer of the network")
+      ->check(integer_in(1, kMostSamples))
+      ->excludes(total);
+  command->add_option("--seeds", flags->seeds, "Runs of each method, with seeds 0, 1, ...")
+      ->check(integer_in(1, 1000))
+      ->capture_default_str();
+  command->add_option("--csv", flags->csv, "Write the curve of every run to this file");
+  command->add_option("--machine", flags->machine, "Machine: a shipped name or a file")
+      ->capture_default_str();
+  command
+      ->add_option("--objective", flags->objective,
+                   fmt::format("What to minimise: {}", fmt::join(Objective::names(), ", ")))
+      ->capture_default_str();
+  const std::array<std::pair<const char*, std::int64_t Hardware::*>, 3> size_flags{
+      {{"pe", &Hardware::pe_dim},
+       {"scratchpad", &Hardware::scratchpad_kib},
+       {"accumulator", &Hardware::accumulator_kib}}};
+  for (const auto& [name, size] : size_flags) {
+    command->add_option(fmt::format("--{}", name), flags->fixed.*size, "Fix the size, as in dosa optimize")
+        ->check(integer_in(1, size == &Hardware::pe_dim ? kMaxPeDim : kMaxKib));
+    command->add_option(fmt::format("--max-{}", name), flags->max.*size, "Largest size, as in dosa optimize")
+        ->check(integer_in(1, size == &Hardware::pe_dim ? kMaxPeDim : kMaxKib));
+  }
+  command->add_option("--starts", flags->gradient.starts, "Starts of the gradient search")
+      ->check(integer_in(1, 4096))
+      ->capture_default_str();
+  command->add_option("--steps", flags->gradient.steps, "Steps of the gradient search")
+      ->check(integer_in(1, 10'000'000))
+      ->capture_default_str();
+  command->add_option("--threads", flags->threads, "Threads, 0 for one per core")
+      ->check(integer_in(0, 1024))
+      ->capture_default_str();
+  command->add_flag("-q,--quiet", flags->quiet, "No progress lines");
+  command->callback([flags, output] { compare(*flags, *output); });
+}
+
+}  // namespace dosa::cli
