@@ -54,6 +54,9 @@ Plan plan_from_json(const JsonInput& json) {
     const auto id = static_cast<std::int64_t>(plan.measurements.size());
     item.at("mapping").integer(id, id);  // ids are positions
     measurement.tiling = item.at("tiling").text();
+    if (measurement.tiling.find_first_of(",\"\r\n") != std::string::npos) {
+      fail(ErrorId::kValue, "{}: found \"{}\", expected a word", item.at("tiling").where(), measurement.tiling);
+    }
     measurement.tile = gemmini::tile_from_json(item.at("tile"));
     plan.measurements.push_back(measurement);
   }

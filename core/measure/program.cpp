@@ -28,6 +28,14 @@ Bytes operand_bytes(const Layer& l, Call call) {
           at(Dim::P) * at(Dim::Q) * at(Dim::N) * at(Dim::K)};
 }
 
+/// A name inside a C comment: it may neither end the comment nor the line.
+std::string comment(std::string text) {
+  for (char& c : text) {
+    if (c == '*' || c == '/' || c == '\\' || c == '?' || static_cast<unsigned char>(c) < ' ') c = '_';
+  }
+  return text;
+}
+
 std::int64_t round_up(std::int64_t value, std::int64_t granule) {
   return (value + granule - 1) / granule * granule;
 }
@@ -54,7 +62,7 @@ std::string row_text(const Plan& plan, std::size_t index) {
         l[Dim::S] == 1 ? 1 : l.hdilation, l.padding.value_or(0), l[Dim::S], t[Dim::N], t[Dim::Q], t[Dim::P],
         t[Dim::K], t[Dim::S], t[Dim::R], t[Dim::C]);
   }
-  return text + fmt::format("}},  /* {}: {} */\n", l.name, m.tiling);
+  return text + fmt::format("}},  /* {}: {} */\n", comment(l.name), comment(m.tiling));
 }
 
 constexpr const char* kHarness = R"(#ifndef DOSA_HARNESS_H
@@ -324,7 +332,8 @@ std::string program_text(const Plan& plan, std::size_t program) {
     most.input = std::max(most.input, bytes.input);
     most.weights = std::max(most.weights, bytes.weights);
     most.output = std::max(most.output, bytes.output);
-    rows += fmt::format("   {:>5} {}: {} ({})\n", i, layer.name, gemmini::to_string(m.tile), m.tiling);
+    rows += fmt::format("   {:>5} {}: {} ({})\n", i, comment(layer.name), gemmini::to_string(m.tile),
+                        comment(m.tiling));
   }
   if (most.input + most.weights + most.output > std::int64_t{1} << 30) {
     fail(ErrorId::kValue,
