@@ -87,7 +87,8 @@ void JsonInput::allow_only(const std::vector<const char*>& keys) const {
   std::vector<std::string> allowed(keys.begin(), keys.end());
   for (const auto& [key, ignored] : value_.items()) {
     if (std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
-      fail(ErrorId::kSchema, "{}: unknown key '{}'; allowed: {}", where(), key, fmt::join(allowed, ", "));
+      fail(ErrorId::kSchema, "{}: unknown key {}; allowed: {}", where(), shown(key),
+           fmt::join(allowed, ", "));
     }
   }
 }

@@ -1,6 +1,7 @@
 #include "models/mapping.hpp"
 
 #include <charconv>
+#include <limits>
 
 #include "models/error.hpp"
 #include "models/machine.hpp"
@@ -8,10 +9,16 @@
 namespace dosa {
 namespace {
 
+/// a * b, or the largest integer where that overflows: no layer is that large.
+std::int64_t saturating_product(std::int64_t a, std::int64_t b) {
+  std::int64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<std::int64_t>::max() : product;
+}
+
 std::int64_t product_over(const std::vector<Loop>& loops, Dim dim) {
   std::int64_t product = 1;
   for (const Loop& loop : loops) {
-    if (loop.dim == dim) product *= loop.factor;
+    if (loop.dim == dim) product = saturating_product(product, loop.factor);
   }
   return product;
 }
@@ -70,7 +77,8 @@ std::int64_t Mapping::spatial(int level, Dim dim) const {
 std::int64_t Mapping::total(Dim dim) const {
   std::int64_t product = 1;
   for (const LevelNest& level : levels) {
-    product *= product_over(level.temporal, dim) * product_over(level.spatial, dim);
+    product = saturating_product(product, product_over(level.temporal, dim));
+    product = saturating_product(product, product_over(level.spatial, dim));
   }
   return product;
 }

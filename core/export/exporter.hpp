@@ -2,38 +2,17 @@
 // line in exporters().
 #pragma once
 
-#include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/design.hpp"
 #include "core/measure/plan.hpp"
-#include "models/gemmini.hpp"
-#include "models/machine.hpp"
 
 namespace dosa {
 
-/// How one layer runs and what that is expected to cost (one run of one group).
-struct LayerDesign {
-  Layer layer;
-  std::string mapping;                ///< Timeloop's text form; may be empty where a tile says it all
-  std::optional<gemmini::Tile> tile;  ///< gemmini-rtl: the call and its tile
-  double cycles = 0, energy_uj = 0;
-};
-
-/// A design as exporters see it. Schema "dosa-design/1"; `json` is the whole document.
-struct DesignView {
-  std::string workload, target;
-  Hardware hardware;
-  double cycles = 0, energy_uj = 0, edp = 0, area_mm2 = 0;  ///< totals
-  std::vector<LayerDesign> layers;
-  Json json;
-};
-DesignView design_view_from_json(const JsonInput& json);
-
 /// The call and tile of a layer of a gemmini-rtl design: as written, else read from its mapping. Throws
 /// Error naming rule, layer and nearest legal alternative where the hardware cannot run it.
-gemmini::Tile tile_of(const LayerDesign& layer, const Hardware& built);
+gemmini::Tile tile_of(const DesignLayer& layer, const Hardware& built);
 
 class Exporter {
  public:
@@ -41,7 +20,7 @@ class Exporter {
   virtual const char* name() const = 0;
   virtual const char* description() const = 0;
   /// All files of the export. Throws Error for a design that the format cannot hold.
-  virtual std::vector<OutputFile> files(const DesignView& design) const = 0;
+  virtual std::vector<OutputFile> files(const Design& design, const Machine& machine) const = 0;
 };
 
 /// Every format, in the order in which they are listed to users.
@@ -56,7 +35,7 @@ const Exporter& json_exporter();
 const Exporter& csv_exporter();
 
 /// The design as a plan with one measurement per layer. Throws as tile_of().
-Plan plan_of(const DesignView& design);
+Plan plan_of(const Design& design);
 
 /// The mapping that a file written by the timeloop exporter holds.
 Mapping mapping_from_timeloop(const std::string& yaml, const Machine& machine);

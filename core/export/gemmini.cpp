@@ -11,14 +11,14 @@ class GemminiExporter : public Exporter {
   const char* description() const override {
     return "Scala configuration, tile table, bare-metal C programs that run and time every layer, plan.json";
   }
-  std::vector<OutputFile> files(const DesignView& design) const override {
+  std::vector<OutputFile> files(const Design& design, const Machine&) const override {
     return campaign_files(plan_of(design));
   }
 };
 
 }  // namespace
 
-Plan plan_of(const DesignView& design) {
+Plan plan_of(const Design& design) {
   if (design.target != "gemmini-rtl") {
     const Hardware near = gemmini::hardware_for_need(design.hardware);
     fail(ErrorId::kValue,
@@ -32,7 +32,7 @@ Plan plan_of(const DesignView& design) {
   Plan plan;
   plan.workload = design.workload;
   plan.hardware = design.hardware;
-  for (const LayerDesign& layer : design.layers) {
+  for (const DesignLayer& layer : design.layers) {
     plan.measurements.push_back({plan.layers.size(), tile_of(layer, design.hardware), "design"});
     plan.layers.push_back(layer.layer);
   }

@@ -201,7 +201,7 @@ std::int64_t largest_divisor(std::int64_t value, std::int64_t limit) {
 }
 
 /// A tile as a mapping in the library's loop order. Timeloop needs factors that divide.
-Mapping mapping_of_tile(const LayerDesign& design, const gemmini::Tile& tile, const Machine& machine,
+Mapping mapping_of_tile(const DesignLayer& design, const gemmini::Tile& tile, const Machine& machine,
                         std::int64_t pe_dim) {
   const Layer& layer = design.layer;
   Mapping mapping;
@@ -249,18 +249,17 @@ class TimeloopExporter : public Exporter {
     return "timeloop-model input (v0.3): architecture, problem and mapping per layer, and the totals to "
            "expect";
   }
-  std::vector<OutputFile> files(const DesignView& design) const override {
-    const Machine machine = load_machine(design.target);
+  std::vector<OutputFile> files(const Design& design, const Machine& machine) const override {
     const bool rtl = design.target == "gemmini-rtl";
     std::vector<OutputFile> files{{"architecture.yaml", architecture(machine, design.hardware, rtl)}};
     Json layers = Json::array();
     for (std::size_t i = 0; i < design.layers.size(); ++i) {
-      const LayerDesign& layer = design.layers[i];
+      const DesignLayer& layer = design.layers[i];
       Mapping mapping;
       try {
-        mapping = layer.mapping.empty() ? mapping_of_tile(layer, tile_of(layer, design.hardware), machine,
-                                                          design.hardware.pe_dim)
-                                        : parse_mapping(layer.mapping, machine);
+        mapping = layer.mapping.levels.empty() ? mapping_of_tile(layer, tile_of(layer, design.hardware),
+                                                                 machine, design.hardware.pe_dim)
+                                               : layer.mapping;
         check_mapping(mapping, layer.layer, machine);
       } catch (const Error& error) {
         const std::string where = fmt::format("layer {}", layer.layer.name);
@@ -275,17 +274,17 @@ class TimeloopExporter : public Exporter {
                         {"mapping", stem + ".mapping.yaml"},
                         {"count", layer.layer.count},
                         {"groups", layer.layer.groups},
-                        {"cycles", layer.cycles},
-                        {"energy_uj", layer.energy_uj}});
+                        {"cycles", layer.cycles / static_cast<double>(layer.layer.groups)},
+                        {"energy_uj", layer.energy_uj / static_cast<double>(layer.layer.groups)}});
     }
     const Json expected{{"schema", "dosa-timeloop/1"},
                         {"workload", design.workload},
                         {"run", "timeloop-model architecture.yaml PROBLEM MAPPING"},
                         {"totals",
-                         {{"cycles", design.cycles},
-                          {"energy_uj", design.energy_uj},
-                          {"edp", design.edp},
-                          {"area_mm2", design.area_mm2}}},
+                         {{"cycles", design.totals.cycles},
+                          {"energy_uj", design.totals.energy_uj},
+                          {"edp", design.totals.edp},
+                          {"area_mm2", design.totals.area_mm2}}},
                         {"layers", layers}};
     files.push_back({"expected.json", expected.dump(2) + "\n"});
     return files;

@@ -4,15 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
-#include <map>
 #include <random>
-#include <sstream>
 
+#include "models/csv_input.hpp"
 #include "models/error.hpp"
 #include "models/files.hpp"
 #include "models/workload.hpp"
+#include "tests/support.hpp"
 
 namespace dosa::gemmini {
 namespace {
@@ -38,55 +37,42 @@ Layer matmul(std::int64_t rows, std::int64_t inner, std::int64_t columns) {
 
 Tile conv_tile(const DimSizes& size) { return {Call::kConv, size}; }
 
-/// Where a measurement file may be: shipped, named by the user, or beside the checkout.
+/// The measurements, shipped or reference data.
 std::optional<std::filesystem::path> measurements() {
-  std::vector<std::filesystem::path> folders{DOSA_SOURCE_ROOT "/data/measurements"};
-  if (const char* named = std::getenv("DOSA_DATA_DIR")) folders.push_back(named);
-  folders.push_back(DOSA_SOURCE_ROOT "/../shared/data");
-  for (const auto& folder : folders) {
-    if (std::filesystem::exists(folder / "gemmini_rtl.csv")) return folder / "gemmini_rtl.csv";
-  }
-  return std::nullopt;
+  const auto shipped = data_folder() / "measurements" / "gemmini_rtl.csv";
+  return std::filesystem::exists(shipped) ? shipped : testing::reference_data("gemmini_rtl.csv");
 }
 
 struct Measured {
   Layer layer;
   Tile tile;
   std::string tiling;
-  std::string id;
 };
 
 std::vector<Measured> read_measurements(const std::filesystem::path& path) {
-  std::istringstream text(read_file(path));
-  std::string line;
-  const auto split = [](const std::string& row) {
-    std::vector<std::string> cells;
-    std::istringstream stream(row);
-    for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(cell);
-    return cells;
-  };
-  std::getline(text, line);
-  const std::vector<std::string> header = split(line);
+  const CsvInput csv = CsvInput::from_file(path);
   std::vector<Measured> rows;
-  while (std::getline(text, line)) {
-    const std::vector<std::string> cells = split(line);
-    std::map<std::string, std::string> row;
-    for (std::size_t i = 0; i < header.size(); ++i) row[header[i]] = cells[i];
+  for (std::size_t row = 0; row < csv.rows(); ++row) {
+    const auto text = [&](const char* column) {
+      return std::string(csv.text(row, csv.require({column})[0]));
+    };
+    const auto number = [&](const std::string& column) {
+      return csv.integer(row, csv.require({column})[0], 0, kMaxDim);
+    };
     Measured measured;
-    measured.id = row["id"];
-    measured.tiling = row["tiling"];
-    measured.tile.call = row["kind"] == "matmul" ? Call::kMatmul : Call::kConv;
-    measured.layer.name = "row " + row["id"];
+    measured.tiling = text("tiling");
+    measured.tile.call = text("kind") == "matmul" ? Call::kMatmul : Call::kConv;
+    measured.layer.name = "row " + text("id");
     for (const Dim d : all_dims()) {
       const std::string letter(1, dosa::name_of(d));
-      measured.layer[d] = std::stoll(row[letter]);
-      measured.tile[d] = std::stoll(row["tile_" + letter]);
+      measured.layer[d] = number(letter);
+      measured.tile[d] = number("tile_" + letter);
     }
-    measured.layer.wstride = std::stoll(row["wstride"]);
-    measured.layer.hstride = std::stoll(row["hstride"]);
-    measured.layer.padding = std::stoll(row["padding"]);
+    measured.layer.wstride = number("wstride");
+    measured.layer.hstride = number("hstride");
+    measured.layer.padding = number("padding");
     if (measured.tile.call == Call::kConv) {
-      measured.layer.known_input_width = measured.layer.known_input_height = std::stoll(row["in_dim"]);
+      measured.layer.known_input_width = measured.layer.known_input_height = number("in_dim");
     }
     rows.push_back(measured);
   }
@@ -358,12 +344,12 @@ TEST(Tiles, UsefulSizesGiveEveryNumberOfTilesOnce) {
 
 TEST(Tiles, EveryMeasuredTilingIsLegal) {
   const auto path = measurements();
-  if (!path) GTEST_SKIP() << "no gemmini_rtl.csv in data/measurements, $DOSA_DATA_DIR or ../shared/data";
+  DOSA_SKIP_WITHOUT(path, "gemmini_rtl.csv");
   for (const Measured& row : read_measurements(*path)) {
     EXPECT_TRUE(check_call(row.layer, row.tile.call).empty())
         << summary(check_call(row.layer, row.tile.call));
     EXPECT_TRUE(check_tile(row.layer, kDefault, row.tile).empty())
-        << row.id << ": " << summary(check_tile(row.layer, kDefault, row.tile));
+        << row.layer.name << ": " << summary(check_tile(row.layer, kDefault, row.tile));
   }
 }
 
@@ -389,11 +375,12 @@ TEST(DefaultMapper, TheTilingsRecordedInTheArtefact) {
 
 TEST(DefaultMapper, EveryAutoRowOfTheMeasurements) {
   const auto path = measurements();
-  if (!path) GTEST_SKIP() << "no gemmini_rtl.csv in data/measurements, $DOSA_DATA_DIR or ../shared/data";
+  DOSA_SKIP_WITHOUT(path, "gemmini_rtl.csv");
   int checked = 0;
   for (const Measured& row : read_measurements(*path)) {
     if (row.tiling != "auto") continue;
-    EXPECT_EQ(to_string(default_tile(row.layer, kDefault, row.tile.call)), to_string(row.tile)) << row.id;
+    EXPECT_EQ(to_string(default_tile(row.layer, kDefault, row.tile.call)), to_string(row.tile))
+        << row.layer.name;
     ++checked;
   }
   EXPECT_GT(checked, 300);
@@ -428,8 +415,10 @@ TEST(DefaultMapper, TenThousandRandomLayersFitAndCannotGrow) {
       hanging += hangs(layer, tile);
     }
   }
+  // The library's own choice may be one that the hardware never finishes: rare, and not for the networks we
+  // ship.
   RecordProperty("hanging", hanging);
-  std::printf("default tilings that would hang: %d\n", hanging);
+  EXPECT_LT(hanging, 200);
 }
 
 // ---- Which mappings are tiles?

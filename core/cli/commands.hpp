@@ -1,0 +1,39 @@
+// The program's commands, one file each.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "models/json_input.hpp"
+#include "models/layer.hpp"
+
+namespace dosa::cli {
+
+/// What a command reports: one JSON object on stdout with --json, a text for people otherwise.
+class Output {
+ public:
+  /// Adds --json to a command.
+  explicit Output(CLI::App& command) { command.add_flag("--json", json_, "Print one JSON object on stdout"); }
+  bool json() const { return json_; }
+  void print(const Json& json, const std::string& text) const;
+
+ private:
+  bool json_ = false;
+};
+
+/// The first lines of every --help: what the command does, then examples, one a line.
+std::string described(const std::string& purpose, const std::vector<std::string>& examples);
+
+// Each adds its command to the program; the command runs in the parse callback and throws Error.
+void add_collect(CLI::App& app);
+void add_evaluate(CLI::App& app);
+void add_export(CLI::App& app);
+void add_map(CLI::App& app);
+void add_optimize(CLI::App& app);
+void add_sample(CLI::App& app);
+void add_validate(CLI::App& app);
+void add_workloads(CLI::App& app);
+
+}  // namespace dosa::cli

@@ -1,0 +1,96 @@
+#include "models/machine.hpp"
+
+#include <gtest/gtest.h>
+
+#include "models/files.hpp"
+#include "tests/support.hpp"
+
+namespace dosa {
+namespace {
+
+using testing::expect_error;
+using testing::replaced;
+using testing::TemporaryFolder;
+
+TEST(Machine, GemminiAsShipped) {
+  const Machine machine = load_machine("gemmini-tl");
+  ASSERT_EQ(machine.levels.size(), 4u);
+  EXPECT_EQ(machine.dram(), 3);
+  EXPECT_EQ(machine.level_label(0), "L0[W]");
+  EXPECT_EQ(machine.level_label(1), "L1[O]");
+  EXPECT_EQ(machine.level_label(2), "L2[WI]");
+  EXPECT_EQ(machine.level_label(3), "L3[WIO]");
+  EXPECT_DOUBLE_EQ(machine.mac_energy_pj, 0.5608);
+  const MemoryLevel& scratchpad = machine.levels[2];
+  EXPECT_DOUBLE_EQ(scratchpad.words_per_cycle->at(16.0), 32);
+  EXPECT_DOUBLE_EQ(scratchpad.vector_words.at(16.0), 16);
+  EXPECT_NEAR(scratchpad.energy.pj_per_kib, 0.5 * 5 / 99.5, 1e-15);
+  EXPECT_NEAR(machine.levels[1].energy.pj_per_kib, 2 * 5 / 99.5, 1e-15);
+  EXPECT_DOUBLE_EQ(machine.levels[1].instances.at(16.0), 16);
+  EXPECT_FALSE(machine.levels[0].words_per_cycle);
+  EXPECT_EQ(machine.search_orders[3].size(), 6u);
+  EXPECT_EQ(machine.search_orders[1].size(), 1u);
+  EXPECT_EQ(machine.search_orders[1][0][0], Dim::P) << "innermost first";
+  EXPECT_TRUE(machine.default_hardware == (Hardware{16, 128, 32}));
+}
+
+TEST(Machine, HardwareRoundTrip) {
+  const Hardware hardware{32, 256, 64};
+  EXPECT_TRUE(hardware_from_json(JsonInput::from_text(to_json(hardware).dump(), "x")) == hardware);
+  const auto read = [](const std::string& text) {
+    return hardware_from_json(JsonInput::from_text(text, "x"));
+  };
+  expect_error([&] { read(R"({"pe_dim": 16, "scratchpad_kib": 128})"); }, ErrorId::kSchema,
+               {"'accumulator_kib' is missing"});
+  expect_error([&] { read(R"({"pe_dim": 0, "scratchpad_kib": 128, "accumulator_kib": 1})"); },
+               ErrorId::kValue, {"x: pe_dim: found 0"});
+  expect_error([&] { read(R"({"pe": 16, "scratchpad_kib": 128, "accumulator_kib": 1})"); }, ErrorId::kSchema,
+               {"unknown key", "pe_dim"});
+}
+
+struct BadMachine {
+  const char* from;
+  const char* to;
+  ErrorId id;
+  std::vector<std::string> parts;
+};
+
+TEST(Machine, EachMistakeIsNamed) {
+  const TemporaryFolder folder;
+  const std::string good = read_file(data_folder() / "hardware" / "gemmini-tl.json");
+  const std::vector<BadMachine> cases{
+      {"dosa-hardware/1", "dosa-hardware/2", ErrorId::kSchema, {"schema", "dosa-hardware/2"}},
+      {"\"mac\"", "\"mca\"", ErrorId::kSchema, {"unknown key", "mca"}},
+      {"0.5608", "-1", ErrorId::kValue, {"mac.energy_pj: found -1"}},
+      {"0.5608", "\"x\"", ErrorId::kSchema, {"mac.energy_pj", "a number"}},
+      {"\"holds\": \"WI\"", "\"holds\": \"WX\"", ErrorId::kValue, {"levels[2].holds: found 'X'", "WIO"}},
+      {"\"holds\": \"WIO\"", "\"holds\": \"WI\"", ErrorId::kValue, {"levels", "outermost level must hold"}},
+      {"\"temporal\": \"PQ\"", "\"temporal\": \"PZ\"", ErrorId::kValue, {"levels[0].temporal: found 'Z'"}},
+      {"\"search_temporal\": \"\"",
+       "\"search_temporal\": \"K\"",
+       ErrorId::kValue,
+       {"levels[0].search_temporal", "K"}},
+      {"\"PQNCRSK\"", "\"PQNCRS\"", ErrorId::kValue, {"levels[1].search_orders[0]", "permutation"}},
+      {"\"PQNCRSK\"", "\"PQNCRSS\"", ErrorId::kValue, {"levels[1].search_orders[0]", "permutation"}},
+      {"\"word_bits\": 32", "\"word_bits\": 0", ErrorId::kValue, {"levels[1].word_bits: found 0"}},
+      {"\"sized_by\": \"accumulator_kib\"",
+       "\"sized_by\": \"cache\"",
+       ErrorId::kValue,
+       {"sized_by", "\"cache\""}},
+      {"\"per_pe_dim\": 1}", "\"per_pe\": 1}", ErrorId::kSchema, {"levels[1].instances", "per_pe_dim"}},
+      {"\"at_kib\": 0.5", "\"at\": 0.5", ErrorId::kSchema, {"levels[1].energy: unknown key"}},
+      {"\"per_pe\": 0.000422, ", "", ErrorId::kSchema, {"area_mm2", "'per_pe' is missing"}},
+      {"\"min\": {\"pe_dim\": 1,", "\"min\": {\"pe_dim\": 129,", ErrorId::kBounds, {"pe_dim", "129", "128"}},
+      {"\"default\"", "\"standard\"", ErrorId::kSchema, {"hardware: unknown key"}},
+  };
+  for (const BadMachine& bad : cases) {
+    const std::string path = folder.file("bad.json", replaced(good, bad.from, bad.to));
+    std::vector<std::string> parts = bad.parts;
+    parts.push_back(path);
+    expect_error([&] { load_machine(path); }, bad.id, parts);
+  }
+  expect_error([] { load_machine("gemini-tl"); }, ErrorId::kValue, {"'gemini-tl'", "gemmini-tl"});
+}
+
+}  // namespace
+}  // namespace dosa

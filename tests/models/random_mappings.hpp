@@ -1,0 +1,33 @@
+// Random small layers and random legal mappings, for property tests. The same seed gives the same cases on
+// every machine: only the generator's raw output is used, not the library's distributions.
+#pragma once
+
+#include <cstdint>
+#include <random>
+
+#include "models/layer.hpp"
+#include "models/machine.hpp"
+#include "models/mapping.hpp"
+
+namespace dosa::testing {
+
+class RandomCases {
+ public:
+  explicit RandomCases(std::uint64_t seed) : random_(seed) {}
+
+  /// A convolution or matrix product of at most `max_macs` MACs, with strides 1 to 3 and dilations 1 to 2.
+  Layer layer(std::int64_t max_macs = 3000);
+
+  /// A mapping of `layer` that passes check_mapping: every prime factor of every dimension goes to one of the
+  /// places that the machine allows, spatial loops of at most `max_spatial` in all at a level; loop orders
+  /// are shuffled. It need not fit any hardware's buffers.
+  Mapping mapping(const Layer& layer, const Machine& machine, std::int64_t max_spatial = 8);
+
+  /// A number in 0..n-1.
+  std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+}  // namespace dosa::testing

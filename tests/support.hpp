@@ -1,0 +1,47 @@
+// Helpers of the tests: temporary folders, the data folder, and what an error must say.
+#pragma once
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/error.hpp"
+
+namespace dosa::testing {
+
+/// A new empty folder that goes away with this object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  /// Writes a file into the folder and returns its path as text.
+  std::string file(const std::string& name, const std::string& content) const;
+  /// How many files the folder holds.
+  std::size_t count() const;
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// A file of the reference data: in $DOSA_DATA_DIR, else in ../shared/data beside the source tree. Nothing
+/// where it is absent; a test then calls DOSA_SKIP_WITHOUT.
+std::optional<std::filesystem::path> reference_data(const std::string& name);
+
+#define DOSA_SKIP_WITHOUT(file, name) \
+  if (!(file)) GTEST_SKIP() << (name) << " is neither in $DOSA_DATA_DIR nor in ../shared/data"
+
+/// Runs `action` and expects an Error with this id whose message is one line with all these parts.
+void expect_error(const std::function<void()>& action, ErrorId id, const std::vector<std::string>& parts);
+
+/// `text` with the first `from` replaced by `to`; a test failure when there is none.
+std::string replaced(std::string text, const std::string& from, const std::string& to);
+
+}  // namespace dosa::testing
