@@ -55,7 +55,8 @@ Plan plan_from_json(const JsonInput& json) {
     item.at("mapping").integer(id, id);  // ids are positions
     measurement.tiling = item.at("tiling").text();
     if (measurement.tiling.find_first_of(",\"\r\n") != std::string::npos) {
-      fail(ErrorId::kValue, "{}: found \"{}\", expected a word", item.at("tiling").where(), measurement.tiling);
+      fail(ErrorId::kValue, "{}: found \"{}\", expected a word", item.at("tiling").where(),
+           measurement.tiling);
     }
     measurement.tile = gemmini::tile_from_json(item.at("tile"));
     plan.measurements.push_back(measurement);

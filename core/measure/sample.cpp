@@ -182,7 +182,7 @@ Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
   }
   const auto draw_one = [&](std::size_t turn) {
     const std::size_t layer = turn % plan.layers.size();
-    const auto& [size, tiling] = sizes[turn / plan.layers.size() % sizes.size()];
+    const auto& [size, tiling] = sizes[(turn + turn / plan.layers.size()) % sizes.size()];
     const Call call = calls[layer][below(calls[layer].size(), random)];
     const bool own = tiling != "random" && below(4, random) == 0;
     const auto tile = legal(plan.layers[layer], options.hardware, [&, &built = size] {

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "core/export/exporter.hpp"
+#include "core/measure/sample.hpp"
 #include "models/error.hpp"
 #include "models/files.hpp"
 #include "tests/support.hpp"
@@ -109,6 +110,50 @@ TEST(GemminiExport, ProgramsRunOnTheHostAndEveryOutputIsRight) {
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_EQ(result.output,
             "dosa,0,0,1000\ndosa,1,1,1000\ndosa,2,2,1000\ndosa,3,3,1000\ndosa,4,4,1000\ndosa,5,5,1000\n");
+}
+
+TEST(GemminiExport, SampledTilingsOnASmallMachineFitFinishAndAreRight) {
+  // The stub walks the tiles as the library does and stops at what does not fit or never finishes, so this
+  // checks the rules as well as the programs. Small buffers, and kernels that are large for the image, meet
+  // all of them.
+  Workload workload;
+  workload.name = "fuzz";
+  const auto add = [&](const DimSizes& size, std::int64_t stride, std::int64_t padding) {
+    Layer layer;
+    layer.name = fmt::format("layer {}", workload.layers.size());
+    layer.size = size;
+    layer.wstride = layer.hstride = stride;
+    layer.padding = padding;
+    workload.layers.push_back(layer);
+  };
+  add({7, 7, 10, 10, 3, 20, 1}, 2, 3);
+  add({5, 5, 9, 9, 20, 12, 2}, 1, 4);
+  add({3, 3, 12, 12, 24, 40, 1}, 1, 1);
+  add({1, 1, 9, 9, 40, 24, 1}, 2, 0);
+  add({1, 1, 11, 11, 33, 17, 1}, 1, 0);
+  add({1, 1, 100, 1, 70, 50, 1}, 1, 0);
+  add({2, 2, 8, 8, 16, 16, 3}, 3, 1);
+  SampleOptions options;
+  options.count = 250;
+  options.hardware = {8, 16, 8};
+  const TemporaryFolder folder;
+  const Plan plan = sample_campaign(workload, options).plan;
+  write_folder(folder.path() / "out", "sample", campaign_files(plan));
+  std::string log;
+  for (std::size_t program = 0; program < plan.program_count(); ++program) {
+    const std::string in_folder = "cd " + (folder.path() / "out").string() + " && ";
+    const std::string name = plan.program_of(program * plan.per_program);
+    const Outcome build =
+        shell(in_folder + DOSA_HOST_CC + kFlags +
+              "-DDIM=8 -DBANK_ROWS=512 -DACC_ROWS=256 -DDOSA_CHECK_POINTS=-1 " + name + " -lm -o program");
+    ASSERT_EQ(build.code, 0) << build.output;
+    const Outcome result = shell(in_folder + "./program");
+    ASSERT_EQ(result.code, 0) << result.output;
+    log += result.output;
+  }
+  // Every program printed one line per measurement, all of them right.
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), static_cast<std::ptrdiff_t>(plan.measurements.size()));
+  EXPECT_EQ(plan.measurements.size(), 250u);
 }
 
 TEST(GemminiExport, AWrongResultIsNoMeasurement) {
