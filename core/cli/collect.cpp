@@ -26,7 +26,7 @@ void add_collect(CLI::App& app) {
     const Plan plan = plan_from_json(JsonInput::from_file(flags->plan));
     const Collected collected = collect(plan, read_file(flags->log));
     try {
-      write_file(flags->output, measurements_csv(plan, collected));
+      write_file(flags->output, collected_csv(plan, collected));
     } catch (const Error& error) {
       throw error.id() == ErrorId::kValue ? error.in(flags->log) : error;
     }

@@ -81,7 +81,7 @@ Collected collect(const Plan& plan, const std::string& log) {
       garbled(fmt::format("the plan has mappings 0..{}", plan.measurements.size() - 1));
       continue;
     }
-    const Measurement& m = plan.measurements[*mapping];
+    const PlannedCall& m = plan.measurements[*mapping];
     if (*layer != m.layer) {
       garbled(fmt::format("mapping {} belongs to layer {}", *mapping, m.layer));
       continue;
@@ -111,7 +111,7 @@ Collected collect(const Plan& plan, const std::string& log) {
     row = Collected::Row{*mapping, static_cast<std::int64_t>(*cycles), line_number};
   }
   for (std::size_t i = 0; i < found.size(); ++i) {
-    const Measurement& m = plan.measurements[i];
+    const PlannedCall& m = plan.measurements[i];
     const Layer& layer = plan.layers[m.layer];
     if (!found[i] && wrong[i]) continue;
     if (!found[i]) {
@@ -161,7 +161,7 @@ Json Collected::to_json() const {
           {"left_out", list(left_out)}};
 }
 
-std::string measurements_csv(const Plan& plan, const Collected& collected) {
+std::string collected_csv(const Plan& plan, const Collected& collected) {
   if (collected.rows.empty()) {
     fail(ErrorId::kValue,
          "no measurement of the plan is in the log ({} lost, {} garbled, {} interleaved, {} wrong)",
@@ -173,7 +173,7 @@ std::string measurements_csv(const Plan& plan, const Collected& collected) {
       "tiling,"
       "scratchpad_kib,accumulator_kib,pe_dim,cycles,checked\n";
   for (const Collected::Row& row : collected.rows) {
-    const Measurement& m = plan.measurements[row.measurement];
+    const PlannedCall& m = plan.measurements[row.measurement];
     const Layer& layer = plan.layers[m.layer];
     const bool conv = m.tile.call == gemmini::Call::kConv;
     text += fmt::format("{},{}", row.measurement, gemmini::name_of(m.tile.call));

@@ -37,6 +37,6 @@ struct Collected {
 Collected collect(const Plan& plan, const std::string& log);
 
 /// The measurements CSV that training reads. Throws Error{kValue} if there is no measurement.
-std::string measurements_csv(const Plan& plan, const Collected& collected);
+std::string collected_csv(const Plan& plan, const Collected& collected);
 
 }  // namespace dosa

@@ -48,7 +48,7 @@ Plan plan_from_json(const JsonInput& json) {
   for (const JsonInput& item : json.at("layers").items()) plan.layers.push_back(layer_from_json(item));
   for (const JsonInput& item : json.at("measurements").items()) {
     item.allow_only({"layer", "mapping", "tiling", "tile", "program"});
-    Measurement measurement;
+    PlannedCall measurement;
     measurement.layer = static_cast<std::size_t>(
         item.at("layer").integer(0, static_cast<std::int64_t>(plan.layers.size()) - 1));
     const auto id = static_cast<std::int64_t>(plan.measurements.size());
@@ -68,7 +68,7 @@ Json to_json(const Plan& plan) {
   Json layers = Json::array(), measurements = Json::array();
   for (const Layer& layer : plan.layers) layers.push_back(to_json(layer));
   for (std::size_t i = 0; i < plan.measurements.size(); ++i) {
-    const Measurement& m = plan.measurements[i];
+    const PlannedCall& m = plan.measurements[i];
     measurements.push_back({{"layer", m.layer},
                             {"mapping", i},
                             {"tiling", m.tiling},
@@ -90,7 +90,7 @@ void check_plan(const Plan& plan) {
     if (!violations.empty()) fail(id, "{}: {}", where, gemmini::summary(violations));
   };
   refuse(ErrorId::kValue, "hardware", gemmini::check_hardware(plan.hardware));
-  for (const Measurement& m : plan.measurements) {
+  for (const PlannedCall& m : plan.measurements) {
     const Layer& layer = plan.layers.at(m.layer);
     const std::string where = fmt::format("layer {}", layer.name);
     refuse(ErrorId::kValue, where, gemmini::check_call(layer, m.tile.call));

@@ -10,7 +10,7 @@
 namespace dosa {
 
 /// One call to time. Its position in the plan is the mapping id of the printed line.
-struct Measurement {
+struct PlannedCall {
   std::size_t layer = 0;  ///< position in Plan::layers, the layer id of the printed line
   gemmini::Tile tile;
   std::string tiling;  ///< where the tile comes from: auto, random, small64, uncertain, design, ...
@@ -21,7 +21,7 @@ struct Plan {
   std::string workload;
   Hardware hardware;  ///< as built
   std::vector<Layer> layers;
-  std::vector<Measurement> measurements;
+  std::vector<PlannedCall> measurements;
   std::size_t per_program = 16;  ///< measurements in one bare-metal program
 
   std::size_t program_count() const;

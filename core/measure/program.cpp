@@ -41,7 +41,7 @@ std::int64_t round_up(std::int64_t value, std::int64_t granule) {
 }
 
 std::string row_text(const Plan& plan, std::size_t index) {
-  const Measurement& m = plan.measurements[index];
+  const PlannedCall& m = plan.measurements[index];
   const Layer& l = plan.layers[m.layer];
   const gemmini::Tile& t = m.tile;
   std::string text =
@@ -326,7 +326,7 @@ std::string program_text(const Plan& plan, std::size_t program) {
   Bytes most;
   std::string rows;
   for (std::size_t i = first; i < end; ++i) {
-    const Measurement& m = plan.measurements[i];
+    const PlannedCall& m = plan.measurements[i];
     const Layer& layer = plan.layers[m.layer];
     const Bytes bytes = operand_bytes(layer, m.tile.call);
     most.input = std::max(most.input, bytes.input);

@@ -89,7 +89,7 @@ bool SampleOptions::IsValid(std::string* error) const {
 
 std::string Sample::brief_report() const {
   std::map<std::string, std::size_t> kinds;
-  for (const Measurement& m : plan.measurements) ++kinds[m.tiling];
+  for (const PlannedCall& m : plan.measurements) ++kinds[m.tiling];
   std::string text = fmt::format("{} measurements of {} layers in {} programs:", plan.measurements.size(),
                                  plan.layers.size(), plan.program_count());
   for (const auto& [tiling, count] : kinds) text += fmt::format(" {} {}", count, tiling);
@@ -189,13 +189,13 @@ Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
       return own ? gemmini::default_tile(plan.layers[layer], built, call)
                  : random_tile(plan.layers[layer], built, call, random);
     });
-    return tile ? std::optional<Measurement>({layer, *tile, tiling}) : std::nullopt;
+    return tile ? std::optional<PlannedCall>({layer, *tile, tiling}) : std::nullopt;
   };
   if (options.uncertainty && !draw.full()) {
     const auto left = static_cast<std::size_t>(options.count) - plan.measurements.size();
     const auto wanted =
         static_cast<std::size_t>(std::lround(static_cast<double>(left) * options.uncertain_share));
-    std::vector<Measurement> pool;
+    std::vector<PlannedCall> pool;
     std::vector<std::pair<Layer, Tile>> questions;
     for (std::size_t turn = 0; turn < wanted * static_cast<std::size_t>(options.pool); ++turn) {
       if (const auto candidate = draw_one(turn)) {

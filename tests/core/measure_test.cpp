@@ -34,7 +34,7 @@ TEST(Samples, EveryShippedNetworkGivesLegalTilings) {
     std::set<std::string> distinct;
     std::map<std::string, int> kinds;
     std::vector<int> of_layer(drawn.plan.layers.size(), 0);
-    for (const Measurement& m : drawn.plan.measurements) {
+    for (const PlannedCall& m : drawn.plan.measurements) {
       distinct.insert(fmt::format("{} {}", m.layer, gemmini::to_string(m.tile)));
       ++kinds[m.tiling];
       ++of_layer[m.layer];
@@ -63,7 +63,7 @@ TEST(Samples, AskForWhatIsUncertain) {
   const Sample drawn = sample_campaign(load_workload("resnet50"), options);
   double uncertain = 0, random = 0;
   int uncertain_count = 0, random_count = 0;
-  for (const Measurement& m : drawn.plan.measurements) {
+  for (const PlannedCall& m : drawn.plan.measurements) {
     const auto k = static_cast<double>(m.tile[Dim::K]);
     if (m.tiling == "uncertain") uncertain += k, ++uncertain_count;
     if (m.tiling == "random") random += k, ++random_count;
@@ -194,7 +194,7 @@ TEST(Logs, TheCsvHasTheColumnsAndRowsOfTheMeasurements) {
   plan.layers.push_back(layer);
   plan.measurements = {{0, {gemmini::Call::kConv, {3, 3, 14, 7, 64, 32, 1}}, "random"},
                        {1, {gemmini::Call::kMatmul, {1, 1, 48, 1, 64, 32, 1}}, "auto"}};
-  const std::string csv = measurements_csv(plan, collect(plan, "dosa,0,0,123456\ndosa,1,1,65432\n"));
+  const std::string csv = collected_csv(plan, collect(plan, "dosa,0,0,123456\ndosa,1,1,65432\n"));
   EXPECT_EQ(
       csv,
       "id,kind,R,S,P,Q,C,K,N,wstride,hstride,padding,in_dim,tile_R,tile_S,tile_P,tile_Q,tile_C,tile_K,tile_N,"
@@ -207,7 +207,7 @@ TEST(Logs, TheCsvHasTheColumnsAndRowsOfTheMeasurements) {
     EXPECT_EQ(CsvInput::from_file(folder.file("m.csv", csv)).columns(),
               CsvInput::from_file(*measured).columns());
   }
-  testing::expect_error([&] { measurements_csv(plan, collect(plan, "nothing")); }, ErrorId::kValue,
+  testing::expect_error([&] { collected_csv(plan, collect(plan, "nothing")); }, ErrorId::kValue,
                         {"no measurement of the plan is in the log", "2 lost"});
 }
 
