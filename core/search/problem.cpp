@@ -1,0 +1,113 @@
+#include "core/search/problem.hpp"
+
+#include <cmath>
+
+#include "models/error.hpp"
+
+namespace dosa {
+namespace {
+
+using torch::Tensor;
+
+struct NamedObjective {
+  const char* name;
+  double energy, latency;
+};
+constexpr std::array<NamedObjective, 4> kObjectives{
+    {{"edp", 1, 1}, {"energy", 1, 0}, {"latency", 0, 1}, {"ed2p", 1, 2}}};
+
+std::int64_t size_limit(const Hardware& hardware, SizedBy sized_by) {
+  return sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
+}
+
+}  // namespace
+
+Objective Objective::from_name(const std::string& name) {
+  for (const NamedObjective& known : kObjectives) {
+    if (name == known.name) return {known.name, known.energy, known.latency};
+  }
+  fail(ErrorId::kValue, "objective '{}' is not known; allowed: {}", name, fmt::join(names(), ", "));
+}
+
+std::vector<std::string> Objective::names() {
+  std::vector<std::string> names;
+  for (const NamedObjective& known : kObjectives) names.emplace_back(known.name);
+  return names;
+}
+
+Tensor Objective::log_value(const Tensor& energy_uj, const Tensor& cycles) const {
+  return energy * energy_uj.log() + latency * cycles.log();
+}
+
+void SearchProblem::check() const {
+  for (const HardwareField& field : kHardwareFields) {
+    if (bounds.min.*field.value > bounds.max.*field.value) {
+      fail(ErrorId::kBounds, "{}: the least allowed is {} and the most {}", field.name, bounds.min.*field.value,
+           bounds.max.*field.value);
+    }
+  }
+  // The mapping with every loop at DRAM needs the least of everything; the array counts at its smallest.
+  const torch::InferenceMode no_gradients;
+  const CostModel model(machine, torch::kFloat64);
+  std::vector<Mapping> mappings;
+  for (const Layer& layer : workload.layers) {
+    Mapping mapping;
+    mapping.levels.resize(machine.levels.size());
+    for (const Dim dim : all_dims()) {
+      if (layer[dim] > 1) mapping.levels.back().temporal.push_back({dim, layer[dim]});
+    }
+    mappings.push_back(mapping);
+  }
+  const Traffic traffic = model.traffic(model.nests_of(mappings), LayerBatch::from(workload.layers, torch::kFloat64), {});
+  const Tensor array = torch::scalar_tensor(static_cast<double>(bounds.min.pe_dim), torch::kFloat64);
+  for (int level = 0; level <= machine.dram(); ++level) {
+    const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
+    if (memory.sized_by == SizedBy::kNothing) continue;
+    const Tensor kib = traffic.need_kib(memory, level, array).squeeze(-1).expand({static_cast<std::int64_t>(mappings.size())});
+    const std::int64_t limit = size_limit(bounds.max, memory.sized_by);
+    for (std::size_t i = 0; i < mappings.size(); ++i) {
+      const double need = kib[static_cast<std::int64_t>(i)].item<double>();
+      if (need > static_cast<double>(limit)) {
+        fail(ErrorId::kBounds, "layer '{}' has no mapping that fits: {} needs at least {:.0f} KiB of {}, allowed are {}",
+             workload.layers[i].name, machine.level_label(level), std::ceil(need),
+             memory.sized_by == SizedBy::kScratchpad ? "scratchpad" : "accumulator", limit);
+      }
+    }
+  }
+}
+
+HardwareTensors derive_hardware(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,
+                                bool exact) {
+  const auto largest = [](const Tensor& of_layers, std::int64_t at_least) {
+    return of_layers.squeeze(-1).amax(-1).clamp_min(static_cast<double>(at_least));
+  };
+  HardwareTensors hardware;
+  hardware.pe_dim = largest(traffic.pe_dim, bounds.min.pe_dim);
+  hardware.scratchpad_kib = torch::full_like(hardware.pe_dim, static_cast<double>(bounds.min.scratchpad_kib));
+  hardware.accumulator_kib = torch::full_like(hardware.pe_dim, static_cast<double>(bounds.min.accumulator_kib));
+  const Tensor array = hardware.pe_dim.unsqueeze(-1).unsqueeze(-1);
+  for (int level = 0; level <= machine.dram(); ++level) {
+    const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
+    if (memory.sized_by == SizedBy::kNothing) continue;
+    const Tensor need = traffic.need_kib(memory, level, array);
+    Tensor& field = memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
+    field = torch::maximum(field, largest(exact ? need.ceil() : need, 0));
+  }
+  return hardware;
+}
+
+Tensor excess(const Traffic& traffic, const Tensor& pe_dim, const Machine& machine, const HardwareBounds& bounds) {
+  const auto beyond = [](const Tensor& need, std::int64_t max) {
+    return torch::relu((need.squeeze(-1) / static_cast<double>(max)).log());
+  };
+  Tensor total = beyond(traffic.pe_dim, bounds.max.pe_dim);
+  const Tensor array = pe_dim.unsqueeze(-1).unsqueeze(-1);
+  for (int level = 0; level <= machine.dram(); ++level) {
+    const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
+    if (memory.sized_by == SizedBy::kNothing) continue;
+    total = total + beyond(traffic.need_kib(memory, level, array), size_limit(bounds.max, memory.sized_by));
+  }
+  return total;
+}
+
+}  // namespace dosa
