@@ -199,6 +199,28 @@ TEST(GemminiExport, OtherParametersFailAtCompileTime) {
   }
 }
 
+TEST(GemminiExport, EveryShippedNetworkExportsAndCompiles) {
+  for (const std::string& network : shipped_names("workloads")) {
+    Design design;
+    design.workload = network;
+    design.target = "gemmini-rtl";
+    design.hardware = {16, 256, 64};
+    for (const Layer& layer : load_workload(network).layers) {
+      DesignLayer entry;
+      entry.layer = layer;
+      entry.tile = gemmini::default_tile(layer, design.hardware);
+      design.layers.push_back(entry);
+    }
+    const TemporaryFolder folder;
+    write_folder(folder.path() / "out", "gemmini",
+                 exporter("gemmini").files(design, load_machine("gemmini-rtl")));
+    const Outcome build =
+        shell("cd " + (folder.path() / "out").string() + " && for p in dosa_batch_*.c; do " + DOSA_HOST_CC +
+              kFlags + "-fsyntax-only $p || exit 1; done");
+    EXPECT_EQ(build.code, 0) << network << ": " << build.output;
+  }
+}
+
 TEST(GemminiExport, ManyLayersBecomeSeveralPrograms) {
   Json json = design_json();
   const Json first = json["layers"][0];
