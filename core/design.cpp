@@ -20,12 +20,13 @@ struct Exact {
   Cost cost;
 };
 
-Exact exact_cost(const std::vector<Layer>& layers, const std::vector<Mapping>& mappings, const Hardware& hardware,
-                 const Machine& machine) {
+Exact exact_cost(const std::vector<Layer>& layers, const std::vector<Mapping>& mappings,
+                 const Hardware& hardware, const Machine& machine) {
   const torch::InferenceMode no_gradients;
   const CostModel model(machine, torch::kFloat64);
   Exact exact;
-  exact.traffic = model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64), Sharpness{});
+  exact.traffic =
+      model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64), Sharpness{});
   exact.cost = model.cost(exact.traffic, HardwareTensors::from(hardware, torch::kFloat64), Sharpness{});
   return exact;
 }
@@ -43,7 +44,8 @@ const char* capacity_name(const MemoryLevel& memory) {
 }
 
 /// KiB that the tiles of row `row` need at a sized level of hardware with this array.
-double need_kib(const Traffic& traffic, const MemoryLevel& memory, int level, const Hardware& hardware, std::size_t row) {
+double need_kib(const Traffic& traffic, const MemoryLevel& memory, int level, const Hardware& hardware,
+                std::size_t row) {
   const torch::Tensor array = torch::scalar_tensor(static_cast<double>(hardware.pe_dim), torch::kFloat64);
   return at(traffic.need_kib(memory, level, array), row);
 }
@@ -51,15 +53,16 @@ double need_kib(const Traffic& traffic, const MemoryLevel& memory, int level, co
 void check_fits(const Traffic& traffic, const Machine& machine, const Hardware& hardware, std::size_t row) {
   const double pe_dim = at(traffic.pe_dim, row);
   if (pe_dim > static_cast<double>(hardware.pe_dim)) {
-    fail(ErrorId::kCapacity, "needs a spatial factor of {:.0f}, the array has pe_dim {}", pe_dim, hardware.pe_dim);
+    fail(ErrorId::kCapacity, "needs a spatial factor of {:.0f}, the array has pe_dim {}", pe_dim,
+         hardware.pe_dim);
   }
   for (int level = 0; level <= machine.dram(); ++level) {
     const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
     if (memory.sized_by == SizedBy::kNothing) continue;
     const double kib = need_kib(traffic, memory, level, hardware, row);
     if (kib > static_cast<double>(capacity_kib(memory, hardware))) {
-      fail(ErrorId::kCapacity, "{} needs {:.6g} KiB of {}, the hardware has {} KiB", machine.level_label(level), kib,
-           capacity_name(memory), capacity_kib(memory, hardware));
+      fail(ErrorId::kCapacity, "{} needs {:.6g} KiB of {}, the hardware has {} KiB",
+           machine.level_label(level), kib, capacity_name(memory), capacity_kib(memory, hardware));
     }
   }
 }
@@ -110,13 +113,28 @@ void evaluate(Design& design, const Machine& machine) {
 
 LoadedDesign load_design(const std::filesystem::path& path, const std::string& machine_override) {
   const JsonInput json = JsonInput::from_file(path);
-  json.allow_only({"schema", "workload", "target", "hardware", "objective", "totals", "layers", "provenance"});
+  json.allow_only(
+      {"schema", "workload", "target", "hardware", "objective", "totals", "layers", "provenance"});
   json.require_schema(kSchema);
   LoadedDesign loaded;
   Design& design = loaded.design;
   design.workload = json.at("workload").text();
   design.target = json.at("target").text();
-  loaded.machine = load_machine(machine_override.empty() ? design.target : machine_override);
+  const std::vector<std::string> shipped = shipped_names("hardware");
+  const bool is_shipped = std::find(shipped.begin(), shipped.end(), design.target) != shipped.end();
+  const std::filesystem::path beside = path.parent_path() / (design.target + ".json");
+  std::error_code ignored;
+  if (!machine_override.empty()) {
+    loaded.machine = load_machine(machine_override);
+  } else if (!is_shipped && std::filesystem::is_regular_file(beside, ignored)) {
+    loaded.machine = load_machine(beside.string());
+  } else {
+    try {
+      loaded.machine = load_machine(design.target);
+    } catch (const Error& error) {
+      throw error.in(json.at("target").where());
+    }
+  }
   design.hardware = hardware_from_json(json.at("hardware"));
   design.objective = json.at("objective").text();
   design.totals = totals_from_json(json.at("totals"));
@@ -174,37 +192,40 @@ void save_design(const Design& design, const Machine& machine, const std::filesy
 std::string report(const Design& design, const Machine& machine) {
   std::size_t width = 5;
   for (const DesignLayer& entry : design.layers) width = std::max(width, entry.layer.name.size());
-  std::string text = fmt::format("{:<{}}  {:>5}  {:>12}  {:>12}  {:>6}  mapping\n", "layer", width, "count", "cycles",
-                                 "energy_uJ", "EDP %");
+  std::string text = fmt::format("{:<{}}  {:>5}  {:>12}  {:>12}  {:>6}  mapping\n", "layer", width, "count",
+                                 "cycles", "energy_uJ", "EDP %");
   for (const DesignLayer& entry : design.layers) {
     const auto count = static_cast<double>(entry.layer.count);
     // EDP = sum of cycles x sum of energy: a layer's share is the mean of its shares of the two.
-    const double share = 50 * count * (entry.cycles / design.totals.cycles + entry.energy_uj / design.totals.energy_uj);
-    text += fmt::format("{:<{}}  {:>5}  {:>12.0f}  {:>12.3f}  {:>6.2f}  {}\n", entry.layer.name, width, entry.layer.count,
-                        entry.cycles, entry.energy_uj, share, schedule_text(entry, machine));
+    const double share =
+        50 * count * (entry.cycles / design.totals.cycles + entry.energy_uj / design.totals.energy_uj);
+    text +=
+        fmt::format("{:<{}}  {:>5}  {:>12.0f}  {:>12.3f}  {:>6.2f}  {}\n", entry.layer.name, width,
+                    entry.layer.count, entry.cycles, entry.energy_uj, share, schedule_text(entry, machine));
   }
-  text += fmt::format("\n{} on {}: pe_dim {}, scratchpad {} KiB, accumulator {} KiB, {:.3f} mm2\n", design.workload,
-                      design.target, design.hardware.pe_dim, design.hardware.scratchpad_kib,
+  text += fmt::format("\n{} on {}: pe_dim {}, scratchpad {} KiB, accumulator {} KiB, {:.3f} mm2\n",
+                      design.workload, design.target, design.hardware.pe_dim, design.hardware.scratchpad_kib,
                       design.hardware.accumulator_kib, design.totals.area_mm2);
   text += fmt::format("cycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n", design.totals.cycles,
                       design.totals.energy_uj, design.totals.edp);
   return text;
 }
 
-LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware& hardware, const Machine& machine) {
+LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware& hardware,
+                      const Machine& machine, bool must_fit) {
   check_mapping(mapping, layer, machine);
   const Exact exact = exact_cost({layer}, {mapping}, hardware, machine);
-  check_fits(exact.traffic, machine, hardware, 0);
+  if (must_fit) check_fits(exact.traffic, machine, hardware, 0);
   const double cycles = at(exact.cost.cycles, 0);
   const double energy = at(exact.cost.energy_pj, 0) * 1e-6;
   const double compute = at(exact.traffic.compute_cycles, 0);
-  const double utilisation =
-      at(exact.traffic.macs, 0) / (cycles * static_cast<double>(hardware.pe_dim) * static_cast<double>(hardware.pe_dim));
+  const double utilisation = at(exact.traffic.macs, 0) / (cycles * static_cast<double>(hardware.pe_dim) *
+                                                          static_cast<double>(hardware.pe_dim));
   std::string bound = "compute";
   LayerAnalysis analysis;
   Json levels = Json::array();
-  std::string table = fmt::format("{:<16} {:>8} {:>14} {:>14} {:>14} {:>13} {:>12}  {}\n", "level", "tensor", "reads",
-                                  "writes", "updates", "energy_uJ", "cycles", "capacity");
+  std::string table = fmt::format("{:<16} {:>8} {:>14} {:>14} {:>14} {:>13} {:>12}  {}\n", "level", "tensor",
+                                  "reads", "writes", "updates", "energy_uJ", "cycles", "capacity");
   for (int index = machine.dram(); index >= 0; --index) {
     const auto level = static_cast<std::size_t>(index);
     const MemoryLevel& memory = machine.levels[level];
@@ -212,7 +233,8 @@ LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware
     const torch::Tensor& level_cycles = exact.cost.level_cycles[level];
     const double bound_cycles = level_cycles.defined() ? at(level_cycles, 0) : 0;
     if (bound_cycles == cycles && cycles > compute) bound = memory.name;
-    entry["energy_uj"] = exact.cost.level_energy_pj[level].defined() ? at(exact.cost.level_energy_pj[level], 0) * 1e-6 : 0;
+    entry["energy_uj"] =
+        exact.cost.level_energy_pj[level].defined() ? at(exact.cost.level_energy_pj[level], 0) * 1e-6 : 0;
     entry["cycles"] = bound_cycles;
     std::string capacity = "-";
     if (memory.sized_by != SizedBy::kNothing) {
@@ -228,33 +250,33 @@ LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware
       const std::string name(1, kOperandNames[static_cast<std::size_t>(operand)]);
       std::array<double, 3> counts{};
       std::size_t k = 0;
-      for (const auto& [kind, words] : {std::pair{"reads", &accesses.reads}, std::pair{"writes", &accesses.writes},
-                                        std::pair{"updates", &accesses.updates}}) {
+      for (const auto& [kind, words] :
+           {std::pair{"reads", &accesses.reads}, std::pair{"writes", &accesses.writes},
+            std::pair{"updates", &accesses.updates}}) {
         counts[k] = words->defined() ? at(*words, 0) : 0;
         entry["accesses"][name][kind] = counts[k++];
       }
-      table += fmt::format("{:<16} {:>8} {:>14.0f} {:>14.0f} {:>14.0f} {:>13} {:>12}  {}\n", first ? memory.name : "", name,
-                           counts[0], counts[1], counts[2],
+      table += fmt::format("{:<16} {:>8} {:>14.0f} {:>14.0f} {:>14.0f} {:>13} {:>12}  {}\n",
+                           first ? memory.name : "", name, counts[0], counts[1], counts[2],
                            first ? fmt::format("{:.4f}", entry["energy_uj"].get<double>()) : "",
-                           first && bound_cycles > 0 ? fmt::format("{:.0f}", bound_cycles) : "", first ? capacity : "");
+                           first && bound_cycles > 0 ? fmt::format("{:.0f}", bound_cycles) : "",
+                           first ? capacity : "");
       first = false;
     }
     levels.push_back(std::move(entry));
   }
-  analysis.json = {{"layer", to_json(layer)},
-                   {"mapping", print_mapping(mapping, machine)},
-                   {"cycles", cycles},
-                   {"energy_uj", energy},
-                   {"edp", cycles * energy},
-                   {"compute_cycles", compute},
-                   {"bound_by", bound},
-                   {"utilisation", utilisation},
+  analysis.json = {{"layer", to_json(layer)},    {"mapping", print_mapping(mapping, machine)},
+                   {"cycles", cycles},           {"energy_uj", energy},
+                   {"edp", cycles * energy},     {"compute_cycles", compute},
+                   {"bound_by", bound},          {"utilisation", utilisation},
                    {"levels", std::move(levels)}};
-  analysis.text = fmt::format("{}: {}\n{} cycles (bound by {}, compute alone {}), {:.6f} uJ, EDP {:.6g}, utilisation {:.1f} %{}\n",
-                              layer.name, print_mapping(mapping, machine), cycles, bound, compute, energy, cycles * energy,
-                              100 * utilisation,
-                              layer.groups > 1 ? fmt::format("; per group, of {} groups", layer.groups) : "") +
-                  table;
+  analysis.text =
+      fmt::format(
+          "{}: {}\n{} cycles (bound by {}, compute alone {}), {:.6f} uJ, EDP {:.6g}, utilisation {:.1f} "
+          "%{}\n",
+          layer.name, print_mapping(mapping, machine), cycles, bound, compute, energy, cycles * energy,
+          100 * utilisation, layer.groups > 1 ? fmt::format("; per group, of {} groups", layer.groups) : "") +
+      table;
   return analysis;
 }
 

@@ -45,12 +45,12 @@ struct Design {
 };
 
 /// Evaluates a design exactly: fills in the costs of its layers and its totals.
-/// Throws Error{kMapping} for a mapping that does not belong to its layer and Error{kCapacity} for one that does not
-/// fit, naming the layer, the level, the need and what there is.
+/// Throws Error{kMapping} for a mapping that does not belong to its layer and Error{kCapacity} for one that
+/// does not fit, naming the layer, the level, the need and what there is.
 void evaluate(Design& design, const Machine& machine);
 
-/// Reads and checks a design file; costs are those in the file. The machine is the one that `target` names, or a
-/// file beside the design, or `machine_override` when it is not empty.
+/// Reads and checks a design file; costs are those in the file. The machine is the one that `target` names,
+/// or a file beside the design, or `machine_override` when it is not empty.
 struct LoadedDesign {
   Design design;
   Machine machine;
@@ -69,6 +69,8 @@ struct LayerAnalysis {
   Json json;
   std::string text;
 };
-LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware& hardware, const Machine& machine);
+/// Throws like evaluate; with `must_fit` false a mapping larger than the hardware is analysed all the same.
+LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware& hardware,
+                      const Machine& machine, bool must_fit = true);
 
 }  // namespace dosa

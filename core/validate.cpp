@@ -89,7 +89,6 @@ class ReferenceReader {
     for (const Dim dim : all_dims()) {
       layer[dim] = table_.integer(row, column(prefix + name_of(dim)), 1, kMaxDim);
     }
-    constexpr std::int64_t kMaxStep = 1 << 16;
     layer.wstride = table_.integer(row, column(artefact_ ? "prob.Wstride" : "wstride"), 1, kMaxStep);
     layer.hstride = table_.integer(row, column(artefact_ ? "prob.Hstride" : "hstride"), 1, kMaxStep);
     if (artefact_) {
@@ -105,12 +104,19 @@ class ReferenceReader {
   }
 
   Hardware hardware(std::size_t row) const {
-    constexpr std::int64_t kMax = std::int64_t{1} << 40;
-    const auto value = [&](const char* name) { return table_.integer(row, column(name), 1, kMax); };
-    if (!artefact_) return {value("pe_dim"), value("scratchpad_kib"), value("accumulator_kib")};
-    return {
-        value("arch.meshX"), value("arch.mem2_entries") * value("arch.mem2_word-bits") / 8 / 1024,
-        value("arch.mem1_entries") * value("arch.mem1_instances") * value("arch.mem1_word-bits") / 8 / 1024};
+    const auto value = [&](const char* name, std::int64_t max) {
+      return table_.integer(row, column(name), 1, max);
+    };
+    if (!artefact_) {
+      return {value("pe_dim", kMaxPeDim), value("scratchpad_kib", kMaxKib),
+              value("accumulator_kib", kMaxKib)};
+    }
+    // The products of the largest stay in 64 bits.
+    constexpr std::int64_t kMaxEntries = std::int64_t{1} << 34, kMaxBits = 1 << 10;
+    return {value("arch.meshX", kMaxPeDim),
+            value("arch.mem2_entries", kMaxEntries) * value("arch.mem2_word-bits", kMaxBits) / 8 / 1024,
+            value("arch.mem1_entries", kMaxEntries) * value("arch.mem1_instances", kMaxPeDim) *
+                value("arch.mem1_word-bits", kMaxBits) / 8 / 1024};
   }
 
   const CsvInput& table_;

@@ -22,6 +22,19 @@ namespace {
 
 std::string system_reason() { return std::strerror(errno); }
 
+/// Where the content of `path` really goes: a link stays, the file that it leads to is replaced.
+fs::path behind_links(const fs::path& path) {
+  std::error_code code;
+  const fs::path target = fs::is_symlink(path, code) ? fs::weakly_canonical(path, code) : path;
+  return code || target.empty() ? path : target;
+}
+
+/// The data that was installed with this program, wherever that is now.
+fs::path data_beside_program() {
+  std::error_code ignored;
+  return fs::read_symlink("/proc/self/exe", ignored).parent_path() / ".." / DOSA_DATA_FROM_PROGRAM;
+}
+
 fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
@@ -65,7 +78,8 @@ std::string read_file(const fs::path& path) {
   return content;
 }
 
-void write_file(const fs::path& path, const std::string& content) {
+void write_file(const fs::path& given, const std::string& content) {
+  const fs::path path = behind_links(given);
   std::string temporary = path.string() + ".XXXXXX";
   const int file = mkstemp(temporary.data());
   if (file < 0) fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), system_reason());
@@ -95,7 +109,8 @@ void write_file(const fs::path& path, const std::string& content) {
   }
 }
 
-void check_writable(const fs::path& path) {
+void check_writable(const fs::path& given) {
+  const fs::path path = behind_links(given);
   const fs::path folder = folder_of(path);
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) {
@@ -104,6 +119,11 @@ void check_writable(const fs::path& path) {
   }
   if (fs::is_directory(path, ignored))
     fail(ErrorId::kFile, "{}: cannot be written: is a folder", path.string());
+  // Writing replaces the file, which would do away with a device or a pipe.
+  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored))
+    fail(ErrorId::kFile, "{}: cannot be written: is not a regular file", path.string());
+  if (fs::exists(path, ignored) && access(path.c_str(), W_OK) != 0)
+    fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), system_reason());
   std::string temporary = path.string() + ".XXXXXX";
   const int file = mkstemp(temporary.data());
   if (file < 0) fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), system_reason());
@@ -114,6 +134,7 @@ void check_writable(const fs::path& path) {
 fs::path data_folder() {
   std::vector<fs::path> candidates;
   if (const char* home = std::getenv("DOSA_HOME")) candidates.push_back(fs::path(home) / "data");
+  candidates.push_back(data_beside_program());
   candidates.push_back(DOSA_SOURCE_DATA);
   candidates.push_back(DOSA_INSTALLED_DATA);
   std::error_code ignored;
@@ -121,7 +142,7 @@ fs::path data_folder() {
     if (fs::is_directory(candidate / "hardware", ignored)) return candidate;
   }
   fail(ErrorId::kFile, "{}: dosa's data folder is not there; set DOSA_HOME to the folder that contains data/",
-       candidates.front().string());
+       candidates.back().string());
 }
 
 std::vector<std::string> shipped_names(const std::string& kind) {
@@ -140,7 +161,8 @@ fs::path resolve_shipped(const std::string& name_or_path, const std::string& kin
     return data_folder() / kind / (name_or_path + ".json");
   }
   const bool looks_like_path = name_or_path.find_first_of("/.") != std::string::npos;
-  if (looks_like_path || fs::exists(name_or_path)) return name_or_path;
+  std::error_code ignored;
+  if (looks_like_path || fs::exists(name_or_path, ignored)) return name_or_path;
   const std::vector<std::string> near = nearest(name_or_path, names);
   fail(ErrorId::kValue, "'{}' is neither a file nor shipped in data/{}; {}: {}", name_or_path, kind,
        near.empty() ? "shipped" : "did you mean", fmt::join(near.empty() ? names : near, ", "));

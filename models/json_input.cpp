@@ -55,7 +55,11 @@ JsonInput JsonInput::from_file(const std::filesystem::path& path) {
   const std::string extension = path.extension().string();
   if (extension != ".yaml" && extension != ".yml") return from_text(content, path.string());
   try {
-    return JsonInput(from_yaml(YAML::Load(content)), path.string(), "");
+    Json value = from_yaml(YAML::Load(content));
+    static_cast<void>(value.dump());  // throws where text is not UTF-8, which YAML's reader lets pass
+    return JsonInput(std::move(value), path.string(), "");
+  } catch (const Json::exception&) {
+    fail(ErrorId::kSyntax, "{}: not UTF-8 text", path.string());
   } catch (const YAML::Exception& error) {
     fail(ErrorId::kSyntax, "{}: line {}, column {}: not YAML: {}", path.string(), error.mark.line + 1,
          error.mark.column + 1, error.msg);

@@ -22,7 +22,6 @@ struct InputOption {
 };
 constexpr std::array<InputOption, 2> kInputOptions{
     {{"input_width", &Layer::known_input_width}, {"input_height", &Layer::known_input_height}}};
-constexpr std::int64_t kMaxStep = 1 << 16;    // strides and dilations
 constexpr std::int64_t kMaxRepeat = 1 << 24;  // count and groups
 
 /// One axis of a convolution, to relate input and output sizes.

@@ -75,6 +75,7 @@ struct Layer {
 /// it.
 inline constexpr std::int64_t kMaxMacs = std::int64_t{1} << 43;
 inline constexpr std::int64_t kMaxDim = std::int64_t{1} << 31;
+inline constexpr std::int64_t kMaxStep = 1 << 16;  ///< strides and dilations
 
 /// Reads {name, count?, dims {R,S,P,Q,C,K,N, wstride?, hstride?, wdilation?, hdilation?}, groups?, padding?,
 /// input_width?, input_height?}

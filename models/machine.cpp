@@ -90,9 +90,6 @@ AreaModel area_from_json(const JsonInput& json) {
           json.at("per_accumulator_kib").number(0)};
 }
 
-constexpr std::int64_t kMaxPeDim = 1 << 14;
-constexpr std::int64_t kMaxKib = 1 << 24;
-
 }  // namespace
 
 std::string Machine::level_label(int level) const {
@@ -109,8 +106,7 @@ Hardware hardware_from_json(const JsonInput& json) {
   json.allow_only({"pe_dim", "scratchpad_kib", "accumulator_kib"});
   Hardware hardware;
   for (const HardwareField& field : kHardwareFields) {
-    hardware.*field.value =
-        json.at(field.name).integer(1, field.value == &Hardware::pe_dim ? kMaxPeDim : kMaxKib);
+    hardware.*field.value = json.at(field.name).integer(1, field.max);
   }
   return hardware;
 }

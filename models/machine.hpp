@@ -20,15 +20,20 @@ struct Hardware {
   }
 };
 
+/// The largest sizes that any file or flag may give.
+inline constexpr std::int64_t kMaxPeDim = 1 << 14;
+inline constexpr std::int64_t kMaxKib = 1 << 24;
+
 /// The sizes by name, for reading, writing and bounding them in one loop.
 struct HardwareField {
   const char* name;
   std::int64_t Hardware::*value;
+  std::int64_t max;
 };
 inline constexpr std::array<HardwareField, 3> kHardwareFields{
-    {{"pe_dim", &Hardware::pe_dim},
-     {"scratchpad_kib", &Hardware::scratchpad_kib},
-     {"accumulator_kib", &Hardware::accumulator_kib}}};
+    {{"pe_dim", &Hardware::pe_dim, kMaxPeDim},
+     {"scratchpad_kib", &Hardware::scratchpad_kib, kMaxKib},
+     {"accumulator_kib", &Hardware::accumulator_kib, kMaxKib}}};
 
 /// A quantity that is constant or grows with the array: constant + per_pe_dim * pe_dim.
 struct Quantity {

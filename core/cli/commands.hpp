@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <limits>
 #include <string>
+#include <vector>
 
 #include "models/json_input.hpp"
 #include "models/layer.hpp"
@@ -26,13 +28,19 @@ class Output {
 /// The first lines of every --help: what the command does, then examples, one a line.
 std::string described(const std::string& purpose, const std::vector<std::string>& examples);
 
+/// Accepts an integer in min..max and says what was found otherwise.
+CLI::Validator integer_in(std::int64_t min, std::int64_t max);
+constexpr std::int64_t kAnyInteger = std::numeric_limits<std::int64_t>::max();
+
 // Each adds its command to the program; the command runs in the parse callback and throws Error.
 void add_collect(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_export(CLI::App& app);
 void add_map(CLI::App& app);
 void add_optimize(CLI::App& app);
+void add_predict(CLI::App& app);
 void add_sample(CLI::App& app);
+void add_train(CLI::App& app);
 void add_validate(CLI::App& app);
 void add_workloads(CLI::App& app);
 

@@ -28,8 +28,8 @@ void evaluate_file(const Flags& flags, const Output& output) {
   const bool same = recorded.cycles == design.totals.cycles && recorded.energy_uj == design.totals.energy_uj;
   json["totals_as_recorded"] = same;
   if (!same) {
-    text += fmt::format("the file records other totals: cycles {:.0f}, energy {:.6g} uJ, EDP {:.6g}\n", recorded.cycles,
-                        recorded.energy_uj, recorded.edp);
+    text += fmt::format("the file records other totals: cycles {:.0f}, energy {:.6g} uJ, EDP {:.6g}\n",
+                        recorded.cycles, recorded.energy_uj, recorded.edp);
   }
   json["analysis"] = Json::array();
   for (const DesignLayer& entry : design.layers) {
@@ -65,36 +65,66 @@ void evaluate_flags(const Flags& flags, const Output& output) {
 void add_evaluate(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "evaluate",
-      described("Cost of a design file, or of one layer, hardware and mapping given as flags.",
-                {"dosa evaluate design.json --details",
-                 "dosa evaluate -C 64 -K 64 -P 56 -Q 56 -R 3 -S 3 --pe 16 --scratchpad 128 --accumulator 32 \\\n"
-                 "    --mapping 'L3[WIO] K4 Q56 P2 - L2[WI] N1 K16X - L1[O] S3 R3 C4 P28 C16X - L0[W] N1'"}));
+      described(
+          "Cost of a design file, or of one layer, hardware and mapping given as flags.",
+          {"dosa evaluate design.json --details",
+           "dosa evaluate -C 64 -K 64 -P 56 -Q 56 -R 3 -S 3 --pe 16 --scratchpad 128 --accumulator 32 \\\n"
+           "    --mapping 'L3[WIO] K4 Q56 P2 - L2[WI] N1 K16X - L1[O] S3 R3 C4 P28 C16X - L0[W] N1'"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
   flags->layer.name = "layer";
   CLI::Option* design = command->add_option("design", flags->design, "A design JSON");
-  command->add_option("--machine", flags->machine, "Machine: a shipped name or a file (default: the design's target, or gemmini-tl)");
-  command->add_flag("--details", flags->details, "Accesses per level and tensor of every layer of the design");
-  CLI::Option* mapping = command->add_option("--mapping", flags->mapping, "Mapping in Timeloop's form, outermost level first");
+  command->add_option("--machine", flags->machine,
+                      "Machine: a shipped name or a file (default: the design's target, or gemmini-tl)");
+  command->add_flag("--details", flags->details,
+                    "Accesses per level and tensor of every layer of the design");
+  CLI::Option* mapping =
+      command->add_option("--mapping", flags->mapping, "Mapping in Timeloop's form, outermost level first");
   mapping->excludes(design);
   for (const Dim dim : all_dims()) {
-    static const std::map<Dim, std::string> meanings{
-        {Dim::R, "Filter width"},   {Dim::S, "Filter height"},   {Dim::P, "Output width"}, {Dim::Q, "Output height"},
-        {Dim::C, "Input channels"}, {Dim::K, "Output channels"}, {Dim::N, "Batch"}};
-    command->add_option(std::string("-") + name_of(dim), flags->layer[dim], meanings.at(dim))->capture_default_str()->needs(mapping);
+    static const std::map<Dim, std::string> meanings{{Dim::R, "Filter width"},   {Dim::S, "Filter height"},
+                                                     {Dim::P, "Output width"},   {Dim::Q, "Output height"},
+                                                     {Dim::C, "Input channels"}, {Dim::K, "Output channels"},
+                                                     {Dim::N, "Batch"}};
+    command->add_option(std::string("-") + name_of(dim), flags->layer[dim], meanings.at(dim))
+        ->capture_default_str()
+        ->check(integer_in(1, kMaxDim))
+        ->needs(mapping);
   }
-  command->add_option("--wstride", flags->layer.wstride, "Stride along the width")->capture_default_str()->needs(mapping);
-  command->add_option("--hstride", flags->layer.hstride, "Stride along the height")->capture_default_str()->needs(mapping);
-  command->add_option("--wdilation", flags->layer.wdilation, "Dilation along the width")->capture_default_str()->needs(mapping);
-  command->add_option("--hdilation", flags->layer.hdilation, "Dilation along the height")->capture_default_str()->needs(mapping);
-  const CLI::Range sizes(1, 1 << 24);
-  command->add_option("--pe", flags->hardware.pe_dim, "Rows and columns of the array (default: the machine's)")->check(sizes)->needs(mapping);
-  command->add_option("--scratchpad", flags->hardware.scratchpad_kib, "Scratchpad KiB (default: the machine's)")->check(sizes)->needs(mapping);
-  command->add_option("--accumulator", flags->hardware.accumulator_kib, "Accumulator KiB (default: the machine's)")->check(sizes)->needs(mapping);
+  command->add_option("--wstride", flags->layer.wstride, "Stride along the width")
+      ->capture_default_str()
+      ->check(integer_in(1, kMaxStep))
+      ->needs(mapping);
+  command->add_option("--hstride", flags->layer.hstride, "Stride along the height")
+      ->capture_default_str()
+      ->check(integer_in(1, kMaxStep))
+      ->needs(mapping);
+  command->add_option("--wdilation", flags->layer.wdilation, "Dilation along the width")
+      ->capture_default_str()
+      ->check(integer_in(1, kMaxStep))
+      ->needs(mapping);
+  command->add_option("--hdilation", flags->layer.hdilation, "Dilation along the height")
+      ->capture_default_str()
+      ->check(integer_in(1, kMaxStep))
+      ->needs(mapping);
+  command
+      ->add_option("--pe", flags->hardware.pe_dim, "Rows and columns of the array (default: the machine's)")
+      ->check(integer_in(1, kMaxPeDim))
+      ->needs(mapping);
+  command
+      ->add_option("--scratchpad", flags->hardware.scratchpad_kib, "Scratchpad KiB (default: the machine's)")
+      ->check(integer_in(1, kMaxKib))
+      ->needs(mapping);
+  command
+      ->add_option("--accumulator", flags->hardware.accumulator_kib,
+                   "Accumulator KiB (default: the machine's)")
+      ->check(integer_in(1, kMaxKib))
+      ->needs(mapping);
   command->callback([flags, output] {
     if (!flags->design.empty()) return evaluate_file(*flags, *output);
     if (!flags->mapping.empty()) return evaluate_flags(*flags, *output);
-    fail(ErrorId::kUsage, "evaluate: give a design JSON, or --mapping with a layer; see dosa evaluate --help");
+    fail(ErrorId::kUsage,
+         "evaluate: give a design JSON, or --mapping with a layer; see dosa evaluate --help");
   });
 }
 

@@ -1,6 +1,8 @@
 // The program: dosa COMMAND [options]. Exit codes: 0 done, 1 the program failed, 2 the input is wrong.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <exception>
 
@@ -10,7 +12,7 @@
 namespace dosa::cli {
 
 void Output::print(const Json& json, const std::string& text) const {
-  const std::string out = json_ ? json.dump(2) + "\n" : text;
+  const std::string out = json_ ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text;
   std::fwrite(out.data(), 1, out.size(), stdout);
   if (std::fflush(stdout) != 0) fail(ErrorId::kFile, "standard output cannot be written");
 }
@@ -21,9 +23,30 @@ std::string described(const std::string& purpose, const std::vector<std::string>
   return text;
 }
 
+CLI::Validator integer_in(std::int64_t min, std::int64_t max) {
+  const std::string range = fmt::format("{}..{}", min, max);
+  return CLI::Validator(
+      [min, max, range](std::string& text) {
+        std::int64_t value = 0;
+        const char* end = text.data() + text.size();
+        const auto [stop, code] = std::from_chars(text.data(), end, value);
+        const bool good = code == std::errc() && stop == end && value >= min && value <= max;
+        return good ? "" : fmt::format("found '{}', expected an integer in {}", text, range);
+      },
+      range);
+}
+
 namespace {
 
 constexpr int kOk = 0, kFailed = 1, kBadInput = 2;
+
+/// One line, whatever names and values from the user it contains.
+void print_error(std::string_view id, std::string message) {
+  for (char& c : message) {
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  }
+  fmt::print(stderr, "dosa: [{}] {}\n", id, message);
+}
 
 int run(int argc, char** argv) {
   CLI::App app(
@@ -31,23 +54,33 @@ int run(int argc, char** argv) {
       "Exit codes: 0 done, 1 the program failed, 2 the input is wrong.");
   app.require_subcommand(1);
   app.set_version_flag("--version", DOSA_VERSION);
-  //  add_optimize(app);
-  add_collect(app);
+  add_optimize(app);
   add_evaluate(app);
   add_export(app);
   add_map(app);
+  add_predict(app);
+  add_train(app);
   add_sample(app);
+  add_collect(app);
   add_validate(app);
   add_workloads(app);
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app.get_subcommands(nullptr)) commands.push_back(command->get_name());
+  if (argc > 1 && argv[1][0] != '-' &&
+      std::find(commands.begin(), commands.end(), argv[1]) == commands.end()) {
+    print_error("usage",
+                fmt::format("unknown command '{}'; commands: {}", argv[1], fmt::join(commands, ", ")));
+    return kBadInput;
+  }
   try {
     app.parse(argc, argv);
     return kOk;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    fmt::print(stderr, "dosa: [usage] {}; see dosa --help\n", error.what());
+    print_error("usage", fmt::format("{}; see dosa --help", error.what()));
     return kBadInput;
   } catch (const Error& error) {
-    fmt::print(stderr, "dosa: [{}] {}\n", to_string(error.id()), error.what());
+    print_error(to_string(error.id()), error.what());
     return kBadInput;
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "dosa: out of memory\n");

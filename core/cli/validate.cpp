@@ -3,25 +3,38 @@
 #include <memory>
 
 #include "core/cli/commands.hpp"
+#include "core/validate_surrogate.hpp"
 
 namespace dosa::cli {
 
 void add_validate(CLI::App& app) {
   struct Flags {
-    std::string table, hardware = "gemmini-tl";
+    std::string table, hardware = "gemmini-tl", surrogate;
+    bool measurements = false;
     std::size_t worst = 5;
   };
   CLI::App* command = app.add_subcommand(
       "validate",
       described("Compare the model with a CSV table (.csv or .csv.gz) of reference results.",
-                {"dosa validate timeloop_train.csv.gz", "dosa validate table.csv --worst 20 --json"}));
+                {"dosa validate timeloop_train.csv.gz", "dosa validate table.csv --worst 20 --json",
+                 "dosa validate measurements.csv --surrogate gemmini.pt"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
   command->add_option("table", flags->table, "Mappings with cycles and energy, one a line")->required();
   command->add_option("--machine", flags->hardware, "Machine the mappings run on: a shipped name or a file")
       ->capture_default_str();
-  command->add_option("--worst", flags->worst, "How many of the worst rows to list")->capture_default_str();
+  command->add_option("--worst", flags->worst, "How many of the worst rows to list")
+      ->capture_default_str()
+      ->check(integer_in(0, kAnyInteger));
+  command->add_option("--surrogate", flags->surrogate,
+                      "Compare this surrogate with measured latencies instead");
+  command->add_flag("--measured", flags->measurements,
+                    "Compare the analytical roofline with measured latencies instead");
   command->callback([flags, output] {
+    if (flags->measurements || !flags->surrogate.empty()) {
+      const SurrogateValidation v = validate_surrogate(flags->table, flags->surrogate);
+      return output->print(v.to_json(), v.full_report());
+    }
     const ValidationReport report = validate_table(flags->table, load_machine(flags->hardware), flags->worst);
     output->print(report.to_json(), report.full_report());
   });

@@ -8,8 +8,9 @@ namespace dosa::cli {
 
 void add_workloads(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "workloads", described("List the shipped networks, or the layers of one network.",
-                             {"dosa workloads", "dosa workloads resnet50", "dosa workloads my_network.yaml --json"}));
+      "workloads",
+      described("List the shipped networks, or the layers of one network.",
+                {"dosa workloads", "dosa workloads resnet50", "dosa workloads my_network.yaml --json"}));
   const auto name = std::make_shared<std::string>();
   const auto output = std::make_shared<Output>(*command);
   command->add_option("workload", *name, "A shipped network's name or a workload JSON or YAML file");
@@ -21,14 +22,16 @@ void add_workloads(CLI::App& app) {
     };
     if (!name->empty()) {
       const Workload workload = load_workload(*name);
-      text = fmt::format("{}: {}\n{:<24} {:>5} {:>6} {:>10}  dims\n", workload.name, workload.description, "layer", "count",
-                         "groups", "GMAC");
+      text = fmt::format("{}: {}\n{:<24} {:>5} {:>6} {:>10}  dims\n", workload.name, workload.description,
+                         "layer", "count", "groups", "GMAC");
       for (const Layer& layer : workload.layers) {
         json.push_back(to_json(layer));
         std::string dims;
         for (const Dim dim : all_dims()) dims += fmt::format("{}{} ", name_of(dim), layer[dim]);
-        if (layer.wstride != 1 || layer.hstride != 1) dims += fmt::format("stride {}x{}", layer.wstride, layer.hstride);
-        text += fmt::format("{:<24} {:>5} {:>6} {:>10.4f}  {}\n", layer.name, layer.count, layer.groups, gmacs(layer), dims);
+        if (layer.wstride != 1 || layer.hstride != 1)
+          dims += fmt::format("stride {}x{}", layer.wstride, layer.hstride);
+        text += fmt::format("{:<24} {:>5} {:>6} {:>10.4f}  {}\n", layer.name, layer.count, layer.groups,
+                            gmacs(layer), dims);
       }
       output->print({{"name", workload.name}, {"description", workload.description}, {"layers", json}}, text);
       return;
@@ -37,8 +40,12 @@ void add_workloads(CLI::App& app) {
       const Workload workload = load_workload(shipped);
       double total = 0;
       for (const Layer& layer : workload.layers) total += gmacs(layer);
-      json.push_back({{"name", shipped}, {"layers", workload.layers.size()}, {"gmacs", total}, {"description", workload.description}});
-      text += fmt::format("{:<14} {:>3} layers {:>9.3f} GMAC  {}\n", shipped, workload.layers.size(), total, workload.description);
+      json.push_back({{"name", shipped},
+                      {"layers", workload.layers.size()},
+                      {"gmacs", total},
+                      {"description", workload.description}});
+      text += fmt::format("{:<14} {:>3} layers {:>9.3f} GMAC  {}\n", shipped, workload.layers.size(), total,
+                          workload.description);
     }
     output->print({{"workloads", json}}, text);
   });

@@ -42,8 +42,8 @@ Tensor Objective::log_value(const Tensor& energy_uj, const Tensor& cycles) const
 void SearchProblem::check() const {
   for (const HardwareField& field : kHardwareFields) {
     if (bounds.min.*field.value > bounds.max.*field.value) {
-      fail(ErrorId::kBounds, "{}: the least allowed is {} and the most {}", field.name, bounds.min.*field.value,
-           bounds.max.*field.value);
+      fail(ErrorId::kBounds, "{}: the least allowed is {} and the most {}", field.name,
+           bounds.min.*field.value, bounds.max.*field.value);
     }
   }
   // The mapping with every loop at DRAM needs the least of everything; the array counts at its smallest.
@@ -58,17 +58,21 @@ void SearchProblem::check() const {
     }
     mappings.push_back(mapping);
   }
-  const Traffic traffic = model.traffic(model.nests_of(mappings), LayerBatch::from(workload.layers, torch::kFloat64), {});
+  const Traffic traffic =
+      model.traffic(model.nests_of(mappings), LayerBatch::from(workload.layers, torch::kFloat64), {});
   const Tensor array = torch::scalar_tensor(static_cast<double>(bounds.min.pe_dim), torch::kFloat64);
   for (int level = 0; level <= machine.dram(); ++level) {
     const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
     if (memory.sized_by == SizedBy::kNothing) continue;
-    const Tensor kib = traffic.need_kib(memory, level, array).squeeze(-1).expand({static_cast<std::int64_t>(mappings.size())});
+    const Tensor kib = traffic.need_kib(memory, level, array)
+                           .squeeze(-1)
+                           .expand({static_cast<std::int64_t>(mappings.size())});
     const std::int64_t limit = size_limit(bounds.max, memory.sized_by);
     for (std::size_t i = 0; i < mappings.size(); ++i) {
       const double need = kib[static_cast<std::int64_t>(i)].item<double>();
       if (need > static_cast<double>(limit)) {
-        fail(ErrorId::kBounds, "layer '{}' has no mapping that fits: {} needs at least {:.0f} KiB of {}, allowed are {}",
+        fail(ErrorId::kBounds,
+             "layer '{}' has no mapping that fits: {} needs at least {:.0f} KiB of {}, allowed are {}",
              workload.layers[i].name, machine.level_label(level), std::ceil(need),
              memory.sized_by == SizedBy::kScratchpad ? "scratchpad" : "accumulator", limit);
       }
@@ -84,19 +88,22 @@ HardwareTensors derive_hardware(const Traffic& traffic, const Machine& machine, 
   HardwareTensors hardware;
   hardware.pe_dim = largest(traffic.pe_dim, bounds.min.pe_dim);
   hardware.scratchpad_kib = torch::full_like(hardware.pe_dim, static_cast<double>(bounds.min.scratchpad_kib));
-  hardware.accumulator_kib = torch::full_like(hardware.pe_dim, static_cast<double>(bounds.min.accumulator_kib));
+  hardware.accumulator_kib =
+      torch::full_like(hardware.pe_dim, static_cast<double>(bounds.min.accumulator_kib));
   const Tensor array = hardware.pe_dim.unsqueeze(-1).unsqueeze(-1);
   for (int level = 0; level <= machine.dram(); ++level) {
     const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
     if (memory.sized_by == SizedBy::kNothing) continue;
     const Tensor need = traffic.need_kib(memory, level, array);
-    Tensor& field = memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
+    Tensor& field =
+        memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
     field = torch::maximum(field, largest(exact ? need.ceil() : need, 0));
   }
   return hardware;
 }
 
-Tensor excess(const Traffic& traffic, const Tensor& pe_dim, const Machine& machine, const HardwareBounds& bounds) {
+Tensor excess(const Traffic& traffic, const Tensor& pe_dim, const Machine& machine,
+              const HardwareBounds& bounds) {
   const auto beyond = [](const Tensor& need, std::int64_t max) {
     return torch::relu((need.squeeze(-1) / static_cast<double>(max)).log());
   };

@@ -27,8 +27,8 @@ struct Objective {
   torch::Tensor log_value(const torch::Tensor& energy_uj, const torch::Tensor& cycles) const;
 };
 
-/// Every hardware size between min and max may be chosen; a fixed size has min = max. A search builds the smallest
-/// hardware that its mappings need, not below min.
+/// Every hardware size between min and max may be chosen; a fixed size has min = max. A search builds the
+/// smallest hardware that its mappings need, not below min.
 struct HardwareBounds {
   Hardware min, max;
 };
@@ -39,18 +39,19 @@ struct SearchProblem {
   HardwareBounds bounds;
   Objective objective;
 
-  /// Throws Error{kBounds} unless min <= max everywhere and every layer has a mapping that fits into max; names the
-  /// layer, the level and the least size that would do.
+  /// Throws Error{kBounds} unless min <= max everywhere and every layer has a mapping that fits into max;
+  /// names the layer, the level and the least size that would do.
   void check() const;
 };
 
-/// The hardware of batched designs: element-wise maximum over the layers' needs (traffic of shape [..., layers, 1]),
-/// at least bounds.min. Whole KiB when exact. Fields of shape [...]. Differentiable when relaxed (through the layer
-/// that needs most).
+/// The hardware of batched designs: element-wise maximum over the layers' needs (traffic of shape [...,
+/// layers, 1]), at least bounds.min. Whole KiB when exact. Fields of shape [...]. Differentiable when relaxed
+/// (through the layer that needs most).
 HardwareTensors derive_hardware(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,
                                 bool exact);
 
-/// How far each layer's needs (traffic of shape [..., layers, 1]) lie beyond bounds.max when the array has `pe_dim`
+/// How far each layer's needs (traffic of shape [..., layers, 1]) lie beyond bounds.max when the array has
+/// `pe_dim`
 /// [...]: sum over the sizes of max(0, log(need / max)), [..., layers]. Zero when legal. Differentiable.
 torch::Tensor excess(const Traffic& traffic, const torch::Tensor& pe_dim, const Machine& machine,
                      const HardwareBounds& bounds);

@@ -9,8 +9,8 @@ namespace {
 
 using torch::Tensor;
 
-// How much a layer loses by needing e times more of a size than there is, in units of its share of the objective:
-// more than it can gain by it.
+// How much a layer loses by needing e times more of a size than there is, in units of its share of the
+// objective: more than it can gain by it.
 constexpr double kExcessWeight = 4;
 
 }  // namespace
@@ -41,8 +41,9 @@ Relaxation::Relaxation(const SearchProblem& problem, torch::TensorOptions option
     if (!slot.spatial) continue;
     limit[s] = std::log(static_cast<double>(problem.bounds.max.pe_dim));
     const auto& slots = model_.slots();
-    const auto heir = std::find_if(slots.begin(), slots.end(),
-                                   [&](const Slot& other) { return !other.spatial && other.dim == slot.dim; });
+    const auto heir = std::find_if(slots.begin(), slots.end(), [&](const Slot& other) {
+      return !other.spatial && other.dim == slot.dim;
+    });
     overflow[s][heir - slots.begin()] = 1;
   }
   spatial_limit_ = limit.to(options);
@@ -68,20 +69,23 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
   const Traffic traffic = model_.traffic({log_factors, {}}, layers_, sharpness);
   RelaxedCost result;
   result.hardware = derive_hardware(traffic, problem_.machine, problem_.bounds, false);
-  const HardwareTensors of_layers{result.hardware.pe_dim.unsqueeze(-1), result.hardware.scratchpad_kib.unsqueeze(-1),
+  const HardwareTensors of_layers{result.hardware.pe_dim.unsqueeze(-1),
+                                  result.hardware.scratchpad_kib.unsqueeze(-1),
                                   result.hardware.accumulator_kib.unsqueeze(-1)};
   const Cost cost = model_.cost(traffic, of_layers, sharpness);  // [starts, layers, orders]
   const Tensor energy = cost.energy_pj * 1e-6;
-  const Tensor weight =
-      torch::softmax(problem_.objective.log_value(energy, cost.cycles) * (-1 / softness.order_temperature), -1);
-  const auto of_layer = [&](const Tensor& of_orders) { return (of_orders * weight).sum(-1) * layers_.repetitions; };
+  const Tensor weight = torch::softmax(
+      problem_.objective.log_value(energy, cost.cycles) * (-1 / softness.order_temperature), -1);
+  const auto of_layer = [&](const Tensor& of_orders) {
+    return (of_orders * weight).sum(-1) * layers_.repetitions;
+  };
   const Tensor layer_energy = of_layer(energy);
   const Tensor layer_cycles = of_layer(cost.cycles);
   result.energy_uj = layer_energy.sum(-1);
   result.cycles = layer_cycles.sum(-1);
   result.loss = problem_.objective.log_value(result.energy_uj, result.cycles);
-  // A layer's penalty is weighed by its share of the objective, so that it stays comparable with the layer's other
-  // gradients: Adam would take long to forget a larger one.
+  // A layer's penalty is weighed by its share of the objective, so that it stays comparable with the layer's
+  // other gradients: Adam would take long to forget a larger one.
   const Tensor share = (problem_.objective.energy * layer_energy / result.energy_uj.unsqueeze(-1) +
                         problem_.objective.latency * layer_cycles / result.cycles.unsqueeze(-1))
                            .detach();

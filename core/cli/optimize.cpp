@@ -1,0 +1,199 @@
+#include <unistd.h>
+
+#include <atomic>
+#include <cmath>
+#include <csignal>
+#include <memory>
+
+#include "core/cli/commands.hpp"
+#include "core/search/gradient_search.hpp"
+#include "models/error.hpp"
+#include "models/files.hpp"
+
+namespace dosa::cli {
+namespace {
+
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
+
+void interrupt(int signal) {
+  interrupted = true;
+  std::signal(signal, SIG_DFL);  // a second one ends the program at once
+}
+
+struct Flags {
+  std::string workload, machine = "gemmini-tl", output, objective = "edp";
+  Hardware fixed, max;  // 0: not given
+  SearchOptions search;
+  bool quiet = false, record_time = false;
+};
+
+struct SizeFlag {
+  const char* name;
+  const char* meaning;
+  std::int64_t Hardware::*size;
+  std::int64_t limit;
+};
+constexpr std::array<SizeFlag, 3> kSizeFlags{
+    {{"pe", "rows and columns of the array", &Hardware::pe_dim, kMaxPeDim},
+     {"scratchpad", "KiB of scratchpad", &Hardware::scratchpad_kib, kMaxKib},
+     {"accumulator", "KiB of accumulator", &Hardware::accumulator_kib, kMaxKib}}};
+
+HardwareBounds bounds_of(const Flags& flags, const Machine& machine) {
+  HardwareBounds bounds{machine.min_hardware, machine.max_hardware};
+  for (const SizeFlag& flag : kSizeFlags) {
+    const std::int64_t fixed = flags.fixed.*flag.size, max = flags.max.*flag.size;
+    if (max > 0) bounds.max.*flag.size = max;
+    if (max > 0 && max < bounds.min.*flag.size) {
+      fail(ErrorId::kBounds, "--max-{}: found {}, the least that {} allows is {}", flag.name, max,
+           machine.name, bounds.min.*flag.size);
+    }
+    if (fixed == 0) continue;
+    if (max > 0 && fixed > max)
+      fail(ErrorId::kBounds, "--{} {} is more than --max-{} {}", flag.name, fixed, flag.name, max);
+    bounds.min.*flag.size = bounds.max.*flag.size = fixed;
+  }
+  return bounds;
+}
+
+/// One line on a terminal that is written over, one line every few seconds elsewhere.
+class ProgressLine {
+ public:
+  explicit ProgressLine(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
+
+  void show(const SearchProgress& now) {
+    if (quiet_ || (!terminal_ && now.elapsed_s < next_)) return;
+    next_ = now.elapsed_s + 2;
+    const std::string best = std::isfinite(now.best_objective)
+                                 ? fmt::format("best {:.4g}", now.best_objective)
+                                 : fmt::format("relaxed {:.4g}", now.relaxed_objective);
+    fmt::print(stderr, "{}{} {}/{}  {}  pe {} scratchpad {} accumulator {}  {:.1f} s{}{}",
+               terminal_ ? "\r" : "", now.phase, now.step, now.steps, best, now.hardware.pe_dim,
+               now.hardware.scratchpad_kib, now.hardware.accumulator_kib, now.elapsed_s,
+               now.phase == "descent" ? fmt::format("  ETA {:.0f} s", now.eta_s) : "",
+               terminal_ ? "\033[K" : "\n");
+    std::fflush(stderr);
+    shown_ = true;
+  }
+  ~ProgressLine() {
+    if (shown_ && terminal_) fmt::print(stderr, "\n");
+  }
+
+ private:
+  bool quiet_, terminal_, shown_ = false;
+  double next_ = 2;
+};
+
+Json provenance(const Flags& flags, const SearchProblem& problem, const SearchSummary& summary) {
+  Json json{{"program", fmt::format("dosa {}", DOSA_VERSION)},
+            {"method", "gradient"},
+            {"model", "analytical"},
+            {"seed", flags.search.seed},
+            {"options",
+             {{"starts", flags.search.starts},
+              {"steps", flags.search.steps},
+              {"round_every", flags.search.round_every},
+              {"learning_rate", flags.search.learning_rate},
+              {"polish_nests", flags.search.polish_nests},
+              {"min", to_json(problem.bounds.min)},
+              {"max", to_json(problem.bounds.max)}}},
+            {"stopped_by", summary.stopped},
+            {"steps", summary.steps},
+            {"samples", summary.evaluations},
+            {"whole_map_space", summary.polish_complete}};
+  if (flags.record_time) json["wall_time_s"] = summary.wall_s;
+  return json;
+}
+
+void optimize(const Flags& flags, const Output& output) {
+  if (!flags.output.empty()) check_writable(flags.output);
+  SearchProblem problem{
+      load_workload(flags.workload), load_machine(flags.machine), {}, Objective::from_name(flags.objective)};
+  problem.bounds = bounds_of(flags, problem.machine);
+  std::signal(SIGINT, interrupt);
+  std::signal(SIGTERM, interrupt);
+  SearchSummary summary;
+  {
+    ProgressLine line(flags.quiet);
+    summary = gradient_search(
+        problem, flags.search, [&](const SearchProgress& now) { line.show(now); }, &interrupted);
+  }
+  summary.best.provenance = provenance(flags, problem, summary);
+  if (!flags.output.empty()) save_design(summary.best, problem.machine, flags.output);
+  Json json = to_json(summary.best, problem.machine);
+  json["provenance"]["wall_time_s"] = summary.wall_s;
+  std::string text = report(summary.best, problem.machine) + summary.brief_report();
+  if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
+  output.print(json, text);
+}
+
+}  // namespace
+
+void add_optimize(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "optimize",
+      described("Find the hardware and the mappings of a network together, by gradient descent.",
+                {"dosa optimize resnet50 -o design.json",
+                 "dosa optimize bert --pe 16 --scratchpad 128 --accumulator 32",
+                 "dosa optimize my_network.json --max-pe 64 --objective latency --seed 3 --json"}));
+  const auto flags = std::make_shared<Flags>();
+  const auto output = std::make_shared<Output>(*command);
+  command
+      ->add_option("workload", flags->workload,
+                   "A shipped network's name (see dosa workloads) or a workload JSON or YAML file")
+      ->required();
+  command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
+  command->add_option("--machine", flags->machine, "Machine: a shipped name or a file")
+      ->capture_default_str();
+  command
+      ->add_option("--objective", flags->objective,
+                   fmt::format("What to minimise: {}", fmt::join(Objective::names(), ", ")))
+      ->capture_default_str();
+  for (const SizeFlag& flag : kSizeFlags) {
+    command
+        ->add_option(fmt::format("--{}", flag.name), flags->fixed.*flag.size,
+                     fmt::format("Fix the {}", flag.meaning))
+        ->check(integer_in(1, flag.limit));
+    command
+        ->add_option(fmt::format("--max-{}", flag.name), flags->max.*flag.size,
+                     fmt::format("Most {} (default: the machine's)", flag.meaning))
+        ->check(integer_in(1, flag.limit));
+  }
+  SearchOptions& search = flags->search;
+  command->add_option("--starts", search.starts, "Independent random starts")
+      ->capture_default_str()
+      ->check(integer_in(1, 4096));
+  command->add_option("--steps", search.steps, "Adam steps")
+      ->capture_default_str()
+      ->check(integer_in(1, 10'000'000));
+  command->add_option("--round-every", search.round_every, "Steps between roundings to integer designs")
+      ->capture_default_str()
+      ->check(integer_in(1, 10'000'000));
+  command->add_option("--learning-rate", search.learning_rate, "Adam's first step size")
+      ->capture_default_str();
+  command->add_option("--polish-nests", search.polish_nests, "Nests per layer that the final polish looks at")
+      ->capture_default_str()
+      ->check(integer_in(64, 100'000'000));
+  command->add_option("--seed", search.seed, "Same seed, same machine: the same design, byte for byte")
+      ->capture_default_str()
+      ->check(integer_in(0, kAnyInteger));
+  command
+      ->add_option("--threads", search.threads,
+                   "Threads, 0 for one per core; the result does not depend on it")
+      ->capture_default_str()
+      ->check(integer_in(0, 1024));
+  command
+      ->add_option("--time", search.time_limit_s,
+                   "Stop after about this long (30s, 5m or plain seconds) with the best design so far")
+      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}},
+                                        CLI::AsNumberWithUnit::UNIT_OPTIONAL, "TIME"));
+  command
+      ->add_option("--samples", search.max_evaluations, "Stop the descent after this many evaluated mappings")
+      ->check(integer_in(0, kAnyInteger));
+  command->add_flag("--record-time", flags->record_time,
+                    "Record the wall time in the design file (its bytes then differ from run to run)");
+  command->add_flag("-q,--quiet", flags->quiet, "No progress line");
+  command->callback([flags, output] { optimize(*flags, *output); });
+}
+
+}  // namespace dosa::cli

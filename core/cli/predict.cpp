@@ -1,0 +1,120 @@
+#include <memory>
+
+#include "core/cli/commands.hpp"
+#include "core/design.hpp"
+#include "models/error.hpp"
+#include "models/files.hpp"
+#include "surrogate/surrogate.hpp"
+
+namespace dosa::cli {
+namespace {
+
+struct Flags {
+  std::string design, machine, surrogate;
+  double sigmas = 1;
+};
+
+/// Elements per tile: all factors inside the DRAM loops.
+torch::Tensor tiles_of(const Design& design, const Machine& machine) {
+  const auto layers = static_cast<std::int64_t>(design.layers.size());
+  torch::Tensor tile = torch::ones({layers, kDims}, torch::kFloat64);
+  for (std::int64_t i = 0; i < layers; ++i) {
+    const Mapping& mapping = design.layers[static_cast<std::size_t>(i)].mapping;
+    for (const Dim dim : all_dims()) {
+      std::int64_t size = mapping.spatial(machine.dram(), dim);
+      for (int level = 0; level < machine.dram(); ++level) {
+        size *= mapping.temporal(level, dim) * mapping.spatial(level, dim);
+      }
+      tile[i][static_cast<int>(dim)] = static_cast<double>(size);
+    }
+  }
+  return tile;
+}
+
+void run_predict(const Flags& flags, const Output& output) {
+  const Surrogate surrogate = Surrogate::load(flags.surrogate);
+  auto [design, machine] = load_design(flags.design, flags.machine);
+  surrogate.check_hardware(design.hardware, flags.design);
+  try {
+    evaluate(design, machine);
+  } catch (const Error& error) {
+    throw error.in(flags.design);
+  }
+  std::vector<LayerRun> runs;
+  for (const DesignLayer& entry : design.layers) runs.push_back(LayerRun::of(entry.layer));
+  const torch::NoGradGuard no_grad;
+  const RunBatch batch = surrogate.batch(runs);
+  const torch::Tensor tile = tiles_of(design, machine);
+  const torch::Tensor pe_dim = torch::full({}, static_cast<double>(design.hardware.pe_dim), torch::kFloat64);
+  const torch::Tensor hangs = executed_counts(tile, pe_dim, batch, false).hangs;
+  const Estimate e = surrogate.predict(tile, pe_dim, batch, false);
+  Json json{{"design", flags.design}, {"surrogate", flags.surrogate}, {"layers", Json::array()}};
+  std::string text = fmt::format("{:<28}{:>6}{:>16}{:>16}{:>10}  {}\n", "layer", "runs", "analytical",
+                                 "predicted", "+-", "dominated by");
+  double analytical = 0, predicted = 0;
+  for (std::size_t i = 0; i < design.layers.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i);
+    const DesignLayer& entry = design.layers[i];
+    const Layer& layer = entry.layer;
+    if (hangs[row].item<double>() > 0) {
+      fail(ErrorId::kMapping,
+           "{}: layer '{}': a tile lies wholly inside the padding; Gemmini never finishes it", flags.design,
+           layer.name);
+    }
+    const auto groups = static_cast<double>(layer.groups);
+    const double cycles = groups * std::exp(e.log_cycles[row].item<double>());
+    const double spread = std::expm1(flags.sigmas * e.log_sd[row].item<double>());
+    std::string dominant = "unknown";
+    if (e.base.cycles.defined()) {
+      const std::pair<const char*, torch::Tensor> parts[] = {{"load", e.base.load},
+                                                             {"execute", e.base.execute},
+                                                             {"store", e.base.store},
+                                                             {"overhead", e.base.overhead}};
+      double most = -1;
+      for (const auto& [name, part] : parts) {
+        if (part[row].item<double>() > most)
+          std::tie(most, dominant) = std::make_pair(part[row].item<double>(), name);
+      }
+    }
+    const double count = static_cast<double>(layer.count);
+    analytical += count * entry.cycles;
+    predicted += count * cycles;
+    Json one{{"name", layer.name},         {"count", layer.count},  {"analytical_cycles", entry.cycles},
+             {"predicted_cycles", cycles}, {"relative_sd", spread}, {"dominated_by", dominant}};
+    if (e.floor.defined()) one["floor_cycles"] = groups * e.floor[row].item<double>();
+    json["layers"].push_back(one);
+    text += fmt::format("{:<28}{:>6}{:>16.0f}{:>16.0f}{:>9.1f}%  {}\n", layer.name, layer.count, entry.cycles,
+                        cycles, 100 * spread, dominant);
+  }
+  json["analytical_cycles"] = analytical;
+  json["predicted_cycles"] = predicted;
+  json["energy_uj"] = design.totals.energy_uj;
+  json["predicted_edp"] = predicted * design.totals.energy_uj;
+  text += fmt::format("{:<28}{:>6}{:>16.0f}{:>16.0f}\npredicted EDP {:.6g} uJ x cycles\n", "network", "",
+                      analytical, predicted, predicted * design.totals.energy_uj);
+  output.print(json, text);
+}
+
+}  // namespace
+
+void add_predict(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "predict", described("Latency of a design on real hardware, as a surrogate predicts it.",
+                           {"dosa predict design.json --surrogate gemmini.pt"}));
+  const auto flags = std::make_shared<Flags>();
+  const auto output = std::make_shared<Output>(*command);
+  command->add_option("design", flags->design, "A design JSON")->required();
+  command->add_option("--machine", flags->machine,
+                      "Machine: a shipped name or a file (default: the design's target)");
+  command->add_option("--surrogate", flags->surrogate, "Trained by dosa train (default: the shipped one)");
+  command->add_option("--sigmas", flags->sigmas, "Standard deviations of the uncertainty that is shown")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 10.0));
+  command->callback([flags, output] {
+    if (flags->surrogate.empty())
+      flags->surrogate = (data_folder() / "surrogate" / "gemmini-rtl.pt").string();
+    run_predict(*flags, *output);
+  });
+}
+
+}  // namespace dosa::cli

@@ -1,0 +1,136 @@
+#include <memory>
+
+#include "core/cli/commands.hpp"
+#include "models/error.hpp"
+#include "models/files.hpp"
+#include "surrogate/training.hpp"
+
+namespace dosa::cli {
+namespace {
+
+struct Flags {
+  std::string measurements, output, predictor = "combined", from, curves, scatter, proposals;
+  int active = 0;
+  Hardware buffers;
+  TrainOptions options;
+};
+
+std::string listed(const char* title, const std::map<std::string, std::int64_t>& reasons) {
+  std::string text;
+  for (const auto& [reason, count] : reasons) text += fmt::format("  {} {:5d}  {}\n", title, count, reason);
+  return text;
+}
+
+std::string curves_csv(const std::vector<CurvePoint>& curve) {
+  std::string text = "run,epoch,training_error,held_out_error\n";
+  for (const CurvePoint& p : curve)
+    text += fmt::format("{},{},{:.6f},{:.6f}\n", p.run, p.epoch, p.training, p.held_out);
+  return text;
+}
+
+std::string scatter_csv(const std::vector<CrossValidation>& validations, const Measurements& measured) {
+  std::string text = "folds,line,layer,measured_cycles,predicted_cycles,log_sd\n";
+  for (const CrossValidation& cv : validations) {
+    for (std::size_t i = 0; i < measured.rows.size(); ++i) {
+      const auto row = static_cast<std::int64_t>(i);
+      text += fmt::format("{},{},{},{},{:.0f},{:.4f}\n", cv.folds, measured.rows[i].line,
+                          measured.rows[i].layer.name, measured.rows[i].cycles,
+                          std::exp(cv.log_cycles[row].item<double>()), cv.log_sd[row].item<double>());
+    }
+  }
+  return text;
+}
+
+void run_train(Flags& flags, const Output& output) {
+  flags.options.predictor = predictor_from_name(flags.predictor);
+  for (const std::string* path : {&flags.output, &flags.curves, &flags.scatter, &flags.proposals}) {
+    if (!path->empty()) check_writable(*path);
+  }
+  std::optional<Surrogate> from;
+  if (!flags.from.empty()) from = Surrogate::load(flags.from);
+  const Measurements measured = read_measurements(flags.measurements);
+  std::string text = fmt::format("{}: {} rows of {} layers used\n", measured.file, measured.rows.size(), [&] {
+    const auto ids = measured.layer_ids();
+    return *std::max_element(ids.begin(), ids.end()) + 1;
+  }());
+  text += listed("dropped ", measured.dropped) + listed("repaired", measured.repaired);
+  const auto say = [&](const std::string& line) { fmt::print(stderr, "{}\n", line); };
+  if (!output.json()) say(text.substr(0, text.size() - 1));
+  TrainSummary summary;
+  const Surrogate surrogate = from ? fine_tune(*from, measured, flags.options, &summary, say)
+                                   : train_surrogate(measured, flags.options, &summary, say);
+  surrogate.save(flags.output);
+  if (!flags.curves.empty()) write_file(flags.curves, curves_csv(summary.curve));
+  if (!flags.scatter.empty()) write_file(flags.scatter, scatter_csv(summary.validations, measured));
+  Json json{{"surrogate", flags.output},
+            {"card", surrogate.card},
+            {"target", to_json(surrogate.target)},
+            {"seconds", summary.seconds}};
+  std::string report = fmt::format("{}: written after {:.0f} s\n", flags.output, summary.seconds);
+  if (flags.active > 0) {
+    Hardware buffers = measured.hardware;
+    for (const HardwareField& field : kHardwareFields) {
+      if (flags.buffers.*field.value > 0) buffers.*field.value = flags.buffers.*field.value;
+      if (buffers.*field.value <= 0) {
+        fail(ErrorId::kUsage, "--active: the measurements do not say {}; give it as an option", field.name);
+      }
+    }
+    const std::vector<Measurement> next =
+        propose_measurements(surrogate, measured, buffers, flags.active, flags.options.seed);
+    const std::string csv = measurements_csv(next, buffers, false);
+    if (!flags.proposals.empty()) write_file(flags.proposals, csv);
+    report += flags.proposals.empty()
+                  ? csv
+                  : fmt::format("{}: {} tilings to measure next\n", flags.proposals, next.size());
+    json["proposals"] = Json::array();
+    for (const Measurement& m : next) {
+      json["proposals"].push_back(
+          {{"layer", m.layer.name}, {"tile", m.tile}, {"predicted_cycles", m.cycles}});
+    }
+  }
+  output.print(json, report);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "train",
+      described("Train a surrogate of measured latencies, cross-validated by rows and by whole layers.",
+                {"dosa train data/measurements/gemmini_rtl.csv -o gemmini.pt",
+                 "dosa train new_rows.csv --from gemmini.pt -o tuned.pt",
+                 "dosa train measurements.csv -o gemmini.pt --active 20 --proposals next.csv"}));
+  const auto flags = std::make_shared<Flags>();
+  const auto output = std::make_shared<Output>(*command);
+  TrainOptions& o = flags->options;
+  command->add_option("measurements", flags->measurements, "CSV: our own format, or the public artefact's")
+      ->required();
+  command->add_option("-o,--output", flags->output, "The surrogate; its card is written beside it (.json)")
+      ->required();
+  command->add_option("--predictor", flags->predictor, "combined, or learned (a network alone)")
+      ->capture_default_str();
+  command->add_option("--from", flags->from, "Fine-tune this surrogate instead of training a new one");
+  command->add_option("--networks", o.networks, "Networks of the ensemble")->capture_default_str();
+  command->add_option("--hidden", o.hidden, "Units per hidden layer")->capture_default_str();
+  command->add_option("--epochs", o.epochs, "Passes over the rows")->capture_default_str();
+  command->add_option("--batch", o.batch, "Rows per step")->capture_default_str();
+  command->add_option("--rate", o.rate, "Highest learning rate")->capture_default_str();
+  command->add_option("--weight-decay", o.weight_decay, "Of AdamW")->capture_default_str();
+  command->add_option("--folds", o.folds, "Folds of each cross-validation; 0: none")->capture_default_str();
+  command->add_option("--seed", o.seed, "Same seed, same surrogate")->capture_default_str();
+  command->add_option("--curves", flags->curves, "Write learning curves to this CSV");
+  command->add_option("--scatter", flags->scatter, "Write out-of-fold predictions to this CSV");
+  command->add_option("--active", flags->active, "Propose this many tilings to measure next")
+      ->check(CLI::Range(0, 100000));
+  command->add_option("--proposals", flags->proposals, "Write them to this CSV");
+  const CLI::Range sizes(1, 1 << 24);
+  command->add_option("--pe", flags->buffers.pe_dim, "Array of the proposals (default: as measured)")
+      ->check(sizes);
+  command->add_option("--scratchpad", flags->buffers.scratchpad_kib, "Scratchpad KiB of the proposals")
+      ->check(sizes);
+  command->add_option("--accumulator", flags->buffers.accumulator_kib, "Accumulator KiB of the proposals")
+      ->check(sizes);
+  command->callback([flags, output] { run_train(*flags, *output); });
+}
+
+}  // namespace dosa::cli

@@ -1,0 +1,71 @@
+// The search: Adam on the relaxation from many starts, rounding to integer designs, exact scoring, polish.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "core/search/problem.hpp"
+
+namespace dosa {
+
+struct SearchOptions {
+  /// Independent random starts of the relaxation. More starts find more valleys; cost grows linearly. 1 to
+  /// 4096.
+  std::int64_t starts = 16;
+  /// Adam steps. 800 bring all starts of the shipped networks close to their final valley. 1 to 10 million.
+  std::int64_t steps = 800;
+  /// Steps between roundings to integer designs. 1 to 10 million.
+  std::int64_t round_every = 200;
+  /// Adam's step in the logits at the beginning; falls to zero along a cosine. Over 0 to 10.
+  double learning_rate = 0.3;
+  /// Nests per layer that the final polish looks at; beyond it each dimension keeps the choices nearest to
+  /// the relaxed optimum. 64 to 100 million.
+  std::int64_t polish_nests = 300'000;
+  /// Seed of the starts. The result depends on nothing else than this, the other options and the machine.
+  std::uint64_t seed = 0;
+  /// Threads; the result does not depend on it. 1 to 1024; 0: one per core.
+  std::int64_t threads = 0;
+  /// Stop after this many seconds with the best design so far; 0: no limit.
+  double time_limit_s = 0;
+  /// Stop when this many mappings have been evaluated (see SearchSummary::evaluations); 0: no limit.
+  std::int64_t max_evaluations = 0;
+
+  /// Names the first field that is out of its range.
+  bool is_valid(std::string* error) const;
+};
+
+/// What a search reports while it runs.
+struct SearchProgress {
+  std::int64_t step = 0, steps = 0;
+  double best_objective = 0;     ///< of the best integer design so far; infinity before the first rounding
+  double relaxed_objective = 0;  ///< of the best start now
+  Hardware hardware;             ///< of the best integer design, or of the best start, rounded up
+  double elapsed_s = 0, eta_s = 0;
+  std::string phase;  ///< "descent" or "polish"
+};
+
+struct SearchSummary {
+  Design best;
+  std::int64_t steps = 0;
+  /// Mappings evaluated: every layer's nest in every loop order, relaxed or exact, of every step, rounding
+  /// and polish.
+  std::int64_t evaluations = 0;
+  double wall_s = 0;
+  std::string stopped = "steps";  ///< "steps", "time", "evaluations" or "interrupt"
+  bool polish_complete = false;   ///< the polish on the chosen array saw the whole map space
+
+  std::string brief_report() const;
+};
+
+using ProgressCallback = std::function<void(const SearchProgress&)>;
+
+/// Runs the search. Stops at the next step when `*interrupt` becomes true. Throws Error{kBounds} (see
+/// SearchProblem::check) and Error{kValue} for options out of range.
+SearchSummary gradient_search(const SearchProblem& problem, const SearchOptions& options,
+                              const ProgressCallback& progress = {},
+                              const std::atomic<bool>* interrupt = nullptr);
+
+}  // namespace dosa

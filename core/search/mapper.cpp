@@ -1,0 +1,513 @@
+#include "core/search/mapper.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
+
+#include "models/error.hpp"
+
+namespace dosa {
+namespace {
+
+using torch::Tensor;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// Columns of Frontier::numbers.
+enum Column : std::int64_t {
+  kScratchpad,
+  kAccumulator,
+  kCycles,
+  kEnergy,
+  kPerScratchpad,
+  kPerAccumulator,
+  kColumns
+};
+
+/// One way to spread a dimension over its slots.
+using Split = std::vector<std::int64_t>;
+
+std::vector<std::int64_t> divisors_of(std::int64_t number) {
+  std::vector<std::int64_t> low, high;
+  for (std::int64_t d = 1; d * d <= number; ++d) {
+    if (number % d != 0) continue;
+    low.push_back(d);
+    if (d != number / d) high.push_back(number / d);
+  }
+  low.insert(low.end(), high.rbegin(), high.rend());
+  return low;
+}
+
+/// All splits of `size` over the slots of one dimension. The first temporal slot and a spatial slot share
+/// what the others leave: the spatial one takes its largest divisor up to `pe_dim`.
+std::vector<Split> splits_of(std::int64_t size, const std::vector<Slot>& slots, std::int64_t pe_dim) {
+  const auto spatial =
+      std::find_if(slots.begin(), slots.end(), [](const Slot& s) { return s.spatial; }) - slots.begin();
+  std::vector<Split> splits;
+  Split split(slots.size(), 1);
+  const std::function<void(std::size_t, std::int64_t)> place = [&](std::size_t slot, std::int64_t left) {
+    if (slot == slots.size()) {
+      split[0] = left;
+      if (spatial < static_cast<std::ptrdiff_t>(slots.size())) {
+        const std::vector<std::int64_t> divisors = divisors_of(left);
+        const auto largest = *(std::upper_bound(divisors.begin(), divisors.end(), pe_dim) - 1);
+        split[static_cast<std::size_t>(spatial)] = largest;
+        split[0] = left / largest;
+      }
+      splits.push_back(split);
+      return;
+    }
+    if (static_cast<std::ptrdiff_t>(slot) == spatial) return place(slot + 1, left);
+    for (const std::int64_t factor : divisors_of(left)) {
+      split[slot] = factor;
+      place(slot + 1, left / factor);
+    }
+  };
+  place(1, size);
+  return splits;
+}
+
+/// Keeps the `count` splits nearest to the wanted log factors.
+void keep_nearest(std::vector<Split>& splits, const std::vector<double>& wanted, std::size_t count) {
+  const auto distance = [&](const Split& split) {
+    double sum = 0;
+    for (std::size_t i = 0; i < split.size(); ++i) {
+      const double difference = std::log(static_cast<double>(split[i])) - wanted[i];
+      sum += difference * difference;
+    }
+    return sum;
+  };
+  std::stable_sort(splits.begin(), splits.end(),
+                   [&](const Split& a, const Split& b) { return distance(a) < distance(b); });
+  splits.resize(std::min(splits.size(), count));
+}
+
+/// Indices of the rows of `numbers` [n, columns] that no other row matches or beats in every column; ties
+/// keep the first. A plain scan in the order of the sums of logarithms (a row can only be beaten by an
+/// earlier one), comparing with the rows kept so far; most rows fall to one of the first few.
+Tensor undominated(const Tensor& numbers) {
+  const std::int64_t rows = numbers.size(0);
+  const auto width = static_cast<std::size_t>(numbers.size(1));
+  const Tensor order =
+      std::get<1>((numbers + 1e-9).log().sum(1).sort(/*stable=*/true, 0, /*descending=*/false));
+  const Tensor sorted = numbers.index_select(0, order).contiguous();
+  const double* values = sorted.data_ptr<double>();
+  std::vector<const double*> kept;
+  std::vector<std::int64_t> indices;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const double* row = values + static_cast<std::size_t>(i) * width;
+    std::size_t by = 0;
+    for (; by < kept.size(); ++by) {
+      std::size_t c = 0;
+      while (c < width && kept[by][c] <= row[c]) ++c;
+      if (c == width) break;
+    }
+    if (by < kept.size()) {
+      // The row that beat this one will beat others: move it a step towards the front.
+      if (by > 0) std::swap(kept[by], kept[by / 2]);
+      continue;
+    }
+    kept.push_back(row);
+    indices.push_back(i);
+  }
+  return order.index_select(0, torch::tensor(indices, torch::kInt64));
+}
+
+}  // namespace
+
+Mapper::Mapper(const SearchProblem& problem)
+    : problem_(problem),
+      model_(problem.machine, search_slots(problem.machine), search_orders(problem.machine),
+             torch::kFloat64) {}
+
+Frontier Mapper::frontier(std::size_t layer_index, std::int64_t pe_dim, const Tensor& centre,
+                          std::int64_t max_nests) const {
+  const torch::InferenceMode no_gradients;
+  const Layer& layer = problem_.workload.layers[layer_index];
+  const auto slot_count = static_cast<std::int64_t>(model_.slots().size());
+  Frontier frontier;
+
+  // The choices of every dimension, and which slots they fill.
+  std::vector<std::vector<Split>> splits;
+  std::vector<std::vector<std::int64_t>> places;
+  for (const Dim dim : all_dims()) {
+    std::vector<Slot> own;
+    places.emplace_back();
+    for (std::int64_t s = 0; s < slot_count; ++s) {
+      if (model_.slots()[static_cast<std::size_t>(s)].dim != dim) continue;
+      own.push_back(model_.slots()[static_cast<std::size_t>(s)]);
+      places.back().push_back(s);
+    }
+    splits.push_back(splits_of(layer[dim], own, pe_dim));
+  }
+  const auto nest_count = [&] {
+    double product = 1;
+    for (const auto& choices : splits) product *= static_cast<double>(choices.size());
+    return product;
+  };
+  while (nest_count() > static_cast<double>(max_nests)) {
+    frontier.complete = false;
+    const auto widest = std::max_element(splits.begin(), splits.end(),
+                                         [](const auto& a, const auto& b) { return a.size() < b.size(); });
+    std::vector<double> wanted;
+    for (const std::int64_t s : places[static_cast<std::size_t>(widest - splits.begin())])
+      wanted.push_back(centre[s].item<double>());
+    keep_nearest(*widest, wanted, widest->size() - 1);
+  }
+
+  // Each choice as a row of log factors over all slots; a nest is the sum of one row per dimension.
+  std::vector<Tensor> rows;
+  for (std::size_t d = 0; d < splits.size(); ++d) {
+    const Tensor table =
+        torch::zeros({static_cast<std::int64_t>(splits[d].size()), slot_count}, torch::kFloat64);
+    auto table_a = table.accessor<double, 2>();
+    for (std::size_t i = 0; i < splits[d].size(); ++i) {
+      for (std::size_t j = 0; j < places[d].size(); ++j) {
+        table_a[static_cast<std::int64_t>(i)][places[d][j]] = std::log(static_cast<double>(splits[d][i][j]));
+      }
+    }
+    rows.push_back(table);
+  }
+
+  const LayerBatch batch = LayerBatch::from({layer}, torch::kFloat64);
+  const Hardware& most = problem_.bounds.max;
+  const Tensor array = torch::scalar_tensor(static_cast<double>(pe_dim), torch::kFloat64);
+  const auto groups = static_cast<double>(layer.groups);
+  const auto hardware = [&](double scratchpad, double accumulator) {
+    return HardwareTensors{array, torch::scalar_tensor(scratchpad, torch::kFloat64),
+                           torch::scalar_tensor(accumulator, torch::kFloat64)};
+  };
+  const auto total = static_cast<std::int64_t>(nest_count());
+  std::vector<Tensor> numbers, factors, orders;
+  constexpr std::int64_t kChunk = 8192;
+  for (std::int64_t begin = 0; begin < total; begin += kChunk) {
+    Tensor index = torch::arange(begin, std::min(total, begin + kChunk));
+    Tensor nests = torch::zeros({index.size(0), slot_count}, torch::kFloat64);
+    for (const Tensor& table : rows) {
+      nests += table.index_select(0, index.remainder(table.size(0)));
+      index = index.div(table.size(0), "floor");
+    }
+    const auto needs = [&](const Traffic& traffic) {
+      Tensor scratchpad = torch::ones({nests.size(0)}, torch::kFloat64);
+      Tensor accumulator = torch::ones({nests.size(0)}, torch::kFloat64);
+      for (int level = 0; level <= problem_.machine.dram(); ++level) {
+        const MemoryLevel& memory = problem_.machine.levels[static_cast<std::size_t>(level)];
+        if (memory.sized_by == SizedBy::kNothing) continue;
+        Tensor& field = memory.sized_by == SizedBy::kScratchpad ? scratchpad : accumulator;
+        field = torch::maximum(field, traffic.need_kib(memory, level, array).squeeze(-1).ceil());
+      }
+      return std::pair(scratchpad, accumulator);
+    };
+    const Traffic traffic = model_.traffic({nests, {}}, batch, Sharpness{});
+    const auto [scratchpad, accumulator] = needs(traffic);
+    frontier.evaluated += nests.size(0) * model_.order_count();
+    const Cost none = model_.cost(traffic, hardware(0, 0), Sharpness{});
+    const Tensor per_scratchpad =
+        model_.cost(traffic, hardware(1, 0), Sharpness{}).energy_pj - none.energy_pj;
+    const Tensor per_accumulator =
+        model_.cost(traffic, hardware(0, 1), Sharpness{}).energy_pj - none.energy_pj;
+    const Tensor shape = none.energy_pj;  // [nests, orders]
+    const Tensor chunk =
+        torch::stack({scratchpad.unsqueeze(-1).expand_as(shape), accumulator.unsqueeze(-1).expand_as(shape),
+                      none.cycles.expand_as(shape) * groups, none.energy_pj * groups,
+                      per_scratchpad.expand_as(shape) * groups, per_accumulator.expand_as(shape) * groups},
+                     -1)
+            .flatten(0, 1);
+    Tensor chosen = ((chunk.select(1, kScratchpad) <= static_cast<double>(most.scratchpad_kib)) &
+                     (chunk.select(1, kAccumulator) <= static_cast<double>(most.accumulator_kib)))
+                        .nonzero()
+                        .squeeze(-1);
+    if (chosen.size(0) == 0) continue;
+    chosen = chosen.index_select(0, undominated(chunk.index_select(0, chosen)));
+    numbers.push_back(chunk.index_select(0, chosen));
+    factors.push_back(nests.index_select(0, chosen.div(model_.order_count(), "floor")));
+    orders.push_back(chosen.remainder(model_.order_count()));
+  }
+  if (numbers.empty()) return frontier;
+  frontier.numbers = torch::cat(numbers);
+  const Tensor kept = undominated(frontier.numbers);
+  frontier.numbers = frontier.numbers.index_select(0, kept);
+  frontier.log_factors = torch::cat(factors).index_select(0, kept);
+  frontier.order = torch::cat(orders).index_select(0, kept);
+  return frontier;
+}
+
+namespace {
+
+/// A range of hardware and of trade-offs between energy and latency.
+struct Box {
+  double scratchpad_lo, scratchpad_hi, accumulator_lo, accumulator_hi;
+  double cycle_price_lo, cycle_price_hi;  // pJ per cycle at which the objective exchanges them
+};
+
+/// The frontiers of all layers as one padded table, and the choice of entries for batches of buffer sizes.
+class FrontierTable {
+ public:
+  FrontierTable(const SearchProblem& problem, const std::vector<Frontier>& frontiers)
+      : objective_(problem.objective) {
+    std::vector<double> counts;
+    for (const Layer& layer : problem.workload.layers) counts.push_back(static_cast<double>(layer.count));
+    repetitions_ = torch::tensor(counts, torch::kFloat64);
+    for (const Frontier& frontier : frontiers) {
+      layers_.push_back(frontier.numbers);
+      index_.push_back(torch::arange(frontier.numbers.size(0)));
+    }
+    pad();
+  }
+
+  /// Only the entries that can be chosen somewhere in the box: no other entry of the layer fits wherever it
+  /// fits and is at least as good at all corners (what is affine is then at least as good everywhere inside).
+  FrontierTable within(const Box& box) const {
+    FrontierTable reduced = *this;
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      const Tensor& own = layers_[l];
+      std::vector<Tensor> columns{own.select(1, kScratchpad).clamp_min(box.scratchpad_lo),
+                                  own.select(1, kAccumulator).clamp_min(box.accumulator_lo)};
+      for (const double s : {box.scratchpad_lo, box.scratchpad_hi}) {
+        for (const double a : {box.accumulator_lo, box.accumulator_hi}) {
+          for (const double price : {box.cycle_price_lo, box.cycle_price_hi}) {
+            columns.push_back(energy(own, s, a) * objective_.energy + own.select(1, kCycles) * price);
+          }
+        }
+      }
+      const Tensor fits =
+          ((columns[0] <= box.scratchpad_hi) & (columns[1] <= box.accumulator_hi)).nonzero().squeeze(-1);
+      const Tensor kept = fits.index_select(0, undominated(torch::stack(columns, 1).index_select(0, fits)));
+      reduced.layers_[l] = own.index_select(0, kept);
+      reduced.index_[l] = index_[l].index_select(0, kept);
+    }
+    reduced.pad();
+    return reduced;
+  }
+
+  struct Choice {
+    Tensor entries;                     // [hardware, layers], rows of the padded table
+    Tensor log_objective;               // [hardware], infinity where a layer does not fit
+    Tensor total_energy, total_cycles;  // [hardware], pJ and cycles of `entries`
+  };
+
+  /// The best entries for each of a batch of buffer sizes [hardware], by fixed-point iteration: the logarithm
+  /// of the objective is concave in the totals, so an exchange that lowers its linearisation lowers it.
+  Choice choose(const Tensor& scratchpad_kib, const Tensor& accumulator_kib) const {
+    const Tensor s = scratchpad_kib.view({-1, 1, 1});
+    const Tensor a = accumulator_kib.view({-1, 1, 1});
+    const Tensor fits = (numbers_[kScratchpad] <= s) & (numbers_[kAccumulator] <= a);
+    const Tensor infinity = torch::full({1}, kInfinity, torch::kFloat64);
+    const Tensor energy = torch::where(
+        fits, numbers_[kEnergy] + s * numbers_[kPerScratchpad] + a * numbers_[kPerAccumulator], infinity);
+    const Tensor cycles = torch::where(fits, numbers_[kCycles], infinity);
+    Choice choice;
+    choice.log_objective = torch::full({s.size(0)}, kInfinity, torch::kFloat64);
+    // First by each layer's own objective, then by the linearised total.
+    const auto of_fitting = [&](const Tensor& values) { return torch::where(fits, values, infinity); };
+    Tensor score = of_fitting(energy.log() * objective_.energy + cycles.log() * objective_.latency);
+    for (int round = 0; round < 12; ++round) {
+      const Tensor entries = score.argmin(-1, true);
+      const Tensor total_energy = (energy.gather(-1, entries).squeeze(-1) * repetitions_).sum(-1);
+      const Tensor total_cycles = (cycles.gather(-1, entries).squeeze(-1) * repetitions_).sum(-1);
+      const Tensor value =
+          objective_.log_value(total_energy * 1e-6, total_cycles).nan_to_num(kInfinity, kInfinity);
+      const Tensor better = value < choice.log_objective;
+      if (round == 0) {
+        choice = {entries.squeeze(-1), value, total_energy, total_cycles};
+      } else {
+        if (!better.any().item<bool>()) break;
+        choice = {torch::where(better.unsqueeze(-1), entries.squeeze(-1), choice.entries),
+                  torch::where(better, value, choice.log_objective),
+                  torch::where(better, total_energy, choice.total_energy),
+                  torch::where(better, total_cycles, choice.total_cycles)};
+      }
+      score = of_fitting(energy * (objective_.energy / total_energy).view({-1, 1, 1}) +
+                         cycles * (objective_.latency / total_cycles).view({-1, 1, 1}))
+                  .nan_to_num(kInfinity, kInfinity, kInfinity);  // hardware on which some layer does not fit
+    }
+    return choice;
+  }
+
+  /// What chosen rows [layers] need of a buffer.
+  std::int64_t need(const Tensor& entries, Column column) const {
+    return std::llround(numbers_[column].gather(-1, entries.unsqueeze(-1)).max().item<double>());
+  }
+
+  /// Chosen rows [layers] as indices into the layers' frontiers.
+  std::vector<std::int64_t> frontier_entries(const Tensor& entries) const {
+    std::vector<std::int64_t> result;
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      result.push_back(index_[l][entries[static_cast<std::int64_t>(l)]].item<std::int64_t>());
+    }
+    return result;
+  }
+
+ private:
+  static Tensor energy(const Tensor& rows, double s, double a) {
+    return rows.select(1, kEnergy) + rows.select(1, kPerScratchpad) * s + rows.select(1, kPerAccumulator) * a;
+  }
+
+  void pad() {
+    std::int64_t widest = 1;
+    for (const Tensor& own : layers_) widest = std::max(widest, own.size(0));
+    numbers_ = torch::full({kColumns, static_cast<std::int64_t>(layers_.size()), widest}, kInfinity,
+                           torch::kFloat64);
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      numbers_.select(1, static_cast<std::int64_t>(l)).slice(1, 0, layers_[l].size(0)).copy_(layers_[l].t());
+    }
+  }
+
+  Objective objective_;
+  Tensor repetitions_;
+  std::vector<Tensor> layers_;  // [entries, columns] each
+  std::vector<Tensor> index_;   // [entries] each: rows of the layer's frontier
+  Tensor numbers_;              // [columns, layers, widest]
+};
+
+/// A design under construction: the best seen so far, and how to look further.
+struct BufferSearch {
+  const SearchProblem& problem;
+  IntegerDesign best;
+  double energy_pj = 0, cycles = 0;
+
+  using Sizes = std::vector<std::pair<std::int64_t, std::int64_t>>;
+
+  /// Looks at pairs of buffer sizes; keeps the best, with hardware only as large as its entries need.
+  bool look(const FrontierTable& table, const Sizes& sizes) {
+    const HardwareBounds& bounds = problem.bounds;
+    std::vector<double> s, a;
+    for (const auto& [scratchpad, accumulator] : sizes) {
+      s.push_back(
+          static_cast<double>(std::clamp(scratchpad, bounds.min.scratchpad_kib, bounds.max.scratchpad_kib)));
+      a.push_back(static_cast<double>(
+          std::clamp(accumulator, bounds.min.accumulator_kib, bounds.max.accumulator_kib)));
+    }
+    const auto choice = table.choose(torch::tensor(s, torch::kFloat64), torch::tensor(a, torch::kFloat64));
+    const std::int64_t at = choice.log_objective.argmin().item<std::int64_t>();
+    const double value = choice.log_objective[at].item<double>();
+    if (!(value < best.log_objective - 1e-12)) return false;
+    const Tensor entries = choice.entries[at];
+    best.log_objective = value;
+    best.entry = table.frontier_entries(entries);
+    best.hardware.scratchpad_kib = std::max(bounds.min.scratchpad_kib, table.need(entries, kScratchpad));
+    best.hardware.accumulator_kib = std::max(bounds.min.accumulator_kib, table.need(entries, kAccumulator));
+    energy_pj = choice.total_energy[at].item<double>();
+    cycles = choice.total_cycles[at].item<double>();
+    return true;
+  }
+
+  /// Scores the best entries again at the sizes they need, which can be less than the sizes looked at.
+  void shrink(const FrontierTable& table) {
+    while (look(table, {{best.hardware.scratchpad_kib, best.hardware.accumulator_kib}})) {
+    }
+  }
+
+  /// A grid over the box and then lines along each size and both, with finer and finer steps.
+  void search(const FrontierTable& table, const Box& box) {
+    constexpr int kGrid = 10;
+    for (int i = 0; i <= kGrid; ++i) {
+      Sizes row;
+      for (int j = 0; j <= kGrid; ++j) {
+        row.emplace_back(std::llround(box.scratchpad_lo *
+                                      std::pow(box.scratchpad_hi / box.scratchpad_lo, 1.0 * i / kGrid)),
+                         std::llround(box.accumulator_lo *
+                                      std::pow(box.accumulator_hi / box.accumulator_lo, 1.0 * j / kGrid)));
+      }
+      look(table, row);
+    }
+    shrink(table);
+    for (const double step : {1.03, 1.006}) {
+      for (bool improved = true; improved;) {
+        improved = false;
+        for (const auto& [along_s, along_a] :
+             {std::pair{1, 0}, std::pair{0, 1}, std::pair{1, 1}, std::pair{1, -1}}) {
+          Sizes line;
+          for (int i = -12; i <= 12; ++i) {
+            const auto moved = [&](std::int64_t size, int along) {
+              const std::int64_t scaled = std::llround(static_cast<double>(size) * std::pow(step, i * along));
+              return scaled == size ? size + i * along : scaled;
+            };
+            line.emplace_back(moved(best.hardware.scratchpad_kib, along_s),
+                              moved(best.hardware.accumulator_kib, along_a));
+          }
+          improved = look(table, line) || improved;
+        }
+        shrink(table);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+IntegerDesign best_design(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
+                          std::int64_t pe_dim, const std::vector<Hardware>& starts) {
+  const torch::InferenceMode no_gradients;
+  Hardware largest = problem.bounds.max;
+  largest.pe_dim = pe_dim;
+  IntegerDesign best{largest, {}, kInfinity};
+  for (const Frontier& frontier : frontiers) {
+    if (!frontier.numbers.defined()) return best;
+  }
+  const FrontierTable all(problem, frontiers);
+  const HardwareBounds& bounds = problem.bounds;
+
+  // From every start, search a box around the best as long as that moves it.
+  const auto descend = [&](BufferSearch search) {
+    for (int round = 0; round < 20 && !search.best.entry.empty(); ++round) {
+      const Hardware centre = search.best.hardware;
+      const double before = search.best.log_objective;
+      const auto range = [](std::int64_t size, std::int64_t min, std::int64_t max) {
+        return std::pair(std::max(static_cast<double>(min), static_cast<double>(size) / 1.6),
+                         std::min(static_cast<double>(max), static_cast<double>(size) * 1.6));
+      };
+      const auto [s_lo, s_hi] =
+          range(centre.scratchpad_kib, bounds.min.scratchpad_kib, bounds.max.scratchpad_kib);
+      const auto [a_lo, a_hi] =
+          range(centre.accumulator_kib, bounds.min.accumulator_kib, bounds.max.accumulator_kib);
+      const double price = problem.objective.latency * search.energy_pj / search.cycles;
+      const Box box{s_lo, s_hi, a_lo, a_hi, price / 1.25, price * 1.25};
+      search.search(all.within(box), box);
+      if (search.best.log_objective > before - 1e-9) break;
+    }
+    if (search.best.log_objective < best.log_objective) best = search.best;
+  };
+  std::vector<Hardware> from = starts;
+  from.push_back(largest);
+  for (const Hardware& start : from) {
+    BufferSearch search{problem, {largest, {}, kInfinity}};
+    search.look(all, {{start.scratchpad_kib, start.accumulator_kib}});
+    descend(search);
+  }
+  // And from the best of a coarse grid: the objective has several valleys.
+  BufferSearch search{problem, {largest, {}, kInfinity}};
+  for (double s = static_cast<double>(bounds.min.scratchpad_kib);
+       s <= static_cast<double>(bounds.max.scratchpad_kib); s *= 1.5) {
+    BufferSearch::Sizes row;
+    for (double a = static_cast<double>(bounds.min.accumulator_kib);
+         a <= static_cast<double>(bounds.max.accumulator_kib); a *= 1.5) {
+      row.emplace_back(std::llround(s), std::llround(a));
+    }
+    search.look(all, row);
+  }
+  descend(search);
+  return best;
+}
+
+Design to_design(const SearchProblem& problem, const Mapper& mapper, const std::vector<Frontier>& frontiers,
+                 const IntegerDesign& integer) {
+  Design design;
+  design.workload = problem.workload.name;
+  design.target = problem.machine.name;
+  design.objective = problem.objective.name;
+  design.hardware = integer.hardware;
+  for (std::size_t l = 0; l < frontiers.size(); ++l) {
+    DesignLayer entry;
+    entry.layer = problem.workload.layers[l];
+    entry.mapping = mapper.model().mapping_of(frontiers[l].log_factors[integer.entry[l]],
+                                              frontiers[l].order[integer.entry[l]].item<std::int64_t>());
+    design.layers.push_back(std::move(entry));
+  }
+  evaluate(design, problem.machine);
+  return design;
+}
+
+}  // namespace dosa

@@ -1,0 +1,69 @@
+// The integer side of the search: which mappings of a layer can be part of an optimal design, and which
+// hardware and mappings together are best.
+//
+// With the array fixed, a mapping enters a design only through six numbers: the scratchpad and the
+// accumulator it needs, its cycles, and its energy, which is an affine function of the two buffer sizes. A
+// mapping that another one matches or beats in all six is never needed; what remains is the layer's frontier.
+// Choosing buffers and one entry per layer is then cheap, whatever the size of the map space.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "core/search/problem.hpp"
+
+namespace dosa {
+
+/// The mappings of one layer on one array that no other mapping beats in everything.
+struct Frontier {
+  torch::Tensor log_factors;  ///< [entries, slots], whole factors
+  torch::Tensor order;        ///< [entries], index of the loop order
+  /// [entries, 6]: scratchpad KiB, accumulator KiB (whole, what hardware must have), cycles, energy in pJ
+  /// with buffers of size zero, energy per KiB of scratchpad and of accumulator. For all groups of one run of
+  /// the layer.
+  torch::Tensor numbers;
+  bool complete = true;        ///< the whole map space was enumerated
+  std::int64_t evaluated = 0;  ///< mappings evaluated (nests times orders)
+};
+
+/// Enumerates integer mappings of the layers of a problem with the exact model.
+class Mapper {
+ public:
+  explicit Mapper(const SearchProblem& problem);
+
+  const CostModel& model() const { return model_; }
+
+  /// The frontier of a layer on an array of `pe_dim`, all buffers up to the problem's bounds. Temporal
+  /// factors run over all factorisations; spatial factors are the largest that divide the tile and fit the
+  /// array (a loop that becomes spatial never adds an access, a cycle or a word of need). When more than
+  /// `max_nests` nests would have to be looked at, each dimension keeps the choices nearest to `centre`
+  /// ([slots] log factors). Deterministic.
+  Frontier frontier(std::size_t layer, std::int64_t pe_dim, const torch::Tensor& centre,
+                    std::int64_t max_nests) const;
+
+ private:
+  const SearchProblem& problem_;
+  CostModel model_;
+};
+
+/// Hardware with one frontier entry per layer.
+struct IntegerDesign {
+  Hardware hardware;
+  std::vector<std::int64_t> entry;  ///< per layer, an index into its frontier
+  double log_objective = 0;
+};
+
+/// The best buffers and entries for frontiers of an array of `pe_dim`: local searches over buffer sizes from
+/// `starts`, from the largest buffers and from the best point of a coarse grid. For given buffers the entries
+/// are chosen by fixed-point iteration on the shares of energy and latency. `entry` is empty when some layer
+/// fits nowhere.
+IntegerDesign best_design(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
+                          std::int64_t pe_dim, const std::vector<Hardware>& starts);
+
+/// A frontier design as a Design with exact costs.
+Design to_design(const SearchProblem& problem, const Mapper& mapper, const std::vector<Frontier>& frontiers,
+                 const IntegerDesign& integer);
+
+}  // namespace dosa

@@ -1,0 +1,518 @@
+#include "surrogate/counts.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace dosa {
+namespace {
+
+using torch::Tensor;
+using torch::indexing::Ellipsis;
+using torch::indexing::None;
+using torch::indexing::Slice;
+
+constexpr double kEpsilon = 1e-9;  // room for rounding in divisions of whole numbers
+constexpr double kLine = 64;       // bytes of a cache line and of the largest DMA request
+constexpr double kBeat = 16;       // bytes of a bus beat
+constexpr double kSets = 1024;     // sets of either cache
+constexpr double kPage = 4096;     // bytes of a DRAM page
+// How fast a share of 1 is fetched again once the footprint exceeds a cache.
+constexpr double kMissSharpness = 6;
+constexpr double kMinExecuteCycles = 4;  // of one compute instruction
+
+constexpr int index(Dim dim) { return static_cast<int>(dim); }
+
+Tensor of_dim(const Tensor& dims, Dim dim) { return dims.select(-1, index(dim)); }
+
+double largest_pow2_divisor(double number, double cap) {
+  double power = 1;
+  while (power * 2 <= cap && std::fmod(number, power * 2) == 0) power *= 2;
+  return power;
+}
+
+/// The largest power of two <= 64 that divides whole numbers.
+Tensor pow2_divisor(const Tensor& number) {
+  Tensor power = torch::ones_like(number);
+  for (double next = 2; next <= kLine; next *= 2) {
+    power = torch::where(torch::remainder(number, next) == 0, torch::full_like(number, next), power);
+  }
+  return power;
+}
+
+Tensor ceil_div(const Tensor& number, const Tensor& by, bool relaxed) {
+  const Tensor ratio = number / by;
+  return relaxed ? ratio.clamp_min(1) : (ratio - kEpsilon).ceil();
+}
+
+/// The distinct tile sizes of every dimension, [V, B..., layers, 7], and how often each occurs. Exact: the
+/// full tile and the edge (occurring 0 or 1 times); relaxed: a real number of full tiles.
+struct TileSizes {
+  Tensor size, times;
+};
+
+TileSizes distinct_tiles(const Tensor& tile, const Tensor& number, const Tensor& size, bool relaxed) {
+  if (relaxed) return {tile.unsqueeze(0), number.unsqueeze(0)};
+  const Tensor full = (size / tile + kEpsilon).floor();
+  const Tensor edge = size - full * tile;
+  return {torch::stack({tile, edge.clamp_min(1)}), torch::stack({full, (edge > 0.5).to(tile.scalar_type())})};
+}
+
+/// Sum over tile sizes (the first dimension).
+Tensor over_tiles(const Tensor& times, const Tensor& value) {
+  const Tensor product = times * value;
+  return product.size(0) == 1 ? product.squeeze(0) : product.sum(0);
+}
+
+/// Dimensions in groups that share formulas. Taken apart once: the gradient of a split is one concatenation.
+struct DimGroups {
+  Tensor kernel;    ///< [..., 2], R and S
+  Tensor image;     ///< [..., 2], P and Q
+  Tensor channels;  ///< [..., 2], C and K
+  Tensor batch;     ///< [...], N
+
+  static DimGroups of(const Tensor& dims) {
+    const std::vector<Tensor> parts = dims.split_with_sizes({2, 2, 2, 1}, -1);
+    return {parts[0], parts[1], parts[2], parts[3].squeeze(-1)};
+  }
+};
+
+struct Pair {
+  Tensor first, second;
+};
+Pair apart(const Tensor& pair) {
+  const std::vector<Tensor> parts = pair.unbind(-1);
+  return {parts[0], parts[1]};
+}
+
+/// Input rows (or columns) over all pairs of an output tile and a kernel tile of one axis of the image.
+struct Axis {
+  Tensor padded;  ///< rows with padding
+  Tensor valid;   ///< rows without
+  Tensor chunks;  ///< groups of pe_dim of the valid rows of a tile
+  Tensor flanks;  ///< sides of tiles that are padding
+  Tensor hangs;   ///< pairs wholly inside the padding; exact mode only
+};
+
+struct AxisLayer {
+  Tensor outputs, output_tile, kernel, kernel_tile, stride, padding, input, downsampled, pe_dim;
+};
+
+Axis relaxed_axis(const AxisLayer& a) {
+  const Tensor pairs = a.outputs / a.output_tile * (a.kernel / a.kernel_tile);
+  const Tensor halo =
+      torch::where(a.downsampled, a.output_tile, (a.output_tile - 1) * a.stride + a.kernel_tile);
+  const Tensor before = a.padding;
+  const Tensor after = ((a.outputs - 1) * a.stride + a.kernel - a.padding - a.input).clamp_min(0);
+  // A kernel in one piece meets the padding once per side, one in single rows `padding` times, less each
+  // time.
+  const Tensor pieces = (a.kernel / a.kernel_tile - 1) / (a.kernel - 1).clamp_min(1);
+  const auto clipped = [&](const Tensor& side) {
+    return side * (1 + pieces * ((side - 1) / 2).clamp_min(0));
+  };
+  Axis axis;
+  axis.padded = pairs * halo;
+  axis.valid = (axis.padded - clipped(before) - clipped(after)).clamp_min(1);
+  axis.chunks = pairs * (halo * axis.valid / axis.padded / a.pe_dim).clamp_min(1);
+  axis.flanks = ((before > 0).to(halo.scalar_type()) + (after > 0).to(halo.scalar_type())) *
+                (a.kernel / a.kernel_tile).sqrt();
+  return axis;
+}
+
+/// Only tiles within `max_padding` of either end of the image can meet padding: those are enumerated, all
+/// others are alike.
+Axis exact_axis(const AxisLayer& a, std::int64_t max_padding, std::int64_t max_kernel) {
+  const auto options = a.outputs.options();
+  const std::int64_t ends = max_padding + 1;
+  const Tensor tiles = ceil_div(a.outputs, a.output_tile, false).unsqueeze(-1);
+  const Tensor step = torch::arange(ends, options);
+  const Tensor first = step + torch::zeros_like(tiles);
+  const Tensor last = tiles - 1 - step;
+  const Tensor which = torch::cat({first, last, torch::full_like(tiles, static_cast<double>(ends))}, -1);
+  const Tensor times = torch::cat({(first < tiles).to(first.scalar_type()),
+                                   (last >= static_cast<double>(ends)).to(first.scalar_type()),
+                                   (tiles - 2.0 * static_cast<double>(ends)).clamp_min(0)},
+                                  -1)
+                           .unsqueeze(-1);
+  const auto grid = [](const Tensor& t) { return t.unsqueeze(-1).unsqueeze(-1); };
+  const Tensor output_start = which * a.output_tile.unsqueeze(-1);
+  const Tensor output_size =
+      torch::minimum(a.output_tile.unsqueeze(-1), a.outputs.unsqueeze(-1) - output_start)
+          .clamp_min(1)
+          .unsqueeze(-1);
+  const Tensor kernel_start = torch::arange(max_kernel, options) * a.kernel_tile.unsqueeze(-1);
+  const Tensor kernel_size =
+      torch::minimum(a.kernel_tile.unsqueeze(-1), a.kernel.unsqueeze(-1) - kernel_start)
+          .clamp_min(1)
+          .unsqueeze(-2);
+  const Tensor kernel_times = (kernel_start < a.kernel.unsqueeze(-1)).to(times.scalar_type()).unsqueeze(-2);
+  const Tensor weight = times * kernel_times;
+
+  const Tensor start =
+      output_start.unsqueeze(-1) * grid(a.stride) + kernel_start.unsqueeze(-2) - grid(a.padding);
+  const Tensor rows = (output_size - 1) * grid(a.stride) + kernel_size;
+  const Tensor before = (-start).clamp_min(0);
+  const Tensor after = (start + rows - grid(a.input)).clamp_min(0);
+  const Tensor skip = grid(a.downsampled);
+  const Tensor padded = torch::where(skip, output_size.expand_as(rows), rows);
+  const Tensor valid = torch::where(skip, output_size.expand_as(rows), (rows - before - after).clamp_min(0));
+  const auto sum = [&](const Tensor& value) { return (weight * value).sum({-1, -2}); };
+  const auto flag = [&](const Tensor& condition) { return condition.to(weight.scalar_type()); };
+  return {sum(padded), sum(valid), sum(ceil_div(valid, grid(a.pe_dim), false)),
+          sum(flag(before > 0) + flag(after > 0)), sum(flag((before > rows).logical_or(after > rows)))};
+}
+
+/// Mean number of `unit`-byte pieces that rows of `bytes` touch when they start at multiples of `grain`.
+Tensor pieces_touched(const Tensor& bytes, const Tensor& grain, double unit, bool relaxed) {
+  const Tensor covered = relaxed ? torch::maximum(bytes, grain) : (bytes / grain - kEpsilon).ceil() * grain;
+  return 1 + (covered - grain) / unit;
+}
+
+/// The same for a tile's row of channels, cut into DMA rows of at most `chunk` bytes.
+Tensor row_pieces(const Tensor& channels, const Tensor& chunk, const Tensor& grain, double unit,
+                  bool relaxed) {
+  const Tensor fine = grain.clamp_max(unit);
+  if (relaxed) {
+    return (channels / chunk).clamp_min(1) *
+           pieces_touched(torch::minimum(channels, chunk), fine, unit, relaxed);
+  }
+  const Tensor whole = (channels / chunk + kEpsilon).floor();
+  const Tensor rest = channels - whole * chunk;
+  return whole * pieces_touched(chunk.expand_as(channels), fine, unit, relaxed) +
+         torch::where(rest > 0.5, pieces_touched(rest.clamp_min(1), fine, unit, relaxed),
+                      torch::zeros_like(rest));
+}
+
+/// Lines of the three tensors that parts of the layer touch, and the bytes that they take of a cache,
+/// counting the sets that large power-of-two strides leave unused.
+struct Footprint {
+  Tensor input, weight, output, bytes;
+};
+
+/// `extent` [..., layers, 7]; `output_share`: how much of the output is written while the part runs.
+Footprint footprint_of(const Tensor& extent, const Tensor& output_share, const RunBatch& l, bool relaxed) {
+  const DimGroups e = DimGroups::of(extent);
+  const Tensor halo = torch::minimum((e.image - 1) * l.stride + e.kernel, l.input);
+  const auto [columns, rows] = apart(torch::where(l.skips.unsqueeze(-1), e.image, halo));
+  const Tensor grain = relaxed ? torch::minimum(l.pow2, e.channels)
+                               : torch::where(e.channels >= l.channels, l.pow2.expand_as(e.channels),
+                                              torch::minimum(l.pow2, pow2_divisor(e.channels)));
+  const Tensor lines = torch::minimum(l.channels / kLine, 1 + (e.channels - grain) / kLine);
+  const auto [per_pixel, per_row] = apart(lines);
+  const auto [spread_pixel, spread_row] = apart(torch::maximum(lines, l.set_lines));
+  const Tensor pixels = e.batch * rows * columns;
+  const auto [r, s] = apart(e.kernel);
+  const auto [p, q] = apart(e.image);
+  const Tensor filter_rows = r * s * e.channels.select(-1, 0);
+  const Tensor outputs = e.batch * p * q;
+  return {pixels * per_pixel, filter_rows * per_row, outputs * per_row,
+          kLine * (pixels * spread_pixel + (filter_rows + outputs * output_share) * spread_row)};
+}
+
+struct Misses {
+  Tensor input, weight, output;  // [2 caches, B..., layers]
+  Tensor footprint;              // [B..., layers]
+};
+
+/// A tensor [n, layers, ...] with dimensions of size 1 for the batch after its first.
+Tensor with_batch(const Tensor& t, std::int64_t batch_dims) {
+  std::vector<std::int64_t> shape = t.sizes().vec();
+  shape.insert(shape.begin() + 1, static_cast<std::size_t>(batch_dims), 1);
+  return t.view(shape);
+}
+
+/// Walks the loops over tiles outwards. A loop multiplies what a tensor fetches by the growth of its
+/// footprint while the cache holds what one iteration touches, and by the number of iterations once it does
+/// not.
+Misses cache_misses(const Tensor& tile, const Tensor& tiles, const RunBatch& l, bool relaxed) {
+  const std::int64_t batch_dims = tile.dim() - 2;
+  const Tensor extent = torch::where(with_batch(l.walked, batch_dims), l.size, tile);  // [8, B..., layers, 7]
+  // Iterations by place, innermost first: [7, B..., layers].
+  const Tensor iterations = tiles.gather(-1, l.dim_at.expand_as(tiles)).movedim(-1, 0);
+  // Partial sums stay in the accumulator: the output is written in the last iteration of the reductions
+  // outside.
+  const Tensor reductions =
+      torch::where(with_batch(l.reduces, batch_dims), iterations.log(), torch::zeros_like(l.one));
+  const Tensor outside = torch::tensordot(l.outer_places, reductions, {1}, {0});  // log, [8, B..., layers]
+  const Footprint foot = footprint_of(extent, (-outside).exp(), l, relaxed);
+
+  std::vector<std::int64_t> cache_shape(static_cast<std::size_t>(batch_dims) + 3, 1);
+  cache_shape[0] = 2;
+  // The share that is fetched again, [2, 7, B..., layers]: x^6 / (1 + x^6) for footprint / cache = x.
+  const Tensor again =
+      torch::sigmoid(kMissSharpness * (foot.bytes.slice(0, 0, kDims).log() - l.log_caches.view(cache_shape)));
+  const auto fetched = [&](const Tensor& lines, bool output) {
+    const Tensor growth = lines.slice(0, 1) / lines.slice(0, 0, kDims);
+    Tensor factor = growth + (iterations - growth).clamp_min(0) * again;
+    if (output) factor = torch::where(with_batch(l.reduces, batch_dims), l.one, factor);
+    return lines.select(0, 0) * factor.log().sum(1).exp();
+  };
+  return {
+      fetched(foot.input, false), fetched(foot.weight, false), fetched(foot.output, true),
+      kLine * (foot.input.select(0, kDims) + foot.weight.select(0, kDims) + foot.output.select(0, kDims))};
+}
+
+/// Both axes of the image at once, [B..., layers, 2]: width (P and R), height (Q and S).
+Axis axes_of(const DimGroups& tile, const Tensor& pe_dim, const RunBatch& l, bool relaxed) {
+  const auto pair = [&](const Tensor& t) { return t.expand_as(tile.image); };
+  const auto both = [&](const Tensor& t) { return t.unsqueeze(-1).expand_as(tile.image); };
+  const AxisLayer axes{pair(l.image),   tile.image,    pair(l.kernel), tile.kernel, pair(l.stride),
+                       both(l.padding), pair(l.input), both(l.skips),  both(pe_dim)};
+  return relaxed ? relaxed_axis(axes) : exact_axis(axes, l.max_padding, l.max_kernel);
+}
+
+}  // namespace
+
+LayerRun LayerRun::of(const Layer& layer) {
+  LayerRun run;
+  run.layer = layer;
+  run.matmul = layer.is_matmul();
+  return run;
+}
+
+RunBatch RunBatch::of(const std::vector<LayerRun>& runs, const RunRules& rules) {
+  const auto count = static_cast<std::int64_t>(runs.size());
+  const auto options = torch::TensorOptions(torch::kFloat64);
+  RunBatch batch;
+  batch.rules = rules;
+  batch.size = torch::empty({count, kDims}, options);
+  batch.dim_at = torch::empty({count, kDims}, torch::kInt64);
+  batch.stride = torch::empty({count, 2}, options);
+  batch.input = torch::empty({count, 2}, options);
+  batch.pow2 = torch::empty({count, 2}, options);
+  batch.set_lines = torch::empty({count, 2}, options);
+  batch.padding = torch::empty({count}, options);
+  batch.matmul = torch::empty({count}, options);
+  batch.cold = torch::empty({count}, options);
+  Tensor downsampled = torch::empty({count}, options);
+  auto size = batch.size.accessor<double, 2>();
+  auto dim_at = batch.dim_at.accessor<std::int64_t, 2>();
+  auto stride = batch.stride.accessor<double, 2>();
+  auto input = batch.input.accessor<double, 2>();
+  auto pow2 = batch.pow2.accessor<double, 2>();
+  auto set_lines = batch.set_lines.accessor<double, 2>();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const LayerRun& run = runs[static_cast<std::size_t>(i)];
+    const Layer& layer = run.layer;
+    for (const Dim dim : all_dims()) size[i][index(dim)] = static_cast<double>(layer[dim]);
+    for (int place = 0; place < kDims; ++place)
+      dim_at[i][place] = index(run.order[static_cast<std::size_t>(place)]);
+    const std::int64_t padding = run.matmul ? 0 : layer.padding.value_or((layer[Dim::R] - 1) / 2);
+    const auto input_of = [&](std::int64_t given, std::int64_t needed, std::int64_t outputs,
+                              std::int64_t kernel, std::int64_t step) {
+      if (run.matmul) return outputs;
+      if (given > 0) return given;
+      // The usual image is stride times as large as its output, also where the last rows are not needed.
+      const std::int64_t usual = outputs * step;
+      const bool fits = (usual + 2 * padding - kernel) / step + 1 == outputs;
+      return fits ? usual : std::max<std::int64_t>(1, needed - 2 * padding);
+    };
+    const std::int64_t width =
+        input_of(run.input_width, layer.padded_width(), layer[Dim::P], layer[Dim::R], layer.wstride);
+    const std::int64_t height =
+        input_of(run.input_height, layer.padded_height(), layer[Dim::Q], layer[Dim::S], layer.hstride);
+    const bool skips = rules.downsampling && !run.matmul && layer[Dim::R] == 1 && layer[Dim::S] == 1 &&
+                       layer.wstride == 2 && layer.hstride == 2 && padding == 0 && width % 2 == 0 &&
+                       height % 2 == 0;
+    const auto c = static_cast<double>(layer[Dim::C]);
+    const auto k = static_cast<double>(layer[Dim::K]);
+    // Rows of whole lines leave cache sets unused; a downsampled pixel is two pixels from the next.
+    const auto sets_between = [](double row, double step) {
+      return std::fmod(row, kLine) == 0 ? largest_pow2_divisor(row * step / kLine, kSets) : 0.0;
+    };
+    stride[i][0] = static_cast<double>(layer.wstride);
+    stride[i][1] = static_cast<double>(layer.hstride);
+    input[i][0] = static_cast<double>(width);
+    input[i][1] = static_cast<double>(height);
+    pow2[i][0] = largest_pow2_divisor(c, kLine);
+    pow2[i][1] = largest_pow2_divisor(k, kLine);
+    set_lines[i][0] = sets_between(c, skips ? 2 : 1);
+    set_lines[i][1] = sets_between(k, 1);
+    batch.padding[i] = static_cast<double>(padding);
+    batch.matmul[i] = run.matmul ? 1.0 : 0.0;
+    batch.cold[i] = run.cold ? 1.0 : 0.0;
+    downsampled[i] = skips ? 1.0 : 0.0;
+    batch.max_padding = std::max(batch.max_padding, padding);
+    batch.max_kernel = std::max({batch.max_kernel, layer[Dim::R], layer[Dim::S]});
+  }
+  batch.skips = downsampled > 0;
+  batch.complete();
+  return batch;
+}
+
+void RunBatch::complete() {
+  const DimGroups groups = DimGroups::of(size);
+  kernel = groups.kernel;
+  image = groups.image;
+  channels = groups.channels;
+  is_matmul = matmul > 0;
+  one = torch::ones({}, size.options());
+  log_caches = torch::tensor({rules.l2_kib * 1024, rules.llc_kib * 1024}, size.options()).log();
+  const Tensor reduction = torch::tensor({1, 1, 0, 0, 1, 0, 0}, torch::kBool);
+  outer_places = torch::ones({kDims, kDims}, size.options()).triu();
+  outer_places = torch::cat({outer_places, torch::zeros({1, kDims}, size.options())});
+  reduces = reduction.index({dim_at}).transpose(0, 1).contiguous();
+  const Tensor place = torch::empty_like(dim_at).scatter_(1, dim_at, torch::arange(kDims).expand_as(dim_at));
+  walked = (place.unsqueeze(0) < torch::arange(kDims + 1).view({-1, 1, 1}));
+  const Tensor blocks_of = torch::tensor({0, 0, 1, 0, 1, 1, 0}, torch::kBool);
+  in_blocks = is_matmul.unsqueeze(-1).logical_and(blocks_of);
+}
+
+RunBatch RunBatch::select(const Tensor& chosen) const {
+  RunBatch part = *this;
+  for (Tensor* field : {&part.size, &part.dim_at, &part.stride, &part.input, &part.padding, &part.matmul,
+                        &part.cold, &part.skips, &part.pow2, &part.set_lines}) {
+    *field = field->index_select(0, chosen);
+  }
+  part.complete();
+  return part;
+}
+
+Tensor run_tiles(const Tensor& tile, const Tensor& pe_dim, const RunBatch& l, bool relaxed) {
+  const Tensor block = pe_dim.expand_as(tile.select(-1, 0)).unsqueeze(-1);
+  const Tensor blocked = relaxed ? torch::maximum(tile, block) : (tile / block - kEpsilon).ceil() * block;
+  return torch::minimum(torch::where(l.in_blocks, blocked, tile), l.size);
+}
+
+Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const RunBatch& l, bool relaxed) {
+  const Tensor tile = run_tiles(any_tile, pe_dim_in, l, relaxed);
+  const Tensor number = relaxed ? l.size / tile : (l.size / tile - kEpsilon).ceil();
+  const TileSizes sizes = distinct_tiles(tile, number, l.size, relaxed);
+  const DimGroups t = DimGroups::of(tile), size = DimGroups::of(sizes.size),
+                  times = DimGroups::of(sizes.times);
+  const std::vector<Tensor> tiles = number.unbind(-1), layer = l.size.unbind(-1);
+  const auto tiles_of = [&](Dim dim) { return tiles[static_cast<std::size_t>(dim)]; };
+  const auto layer_of = [&](Dim dim) { return layer[static_cast<std::size_t>(dim)]; };
+  const Tensor pe_dim = pe_dim_in.expand_as(tiles[0]);
+  const Tensor pe_pair = pe_dim.unsqueeze(-1);
+  const auto [tile_c, tile_k] = apart(t.channels);
+  const Tensor columns = size.image.select(-1, 0), columns_times = times.image.select(-1, 0);
+  Counts c;
+  c.tiles = number.log().sum(-1).exp();
+
+  // Compute: per weight block (output channels, kernel row, group of kernel columns, input channels) the rows
+  // of the tile's output pixels, an output row at a time.
+  const Tensor kernel_columns = size.kernel.select(-1, 0);
+  Tensor groups = kernel_columns;
+  if (l.rules.first_layer_packing) {
+    const Tensor fitting = pe_dim / tile_c;
+    const Tensor packed =
+        torch::minimum(relaxed ? fitting : (fitting + kEpsilon).floor(), t.kernel.select(-1, 0)).clamp_min(1);
+    groups = ceil_div(kernel_columns, torch::where(l.is_matmul.logical_or(l.skips), l.one, packed), relaxed);
+  }
+  const Tensor column_groups = over_tiles(times.kernel.select(-1, 0), groups);
+  const auto [c_blocks, k_blocks] =
+      apart(over_tiles(times.channels, ceil_div(size.channels, pe_pair, relaxed)));
+  const Tensor weight_blocks = column_groups * layer_of(Dim::S) * c_blocks * k_blocks;
+  const Tensor p_blocks = over_tiles(columns_times, ceil_div(columns, pe_dim, relaxed));
+  const Tensor image_tiles = tiles_of(Dim::N) * tiles_of(Dim::Q);
+  const Tensor all_image_tiles = image_tiles * tiles_of(Dim::P);
+  const Tensor output_rows = layer_of(Dim::N) * layer_of(Dim::Q);
+  const Tensor row_chunks = output_rows * p_blocks;
+  c.preloads = weight_blocks * all_image_tiles;
+  c.executes = weight_blocks * row_chunks;
+  c.steps = weight_blocks * output_rows * tiles_of(Dim::P);
+  const auto floor_with = [&](double at_least) {
+    Tensor row;  // cycles of one output row of a tile
+    if (relaxed) {
+      row = columns.clamp_min(at_least);
+    } else {
+      const Tensor whole = (columns / pe_dim + kEpsilon).floor() * pe_dim;
+      const Tensor rest = columns - whole;
+      row = whole + torch::where(rest > 0.5, rest.clamp_min(at_least), torch::zeros_like(rest));
+    }
+    // The first instruction after a preload takes at least pe_dim cycles.
+    const Tensor wait = (pe_dim - torch::minimum(columns, pe_dim).clamp_min(at_least)).clamp_min(0);
+    return weight_blocks * over_tiles(columns_times, output_rows * row + image_tiles * wait);
+  };
+  c.floor = floor_with(kMinExecuteCycles);
+  c.floor8 = floor_with(2 * kMinExecuteCycles);
+
+  // DMA. Rows are at most 64 bytes, or pe_dim where that is more; an input is loaded again for every tile of
+  // output channels, a weight for every tile of pixels.
+  const Tensor chunk = pe_pair.clamp_min(kLine);
+  const Axis axes = axes_of(t, pe_dim, l, relaxed);
+  const auto [padded_w, padded_h] = apart(axes.padded);
+  const auto [valid_w, valid_h] = apart(axes.valid);
+  const Tensor chunks_w = axes.chunks.select(-1, 0);
+  const Tensor grain = relaxed ? torch::minimum(l.pow2, t.channels)
+                               : torch::where(t.channels >= l.channels, l.pow2.expand_as(t.channels),
+                                              torch::minimum(l.pow2, pow2_divisor(t.channels)));
+  const auto [c_rows, k_rows] = apart(over_tiles(times.channels, ceil_div(size.channels, chunk, relaxed)));
+  const auto touched = [&](double unit) {
+    return apart(over_tiles(times.channels, row_pieces(size.channels, chunk, grain, unit, relaxed)));
+  };
+  const auto [c_requests, k_requests] = touched(kLine);
+  const auto [c_beats, k_beats] = touched(kBeat);
+  const Tensor reload = layer_of(Dim::N) * tiles_of(Dim::K);
+  const Tensor valid = reload * valid_h * valid_w;
+  const Tensor reload_rows = reload * c_rows;
+  c.input.instructions = reload_rows * valid_h * chunks_w;
+  c.input.rows = valid * c_rows;
+  c.input.requests = valid * c_requests;
+  c.input.beats = valid * c_beats;
+  c.zero_instructions =
+      reload_rows * padded_h * (chunks_w + axes.flanks.select(-1, 0)) - c.input.instructions;
+  c.zero_rows = reload_rows * padded_h * padded_w - c.input.rows;
+  const Tensor filters = layer_of(Dim::R) * layer_of(Dim::S) * all_image_tiles;
+  const Tensor filter_rows = filters * layer_of(Dim::C);
+  c.weight.instructions = filters * c_blocks * k_rows;
+  c.weight.rows = filter_rows * k_rows;
+  c.weight.requests = filter_rows * k_requests;
+  c.weight.beats = filter_rows * k_beats;
+  // tiled_matmul stores up to 64 bytes at once, tiled_conv one block of pe_dim channels.
+  const Tensor stores = torch::where(l.is_matmul, k_rows, k_blocks);
+  const Tensor outputs = output_rows * layer_of(Dim::P);
+  c.output.instructions = row_chunks * stores;
+  c.output.rows = outputs * stores;
+  c.output.requests = outputs * torch::where(l.is_matmul, k_requests, k_blocks);
+  c.output.beats = outputs * k_beats;
+  if (!relaxed) c.hangs = axes.hangs.sum(-1);
+
+  const Misses misses = cache_misses(tile, number, l, relaxed);
+  const auto split = [](Transfers& transfers, const Tensor& lines) {
+    const std::vector<Tensor> caches = lines.unbind(0);
+    transfers.l2_misses = caches[0];
+    transfers.llc_misses = caches[1];
+  };
+  split(c.input, misses.input);
+  split(c.weight, misses.weight);
+  split(c.output, misses.output);
+  c.footprint = misses.footprint;
+  c.cold_lines = l.cold * misses.footprint / kLine;
+  // Short rows far apart open a page each; a whole pixel at a time streams.
+  const Tensor step = layer_of(Dim::C) * (1 + l.skips.to(tile.scalar_type()));
+  const Tensor part = (tile_c / layer_of(Dim::C)).square();
+  c.input.page_misses = c.input.llc_misses * (step / kPage).clamp_max(1) * (1 - 0.5 * part.square());
+  c.weight.page_misses = c.weight.llc_misses * (layer_of(Dim::K) / kPage).clamp_max(1);
+  return c;
+}
+
+Tensor legal_tilings(const Tensor& any_tile, const RunBatch& l, const Hardware& buffers) {
+  const auto pe_dim = static_cast<double>(buffers.pe_dim);
+  const Tensor pe = torch::full({}, pe_dim, any_tile.options());
+  const Tensor tile = run_tiles(any_tile, pe, l, false);
+  const auto along = [&](Dim dim) { return of_dim(tile, dim); };
+  const auto blocks = [&](Dim dim) { return (along(dim) / pe_dim - kEpsilon).ceil(); };
+  // Rows of pe_dim words, half of each memory for double buffering.
+  const double scratchpad_rows = static_cast<double>(buffers.scratchpad_kib) * 1024 / pe_dim / 2;
+  const double accumulator_rows = static_cast<double>(buffers.accumulator_kib) * 1024 / (4 * pe_dim) / 2;
+  const Tensor halo_rows = (along(Dim::Q) - 1) * l.stride.select(-1, 1) + along(Dim::S);
+  const Tensor halo_columns = (along(Dim::P) - 1) * l.stride.select(-1, 0) + along(Dim::R);
+  const auto halve = [&](const Tensor& rows) {
+    return torch::where(l.skips, (rows / 2 - kEpsilon).ceil(), rows);
+  };
+  const Tensor conv_inputs = blocks(Dim::C) * along(Dim::N) * halve(halo_rows) * halve(halo_columns);
+  const Tensor conv_weights = blocks(Dim::K) * along(Dim::R) * along(Dim::S) * along(Dim::C);
+  const Tensor conv_outputs = blocks(Dim::K) * along(Dim::N) * along(Dim::P) * along(Dim::Q);
+  const Tensor matmul_inputs = blocks(Dim::P) * blocks(Dim::C) * pe_dim;
+  const Tensor matmul_weights = blocks(Dim::C) * blocks(Dim::K) * pe_dim;
+  const Tensor matmul_outputs = blocks(Dim::P) * blocks(Dim::K) * pe_dim;
+  const Tensor& matmul = l.is_matmul;
+  const Tensor fits =
+      (torch::where(matmul, matmul_inputs + matmul_weights, conv_inputs + conv_weights) <= scratchpad_rows)
+          .logical_and(torch::where(matmul, matmul_outputs, conv_outputs) <= accumulator_rows);
+  const Axis axes = axes_of(DimGroups::of(tile), pe.expand_as(along(Dim::N)), l, false);
+  return fits.logical_and(axes.hangs.sum(-1) == 0);
+}
+
+}  // namespace dosa

@@ -1,0 +1,128 @@
+// What Gemmini executes for a tiling: instructions, rows, memory requests, tiles, the compute floor, cache
+// misses.
+//
+// Two modes over one set of formulas, as in the analytical model. Exact: tile sizes are whole numbers, tiles
+// at the edges are partial. Relaxed: every tile is full, their number is a real number, ceilings become
+// max(., 1); piecewise smooth and differentiable in the logarithms of the tile sizes and in pe_dim.
+//
+// Per dimension there are at most two distinct tile sizes (full and edge), so every sum over tiles is a
+// product of short sums per dimension; nothing here loops over layers, rows or tiles.
+//
+// Facts about the machine: ucb-bar/gemmini (LoopConv, LoopMatmul) and gemmini-rocc-tests (tiled_conv,
+// tiled_matmul).
+#pragma once
+
+#include <torch/torch.h>
+
+#include <vector>
+
+#include "models/layer.hpp"
+#include "models/machine.hpp"
+
+namespace dosa {
+
+/// How a measured machine runs the library's calls; part of every surrogate's file.
+struct RunRules {
+  bool first_layer_packing =
+      true;                  ///< several kernel columns share an array row when a tile has few channels
+  bool downsampling = true;  ///< 1x1 stride-2 convolutions fetch every second pixel only
+  double l2_kib = 512;       ///< first cache on the way to DRAM
+  double llc_kib = 4096;     ///< last-level cache, in effect only where the machine has one
+  bool operator==(const RunRules& o) const {
+    return first_layer_packing == o.first_layer_packing && downsampling == o.downsampling &&
+           l2_kib == o.l2_kib && llc_kib == o.llc_kib;
+  }
+};
+
+/// The library's own order of the loops over tiles, innermost first: C R S K P Q N (output-stationary).
+inline constexpr LoopOrder kLibraryOrder{Dim::C, Dim::R, Dim::S, Dim::K, Dim::P, Dim::Q, Dim::N};
+
+/// One layer as it is handed to Gemmini.
+struct LayerRun {
+  Layer layer;                   ///< sizes and strides; padding defaults to (kernel - 1) / 2
+  bool matmul = false;           ///< tiled_matmul instead of tiled_conv
+  std::int64_t input_width = 0;  ///< without padding; 0: what the outputs need
+  std::int64_t input_height = 0;
+  LoopOrder order = kLibraryOrder;  ///< of the loops over tiles
+  bool cold = true;                 ///< operands are in DRAM; else what fits is in the last-level cache
+
+  /// The call that the program makes for a layer: tiled_matmul where Layer::is_matmul, else tiled_conv.
+  static LayerRun of(const Layer& layer);
+};
+
+/// Layers as constant tensors, float64. `layers` may also be one entry per measurement. Pairs are (width,
+/// height) of the image or (C, K) of the channels.
+struct RunBatch {
+  torch::Tensor size;    ///< [layers, 7]
+  torch::Tensor dim_at;  ///< [layers, 7] int64: the dimension of the tile loop at each place, innermost first
+  torch::Tensor stride;  ///< [layers, 2]
+  torch::Tensor input;   ///< [layers, 2], width and height without padding
+  torch::Tensor padding;       ///< [layers]
+  torch::Tensor matmul, cold;  ///< [layers], 0 or 1
+  torch::Tensor skips;         ///< [layers] bool: fetches every second pixel only
+  torch::Tensor pow2;          ///< [layers, 2], largest power of two <= 64 dividing C and K
+  torch::Tensor
+      set_lines;  ///< [layers, 2], cache sets from one row of C or K to the next; 0 where rows share lines
+  RunRules rules;
+  std::int64_t max_padding = 0, max_kernel = 1;
+
+  // Derived from the above.
+  torch::Tensor kernel, image, channels;  ///< [layers, 2] of `size`
+  torch::Tensor is_matmul;                ///< [layers] bool
+  torch::Tensor walked;           ///< [8, layers, 7] bool: loops that lie inside the n innermost places
+  torch::Tensor reduces;          ///< [7, layers] bool: the loop at a place is over R, S or C
+  torch::Tensor in_blocks;        ///< [layers, 7] bool: tiles are whole blocks of pe_dim
+  torch::Tensor log_caches, one;  ///< [2] log bytes; []
+  torch::Tensor outer_places;     ///< [8, 7], 1 where a place lies outside the n innermost
+
+  static RunBatch of(const std::vector<LayerRun>& runs, const RunRules& rules);
+  /// The layers (or measurements) with these indices, int64 [n].
+  RunBatch select(const torch::Tensor& index) const;
+
+ private:
+  void complete();
+};
+
+/// DMA work of one operand, all [B..., layers].
+struct Transfers {
+  torch::Tensor instructions;  ///< mvin or mvout that move data
+  torch::Tensor rows;          ///< rows of at most 64 bytes
+  torch::Tensor requests;      ///< 64-byte lines touched by those rows, mean over their alignments
+  torch::Tensor beats;         ///< 16-byte beats touched, likewise
+  torch::Tensor l2_misses;     ///< lines that the L2 does not hold
+  torch::Tensor llc_misses;    ///< lines that the last-level cache does not hold
+  torch::Tensor page_misses;   ///< llc_misses that open a DRAM page; undefined for outputs
+};
+
+/// Executed counts, all [B..., layers].
+struct Counts {
+  torch::Tensor tiles;
+  torch::Tensor preloads;  ///< weight blocks brought into the array
+  torch::Tensor executes;  ///< compute instructions
+  torch::Tensor steps;     ///< weight block x output row pairs
+  torch::Tensor floor;     ///< compute floor E in cycles: >= 4 per instruction, >= pe_dim per preload
+  torch::Tensor floor8;    ///< the same with 8 cycles per instruction
+  Transfers input, weight, output;
+  torch::Tensor zero_instructions;  ///< mvin of padding
+  torch::Tensor zero_rows;
+  torch::Tensor cold_lines;  ///< lines of the layer that a cold run fetches from DRAM for the first time
+  torch::Tensor footprint;   ///< bytes of all three tensors of the layer, in whole lines
+  torch::Tensor hangs;       ///< exact mode: > 0 where a tile lies wholly inside the padding
+};
+
+/// The tiles that run: at most the layer; of a matrix product P, C and K in whole blocks of pe_dim (relaxed:
+/// at least one block). `tile` [B..., layers, 7]; `pe_dim` broadcasts to [B..., layers].
+torch::Tensor run_tiles(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
+                        bool relaxed);
+
+/// Counts of tilings. `tile` [B..., layers, 7]: elements per tile and dimension (whole numbers when exact; a
+/// tile larger than its dimension counts as the dimension). `pe_dim` broadcasts to [B..., layers]. Relaxed:
+/// differentiable in `tile` and `pe_dim`; minima and maxima have subgradients.
+Counts executed_counts(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
+                       bool relaxed);
+
+/// Whether Gemmini with these (full, double-buffered) buffers runs a whole-numbered tiling: capacity and no
+/// tile wholly inside the padding. [B..., layers] bool.
+torch::Tensor legal_tilings(const torch::Tensor& tile, const RunBatch& layers, const Hardware& buffers);
+
+}  // namespace dosa

@@ -1,0 +1,583 @@
+#include "surrogate/surrogate.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "models/error.hpp"
+#include "models/files.hpp"
+#include "surrogate/hash.hpp"
+
+namespace dosa {
+namespace {
+
+using torch::Tensor;
+
+constexpr const char* kSchema = "dosa-surrogate/1";
+constexpr const char* kMagic = "dosa surrogate\n";
+constexpr double kMinRatio = 1e-6;        // inside logarithms of shares
+constexpr double kMinExcess = 1e-4;       // of log(base / E), for its inverse softplus
+constexpr double kMissOffset = 0.01;      // misses per request that count as none
+constexpr double kDramBytesPerCycle = 8;  // of the roofline
+constexpr double kQueueBytes = 16;        // DMA commands in flight: floor(16 / pe_dim) + 1
+constexpr double kMaxDeviations = 4;
+
+/// What the base charges for, in order of BaseModel::constants; `initial` in cycles per unit.
+struct Term {
+  const char* name;
+  double initial;
+  Tensor (*of)(const Counts&, const Tensor& in_flight, const Tensor& pe_dim);
+};
+using C = const Counts&;
+using T = const Tensor&;
+constexpr Term kTerms[] = {
+    {"input.instructions", 2, [](C c, T, T) { return c.input.instructions; }},
+    {"input.zero_instructions", 2, [](C c, T, T) { return c.zero_instructions; }},
+    {"input.latency", 5, [](C c, T q, T) { return c.input.instructions / q; }},
+    {"input.zero_rows", 0.5, [](C c, T, T) { return c.zero_rows; }},
+    {"input.rows", 0.5, [](C c, T, T) { return c.input.rows; }},
+    {"input.requests", 0.5, [](C c, T, T) { return c.input.requests; }},
+    {"input.beats", 0.5, [](C c, T, T) { return c.input.beats; }},
+    {"input.l2_misses", 4, [](C c, T, T) { return c.input.l2_misses; }},
+    {"input.llc_misses", 4, [](C c, T, T) { return c.input.llc_misses; }},
+    {"input.page_misses", 4, [](C c, T, T) { return c.input.page_misses; }},
+    {"weight.instructions", 2, [](C c, T, T) { return c.weight.instructions; }},
+    {"weight.latency", 5, [](C c, T q, T) { return c.weight.instructions / q; }},
+    {"weight.rows", 0.5, [](C c, T, T) { return c.weight.rows; }},
+    {"weight.requests", 0.5, [](C c, T, T) { return c.weight.requests; }},
+    {"weight.beats", 0.5, [](C c, T, T) { return c.weight.beats; }},
+    {"weight.l2_misses", 4, [](C c, T, T) { return c.weight.l2_misses; }},
+    {"weight.llc_misses", 4, [](C c, T, T) { return c.weight.llc_misses; }},
+    {"weight.page_misses", 4, [](C c, T, T) { return c.weight.page_misses; }},
+    {"execute.steps", 3, [](C c, T, T) { return c.steps; }},
+    {"execute.preloads", 3, [](C c, T, T) { return c.preloads; }},
+    {"execute.instructions", 1, [](C c, T, T) { return c.executes; }},
+    {"output.instructions", 2, [](C c, T, T) { return c.output.instructions; }},
+    {"output.latency", 2, [](C c, T q, T) { return c.output.instructions / q; }},
+    {"output.rows", 0.5, [](C c, T, T) { return c.output.rows; }},
+    {"output.requests", 1, [](C c, T, T) { return c.output.requests; }},
+    {"output.beats", 0.5, [](C c, T, T) { return c.output.beats; }},
+    {"output.l2_misses", 2, [](C c, T, T) { return c.output.l2_misses; }},
+    {"tiles", 50, [](C c, T, T) { return c.tiles; }},
+    {"tiles.pipeline", 5, [](C c, T, T d) { return c.tiles * d / 16; }},
+    {"cold.lines", 0.5, [](C c, T, T) { return c.cold_lines; }},
+    {"start", 1000, [](C c, T, T) { return torch::ones_like(c.tiles); }},
+};
+constexpr std::int64_t kTermCount = std::size(kTerms);
+constexpr std::int64_t kInputTerms = 10, kWeightTerms = 8, kExecuteTerms = 3, kOutputTerms = 6,
+                       kOverheadTerms = 4;
+static_assert(kInputTerms + kWeightTerms + kExecuteTerms + kOutputTerms + kOverheadTerms == kTermCount);
+
+Tensor log_of(const Tensor& ratio) { return ratio.clamp_min(kMinRatio).log(); }
+
+Tensor inverse_softplus(const Tensor& value) { return torch::expm1(value.clamp_min(kMinExcess)).log(); }
+
+Tensor float64(const std::vector<double>& values) {
+  return torch::tensor(values, torch::TensorOptions(torch::kFloat64));
+}
+
+std::string little_endian(std::uint64_t number) {
+  std::string bytes;
+  for (int i = 0; i < 8; ++i) bytes.push_back(static_cast<char>((number >> (8 * i)) & 0xff));
+  return bytes;
+}
+
+std::uint64_t from_little_endian(const char* bytes) {
+  std::uint64_t number = 0;
+  for (int i = 7; i >= 0; --i) number = (number << 8) | static_cast<unsigned char>(bytes[i]);
+  return number;
+}
+
+struct NamedTensor {
+  const char* name;
+  Tensor* tensor;
+  torch::ScalarType type;
+  std::vector<std::int64_t> shape;  ///< 0: any size
+};
+
+/// Every tensor of a surrogate; `inputs` 0 for the analytical predictor.
+std::vector<NamedTensor> tensors_of(Surrogate& s, std::int64_t inputs) {
+  const auto f64 = torch::kFloat64;
+  const auto f32 = torch::kFloat32;
+  Ensemble& e = s.ensemble;
+  return {{"base.constants", &s.base.constants, f64, {2, kTermCount}},
+          {"base.overlap", &s.base.overlap, f64, {2, kOverlapConstants}},
+          {"inputs.mean", &e.mean, f64, {inputs}},
+          {"inputs.scale", &e.scale, f64, {inputs}},
+          {"inputs.lowest", &e.lowest, f64, {inputs}},
+          {"inputs.highest", &e.highest, f64, {inputs}},
+          {"networks.w1", &e.w1, f32, {0, inputs, 0}},
+          {"networks.b1", &e.b1, f32, {0, 1, 0}},
+          {"networks.w2", &e.w2, f32, {0, 0, 0}},
+          {"networks.b2", &e.b2, f32, {0, 1, 0}},
+          {"networks.w3", &e.w3, f32, {0, 0, 1}},
+          {"networks.b3", &e.b3, f32, {0, 1, 1}}};
+}
+
+std::vector<std::string> names_in(const JsonInput& list) {
+  std::vector<std::string> names;
+  for (const JsonInput& item : list.items()) names.push_back(item.text());
+  return names;
+}
+
+void require_names(const JsonInput& list, const std::vector<std::string>& expected) {
+  const std::vector<std::string> found = names_in(list);
+  for (std::size_t i = 0; i < std::max(found.size(), expected.size()); ++i) {
+    const std::string here = i < found.size() ? found[i] : "nothing";
+    const std::string wanted = i < expected.size() ? expected[i] : "nothing";
+    if (here != wanted) {
+      fail(ErrorId::kSchema, "{}[{}]: found '{}', this program computes '{}'; train the surrogate again",
+           list.where(), i, here, wanted);
+    }
+  }
+}
+
+}  // namespace
+
+Predictor predictor_from_name(const std::string& name) {
+  for (const Predictor p : {Predictor::kAnalytical, Predictor::kLearned, Predictor::kCombined}) {
+    if (name == kPredictorNames[static_cast<int>(p)]) return p;
+  }
+  fail(ErrorId::kValue, "found '{}', expected analytical, learned or combined", name);
+}
+
+Json to_json(const MeasuredTarget& target) {
+  return {{"name", target.name},
+          {"pe_dim", target.pe_dims},
+          {"scratchpad_kib", target.scratchpad_kib},
+          {"accumulator_kib", target.accumulator_kib},
+          {"first_layer_packing", target.rules.first_layer_packing},
+          {"downsampling", target.rules.downsampling},
+          {"l2_kib", target.rules.l2_kib},
+          {"llc_kib", target.rules.llc_kib}};
+}
+
+MeasuredTarget target_from_json(const JsonInput& json) {
+  json.allow_only({"name", "pe_dim", "scratchpad_kib", "accumulator_kib", "first_layer_packing",
+                   "downsampling", "l2_kib", "llc_kib"});
+  MeasuredTarget target;
+  target.name = json.at("name").text();
+  for (const JsonInput& pe_dim : json.at("pe_dim").items())
+    target.pe_dims.push_back(pe_dim.integer(1, 1 << 16));
+  target.scratchpad_kib = json.at("scratchpad_kib").integer(0, kMaxKib);
+  target.accumulator_kib = json.at("accumulator_kib").integer(0, kMaxKib);
+  target.rules.first_layer_packing = json.at("first_layer_packing").boolean();
+  target.rules.downsampling = json.at("downsampling").boolean();
+  target.rules.l2_kib = json.at("l2_kib").number(1, kMaxKib);
+  target.rules.llc_kib = json.at("llc_kib").number(1, kMaxKib);
+  return target;
+}
+
+const std::vector<std::string>& base_term_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const Term& term : kTerms) list.emplace_back(term.name);
+    return list;
+  }();
+  return names;
+}
+
+// The first seven come from the base (Surrogate::inputs), the others from Executed::ratios.
+const std::vector<std::string>& combined_input_names() {
+  static const std::vector<std::string> names{"log base",
+                                              "log share of load",
+                                              "log share of execute",
+                                              "log share of store",
+                                              "log share of overhead",
+                                              "log base/floor",
+                                              "log load/execute",
+                                              "log2 pe_dim",
+                                              "is matmul",
+                                              "log tiles",
+                                              "log rows per input mvin",
+                                              "log rows per weight mvin",
+                                              "log rows per mvout",
+                                              "log beats per input request",
+                                              "log beats per weight request",
+                                              "log L2 misses per input request",
+                                              "log L2 misses per weight request",
+                                              "log L2 misses per output request",
+                                              "log LLC misses per input request",
+                                              "log LLC misses per weight request",
+                                              "log2 power of two in K",
+                                              "log2 power of two in C",
+                                              "log2 min(tile K, 64)",
+                                              "log2 min(tile C, 64)",
+                                              "exceeds L2",
+                                              "exceeds LLC",
+                                              "runs cold",
+                                              "max(0, 1 - K/64)",
+                                              "log floor with 8 rows/floor"};
+  return names;
+}
+
+const std::vector<std::string>& learned_input_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const char dim : kDimNames) list.push_back(fmt::format("log2 {}", dim));
+    for (const char dim : kDimNames) list.push_back(fmt::format("log2 tile {}", dim));
+    list.insert(list.end(), {"log2 pe_dim", "log2 stride", "is matmul"});
+    return list;
+  }();
+  return names;
+}
+
+Executed Executed::of(const Tensor& tile, const Tensor& pe_dim_in, const RunBatch& layers, bool relaxed) {
+  const Counts c = executed_counts(tile, pe_dim_in, layers, relaxed);
+  const Tensor pe_dim = pe_dim_in.expand_as(c.tiles);
+  const Tensor in_flight = (kQueueBytes / pe_dim.detach()).floor() + 1;
+  std::vector<Tensor> terms;
+  for (const Term& term : kTerms) terms.push_back(term.of(c, in_flight, pe_dim));
+  const auto size = [&](Dim dim) { return layers.size.select(-1, static_cast<int>(dim)); };
+  const Tensor clipped = run_tiles(tile, pe_dim_in, layers, relaxed);
+  const auto tile_of = [&](Dim dim) { return clipped.select(-1, static_cast<int>(dim)); };
+  const auto misses = [](const Tensor& lines, const Tensor& requests) {
+    return log_of(lines / requests + kMissOffset);
+  };
+  const auto exceeds = [&](double kib) {
+    // x^2 / (1 + x^2) of footprint / cache = x
+    return torch::sigmoid(2 * (c.footprint / (kib * 1024)).log());
+  };
+  const std::vector<Tensor> ratios{pe_dim.log2(),
+                                   layers.matmul,
+                                   log_of(c.tiles),
+                                   log_of(c.input.rows / c.input.instructions),
+                                   log_of(c.weight.rows / c.weight.instructions),
+                                   log_of(c.output.rows / c.output.instructions),
+                                   log_of(c.input.beats / c.input.requests),
+                                   log_of(c.weight.beats / c.weight.requests),
+                                   misses(c.input.l2_misses, c.input.requests),
+                                   misses(c.weight.l2_misses, c.weight.requests),
+                                   misses(c.output.l2_misses, c.output.requests),
+                                   misses(c.input.llc_misses, c.input.requests),
+                                   misses(c.weight.llc_misses, c.weight.requests),
+                                   layers.pow2.select(-1, 1).log2(),
+                                   layers.pow2.select(-1, 0).log2(),
+                                   tile_of(Dim::K).clamp_max(64).log2(),
+                                   tile_of(Dim::C).clamp_max(64).log2(),
+                                   exceeds(layers.rules.l2_kib),
+                                   exceeds(layers.rules.llc_kib),
+                                   layers.cold,
+                                   (1 - size(Dim::K) / 64).clamp_min(0),
+                                   log_of(c.floor8 / c.floor)};
+  const auto stacked = [&](const std::vector<Tensor>& list) {
+    std::vector<Tensor> same;
+    for (const Tensor& t : list) same.push_back(t.expand_as(c.tiles));
+    return torch::stack(same, -1);
+  };
+  Executed executed{stacked(terms), stacked(ratios), c.floor, c.tiles, layers.matmul, {}};
+  executed.raw =
+      torch::cat({layers.size.log2().expand_as(clipped), clipped.log2(), pe_dim.log2().unsqueeze(-1),
+                  layers.stride.select(-1, 0).log2().expand_as(c.tiles).unsqueeze(-1),
+                  layers.matmul.expand_as(c.tiles).unsqueeze(-1)},
+                 -1);
+  return executed;
+}
+
+Executed Executed::select(const Tensor& index) const {
+  const auto chosen = [&](const Tensor& t) { return t.index_select(0, index); };
+  return {chosen(terms), chosen(ratios), chosen(floor), chosen(tiles), chosen(matmul), chosen(raw)};
+}
+
+BaseModel BaseModel::initial() {
+  std::vector<double> logs;
+  for (const Term& term : kTerms) logs.push_back(std::log(term.initial));
+  return {float64(logs).repeat({2, 1}), float64({std::log(2.0), -2, 0, -1, 0}).repeat({2, 1})};
+}
+
+BaseLatency BaseModel::latency(const Executed& e) const {
+  const Tensor kind = e.matmul.to(torch::kInt64);
+  const Tensor cycles = e.terms * constants.exp().index_select(0, kind);
+  const auto of_kind = [&](int which) { return overlap.select(1, which).index_select(0, kind); };
+  std::int64_t from = 0;
+  const auto group = [&](std::int64_t count) {
+    const Tensor sum = cycles.narrow(-1, from, count).sum(-1);
+    from += count;
+    return sum;
+  };
+  const Tensor input = group(kInputTerms);
+  const Tensor weight = group(kWeightTerms);
+  BaseLatency b;
+  b.execute = e.floor + group(kExecuteTerms);
+  b.store = group(kOutputTerms);
+  b.overhead = group(kOverheadTerms);
+  // Norms of a fitted order stand between a sum (order 1, no overlap) and a maximum (perfect overlap).
+  const Tensor load_order = 1 + of_kind(4).exp();
+  b.load = (torch::logaddexp(load_order * input.log(), load_order * weight.log()) / load_order).exp();
+  const Tensor order = 1 + of_kind(0).exp();
+  const Tensor phases = torch::stack({b.load, b.execute, b.store}, -1);
+  const Tensor overlapped = (torch::logsumexp(order.unsqueeze(-1) * phases.log(), -1) / order).exp();
+  // A share is exposed however many tiles there are, another shrinks with their number.
+  const Tensor always = torch::sigmoid(of_kind(1));
+  const Tensor exposed =
+      always + (1 - always) * torch::sigmoid(of_kind(2)) * torch::exp(-of_kind(3).exp() * e.tiles.log());
+  b.cycles = overlapped + exposed * (phases.sum(-1) - overlapped) + b.overhead;
+  return b;
+}
+
+BaseModel BaseModel::fit(const Executed& executed, const Tensor& log_cycles, int steps) const {
+  constexpr double kRate = 0.08, kDelta = 0.15, kPull = 2e-3;
+  BaseModel fitted{constants.detach().clone().requires_grad_(), overlap.detach().clone().requires_grad_()};
+  torch::optim::Adam optimizer({fitted.constants, fitted.overlap}, torch::optim::AdamOptions(kRate));
+  auto& options = static_cast<torch::optim::AdamOptions&>(optimizer.param_groups()[0].options());
+  for (int step = 0; step < steps; ++step) {
+    options.lr(kRate * one_cycle(step, steps));
+    optimizer.zero_grad();
+    const Tensor error = fitted.latency(executed).cycles.log() - log_cycles;
+    const Tensor loss =
+        torch::huber_loss(error, torch::zeros_like(error), at::Reduction::Mean, kDelta) / kDelta +
+        kPull * (fitted.constants - constants).square().mean() +
+        kPull * (fitted.overlap - overlap).square().mean();
+    loss.backward();
+    optimizer.step();
+  }
+  return {fitted.constants.detach(), fitted.overlap.detach()};
+}
+
+double one_cycle(int step, int steps) {
+  constexpr double kWarmUp = 0.2, kStart = 1.0 / 25, kEnd = 1e-5;
+  const double done = static_cast<double>(step) / std::max(1, steps - 1);
+  const auto between = [](double from, double to, double part) {
+    return to + (from - to) * (1 + std::cos(M_PI * part)) / 2;
+  };
+  return done < kWarmUp ? between(kStart, 1, done / kWarmUp)
+                        : between(1, kEnd, (done - kWarmUp) / (1 - kWarmUp));
+}
+
+Tensor Ensemble::normalise(const Tensor& inputs) const {
+  const Tensor clamped = torch::minimum(torch::maximum(inputs, lowest), highest);
+  return ((clamped - mean) / scale).to(torch::kFloat32).clamp(-kMaxDeviations, kMaxDeviations);
+}
+
+Tensor Ensemble::operator()(const Tensor& x) const {
+  Tensor hidden;
+  if (x.dim() == 3) {
+    hidden = torch::baddbmm(b1, x, w1);
+  } else {
+    // The same inputs for every network: one matrix product.
+    const std::int64_t networks = w1.size(0), width = w1.size(2);
+    const Tensor side_by_side = w1.transpose(0, 1).reshape({-1, networks * width});
+    hidden = torch::addmm(b1.reshape({-1}), x, side_by_side).view({-1, networks, width}).transpose(0, 1);
+  }
+  const Tensor hidden2 = torch::silu(torch::baddbmm(b2, torch::silu(hidden), w2));
+  return torch::baddbmm(b3, hidden2, w3).squeeze(-1);
+}
+
+Tensor combine(const Tensor& correction, const Tensor& log_base, const Tensor& log_floor) {
+  return log_floor + torch::softplus(inverse_softplus(log_base - log_floor) + correction);
+}
+
+Tensor Surrogate::inputs(const Executed& e, const BaseLatency& b) const {
+  if (predictor == Predictor::kLearned) return e.raw;
+  const Tensor total = b.load + b.execute + b.store + b.overhead;
+  const Tensor from_base = torch::stack(
+      {b.cycles.log(), log_of(b.load / total), log_of(b.execute / total), log_of(b.store / total),
+       log_of(b.overhead / total), log_of(b.cycles / e.floor), log_of(b.load / b.execute)},
+      -1);
+  return torch::cat({from_base, e.ratios}, -1);
+}
+
+Tensor Surrogate::network_log_cycles(const Executed& e, BaseLatency* base_latency) const {
+  BaseLatency b;
+  if (predictor == Predictor::kCombined) b = base.latency(e);
+  if (base_latency) *base_latency = b;
+  const Tensor x = ensemble.normalise(inputs(e, b)).flatten(0, -2);
+  const Tensor f = ensemble(x).to(torch::kFloat64);
+  std::vector<std::int64_t> shape = e.floor.sizes().vec();
+  shape.insert(shape.begin(), f.size(0));
+  const Tensor correction = f.view(shape);
+  return predictor == Predictor::kLearned ? correction : combine(correction, b.cycles.log(), e.floor.log());
+}
+
+Estimate Surrogate::predict(const Executed& e) const {
+  Estimate estimate;
+  const Tensor each = network_log_cycles(e, &estimate.base);
+  estimate.floor = e.floor;
+  estimate.log_cycles = each.mean(0);
+  // Biased variance with a little added: its root has a gradient everywhere.
+  const Tensor variance = (each - estimate.log_cycles).square().mean(0);
+  estimate.log_sd = (sd_scale * sd_scale * variance + sd_floor * sd_floor).sqrt();
+  return estimate;
+}
+
+Estimate Surrogate::predict(const Tensor& tile, const Tensor& pe_dim, const RunBatch& layers,
+                            bool relaxed) const {
+  if (predictor == Predictor::kAnalytical) {
+    Estimate estimate;
+    estimate.log_cycles = roofline_cycles(tile, pe_dim, layers).log();
+    estimate.log_sd = torch::zeros_like(estimate.log_cycles);
+    return estimate;
+  }
+  return predict(Executed::of(tile, pe_dim, layers, relaxed));
+}
+
+Tensor roofline_cycles(const Tensor& any_tile, const Tensor& pe_dim, const RunBatch& l) {
+  const Tensor tile = torch::minimum(any_tile, l.size);
+  const auto along = [&](const Tensor& t, Dim dim) { return t.select(-1, static_cast<int>(dim)); };
+  const Tensor number = l.size / tile;
+  const auto tiles = [&](std::initializer_list<Dim> dims) {
+    Tensor product = along(number, *dims.begin());
+    for (auto dim = dims.begin() + 1; dim != dims.end(); ++dim) product = product * along(number, *dim);
+    return product;
+  };
+  const Tensor compute = l.size.prod(-1) / (torch::minimum(along(tile, Dim::C), pe_dim) *
+                                            torch::minimum(along(tile, Dim::K), pe_dim));
+  // Refetches of the library's order (reductions innermost): a tensor in one tile along its own innermost
+  // loops stays.
+  const Tensor reductions = tiles({Dim::C, Dim::R, Dim::S});
+  const Tensor pixels = tiles({Dim::P, Dim::Q, Dim::N});
+  const auto volume = [&](const Tensor& t, std::initializer_list<Dim> dims) {
+    Tensor product = along(t, *dims.begin());
+    for (auto dim = dims.begin() + 1; dim != dims.end(); ++dim) product = product * along(t, *dim);
+    return product;
+  };
+  const Tensor weights =
+      volume(l.size, {Dim::R, Dim::S, Dim::C, Dim::K}) *
+      torch::where(reductions * along(number, Dim::K) > 1, pixels, torch::ones_like(pixels));
+  const Tensor input_tile = along(tile, Dim::C) * along(tile, Dim::N) *
+                            ((along(tile, Dim::P) - 1) * l.stride.select(-1, 0) + along(tile, Dim::R)) *
+                            ((along(tile, Dim::Q) - 1) * l.stride.select(-1, 1) + along(tile, Dim::S));
+  const Tensor inputs = input_tile * pixels * reductions *
+                        torch::where(reductions > 1, along(number, Dim::K), torch::ones_like(pixels));
+  const Tensor outputs = volume(l.size, {Dim::P, Dim::Q, Dim::K, Dim::N});
+  return torch::maximum(compute, (weights + inputs + outputs) / kDramBytesPerCycle);
+}
+
+void Surrogate::check_hardware(const Hardware& hardware, const std::string& where) const {
+  if (std::find(target.pe_dims.begin(), target.pe_dims.end(), hardware.pe_dim) != target.pe_dims.end())
+    return;
+  fail(ErrorId::kValue, "{}: pe_dim: found {}, the surrogate was trained on measurements with {}", where,
+       hardware.pe_dim, fmt::join(target.pe_dims, ", "));
+}
+
+void Surrogate::save(const std::filesystem::path& path) const {
+  Surrogate copy = *this;
+  std::string data;
+  Json tensors = Json::array();
+  const bool has_networks = predictor != Predictor::kAnalytical;
+  for (const NamedTensor& named : tensors_of(copy, has_networks ? ensemble.mean.size(0) : 0)) {
+    const Tensor t = named.tensor->detach().to(named.type).contiguous();
+    tensors.push_back({{"name", named.name},
+                       {"type", named.type == torch::kFloat64 ? "float64" : "float32"},
+                       {"shape", t.sizes().vec()}});
+    // Every supported machine is little-endian; the bytes are written as they lie.
+    data.append(static_cast<const char*>(t.data_ptr()), t.nbytes());
+  }
+  Json header{{"schema", kSchema},
+              {"predictor", kPredictorNames[static_cast<int>(predictor)]},
+              {"target", to_json(target)},
+              {"terms", base_term_names()},
+              {"inputs", predictor == Predictor::kLearned ? learned_input_names() : combined_input_names()},
+              {"sd_scale", sd_scale},
+              {"sd_floor", sd_floor},
+              {"card", card},
+              {"data_hash", content_hash(data)},
+              {"tensors", tensors}};
+  const std::string text = header.dump();
+  write_file(path, kMagic + little_endian(text.size()) + text + data);
+  header.erase("tensors");
+  header.erase("data_hash");
+  std::filesystem::path card_path = path;
+  write_file(card_path.replace_extension(".json"), header.dump(2) + "\n");
+}
+
+Surrogate Surrogate::load(const std::filesystem::path& path) {
+  const std::string content = read_file(path);
+  const std::string magic = kMagic;
+  if (content.compare(0, magic.size(), magic) != 0) {
+    fail(ErrorId::kSchema, "{}: not a surrogate: it does not begin with '{}'", path.string(),
+         magic.substr(0, magic.size() - 1));
+  }
+  const std::size_t begin = magic.size() + 8;
+  const std::uint64_t length = content.size() < begin ? 0 : from_little_endian(content.data() + magic.size());
+  if (content.size() < begin || length > content.size() - begin) {
+    fail(ErrorId::kSchema, "{}: header: the file ends after {} bytes, within the header", path.string(),
+         content.size());
+  }
+  const JsonInput header = JsonInput::from_text(content.substr(begin, length), path.string() + ": header");
+  header.allow_only({"schema", "predictor", "target", "terms", "inputs", "sd_scale", "sd_floor", "card",
+                     "data_hash", "tensors"});
+  header.require_schema(kSchema);
+  Surrogate s;
+  try {
+    s.predictor = predictor_from_name(header.at("predictor").text());
+  } catch (const Error& error) {
+    throw error.in(header.at("predictor").where());
+  }
+  s.target = target_from_json(header.at("target"));
+  require_names(header.at("terms"), base_term_names());
+  const auto& inputs = s.predictor == Predictor::kLearned ? learned_input_names() : combined_input_names();
+  require_names(header.at("inputs"), inputs);
+  s.sd_scale = header.at("sd_scale").number(0, 1e6);
+  s.sd_floor = header.at("sd_floor").number(0, 1e6);
+  s.card = header.at("card").value();
+
+  const std::string data = content.substr(begin + length);
+  const std::vector<JsonInput> listed = header.at("tensors").items();
+  const std::vector<NamedTensor> expected = tensors_of(s, static_cast<std::int64_t>(inputs.size()));
+  if (listed.size() != expected.size()) {
+    fail(ErrorId::kSchema, "{}: found {} tensors, expected {}", header.at("tensors").where(), listed.size(),
+         expected.size());
+  }
+  std::size_t offset = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const JsonInput& entry = listed[i];
+    entry.allow_only({"name", "type", "shape"});
+    const std::string name = entry.at("name").text();
+    if (name != expected[i].name) {
+      fail(ErrorId::kSchema, "{}: found '{}', expected '{}'", entry.at("name").where(), name,
+           expected[i].name);
+    }
+    const bool is64 = expected[i].type == torch::kFloat64;
+    if (entry.at("type").text() != (is64 ? "float64" : "float32")) {
+      fail(ErrorId::kSchema, "{}: found {}, expected {}", entry.at("type").where(), entry.at("type").text(),
+           is64 ? "float64" : "float32");
+    }
+    std::vector<std::int64_t> shape;
+    std::int64_t numbers = 1;
+    for (const JsonInput& extent : entry.at("shape").items()) {
+      shape.push_back(extent.integer(1, 1 << 16));
+      numbers *= shape.back();
+      if (numbers > (1 << 26))
+        fail(ErrorId::kSchema, "{}: more numbers than any surrogate has", entry.where());
+    }
+    const auto& wanted = expected[i].shape;
+    bool same = shape.size() == wanted.size();
+    for (std::size_t d = 0; same && d < shape.size(); ++d) same = wanted[d] == 0 || wanted[d] == shape[d];
+    if (!same) {
+      fail(ErrorId::kSchema, "{}: found [{}], expected [{}] (0 stands for any)", entry.at("shape").where(),
+           fmt::join(shape, ", "), fmt::join(wanted, ", "));
+    }
+    const std::size_t bytes = static_cast<std::size_t>(numbers) * (is64 ? 8 : 4);
+    if (bytes > data.size() - offset) {
+      fail(ErrorId::kSchema, "{}: the file ends within tensor '{}'", path.string(), name);
+    }
+    Tensor t = torch::empty(shape, torch::TensorOptions(expected[i].type));
+    std::memcpy(t.data_ptr(), data.data() + offset, bytes);
+    if (!torch::isfinite(t).all().item<bool>()) {
+      fail(ErrorId::kValue, "{}: tensor '{}' holds a number that is not finite", path.string(), name);
+    }
+    *expected[i].tensor = t;
+    offset += bytes;
+  }
+  if (offset != data.size()) {
+    fail(ErrorId::kSchema, "{}: {} bytes follow the last tensor", path.string(), data.size() - offset);
+  }
+  if (header.at("data_hash").text() != content_hash(data)) {
+    fail(ErrorId::kValue, "{}: data_hash: found {}, the tensors have {}: the file is damaged", path.string(),
+         header.at("data_hash").text(), content_hash(data));
+  }
+  const Ensemble& e = s.ensemble;
+  const std::int64_t networks = e.w1.size(0), hidden = e.w1.size(2), hidden2 = e.w2.size(2);
+  const bool fits = e.b1.size(0) == networks && e.b1.size(2) == hidden && e.w2.size(0) == networks &&
+                    e.w2.size(1) == hidden && e.b2.size(0) == networks && e.b2.size(2) == hidden2 &&
+                    e.w3.size(0) == networks && e.w3.size(1) == hidden2 && e.b3.size(0) == networks;
+  if (!fits)
+    fail(ErrorId::kSchema, "{}: tensors: the shapes of the networks do not fit together", path.string());
+  if ((e.scale <= 0).any().item<bool>()) {
+    fail(ErrorId::kValue, "{}: tensor 'inputs.scale' holds a number that is not positive", path.string());
+  }
+  return s;
+}
+
+}  // namespace dosa

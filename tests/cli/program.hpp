@@ -1,0 +1,53 @@
+// Runs the built program as a user does: a process of its own with a working folder, a command line and two
+// outputs.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/support.hpp"
+
+namespace dosa::testing {
+
+struct Finished {
+  int code = -1;  ///< exit code; 128 + signal where one ended it
+  std::string out, err;
+};
+
+/// A program that may still run. Its outputs go to files outside of the working folder.
+class RunningProgram {
+ public:
+  RunningProgram(const std::filesystem::path& folder, const std::vector<std::string>& arguments);
+  ~RunningProgram();
+  RunningProgram(const RunningProgram&) = delete;
+  RunningProgram& operator=(const RunningProgram&) = delete;
+
+  /// Waits until stderr contains the text. False when the program ended or `limit` passed before.
+  bool wait_for_stderr(const std::string& text, std::chrono::seconds limit);
+  void signal(int number) const;
+  /// Waits for the end; kills the program and fails the test when `limit` passes before.
+  Finished finish(std::chrono::seconds limit);
+
+ private:
+  bool poll();
+
+  TemporaryFolder outputs_;
+  pid_t process_ = -1;
+  int status_ = 0;
+  bool ended_ = false;
+};
+
+/// `dosa arguments...` from start to end.
+Finished run_dosa(const std::filesystem::path& folder, const std::vector<std::string>& arguments);
+
+/// What a file holds; a test failure where it cannot be read.
+std::string content_of(const std::filesystem::path& path);
+
+/// Every file under a folder with its content, to see that nothing changed.
+std::vector<std::pair<std::string, std::string>> snapshot(const std::filesystem::path& folder);
+
+}  // namespace dosa::testing

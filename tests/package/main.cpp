@@ -1,0 +1,28 @@
+// Evaluates one mapping of one layer of a shipped network, once through the designs of dosa::core and once
+// through the tensors of the cost model. Exits with 0 where both give the same.
+#include <torch/torch.h>
+
+#include <cstdio>
+
+#include "core/design.hpp"
+#include "models/cost_model.hpp"
+#include "models/machine.hpp"
+#include "models/mapping.hpp"
+#include "models/workload.hpp"
+
+int main() {
+  const dosa::Machine machine = dosa::load_machine("gemmini-tl");
+  const dosa::Workload workload = dosa::load_workload("bert");
+  const dosa::Layer& layer = workload.layers.at(1);  // P 128, C 64, K 128
+  const dosa::Mapping mapping =
+      dosa::parse_mapping("L3[WIO] P64 - L2[WI] N1 K16X - L1[O] K8 C4 P2 C16X - L0[W] N1", machine);
+  const dosa::LayerAnalysis analysis = dosa::analyse(layer, mapping, machine.default_hardware, machine);
+  std::fputs(analysis.text.c_str(), stdout);
+
+  const dosa::CostModel model(machine, torch::kFloat64);
+  const dosa::Traffic traffic =
+      model.traffic(model.nests_of({mapping}), dosa::LayerBatch::from({layer}, torch::kFloat64), {});
+  const dosa::Cost cost =
+      model.cost(traffic, dosa::HardwareTensors::from(machine.default_hardware, torch::kFloat64), {});
+  return cost.cycles.item<double>() == analysis.json["cycles"].get<double>() ? 0 : 1;
+}

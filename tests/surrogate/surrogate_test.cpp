@@ -1,0 +1,201 @@
+#include "surrogate/surrogate.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "models/files.hpp"
+#include "surrogate/training.hpp"
+#include "tests/support.hpp"
+
+namespace dosa {
+namespace {
+
+using testing::expect_error;
+using testing::replaced;
+using testing::TemporaryFolder;
+using torch::Tensor;
+
+Measurements shipped_measurements() {
+  return read_measurements(data_folder() / "measurements" / "gemmini_rtl.csv");
+}
+std::filesystem::path shipped_path() { return data_folder() / "surrogate" / "gemmini-rtl.pt"; }
+
+const Hardware kGemmini{16, 256, 64};
+
+Tensor scalar(double value) { return torch::full({}, value, torch::kFloat64); }
+
+/// Layers of the shipped measurements, each once.
+std::vector<LayerRun> measured_layers(int count) {
+  const Measurements m = shipped_measurements();
+  const std::vector<std::int64_t> ids = m.layer_ids();
+  std::vector<LayerRun> runs;
+  std::int64_t next = 0;
+  for (std::size_t i = 0; i < ids.size() && static_cast<int>(runs.size()) < count; ++i) {
+    if (ids[i] != next) continue;
+    ++next;
+    runs.push_back(run_of(m.rows[i]));
+  }
+  return runs;
+}
+
+TEST(Surrogate, IsTheBaseWhileUntrained) {
+  const TrainingSet set = TrainingSet::of(shipped_measurements());
+  TrainOptions options;
+  options.folds = 0;
+  options.epochs = 1;
+  options.rate = 1e-7;
+  options.base_steps = 0;
+  options.networks = 2;
+  const Surrogate s = train_surrogate(shipped_measurements(), options, nullptr, nullptr);
+  const torch::NoGradGuard no_grad;
+  const Estimate e = s.predict(set.tile, set.pe_dim, set.runs, false);
+  EXPECT_LT(
+      (e.log_cycles - BaseModel::initial().latency(set.executed).cycles.log()).abs().max().item<double>(),
+      1e-3);
+}
+
+TEST(Surrogate, NeverBelowTheFloorAtRandomLegalTilings) {
+  const Surrogate s = Surrogate::load(shipped_path());
+  const torch::NoGradGuard no_grad;
+  std::int64_t checked = 0;
+  std::uint64_t seed = 0;
+  for (const LayerRun& run : measured_layers(120)) {
+    const Tensor tiles = random_tilings(run, s.target.rules, kGemmini, 60, ++seed);
+    const RunBatch batch = s.batch({run});
+    EXPECT_TRUE(legal_tilings(tiles.unsqueeze(1), batch, kGemmini).all().item<bool>());
+    const Estimate e = s.predict(tiles.unsqueeze(1), scalar(16), batch, false);
+    EXPECT_TRUE((e.log_cycles >= e.floor.log()).all().item<bool>());
+    EXPECT_TRUE(torch::isfinite(e.log_sd).all().item<bool>());
+    checked += tiles.size(0);
+  }
+  EXPECT_GE(checked, 5000);
+}
+
+TEST(Surrogate, DoublingChannelsAtDramNeverLowersAPrediction) {
+  const Surrogate s = Surrogate::load(shipped_path());
+  const torch::NoGradGuard no_grad;
+  std::uint64_t seed = 1000;
+  for (const LayerRun& run : measured_layers(429)) {
+    const Tensor tiles = random_tilings(run, s.target.rules, kGemmini, 20, ++seed);
+    if (tiles.size(0) == 0) continue;
+    const Tensor before = s.predict(tiles.unsqueeze(1), scalar(16), s.batch({run}), false).log_cycles;
+    for (const Dim dim : {Dim::C, Dim::K}) {
+      LayerRun twice = run;
+      twice.layer[dim] *= 2;
+      const Tensor after = s.predict(tiles.unsqueeze(1), scalar(16), s.batch({twice}), false).log_cycles;
+      EXPECT_GE((after - before).min().item<double>(), 0) << run.layer.name << " " << name_of(dim);
+    }
+  }
+}
+
+TEST(Surrogate, RelaxedPredictionsAreCloseAndDifferentiable) {
+  const Surrogate s = Surrogate::load(shipped_path());
+  const TrainingSet set = TrainingSet::of(shipped_measurements());
+  Tensor log_tile = torch::minimum(set.tile, set.runs.size).log().requires_grad_();
+  const Estimate relaxed = s.predict(log_tile.exp(), scalar(16), set.runs, true);
+  (relaxed.log_cycles + relaxed.log_sd).sum().backward();
+  EXPECT_TRUE(torch::isfinite(log_tile.grad()).all().item<bool>());
+  const torch::NoGradGuard no_grad;
+  const Estimate exact = s.predict(set.tile, scalar(16), set.runs, false);
+  const Tensor error = (relaxed.log_cycles - exact.log_cycles).abs();
+  EXPECT_LT(error.median().item<double>(), 0.08);
+  EXPECT_LT(error.mean().item<double>(), 0.15);
+  EXPECT_TRUE((relaxed.log_cycles >= relaxed.floor.log()).all().item<bool>());
+}
+
+TEST(Surrogate, GradientsAreThoseOfFiniteDifferences) {
+  const Surrogate s = Surrogate::load(shipped_path());
+  const RunBatch batch = s.batch(measured_layers(8));
+  const Tensor log_tile = (batch.size.log() * 0.63).requires_grad_();
+  const auto total = [&](const Tensor& point) {
+    const Estimate e = s.predict(point.exp(), scalar(16), batch, true);
+    return e.log_cycles.sum();
+  };
+  total(log_tile).backward();
+  const torch::NoGradGuard no_grad;
+  double worst = 0;
+  for (int layer = 0; layer < 8; ++layer) {
+    for (int dim = 0; dim < kDims; ++dim) {
+      if (batch.size[layer][dim].item<double>() == 1) continue;
+      const Tensor step = torch::zeros_like(log_tile);
+      step[layer][dim] = 1e-3;  // the networks are float32
+      const double numeric = ((total(log_tile + step) - total(log_tile - step)) / 2e-3).item<double>();
+      worst = std::max(worst, std::abs(numeric - log_tile.grad()[layer][dim].item<double>()));
+    }
+  }
+  EXPECT_LT(worst, 0.05);
+}
+
+TEST(SurrogateFile, RoundTrip) {
+  const TemporaryFolder folder;
+  const Surrogate s = Surrogate::load(shipped_path());
+  const auto path = folder.path() / "copy.pt";
+  s.save(path);
+  EXPECT_EQ(read_file(path), read_file(shipped_path()));
+  EXPECT_EQ(folder.count(), 2);  // and the card
+  const JsonInput card = JsonInput::from_file(folder.path() / "copy.json");
+  EXPECT_EQ(card.at("schema").text(), "dosa-surrogate/1");
+  EXPECT_EQ(card.at("card").at("data").at("rows").integer(0, 1 << 20), 2103);
+  const TrainingSet set = TrainingSet::of(shipped_measurements());
+  const torch::NoGradGuard no_grad;
+  EXPECT_TRUE(torch::equal(s.predict(set.executed).log_cycles,
+                           Surrogate::load(path).predict(set.executed).log_cycles));
+}
+
+TEST(SurrogateFile, IsRefusedByField) {
+  const TemporaryFolder folder;
+  const std::string good = read_file(shipped_path());
+  const auto refused = [&](const std::string& content, ErrorId id, const std::vector<std::string>& parts) {
+    const std::string path = folder.file("s.pt", content);
+    expect_error([&] { Surrogate::load(path); }, id, parts);
+  };
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    EXPECT_EQ(from.size(), to.size());  // the header's length stays
+    return replaced(good, from, to);
+  };
+  refused("PK", ErrorId::kSchema, {"s.pt", "not a surrogate"});
+  refused("", ErrorId::kSchema, {"s.pt", "not a surrogate"});
+  refused(good.substr(0, 18), ErrorId::kSchema, {"header", "ends after 18 bytes"});
+  refused(good.substr(0, 300), ErrorId::kSchema, {"header", "ends after 300 bytes"});
+  refused(good.substr(0, good.size() - 1), ErrorId::kSchema, {"ends within tensor 'networks.b3'"});
+  refused(good.substr(0, good.size() / 2), ErrorId::kSchema, {"ends within tensor"});
+  refused(good + "x", ErrorId::kSchema, {"1 bytes follow"});
+  refused(changed("dosa-surrogate/1", "dosa-surrogate/2"), ErrorId::kSchema, {"schema", "dosa-surrogate/2"});
+  refused(changed("\"log2 pe_dim\"", "\"log3 pe_dim\""), ErrorId::kSchema,
+          {"inputs[7]", "log3 pe_dim", "log2 pe_dim"});
+  refused(changed("input.requests", "input.rEquests"), ErrorId::kSchema, {"terms[5]", "input.rEquests"});
+  refused(changed("\"combined\",\"target\"", "\"combIned\",\"target\""), ErrorId::kValue,
+          {"predictor", "combIned"});
+  refused(changed("\"downsampling\"", "\"downsAmpling\""), ErrorId::kSchema, {"target", "downsAmpling"});
+  refused(changed("\"shape\":[2,31]", "\"shape\":[3,20]"), ErrorId::kSchema, {"shape", "3, 20", "2, 31"});
+  refused(changed("\"float64\"", "\"float32\""), ErrorId::kSchema, {"type", "float32"});
+  std::string damaged = good;
+  damaged[damaged.size() - 9] ^= 1;
+  refused(damaged, ErrorId::kValue, {"data_hash", "damaged"});
+  std::string huge = good;
+  huge[15 + 7] = '\x7f';
+  refused(huge, ErrorId::kSchema, {"header"});
+}
+
+TEST(SurrogateFile, AnyTruncationIsAnError) {
+  const TemporaryFolder folder;
+  const std::string good = read_file(shipped_path());
+  for (std::size_t length = 0; length < good.size(); length += 997) {
+    const std::string path = folder.file("s.pt", good.substr(0, length));
+    EXPECT_THROW(Surrogate::load(path), Error) << length;
+  }
+}
+
+TEST(Surrogate, RefusesOtherHardware) {
+  const Surrogate s = Surrogate::load(shipped_path());
+  s.check_hardware(kGemmini, "design.json");
+  expect_error(
+      [&] {
+        s.check_hardware({32, 256, 64}, "design.json");
+      },
+      ErrorId::kValue, {"design.json", "pe_dim", "32", "16"});
+}
+
+}  // namespace
+}  // namespace dosa
