@@ -75,11 +75,18 @@ DesignTotals totals_from_json(const JsonInput& json) {
 
 }  // namespace
 
+std::string schedule_text(const DesignLayer& layer, const Machine& machine) {
+  return layer.tile ? gemmini::to_string(*layer.tile) : print_mapping(layer.mapping, machine);
+}
+
 void evaluate(Design& design, const Machine& machine) {
   std::vector<Layer> layers;
   std::vector<Mapping> mappings;
   for (const DesignLayer& entry : design.layers) {
     try {
+      if (entry.mapping.levels.empty() && entry.tile) {
+        fail(ErrorId::kMapping, "has a tile and no mapping: the analytical model has no cost for it");
+      }
       check_mapping(entry.mapping, entry.layer, machine);
     } catch (const Error& error) {
       throw error.in(fmt::format("layer '{}'", entry.layer.name));
@@ -137,13 +144,15 @@ LoadedDesign load_design(const std::filesystem::path& path, const std::string& m
   if (const auto provenance = json.find("provenance")) design.provenance = provenance->value();
   for (const JsonInput& item : json.at("layers").items()) {
     DesignLayer entry;
-    entry.layer = layer_from_json(item, {"mapping", "cycles", "energy_uj"});
-    const JsonInput mapping = item.at("mapping");
-    try {
-      entry.mapping = parse_mapping(mapping.text(), loaded.machine);
-      check_mapping(entry.mapping, entry.layer, loaded.machine);
-    } catch (const Error& error) {
-      throw error.in(mapping.where());
+    entry.layer = layer_from_json(item, {"mapping", "tile", "cycles", "energy_uj"});
+    if (const auto tile = item.find("tile")) entry.tile = gemmini::tile_from_json(*tile);
+    if (const auto mapping = entry.tile ? item.find("mapping") : item.at("mapping")) {
+      try {
+        entry.mapping = parse_mapping(mapping->text(), loaded.machine);
+        check_mapping(entry.mapping, entry.layer, loaded.machine);
+      } catch (const Error& error) {
+        throw error.in(mapping->where());
+      }
     }
     entry.cycles = item.at("cycles").number(0);
     entry.energy_uj = item.at("energy_uj").number(0);
@@ -159,7 +168,8 @@ Json to_json(const Design& design, const Machine& machine) {
   Json layers = Json::array();
   for (const DesignLayer& entry : design.layers) {
     Json layer = to_json(entry.layer);
-    layer["mapping"] = print_mapping(entry.mapping, machine);
+    if (!entry.mapping.levels.empty()) layer["mapping"] = print_mapping(entry.mapping, machine);
+    if (entry.tile) layer["tile"] = gemmini::to_json(*entry.tile);
     layer["cycles"] = entry.cycles;
     layer["energy_uj"] = entry.energy_uj;
     layers.push_back(std::move(layer));
@@ -192,9 +202,9 @@ std::string report(const Design& design, const Machine& machine) {
     // EDP = sum of cycles x sum of energy: a layer's share is the mean of its shares of the two.
     const double share =
         50 * count * (entry.cycles / design.totals.cycles + entry.energy_uj / design.totals.energy_uj);
-    text += fmt::format("{:<{}}  {:>5}  {:>12.0f}  {:>12.3f}  {:>6.2f}  {}\n", entry.layer.name, width,
-                        entry.layer.count, entry.cycles, entry.energy_uj, share,
-                        print_mapping(entry.mapping, machine));
+    text +=
+        fmt::format("{:<{}}  {:>5}  {:>12.0f}  {:>12.3f}  {:>6.2f}  {}\n", entry.layer.name, width,
+                    entry.layer.count, entry.cycles, entry.energy_uj, share, schedule_text(entry, machine));
   }
   text += fmt::format("\n{} on {}: pe_dim {}, scratchpad {} KiB, accumulator {} KiB, {:.3f} mm2\n",
                       design.workload, design.target, design.hardware.pe_dim, design.hardware.scratchpad_kib,

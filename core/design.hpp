@@ -2,9 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "models/gemmini.hpp"
 #include "models/layer.hpp"
 #include "models/machine.hpp"
 #include "models/mapping.hpp"
@@ -13,10 +15,15 @@ namespace dosa {
 
 struct DesignLayer {
   Layer layer;
-  Mapping mapping;
+  Mapping mapping;  ///< without levels where only the tile says how the layer runs
+  /// gemmini-rtl: the library call that runs the layer, with its tile, which need not divide the layer.
+  std::optional<gemmini::Tile> tile;
   double cycles = 0;     ///< one run of the layer, all groups
   double energy_uj = 0;  ///< one run of the layer, all groups
 };
+
+/// The tile if there is one, else the mapping, in their text forms.
+std::string schedule_text(const DesignLayer& layer, const Machine& machine);
 
 /// Sums over the network: every layer times its count.
 struct DesignTotals {

@@ -1,5 +1,6 @@
 #include "models/layer.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "models/error.hpp"
@@ -15,7 +16,32 @@ constexpr std::array<DimOption, 4> kDimOptions{{{"wstride", &Layer::wstride},
                                                 {"hstride", &Layer::hstride},
                                                 {"wdilation", &Layer::wdilation},
                                                 {"hdilation", &Layer::hdilation}}};
+struct InputOption {
+  const char* key;
+  std::optional<std::int64_t> Layer::*value;
+};
+constexpr std::array<InputOption, 2> kInputOptions{
+    {{"input_width", &Layer::known_input_width}, {"input_height", &Layer::known_input_height}}};
 constexpr std::int64_t kMaxRepeat = 1 << 24;  // count and groups
+
+/// One axis of a convolution, to relate input and output sizes.
+struct Axis {
+  std::int64_t outputs, stride, reach, padding;  // reach: (filter - 1) * dilation + 1
+
+  std::int64_t smallest_input() const { return (outputs - 1) * stride + reach - 2 * padding; }
+  bool gives_outputs(std::int64_t input) const {
+    return input >= 1 && input >= smallest_input() && input < smallest_input() + stride;
+  }
+  std::int64_t likely_input() const {
+    return gives_outputs(outputs * stride) ? outputs * stride : std::max<std::int64_t>(1, smallest_input());
+  }
+};
+Axis width_axis(const Layer& l) {
+  return {l[Dim::P], l.wstride, (l[Dim::R] - 1) * l.wdilation + 1, l.padding.value_or(0)};
+}
+Axis height_axis(const Layer& l) {
+  return {l[Dim::Q], l.hstride, (l[Dim::S] - 1) * l.hdilation + 1, l.padding.value_or(0)};
+}
 
 }  // namespace
 
@@ -55,8 +81,15 @@ std::int64_t Layer::padded_height() const {
   return ((*this)[Dim::Q] - 1) * hstride + ((*this)[Dim::S] - 1) * hdilation + 1;
 }
 
+std::int64_t Layer::input_width() const {
+  return known_input_width.value_or(width_axis(*this).likely_input());
+}
+std::int64_t Layer::input_height() const {
+  return known_input_height.value_or(height_axis(*this).likely_input());
+}
+
 Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& extra_keys) {
-  std::vector<const char*> keys{"name", "count", "dims", "groups", "padding"};
+  std::vector<const char*> keys{"name", "count", "dims", "groups", "padding", "input_width", "input_height"};
   keys.insert(keys.end(), extra_keys.begin(), extra_keys.end());
   json.allow_only(keys);
   Layer layer;
@@ -65,6 +98,9 @@ Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& ext
   if (const auto count = json.find("count")) layer.count = count->integer(1, kMaxRepeat);
   if (const auto groups = json.find("groups")) layer.groups = groups->integer(1, kMaxRepeat);
   if (const auto padding = json.find("padding")) layer.padding = padding->integer(0, kMaxStep);
+  for (const InputOption& option : kInputOptions) {
+    if (const auto value = json.find(option.key)) layer.*option.value = value->integer(1, kMaxDim);
+  }
   const JsonInput dims = json.at("dims");
   dims.allow_only({"R", "S", "P", "Q", "C", "K", "N", "wstride", "hstride", "wdilation", "hdilation"});
   for (const Dim dim : all_dims()) {
@@ -92,6 +128,9 @@ Json to_json(const Layer& layer) {
   Json json{{"name", layer.name}, {"count", layer.count}, {"dims", dims}};
   if (layer.groups != 1) json["groups"] = layer.groups;
   if (layer.padding) json["padding"] = *layer.padding;
+  for (const InputOption& option : kInputOptions) {
+    if (layer.*option.value) json[option.key] = *(layer.*option.value);
+  }
   return json;
 }
 
@@ -114,6 +153,14 @@ void check_layer(const Layer& layer) {
   for (const DimOption& option : kDimOptions) check(option.key, layer.*option.value, kMaxStep);
   check("count", layer.count, kMaxRepeat);
   check("groups", layer.groups, kMaxRepeat);
+  const auto check_input = [&](const char* key, const std::optional<std::int64_t>& input, const Axis& axis) {
+    if (!input || axis.gives_outputs(*input)) return;
+    fail(ErrorId::kValue, "{}: found {}, {} outputs of this layer need {}..{} with padding {}", key, *input,
+         axis.outputs, std::max<std::int64_t>(1, axis.smallest_input()),
+         axis.smallest_input() + axis.stride - 1, axis.padding);
+  };
+  check_input("input_width", layer.known_input_width, width_axis(layer));
+  check_input("input_height", layer.known_input_height, height_axis(layer));
 }
 
 }  // namespace dosa

@@ -50,6 +50,8 @@ struct Layer {
   /// Zero rows and columns on every side of the input, where known; the analytical model ignores it (it
   /// counts the padded input), real targets need it.
   std::optional<std::int64_t> padding;
+  /// Size of the input without padding, where known; otherwise input_width() guesses it.
+  std::optional<std::int64_t> known_input_width, known_input_height;
 
   std::int64_t operator[](Dim dim) const { return size[static_cast<std::size_t>(dim)]; }
   std::int64_t& operator[](Dim dim) { return size[static_cast<std::size_t>(dim)]; }
@@ -62,6 +64,11 @@ struct Layer {
   /// + 1.
   std::int64_t padded_width() const;
   std::int64_t padded_height() const;
+  /// Width (Q: height) of the input without padding; unknown padding counts as none, so that an input whose
+  /// padding is unknown is stored padded. Where the file does not say: P*stride if that gives P outputs, as
+  /// in most networks (56 -> 28 rather than 55 -> 28), else the smallest input that does.
+  std::int64_t input_width() const;
+  std::int64_t input_height() const;
 };
 
 /// MACs of one group may not exceed this: integers stay exact in the double-precision log-space model up to
@@ -70,7 +77,8 @@ inline constexpr std::int64_t kMaxMacs = std::int64_t{1} << 43;
 inline constexpr std::int64_t kMaxDim = std::int64_t{1} << 31;
 inline constexpr std::int64_t kMaxStep = 1 << 16;  ///< strides and dilations
 
-/// Reads {name, count?, dims {R,S,P,Q,C,K,N, wstride?, hstride?, wdilation?, hdilation?}, groups?, padding?}
+/// Reads {name, count?, dims {R,S,P,Q,C,K,N, wstride?, hstride?, wdilation?, hdilation?}, groups?, padding?,
+/// input_width?, input_height?}
 /// and nothing else but `extra_keys`, which the caller reads. Dimensions left out are 1. Throws Error.
 Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& extra_keys = {});
 /// The same form back; parts that have their default are left out, except count and the seven sizes.

@@ -34,9 +34,13 @@ constexpr std::int64_t kAnyInteger = std::numeric_limits<std::int64_t>::max();
 
 // Each adds its command to the program; the command runs in the parse callback and throws Error.
 void add_compare(CLI::App& app);
+void add_collect(CLI::App& app);
 void add_evaluate(CLI::App& app);
+void add_export(CLI::App& app);
+void add_map(CLI::App& app);
 void add_optimize(CLI::App& app);
 void add_predict(CLI::App& app);
+void add_sample(CLI::App& app);
 void add_train(CLI::App& app);
 void add_validate(CLI::App& app);
 void add_workloads(CLI::App& app);

@@ -57,8 +57,12 @@ int run(int argc, char** argv) {
   add_optimize(app);
   add_evaluate(app);
   add_compare(app);
+  add_export(app);
+  add_map(app);
   add_predict(app);
   add_train(app);
+  add_sample(app);
+  add_collect(app);
   add_validate(app);
   add_workloads(app);
   std::vector<std::string> commands;

@@ -1,0 +1,44 @@
+#include <memory>
+
+#include "core/cli/commands.hpp"
+#include "core/export/exporter.hpp"
+#include "models/error.hpp"
+
+namespace dosa::cli {
+
+void add_export(CLI::App& app) {
+  struct Flags {
+    std::string design, format, folder, machine;
+  };
+  std::string purpose = "Write a design for other programs: all files of an export or none. Formats:";
+  for (const Exporter* format : exporters())
+    purpose += fmt::format("\n  {:<9} {}", format->name(), format->description());
+  CLI::App* command = app.add_subcommand(
+      "export", described(purpose, {"dosa export design.json --format gemmini -o out/",
+                                    "dosa export design.json --format timeloop -o timeloop/"}));
+  const auto flags = std::make_shared<Flags>();
+  const auto output = std::make_shared<Output>(*command);
+  command->add_option("design", flags->design, "A design file of dosa optimize")->required();
+  command->add_option("--format", flags->format, "What to write, see above")->required();
+  command->add_option("-o,--output", flags->folder, "New folder, or an earlier export to replace")
+      ->required();
+  command->add_option("--machine", flags->machine,
+                      "Machine file, where the design's target is not a shipped one");
+  command->callback([flags, output] {
+    const Exporter& format = exporter(flags->format);
+    const auto [design, machine] = load_design(flags->design, flags->machine);
+    std::vector<OutputFile> files;
+    try {
+      files = format.files(design, machine);
+    } catch (const Error& error) {
+      throw error.in(flags->design);
+    }
+    write_folder(flags->folder, flags->format, files);
+    Json names = Json::array();
+    for (const OutputFile& file : files) names.push_back(file.name);
+    output->print({{"format", flags->format}, {"folder", flags->folder}, {"files", names}},
+                  fmt::format("{}: {} files\n", flags->folder, files.size()));
+  });
+}
+
+}  // namespace dosa::cli

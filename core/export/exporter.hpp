@@ -1,0 +1,43 @@
+// Turning a design into files for other programs. A new format is one file that implements Exporter and one
+// line in exporters().
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/design.hpp"
+#include "core/measure/plan.hpp"
+
+namespace dosa {
+
+/// The call and tile of a layer of a gemmini-rtl design: as written, else read from its mapping. Throws
+/// Error naming rule, layer and nearest legal alternative where the hardware cannot run it.
+gemmini::Tile tile_of(const DesignLayer& layer, const Hardware& built);
+
+class Exporter {
+ public:
+  virtual ~Exporter() = default;
+  virtual const char* name() const = 0;
+  virtual const char* description() const = 0;
+  /// All files of the export. Throws Error for a design that the format cannot hold.
+  virtual std::vector<OutputFile> files(const Design& design, const Machine& machine) const = 0;
+};
+
+/// Every format, in the order in which they are listed to users.
+const std::vector<const Exporter*>& exporters();
+/// Throws Error{kValue} with the list for an unknown name.
+const Exporter& exporter(const std::string& name);
+
+// One per file.
+const Exporter& gemmini_exporter();
+const Exporter& timeloop_exporter();
+const Exporter& json_exporter();
+const Exporter& csv_exporter();
+
+/// The design as a plan with one measurement per layer. Throws as tile_of().
+Plan plan_of(const Design& design);
+
+/// The mapping that a file written by the timeloop exporter holds.
+Mapping mapping_from_timeloop(const std::string& yaml, const Machine& machine);
+
+}  // namespace dosa
