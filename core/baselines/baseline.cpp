@@ -8,7 +8,7 @@
 namespace dosa {
 
 Recorder::Recorder(std::int64_t budget, const std::atomic<bool>* interrupt,
-                   std::function<void(const CurvePoint&)> improved)
+                   std::function<void(const BestSoFar&)> improved)
     : budget_(budget), interrupt_(interrupt), improved_(std::move(improved)) {}
 
 void Recorder::evaluated(std::int64_t samples) {
@@ -39,7 +39,7 @@ std::vector<std::unique_ptr<Baseline>> all_baselines() {
 
 BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& problem, std::int64_t budget,
                             std::uint64_t seed, std::int64_t threads, const std::atomic<bool>* interrupt,
-                            const std::function<void(const CurvePoint&)>& improved) {
+                            const std::function<void(const BestSoFar&)>& improved) {
   problem.check();
   const auto layers = problem.workload.layers.size();
   if (budget < static_cast<std::int64_t>(layers)) {

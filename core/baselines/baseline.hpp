@@ -35,12 +35,12 @@
 namespace dosa {
 
 /// A best-so-far curve: after `samples` evaluations and `seconds` the best design had `objective`.
-struct CurvePoint {
+struct BestSoFar {
   std::int64_t samples = 0;
   double seconds = 0;
   double objective = 0;
 };
-using Curve = std::vector<CurvePoint>;
+using Curve = std::vector<BestSoFar>;
 
 /// A design of the map space that searches use: one nest per layer in one of the machine's search orders.
 struct DesignDraft {
@@ -54,7 +54,7 @@ class Recorder {
  public:
   /// `budget` samples, at least one per layer. `improved` is called with every new point of the curve.
   explicit Recorder(std::int64_t budget, const std::atomic<bool>* interrupt = nullptr,
-                    std::function<void(const CurvePoint&)> improved = {});
+                    std::function<void(const BestSoFar&)> improved = {});
 
   void evaluated(std::int64_t samples);
   void rejected(std::int64_t draws) { rejected_ += draws; }
@@ -76,7 +76,7 @@ class Recorder {
  private:
   std::int64_t budget_, evaluations_ = 0, rejected_ = 0;
   const std::atomic<bool>* interrupt_;
-  std::function<void(const CurvePoint&)> improved_;
+  std::function<void(const BestSoFar&)> improved_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   double best_ = std::numeric_limits<double>::infinity();
   DesignDraft draft_;
@@ -117,6 +117,6 @@ struct BaselineResult {
 BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& problem, std::int64_t budget,
                             std::uint64_t seed, std::int64_t threads = 0,
                             const std::atomic<bool>* interrupt = nullptr,
-                            const std::function<void(const CurvePoint&)>& improved = {});
+                            const std::function<void(const BestSoFar&)>& improved = {});
 
 }  // namespace dosa

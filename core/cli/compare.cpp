@@ -67,9 +67,9 @@ Spread spread_over(const Method& method, const std::function<double(const Run&)>
 
 /// The best objective of a run up to a point of an axis.
 template <typename Axis>
-double best_at(const Run& run, Axis CurvePoint::*axis, double limit) {
+double best_at(const Run& run, Axis BestSoFar::*axis, double limit) {
   double best = kInfinity;
-  for (const CurvePoint& point : run.curve) {
+  for (const BestSoFar& point : run.curve) {
     if (static_cast<double>(point.*axis) <= limit) best = point.objective;
   }
   return best;
@@ -150,7 +150,7 @@ std::vector<double> axis_points(double low, double high) {
 }
 
 template <typename Axis>
-Json curve_json(const Method& method, Axis CurvePoint::*axis, const char* name,
+Json curve_json(const Method& method, Axis BestSoFar::*axis, const char* name,
                 const std::vector<double>& points) {
   Json json{{name, Json::array()}, {"median", Json::array()}, {"min", Json::array()}, {"max", Json::array()}};
   for (const double point : points) {
@@ -254,11 +254,11 @@ void compare(const Flags& flags, const Output& output) {
                {"ratio", number(objective.median / reference)},
                {"wall_s", to_json(seconds)},
                {"runs", Json::array()},
-               {"against_samples", curve_json(method, &CurvePoint::samples, "samples", samples_axis)},
-               {"against_seconds", curve_json(method, &CurvePoint::seconds, "seconds", seconds_axis)}};
+               {"against_samples", curve_json(method, &BestSoFar::samples, "samples", samples_axis)},
+               {"against_seconds", curve_json(method, &BestSoFar::seconds, "seconds", seconds_axis)}};
     for (const Run& run : method.runs) {
       Json curve = Json::array();
-      for (const CurvePoint& point : run.curve) {
+      for (const BestSoFar& point : run.curve) {
         curve.push_back({point.samples, point.seconds, point.objective});
         csv += fmt::format("{},{},{},{:.17g},{:.6f},{:.17g}\n", method.name, run.seed, point.samples,
                            static_cast<double>(point.samples) / static_cast<double>(layers), point.seconds,
