@@ -134,7 +134,8 @@ struct CostModel::Plan {
   // Gates: for every (fill, irrelevant slot outside) a reuse gate, then for every halo its "is innermost"
   // gate.
   std::vector<std::int64_t> gate_slot;
-  Tensor gate_slots;  ///< [gates] indices
+  Tensor fill_columns;  ///< [fills] indices of their base columns
+  Tensor gate_slots;    ///< [gates] indices
   std::int64_t reuse_gates = 0;
   Tensor gate_fill;   ///< [reuse gates, fills] 0/1
   Tensor gate_terms;  ///< [slots, gates] 0/1: slots that count for a gate when they stand inside its loop
@@ -172,6 +173,9 @@ struct CostModel::Plan {
       }
     }
     columns = columns.to(options);
+    std::vector<std::int64_t> bases;
+    for (const Fill& fill : fills) bases.push_back(fill.base);
+    fill_columns = torch::tensor(bases, torch::kInt64).to(options.device());
     build_gates();
   }
 
@@ -466,7 +470,8 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
   TORCH_CHECK(plan.orders.empty() == nests.position.defined(),
               "positions go with a model without shared orders");
   // unbind, not select: backward then gathers all columns in one operation.
-  const std::vector<Tensor> sums = torch::matmul(x, plan.columns).unbind(-1);
+  const Tensor all_sums = torch::matmul(x, plan.columns);
+  const std::vector<Tensor> sums = all_sums.unbind(-1);
   const auto of_column = [&](int column) {
     const std::vector<bool>& members = plan.column_slots[static_cast<std::size_t>(column)];
     const Tensor& log = sums[static_cast<std::size_t>(column)];
@@ -496,14 +501,15 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
     repeats = open.narrow(-1, 0, reuse).to(x.dtype());
     first = (~open.narrow(-1, reuse, halos) & (own.narrow(-1, reuse, halos) > kUnit)).to(x.dtype());
   } else {
-    const Tensor closed = (inner * -sharpness.gate).exp();
-    repeats = 1 - closed.narrow(-1, 0, reuse);
-    first = closed.narrow(-1, reuse, halos) * (1 - (own.narrow(-1, reuse, halos) * -sharpness.gate).exp());
+    const std::vector<Tensor> closed = (inner * -sharpness.gate).exp().split_with_sizes({reuse, halos}, -1);
+    repeats = 1 - closed[0];
+    first = closed[1] * (1 - (own.narrow(-1, reuse, halos) * -sharpness.gate).exp());
   }
   const Tensor log_repeats =
       torch::matmul(own.narrow(-1, 0, reuse) * repeats, plan.gate_fill);  // [B..., O, fills]
 
-  const std::vector<Tensor> fill_repeats = log_repeats.unbind(-1);
+  const std::vector<Tensor> fill_words =
+      product(all_sums.index_select(-1, plan.fill_columns).unsqueeze(-2) + log_repeats, exact).unbind(-1);
   const std::vector<Tensor> halo_weights = first.unbind(-1);
 
   Traffic traffic;
@@ -523,7 +529,7 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
     const Plan::Fill& fill = plan.fills[f];
     const auto level = static_cast<std::size_t>(fill.level);
     const auto operand = static_cast<std::size_t>(fill.operand);
-    Tensor words = product(sums[static_cast<std::size_t>(fill.base)].unsqueeze(-1) + fill_repeats[f], exact);
+    Tensor words = fill_words[f];
     Tensor tile_words = product(sums[static_cast<std::size_t>(plan.tile_column[level][operand])], exact);
     if (fill.operand == Operand::I) {
       const InputTile tile = input_tile<Plan>(fill, sums, layers, exact);
@@ -627,10 +633,12 @@ Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware,
     const bool vectors = exact && (memory.vector_words.constant != 1 || memory.vector_words.per_pe_dim != 0);
     const Tensor vector = vectors ? memory.vector_words.at(pe_dim) : Tensor();
     const bool bounded = memory.words_per_cycle.has_value();
-    Tensor words, charged, read_rate, write_rate;
+    // What does not depend on the loop order is added up on its own: one broadcast instead of many.
+    Tensor fixed_words, ordered_words, charged, read_rate, write_rate;
     for (const Accesses& accesses : traffic.accesses[level]) {
       for (const Tensor* kind : {&accesses.reads, &accesses.writes, &accesses.updates}) {
         if (!kind->defined()) continue;
+        Tensor& words = kind->size(-1) == 1 ? fixed_words : ordered_words;
         words = plus(words, *kind);
         if (vectors) charged = plus(charged, (*kind / vector).ceil() * vector);
       }
@@ -641,6 +649,7 @@ Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware,
         if (written.defined()) write_rate = plus(write_rate, written / per_cycle);
       }
     }
+    const Tensor words = ordered_words.defined() ? plus(ordered_words, fixed_words) : fixed_words;
     Tensor cycles, level_energy;
     if (words.defined()) {
       const Tensor& paid = vectors ? charged : words;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <thread>
 
+#include "core/search/threads.hpp"
 #include "models/error.hpp"
 
 namespace dosa {
@@ -47,7 +48,7 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
          layers, problem.workload.name);
   }
   const torch::InferenceMode no_gradients;
-  at::set_num_threads(1);  // the threads are ours: batches of mappings, not slices of small tensors
+  one_thread_per_operation();
   if (threads == 0) threads = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
   Recorder recorder(budget, interrupt, improved);
   baseline.run(problem, seed, threads, recorder);

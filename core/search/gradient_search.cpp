@@ -12,6 +12,7 @@
 
 #include "core/search/mapper.hpp"
 #include "core/search/relaxation.hpp"
+#include "core/search/threads.hpp"
 #include "models/error.hpp"
 
 namespace dosa {
@@ -376,7 +377,7 @@ SearchSummary gradient_search(const SearchProblem& problem, const SearchOptions&
   std::string error;
   if (!options.is_valid(&error)) fail(ErrorId::kValue, "{}", error);
   problem.check();
-  at::set_num_threads(1);  // the threads are ours: groups of starts and layers, not slices of small tensors
+  one_thread_per_operation();
   return GradientSearch(problem, options, progress, interrupt).run();
 }
 

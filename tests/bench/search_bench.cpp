@@ -4,6 +4,7 @@
 
 #include "core/search/mapper.hpp"
 #include "core/search/relaxation.hpp"
+#include "core/search/threads.hpp"
 
 namespace dosa {
 namespace {
@@ -28,7 +29,7 @@ void count(benchmark::State& state, const SearchProblem& problem, const CostMode
 
 /// A whole Adam step, as gradient_search does it: forward, backward, update.
 void OptimisationStep(benchmark::State& state) {
-  at::set_num_threads(1);
+  one_thread_per_operation();
   const SearchProblem problem = network("resnet50");
   const Relaxation relaxation(problem, torch::kFloat32);
   torch::Tensor logits =
@@ -48,7 +49,7 @@ BENCHMARK(OptimisationStep)
     ->Unit(benchmark::kMillisecond);
 
 void Forward(benchmark::State& state) {
-  at::set_num_threads(1);
+  one_thread_per_operation();
   const torch::NoGradGuard no_gradients;
   const SearchProblem problem = network("resnet50");
   const Relaxation relaxation(problem, torch::kFloat32);
@@ -67,7 +68,7 @@ BENCHMARK(Forward)
 
 /// Enumeration of every mapping of one layer of ResNet-50 (3x3, 256 channels), exact, and its frontier.
 void ExhaustiveMapper(benchmark::State& state) {
-  at::set_num_threads(1);
+  one_thread_per_operation();
   const SearchProblem problem = network("resnet50");
   const Mapper mapper(problem);
   const torch::Tensor centre =
