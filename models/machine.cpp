@@ -122,6 +122,7 @@ Machine load_machine(const std::string& name_or_path) {
   json.allow_only({"schema", "name", "description", "source", "mac", "levels", "area_mm2", "hardware"});
   json.require_schema("dosa-hardware/1");
   Machine machine;
+  machine.hash = content_hash(json.value().dump());
   machine.name = json.at("name").text();
   if (const auto text = json.find("description")) machine.description = text->text();
   json.at("mac").allow_only({"energy_pj"});

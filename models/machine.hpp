@@ -84,6 +84,7 @@ using LoopOrder = std::array<Dim, kDims>;
 struct Machine {
   std::string name;
   std::string description;
+  std::string hash;  ///< content_hash of what its file says
   double mac_energy_pj = 0;
   std::vector<MemoryLevel> levels;  ///< innermost first; the last one is DRAM
   AreaModel area;

@@ -7,6 +7,7 @@
 #include <exception>
 
 #include "core/cli/commands.hpp"
+#include "core/search/ranks.hpp"
 #include "models/error.hpp"
 
 namespace dosa::cli {
@@ -40,12 +41,18 @@ namespace {
 
 constexpr int kOk = 0, kFailed = 1, kBadInput = 2;
 
+/// Before an error message: which of several processes it is from.
+std::string sender() {
+  const Ranks& ranks = Ranks::here();
+  return ranks.is_root() ? "dosa" : fmt::format("dosa on rank {}", ranks.rank());
+}
+
 /// One line, whatever names and values from the user it contains.
 void print_error(std::string_view id, std::string message) {
   for (char& c : message) {
     if (static_cast<unsigned char>(c) < ' ') c = ' ';
   }
-  fmt::print(stderr, "dosa: [{}] {}\n", id, message);
+  fmt::print(stderr, "{}: [{}] {}\n", sender(), id, message);
 }
 
 int run(int argc, char** argv) {
@@ -84,12 +91,13 @@ int run(int argc, char** argv) {
     print_error(to_string(error.id()), error.what());
     return kBadInput;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "dosa: out of memory\n");
+    fmt::print(stderr, "{}: out of memory\n", sender());
     return kFailed;
   } catch (const std::exception& error) {
     // The first line says what; the rest is a stack trace of the library's.
     const std::string text = error.what();
-    fmt::print(stderr, "dosa: internal error, please report it: {}\n", text.substr(0, text.find('\n')));
+    fmt::print(stderr, "{}: internal error, please report it: {}\n", sender(),
+               text.substr(0, text.find('\n')));
     return kFailed;
   }
 }
@@ -97,4 +105,8 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace dosa::cli
 
-int main(int argc, char** argv) { return dosa::cli::run(argc, argv); }
+int main(int argc, char** argv) {
+  const int code = dosa::cli::run(argc, argv);
+  if (code != 0) dosa::Ranks::here().abandon(code);
+  return code;
+}

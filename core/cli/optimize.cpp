@@ -7,6 +7,7 @@
 
 #include "core/cli/commands.hpp"
 #include "core/search/gradient_search.hpp"
+#include "core/search/ranks.hpp"
 #include "models/error.hpp"
 #include "models/files.hpp"
 
@@ -106,7 +107,10 @@ Json provenance(const Flags& flags, const SearchProblem& problem, const SearchSu
 }
 
 void optimize(const Flags& flags, const Output& output) {
-  if (!flags.output.empty()) check_writable(flags.output);
+  const bool is_root = Ranks::here().is_root();
+  for (const std::string& path : {flags.output, flags.search.checkpoint.string()}) {
+    if (!path.empty() && is_root) check_writable(path);
+  }
   SearchProblem problem{
       load_workload(flags.workload), load_machine(flags.machine), {}, Objective::from_name(flags.objective)};
   problem.bounds = bounds_of(flags, problem.machine);
@@ -118,6 +122,7 @@ void optimize(const Flags& flags, const Output& output) {
     summary = gradient_search(
         problem, flags.search, [&](const SearchProgress& now) { line.show(now); }, &interrupted);
   }
+  if (!is_root) return;
   summary.best.provenance = provenance(flags, problem, summary);
   if (!flags.output.empty()) save_design(summary.best, problem.machine, flags.output);
   Json json = to_json(summary.best, problem.machine);
@@ -135,7 +140,8 @@ void add_optimize(CLI::App& app) {
       described("Find the hardware and the mappings of a network together, by gradient descent.",
                 {"dosa optimize resnet50 -o design.json",
                  "dosa optimize bert --pe 16 --scratchpad 128 --accumulator 32",
-                 "dosa optimize my_network.json --max-pe 64 --objective latency --seed 3 --json"}));
+                 "dosa optimize my_network.json --max-pe 64 --objective latency --seed 3 --json",
+                 "mpirun -n 4 dosa optimize unet --starts 64 --checkpoint unet.ckpt -o design.json"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
   command
@@ -190,6 +196,13 @@ void add_optimize(CLI::App& app) {
   command
       ->add_option("--samples", search.max_evaluations, "Stop the descent after this many evaluated mappings")
       ->check(integer_in(0, kAnyInteger));
+  command->add_option("--checkpoint", search.checkpoint,
+                      "Save the state of the descent to this file every 10 s and at its end");
+  command->add_option("--resume", search.resume,
+                      "Go on from a checkpoint of the same network and options, to the same result");
+  command->add_option("--device", search.device, "Where the descent runs: cpu or cuda")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"cpu", "cuda"}));
   command->add_flag("--record-time", flags->record_time,
                     "Record the wall time in the design file (its bytes then differ from run to run)");
   command->add_flag("-q,--quiet", flags->quiet, "No progress line");

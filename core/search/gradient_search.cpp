@@ -10,8 +10,9 @@
 #include <set>
 #include <thread>
 
+#include "core/search/checkpoint.hpp"
 #include "core/search/mapper.hpp"
-#include "core/search/relaxation.hpp"
+#include "core/search/ranks.hpp"
 #include "core/search/threads.hpp"
 #include "models/error.hpp"
 
@@ -31,6 +32,8 @@ constexpr std::int64_t kSegment = 25;
 constexpr std::int64_t kRoundingNests = 400;
 // Mappings that the polish may evaluate before it stops trying further arrays.
 constexpr std::int64_t kPolishEvaluations = 8'000'000;
+// Seconds between two checkpoints.
+constexpr double kCheckpointEvery = 10;
 // Starts that are rounded, best first.
 constexpr std::size_t kRounded = 2;
 
@@ -56,59 +59,6 @@ void parallel(std::int64_t count, std::int64_t threads, const std::function<void
   if (failure) std::rethrow_exception(failure);
 }
 
-/// How soft the relaxation is after a share of the run: the gates sharpen, the mixture of orders cools.
-Softness softness_at(double share) { return {3 + 20 * share, 0.5 * std::pow(0.04, share)}; }
-
-/// A group of starts with its own optimizer.
-class Descent {
- public:
-  Descent(const Relaxation& relaxation, std::int64_t starts, at::Generator generator, double learning_rate)
-      : relaxation_(relaxation),
-        logits_(relaxation.random_logits(starts, std::move(generator)).requires_grad_(true)),
-        optimizer_({logits_}, torch::optim::AdamOptions(learning_rate)),
-        learning_rate_(learning_rate) {}
-
-  void run(std::int64_t from, std::int64_t to, std::int64_t steps) {
-    for (std::int64_t step = from; step < to; ++step) {
-      const double share = static_cast<double>(step) / static_cast<double>(steps);
-      for (auto& group : optimizer_.param_groups()) {
-        static_cast<torch::optim::AdamOptions&>(group.options())
-            .lr(learning_rate_ * 0.5 * (1 + std::cos(M_PI * share)));
-      }
-      optimizer_.zero_grad();
-      const RelaxedCost cost = relaxation_.cost(relaxation_.log_factors(logits_), softness_at(share));
-      cost.loss.sum().backward();
-      // A start whose numbers ran away goes back to where every factor is even, instead of poisoning
-      // anything.
-      if (!logits_.grad().isfinite().all().item<bool>()) restart_broken();
-      optimizer_.step();
-    }
-  }
-
-  /// The starts as they stand: costs and log factors.
-  RelaxedCost cost(double share) const {
-    const torch::NoGradGuard no_gradients;
-    return relaxation_.cost(relaxation_.log_factors(logits_), softness_at(share));
-  }
-  Tensor log_factors() const {
-    const torch::NoGradGuard no_gradients;
-    return relaxation_.log_factors(logits_);
-  }
-
- private:
-  void restart_broken() {
-    const torch::NoGradGuard no_gradients;
-    const Tensor sound = logits_.grad().isfinite().flatten(1).all(1).view({-1, 1, 1, 1});
-    logits_.mutable_grad().copy_(torch::where(sound, logits_.grad(), torch::zeros_like(logits_)));
-    logits_.copy_(torch::where(sound, logits_, torch::zeros_like(logits_)));
-  }
-
-  const Relaxation& relaxation_;
-  Tensor logits_;
-  torch::optim::Adam optimizer_;
-  double learning_rate_;
-};
-
 /// One start of the relaxation, best first.
 struct Start {
   double loss;
@@ -124,20 +74,22 @@ class GradientSearch {
         options_(options),
         progress_(progress),
         interrupt_(interrupt),
-        relaxation_(problem, torch::kFloat32),
+        relaxation_(problem, torch::TensorOptions(torch::kFloat32).device(options.device)),
         mapper_(problem) {
-    threads_ = options.threads > 0 ? options.threads
-                                   : std::max<std::int64_t>(1, std::thread::hardware_concurrency());
+    threads_ = options.threads > 0 ? options.threads : ranks_.cores();
     for (std::int64_t first = 0; first < options.starts; first += kGroup) {
       // Every group draws from its own generator.
       const auto group_seed = options.seed * 1'000'003 + static_cast<std::uint64_t>(first);
       descents_.emplace_back(relaxation_, std::min(kGroup, options.starts - first),
                              at::detail::createCPUGenerator(group_seed), options.learning_rate);
+      if (ranks_.owns(descents_.size() - 1)) mine_.push_back(descents_.size() - 1);
     }
   }
 
   SearchSummary run() {
+    if (!options_.resume.empty()) resume();
     descend();
+    if (!ranks_.is_root()) return std::move(summary_);
     if (summary_.stopped != "interrupt" || best_objective_ == kInfinity) polish();
     if (best_objective_ == kInfinity) find_any();
     summary_.wall_s = elapsed();
@@ -165,22 +117,44 @@ class GradientSearch {
     const std::int64_t per_step = options_.starts *
                                   static_cast<std::int64_t>(problem_.workload.layers.size()) *
                                   relaxation_.model().order_count();
-    while (summary_.steps < options_.steps && !stop()) {
+    while (summary_.steps < options_.steps && !ranks_.agree(ranks_.is_root() && stop())) {
       const std::int64_t to_rounding = options_.round_every - summary_.steps % options_.round_every;
       const std::int64_t to =
           std::min({summary_.steps + kSegment, summary_.steps + to_rounding, options_.steps});
-      parallel(static_cast<std::int64_t>(descents_.size()), threads_, [&](std::int64_t group) {
-        descents_[static_cast<std::size_t>(group)].run(summary_.steps, to, options_.steps);
+      parallel(static_cast<std::int64_t>(mine_.size()), threads_, [&](std::int64_t i) {
+        descents_[mine_[static_cast<std::size_t>(i)]].run(summary_.steps, to, options_.steps);
       });
+      for (std::size_t group = 0; group < descents_.size(); ++group)
+        ranks_.gather(group, descents_[group].state(group));
       summary_.evaluations += per_step * (to - summary_.steps);
       summary_.steps = to;
+      if (!ranks_.is_root()) continue;
       if (to % options_.round_every == 0 && to < options_.steps) {
         const std::vector<Start> starts = ranked_starts();
         for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
           realise(starts[i].hardware.pe_dim, {starts[i]}, kRoundingNests);
       }
       report("descent");
+      if (elapsed() > next_checkpoint_) checkpoint();
     }
+    if (ranks_.is_root()) checkpoint();
+  }
+
+  void checkpoint() {
+    if (options_.checkpoint.empty()) return;
+    SearchState state{summary_.steps, summary_.evaluations, best_objective_, {}};
+    if (best_objective_ < kInfinity) state.best = summary_.best;
+    save_checkpoint(options_.checkpoint, problem_, options_, state, descents_);
+    next_checkpoint_ = elapsed() + kCheckpointEvery;
+  }
+
+  void resume() {
+    SearchState state = load_checkpoint(options_.resume, problem_, options_, descents_);
+    summary_.steps = state.steps;
+    summary_.evaluations = state.evaluations;
+    if (!state.best) return;
+    summary_.best = std::move(*state.best);
+    best_objective_ = state.best_log_objective;
   }
 
   /// The best integer designs on the arrays of the best starts, then on the next smaller and larger arrays as
@@ -266,7 +240,7 @@ class GradientSearch {
     const double share = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
     for (const Descent& descent : descents_) {
       const RelaxedCost cost = descent.cost(share);
-      const Tensor factors = descent.log_factors().to(torch::kFloat64);
+      const Tensor factors = descent.log_factors().to(torch::kCPU, torch::kFloat64);
       const auto size = [&](const Tensor& sizes, std::int64_t i, std::int64_t min, std::int64_t max) {
         // A relaxed size slightly over a whole number means that number.
         return std::clamp(static_cast<std::int64_t>(std::ceil(sizes[i].item<double>() - 0.05)), min, max);
@@ -342,7 +316,10 @@ class GradientSearch {
   const std::atomic<bool>* interrupt_;
   Relaxation relaxation_;
   Mapper mapper_;
-  std::vector<Descent> descents_;
+  const Ranks& ranks_ = Ranks::here();
+  std::vector<Descent> descents_;  ///< the groups of starts; on rank 0 all are up to date
+  std::vector<std::size_t> mine_;  ///< the groups that this rank descends
+  double next_checkpoint_ = kCheckpointEvery;
   std::int64_t threads_ = 1;
   Clock::time_point begin_ = Clock::now();
   SearchSummary summary_;
@@ -357,6 +334,10 @@ bool SearchOptions::is_valid(std::string* error) const {
     *error = fmt::format("{}: found {}, expected {} to {}", name, value, min, max);
     return false;
   };
+  if (device != "cpu" && device != "cuda") {
+    *error = fmt::format("device: found '{}', expected cpu or cuda", device);
+    return false;
+  }
   return in_range("starts", static_cast<double>(starts), 1, 4096) &&
          in_range("steps", static_cast<double>(steps), 1, 1e7) &&
          in_range("round-every", static_cast<double>(round_every), 1, 1e7) &&
@@ -377,6 +358,8 @@ SearchSummary gradient_search(const SearchProblem& problem, const SearchOptions&
   std::string error;
   if (!options.is_valid(&error)) fail(ErrorId::kValue, "{}", error);
   problem.check();
+  if (options.device == "cuda" && !torch::cuda::is_available())
+    fail(ErrorId::kValue, "device: found cuda, but this LibTorch sees no CUDA device; allowed: cpu");
   one_thread_per_operation();
   return GradientSearch(problem, options, progress, interrupt).run();
 }

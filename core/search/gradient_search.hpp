@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -32,6 +33,13 @@ struct SearchOptions {
   double time_limit_s = 0;
   /// Stop when this many mappings have been evaluated (see SearchSummary::evaluations); 0: no limit.
   std::int64_t max_evaluations = 0;
+  /// Where to save the descent every 10 s and at its end; empty: nowhere.
+  std::filesystem::path checkpoint;
+  /// A checkpoint to go on from, of the same problem and options; the result is that of a run without a
+  /// break. Empty: from the beginning.
+  std::filesystem::path resume;
+  /// Where the descent runs: "cpu" or "cuda". The polish runs on the CPU in any case.
+  std::string device = "cpu";
 
   /// Names the first field that is out of its range.
   bool is_valid(std::string* error) const;
@@ -64,7 +72,9 @@ struct SearchSummary {
 using ProgressCallback = std::function<void(const SearchProgress&)>;
 
 /// Runs the search. Stops at the next step when `*interrupt` becomes true. Throws Error{kBounds} (see
-/// SearchProblem::check) and Error{kValue} for options out of range.
+/// SearchProblem::check) and Error{kValue} for options out of range, a device that is not there or a
+/// checkpoint of another run. As a rank of an MPI job other than 0 it only descends its share of the starts
+/// and returns a summary without a design (see Ranks).
 SearchSummary gradient_search(const SearchProblem& problem, const SearchOptions& options,
                               const ProgressCallback& progress = {},
                               const std::atomic<bool>* interrupt = nullptr);

@@ -1,10 +1,15 @@
-// Benchmarks of the search, single-threaded: one optimisation step, its forward part, the exact mapper.
-// Run with scripts/bench; prints the machine, iterations, and with --benchmark_repetitions=N the median.
+// Benchmarks of the search, single-threaded: one optimisation step, its forward part, both against a plain
+// loop, the exact mapper. Run with scripts/bench; prints the machine, iterations, and with
+// --benchmark_repetitions=N the median.
 #include <benchmark/benchmark.h>
+#include <sys/resource.h>
 
+#include <chrono>
+
+#include "core/search/descent.hpp"
 #include "core/search/mapper.hpp"
-#include "core/search/relaxation.hpp"
 #include "core/search/threads.hpp"
+#include "tests/bench/plain_model.hpp"
 
 namespace dosa {
 namespace {
@@ -17,54 +22,132 @@ SearchProblem network(const char* name) {
           Objective::from_name("edp")};
 }
 
-/// Layer evaluations per call: starts x layers x orders.
-void count(benchmark::State& state, const SearchProblem& problem, const CostModel& model) {
+/// Evaluations (starts x layers x orders) a second, and the most memory that the process has held so far.
+void count(benchmark::State& state, std::int64_t starts, const SearchProblem& problem,
+           const CostModel& model) {
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
-  state.counters["evaluations/s"] = benchmark::Counter(
-      static_cast<double>(state.iterations() * state.range(0) * layers * model.order_count()),
-      benchmark::Counter::kIsRate);
+  state.counters["evaluations/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations() * starts * layers * model.order_count()),
+                         benchmark::Counter::kIsRate);
   state.counters["layers"] = static_cast<double>(layers);
   state.counters["orders"] = static_cast<double>(model.order_count());
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  state.counters["peak_MiB"] = static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+constexpr Softness kSoftness{5, 0.3};
+/// Starts from 1 to 64, layers as the network has them or repeated.
+void shapes(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"starts", "networks"})->Unit(benchmark::kMillisecond);
+  for (const std::int64_t starts : {1, 4, 16, 64}) bench->Args({starts, 1});
+  for (const std::int64_t networks : {2, 4}) bench->Args({16, networks});
+}
+SearchProblem repeated(const char* name, std::int64_t times) {
+  SearchProblem problem = network(name);
+  const std::vector<Layer> once = problem.workload.layers;
+  for (std::int64_t i = 1; i < times; ++i)
+    problem.workload.layers.insert(problem.workload.layers.end(), once.begin(), once.end());
+  return problem;
 }
 
 /// A whole Adam step, as gradient_search does it: forward, backward, update.
 void OptimisationStep(benchmark::State& state) {
   one_thread_per_operation();
-  const SearchProblem problem = network("resnet50");
+  const SearchProblem problem = repeated("resnet50", state.range(1));
   const Relaxation relaxation(problem, torch::kFloat32);
-  torch::Tensor logits =
-      relaxation.random_logits(state.range(0), at::detail::createCPUGenerator(0)).requires_grad_(true);
-  torch::optim::Adam optimizer({logits}, torch::optim::AdamOptions(0.3));
-  for (auto step : state) {
-    optimizer.zero_grad();
-    relaxation.cost(relaxation.log_factors(logits), {5, 0.3}).loss.sum().backward();
-    optimizer.step();
-  }
-  count(state, problem, relaxation.model());
+  Descent descent(relaxation, state.range(0), at::detail::createCPUGenerator(0), 0.3);
+  for (auto step : state) descent.run(100, 101, 1000);
+  count(state, state.range(0), problem, relaxation.model());
 }
-BENCHMARK(OptimisationStep)
-    ->Name("OptimisationStep/resnet50/starts")
-    ->RangeMultiplier(4)
-    ->Range(1, 64)
-    ->Unit(benchmark::kMillisecond);
+BENCHMARK(OptimisationStep)->Name("OptimisationStep/resnet50")->Apply(shapes);
 
 void Forward(benchmark::State& state) {
   one_thread_per_operation();
   const torch::NoGradGuard no_gradients;
-  const SearchProblem problem = network("resnet50");
+  const SearchProblem problem = repeated("resnet50", state.range(1));
   const Relaxation relaxation(problem, torch::kFloat32);
   const torch::Tensor logits = relaxation.random_logits(state.range(0), at::detail::createCPUGenerator(0));
   for (auto step : state) {
     benchmark::DoNotOptimize(
-        relaxation.cost(relaxation.log_factors(logits), {5, 0.3}).loss.sum().item<float>());
+        relaxation.cost(relaxation.log_factors(logits), kSoftness).loss.sum().item<float>());
   }
-  count(state, problem, relaxation.model());
+  count(state, state.range(0), problem, relaxation.model());
 }
-BENCHMARK(Forward)
-    ->Name("Forward/resnet50/starts")
-    ->RangeMultiplier(4)
-    ->Range(1, 64)
-    ->Unit(benchmark::kMillisecond);
+BENCHMARK(Forward)->Name("Forward/resnet50")->Apply(shapes);
+
+/// The batched model on a network against a plain loop over one of its layers, both per evaluation, taking
+/// turns in one run: forward alone (0) or with backward (1).
+void RatioToPlainLoop(benchmark::State& state) {
+  one_thread_per_operation();
+  using Clock = std::chrono::steady_clock;
+  const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
+  constexpr std::int64_t kStarts = 16;
+  constexpr std::size_t kLayer = 16;
+  const bool with_backward = state.range(0) == 1;
+  const SearchProblem problem = network("resnet50");
+  const Relaxation relaxation(problem, torch::kFloat32);
+  const CostModel& model = relaxation.model();
+  const LayerBatch layers = LayerBatch::from(problem.workload.layers, torch::kFloat32);
+  const HardwareTensors hardware = HardwareTensors::from({128, 200, 800}, torch::kFloat32);
+  const Sharpness sharpness = Sharpness::relaxed(kSoftness.gate);
+  torch::Tensor x =
+      relaxation.log_factors(relaxation.random_logits(kStarts, at::detail::createCPUGenerator(0)))
+          .detach()
+          .requires_grad_(with_backward);
+  const torch::Tensor nests = x.detach().select(1, kLayer).contiguous();
+  const PlainModel plain(problem.machine, model.slots(), search_orders(problem.machine));
+  const auto slots = static_cast<std::int64_t>(model.slots().size());
+  const auto orders = static_cast<std::size_t>(model.order_count());
+  const auto evaluate = [&](std::int64_t start, std::size_t order) {
+    return plain(nests.data_ptr<float>() + start * slots, order, problem.workload.layers[kLayer], 128, 200,
+                 800, static_cast<float>(kSoftness.gate));
+  };
+  const auto batched = [&] {
+    return model.cost(model.traffic({x, {}}, layers, sharpness), hardware, sharpness);
+  };
+  {
+    const Cost cost = batched();
+    for (std::int64_t start = 0; start < kStarts; ++start) {
+      for (std::size_t order = 0; order < orders; ++order) {
+        const PlainModel::Result one = evaluate(start, order);
+        const auto of = [&](const torch::Tensor& t) {
+          return t[start][static_cast<std::int64_t>(kLayer)][static_cast<std::int64_t>(order)].item<float>();
+        };
+        if (std::abs(one.energy_pj / of(cost.energy_pj) - 1) > 1e-3 ||
+            std::abs(one.cycles / of(cost.cycles) - 1) > 1e-3) {
+          state.SkipWithError("the plain loop computes something else");
+          return;
+        }
+      }
+    }
+  }
+  double in_plain = 0, in_batched = 0;
+  for (auto step : state) {
+    const auto begin = Clock::now();
+    for (std::int64_t repeat = 0; repeat < 10; ++repeat) {
+      for (std::int64_t start = 0; start < kStarts; ++start) {
+        for (std::size_t order = 0; order < orders; ++order) benchmark::DoNotOptimize(evaluate(start, order));
+      }
+    }
+    const auto middle = Clock::now();
+    const Cost cost = batched();
+    if (with_backward) {
+      x.mutable_grad() = torch::Tensor();
+      (cost.energy_pj * cost.cycles).log().sum().backward();
+    }
+    in_plain += seconds(middle - begin);
+    in_batched += seconds(Clock::now() - middle);
+  }
+  const auto evaluations = static_cast<double>(state.iterations() * kStarts) * static_cast<double>(orders);
+  const double plain_ns = 1e9 * in_plain / (10 * evaluations);
+  const double batched_ns =
+      1e9 * in_batched / (evaluations * static_cast<double>(problem.workload.layers.size()));
+  state.counters["plain_ns"] = plain_ns;
+  state.counters["batched_ns"] = batched_ns;
+  state.counters["ratio"] = batched_ns / plain_ns;
+}
+BENCHMARK(RatioToPlainLoop)->ArgName("backward")->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 
 /// Enumeration of every mapping of one layer of ResNet-50 (3x3, 256 channels), exact, and its frontier.
 void ExhaustiveMapper(benchmark::State& state) {

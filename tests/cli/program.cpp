@@ -13,8 +13,10 @@
 namespace dosa::testing {
 namespace fs = std::filesystem;
 
-RunningProgram::RunningProgram(const fs::path& folder, const std::vector<std::string>& arguments) {
-  std::vector<std::string> words{DOSA_PROGRAM};
+RunningProgram::RunningProgram(const fs::path& folder, const std::vector<std::string>& arguments,
+                               std::vector<std::string> launcher) {
+  std::vector<std::string> words = std::move(launcher);
+  words.push_back(DOSA_PROGRAM);
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
@@ -69,8 +71,9 @@ Finished RunningProgram::finish(std::chrono::seconds limit) {
           content_of(outputs_.path() / "out"), content_of(outputs_.path() / "err")};
 }
 
-Finished run_dosa(const fs::path& folder, const std::vector<std::string>& arguments) {
-  return RunningProgram(folder, arguments).finish(std::chrono::seconds(120));
+Finished run_dosa(const fs::path& folder, const std::vector<std::string>& arguments,
+                  std::vector<std::string> launcher) {
+  return RunningProgram(folder, arguments, std::move(launcher)).finish(std::chrono::seconds(120));
 }
 
 std::string content_of(const fs::path& path) {

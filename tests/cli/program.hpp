@@ -21,7 +21,9 @@ struct Finished {
 /// A program that may still run. Its outputs go to files outside of the working folder.
 class RunningProgram {
  public:
-  RunningProgram(const std::filesystem::path& folder, const std::vector<std::string>& arguments);
+  /// `launcher` is what stands in front of the program, such as mpirun and its options.
+  RunningProgram(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
+                 std::vector<std::string> launcher = {});
   ~RunningProgram();
   RunningProgram(const RunningProgram&) = delete;
   RunningProgram& operator=(const RunningProgram&) = delete;
@@ -41,8 +43,9 @@ class RunningProgram {
   bool ended_ = false;
 };
 
-/// `dosa arguments...` from start to end.
-Finished run_dosa(const std::filesystem::path& folder, const std::vector<std::string>& arguments);
+/// `launcher... dosa arguments...` from start to end.
+Finished run_dosa(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
+                  std::vector<std::string> launcher = {});
 
 /// What a file holds; a test failure where it cannot be read.
 std::string content_of(const std::filesystem::path& path);

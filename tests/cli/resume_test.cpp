@@ -1,0 +1,80 @@
+// Does a search that is interrupted and resumed, or spread over processes, end like one that is neither?
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/cli/program.hpp"
+
+namespace dosa::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Resume : public ::testing::Test {
+ protected:
+  Finished search(std::vector<std::string> more, std::vector<std::string> launcher = {}) const {
+    std::vector<std::string> arguments{"optimize", "bert",          "--starts", "16", "--steps",
+                                       "120",      "--round-every", "60",       "-q"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_dosa(folder_.path(), arguments, std::move(launcher));
+  }
+  std::string content(const std::string& name) const { return content_of(folder_.path() / name); }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(Resume, ContinuesToTheBit) {
+  EXPECT_EQ(search({"-o", "whole.json"}).code, 0);
+  // Few samples end the descent within its first half.
+  const Finished cut = search({"--samples", "17000", "--checkpoint", "run.ckpt", "-o", "cut.json"});
+  EXPECT_EQ(cut.code, 0) << cut.err;
+  EXPECT_THAT(cut.out, HasSubstr("stopped by evaluations"));
+  const Finished resumed = search({"--resume", "run.ckpt", "--threads", "1", "-o", "resumed.json"});
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(content("resumed.json"), content("whole.json"));
+}
+
+TEST_F(Resume, RefusesTheCheckpointOfAnotherRun) {
+  ASSERT_EQ(search({"--samples", "5000", "--checkpoint", "run.ckpt"}).code, 0);
+  folder_.file("other.ckpt", replaced(content("run.ckpt"), "dosa-checkpoint/1", "dosa-checkpoint/9"));
+  folder_.file("short.ckpt", content("run.ckpt").substr(0, 3000));
+  folder_.file("text.ckpt", "no checkpoint");
+  folder_.file("design.json", "as before");
+  const struct {
+    std::vector<std::string> arguments;
+    const char* says;
+  } cases[] = {
+      {{"--resume", "run.ckpt", "--seed", "1"}, "run.seed: the checkpoint is of another run: found 0"},
+      {{"--resume", "run.ckpt", "--max-pe", "64"}, "run.max"},
+      {{"--resume", "other.ckpt"}, "dosa-checkpoint/9"},
+      {{"--resume", "short.ckpt"}, "the file ends within tensor"},
+      {{"--resume", "text.ckpt"}, "not a dosa checkpoint"},
+      {{"--resume", "none.ckpt"}, "none.ckpt"},
+      {{"--checkpoint", "no/folder/run.ckpt"}, "no/folder"},
+  };
+  for (const auto& one : cases) {
+    std::vector<std::string> arguments = one.arguments;
+    arguments.insert(arguments.end(), {"-o", "design.json"});
+    const Finished refused = search(arguments);
+    EXPECT_EQ(refused.code, 2) << one.says;
+    EXPECT_THAT(refused.err, HasSubstr(one.says));
+    EXPECT_EQ(content("design.json"), "as before");
+  }
+}
+
+TEST_F(Resume, ProcessesFindWhatOneFinds) {
+  const std::string mpirun = DOSA_MPIRUN;
+  if (mpirun.empty()) GTEST_SKIP() << "this build has no MPI";
+  setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 0);
+  setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 0);
+  setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 0);
+  EXPECT_EQ(search({"-o", "alone.json"}).code, 0);
+  const Finished together = search({"-o", "together.json"}, {mpirun, "-n", "2"});
+  EXPECT_EQ(together.code, 0) << together.err;
+  EXPECT_EQ(content("together.json"), content("alone.json"));
+  // Both ranks fail, and none waits for the other.
+  EXPECT_NE(search({"--resume", "none.ckpt"}, {mpirun, "-n", "2"}).code, 0);
+}
+
+}  // namespace
+}  // namespace dosa::testing
