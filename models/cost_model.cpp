@@ -606,8 +606,7 @@ Traffic CostModel::tiles(const Nests& nests, const LayerBatch& layers, const Sha
   for (const Plan::Fill& fill : plan.fills) {
     const auto level = static_cast<std::size_t>(fill.level);
     const auto operand = static_cast<std::size_t>(fill.operand);
-    Tensor words =
-        product(sums[static_cast<std::size_t>(plan.tile_column[level][operand])], sharpness.exact);
+    Tensor words = product(sums[static_cast<std::size_t>(plan.tile_column[level][operand])], sharpness.exact);
     if (fill.operand == Operand::I) {
       const InputTile tile = input_tile<Plan>(fill, sums, layers, sharpness.exact);
       words = words * tile.width * tile.height;

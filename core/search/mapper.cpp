@@ -231,10 +231,9 @@ Frontier Mapper::frontier(std::size_t layer_index, std::int64_t pe_dim, const Te
 
   const LayerBatch batch = LayerBatch::from({layer}, torch::kFloat64);
   const Hardware most = problem_.largest_with(pe_dim);
-  const Corners corners{static_cast<double>(problem_.bounds.min.scratchpad_kib),
-                        static_cast<double>(most.scratchpad_kib),
-                        static_cast<double>(problem_.bounds.min.accumulator_kib),
-                        static_cast<double>(most.accumulator_kib)};
+  const Corners corners{
+      static_cast<double>(problem_.bounds.min.scratchpad_kib), static_cast<double>(most.scratchpad_kib),
+      static_cast<double>(problem_.bounds.min.accumulator_kib), static_cast<double>(most.accumulator_kib)};
   const Tensor array = torch::scalar_tensor(static_cast<double>(pe_dim), torch::kFloat64);
   const auto groups = static_cast<double>(layer.groups);
   const auto hardware = [&](double scratchpad, double accumulator) {
@@ -290,7 +289,8 @@ Frontier Mapper::frontier(std::size_t layer_index, std::int64_t pe_dim, const Te
     waiting_rows = 0;
     stopped = stop && stop();
   };
-  const std::function<void(const Tensor&, std::size_t)> extend = [&](const Tensor& partial, std::size_t dims) {
+  const std::function<void(const Tensor&, std::size_t)> extend = [&](const Tensor& partial,
+                                                                     std::size_t dims) {
     if (dims == 0) {
       waiting.push_back(partial);
       waiting_rows += partial.size(0);
@@ -307,8 +307,7 @@ Frontier Mapper::frontier(std::size_t layer_index, std::int64_t pe_dim, const Te
       Tensor nests = (part.unsqueeze(1) + table).flatten(0, 1);
       const std::int64_t before = nests.size(0);
       const auto [scratchpad, accumulator] = needs(nests);
-      const Tensor fits =
-          (scratchpad <= corners.scratchpad_hi) & (accumulator <= corners.accumulator_hi);
+      const Tensor fits = (scratchpad <= corners.scratchpad_hi) & (accumulator <= corners.accumulator_hi);
       nests = nests.index_select(0, fits.nonzero().squeeze(-1));
       const double lost = static_cast<double>(before - nests.size(0)) * completions;
       frontier.over_capacity += lost;
@@ -471,8 +470,7 @@ struct BufferSearch {
     std::vector<double> s, a;
     for (const auto& [scratchpad, accumulator] : sizes) {
       const Hardware built = problem.within_area(
-          {best.hardware.pe_dim,
-           std::clamp(scratchpad, bounds.min.scratchpad_kib, bounds.max.scratchpad_kib),
+          {best.hardware.pe_dim, std::clamp(scratchpad, bounds.min.scratchpad_kib, bounds.max.scratchpad_kib),
            std::clamp(accumulator, bounds.min.accumulator_kib, bounds.max.accumulator_kib)});
       s.push_back(static_cast<double>(built.scratchpad_kib));
       a.push_back(static_cast<double>(built.accumulator_kib));
@@ -535,6 +533,16 @@ struct BufferSearch {
 
 }  // namespace
 
+FrontierCosts costs_at(const Frontier& frontier, const Hardware& hardware) {
+  const torch::InferenceMode no_gradients;
+  const Tensor& numbers = frontier.numbers;
+  const auto s = static_cast<double>(hardware.scratchpad_kib);
+  const auto a = static_cast<double>(hardware.accumulator_kib);
+  const Tensor fits = ((numbers.select(1, kScratchpad) <= s) & (numbers.select(1, kAccumulator) <= a));
+  return {energy_at(numbers, s, a).masked_select(fits) * 1e-6,
+          numbers.select(1, kCycles).masked_select(fits)};
+}
+
 IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
                            const Hardware& hardware) {
   const torch::InferenceMode no_gradients;
@@ -596,8 +604,8 @@ IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Front
   std::stable_sort(exchanges.begin(), exchanges.end(),
                    [](const Exchange& x, const Exchange& y) { return x.slope < y.slope; });
   const auto look = [&] {
-    const double value = problem.objective.energy * std::log(energy * 1e-6) +
-                         problem.objective.latency * std::log(cycles);
+    const double value =
+        problem.objective.energy * std::log(energy * 1e-6) + problem.objective.latency * std::log(cycles);
     if (!(value < best.log_objective)) return;
     best.log_objective = value;
     best.entry = entries;

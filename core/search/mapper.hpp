@@ -67,10 +67,17 @@ struct IntegerDesign {
   double log_objective = 0;
 };
 
-/// The entries that together are best on given hardware, exactly. The objective is quasi-concave in the sums of
-/// energy and latency, so over all combinations of entries its minimum lies at a vertex of the lower convex
-/// hull of these sums; at a vertex every layer minimises energy + price * latency for one and the same price.
-/// Going through all prices visits all vertices. `entry` is empty when some layer does not fit.
+/// Costs of those entries of a frontier that fit given hardware, each [fitting]: one run of the layer with
+/// all its groups.
+struct FrontierCosts {
+  torch::Tensor energy_uj, cycles;
+};
+FrontierCosts costs_at(const Frontier& frontier, const Hardware& hardware);
+
+/// The entries that together are best on given hardware, exactly. The objective is quasi-concave in the sums
+/// of energy and latency, so over all combinations of entries its minimum lies at a vertex of the lower
+/// convex hull of these sums; at a vertex every layer minimises energy + price * latency for one and the same
+/// price. Going through all prices visits all vertices. `entry` is empty when some layer does not fit.
 IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
                            const Hardware& hardware);
 

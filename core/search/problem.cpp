@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <set>
 
 #include "models/error.hpp"
 
@@ -114,6 +116,22 @@ Hardware SearchProblem::within_area(const Hardware& hardware) const {
     smaller.accumulator_kib = std::max(least.accumulator_kib, smaller.accumulator_kib - 1);
   }
   return smaller;
+}
+
+std::vector<std::int64_t> SearchProblem::useful_arrays() const {
+  std::set<std::int64_t> sizes{bounds.min.pe_dim, bounds.max.pe_dim};
+  for (const Slot& slot : search_slots(machine)) {
+    if (!slot.spatial) continue;
+    for (const Layer& layer : workload.layers) {
+      for (std::int64_t d = bounds.min.pe_dim; d <= std::min(layer[slot.dim], bounds.max.pe_dim); ++d) {
+        if (layer[slot.dim] % d == 0) sizes.insert(d);
+      }
+    }
+  }
+  std::vector<std::int64_t> useful;
+  std::copy_if(sizes.begin(), sizes.end(), std::back_inserter(useful),
+               [&](std::int64_t pe_dim) { return has_room_for(pe_dim); });
+  return useful;
 }
 
 Hardware SearchProblem::largest_with(std::int64_t pe_dim) const {

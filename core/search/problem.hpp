@@ -41,9 +41,9 @@ struct SearchProblem {
   HardwareBounds bounds;
   Objective objective;
 
-  /// Throws Error{kBounds} unless min <= max everywhere, every layer has a mapping that fits into max, and the
-  /// least hardware with such mappings is within the area; names the layer, the level and the least size that
-  /// would do, or the least area.
+  /// Throws Error{kBounds} unless min <= max everywhere, every layer has a mapping that fits into max, and
+  /// the least hardware with such mappings is within the area; names the layer, the level and the least size
+  /// that would do, or the least area.
   void check() const;
 
   /// Whether some buffers within the bounds go with an array of `pe_dim` within the area.
@@ -51,6 +51,9 @@ struct SearchProblem {
   /// The same hardware where it is within the area, else with both buffers moved towards their least, as far
   /// as needed. Needs has_room_for(pe_dim).
   Hardware within_area(const Hardware& hardware) const;
+  /// The array sizes within the bounds that some layer can fill and that have room, ascending: divisors of
+  /// what can be spatial, and the bounds. Not empty after check().
+  std::vector<std::int64_t> useful_arrays() const;
   /// The most of each buffer that goes with an array of `pe_dim` while the other one is at its least.
   Hardware largest_with(std::int64_t pe_dim) const;
 };

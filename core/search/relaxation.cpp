@@ -91,6 +91,10 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
                            .detach();
   const Tensor beyond = excess(traffic, result.hardware.pe_dim, problem_.machine, problem_.bounds);
   result.loss = result.loss + kExcessWeight * (share * beyond).sum(-1);
+  if (std::isfinite(problem_.bounds.max_area_mm2)) {
+    const Tensor area = area_mm2(problem_.machine.area, result.hardware) / problem_.bounds.max_area_mm2;
+    result.loss = result.loss + kExcessWeight * torch::relu(area.log());
+  }
   return result;
 }
 
