@@ -18,6 +18,12 @@ double value_of(const Objective& objective, double energy_uj, double cycles) {
   return std::pow(energy_uj, objective.energy) * std::pow(cycles, objective.latency);
 }
 
+/// value / best - 1, and zero for what is no more than the rounding of sums.
+double gap_between(double value, double best) {
+  const double gap = value / best - 1;
+  return std::abs(gap) < 1e-12 ? 0 : gap;
+}
+
 /// A summary with the frontiers behind it.
 struct FixedSearch {
   MapSummary summary;
@@ -95,6 +101,8 @@ bool MapOptions::is_valid(std::string* error) const {
   return false;
 }
 
+double Certificate::gap() const { return gap_between(value, best_value); }
+
 bool MapSummary::proven() const {
   return std::all_of(coverage.begin(), coverage.end(), [](const LayerCoverage& c) { return c.proven; });
 }
@@ -125,7 +133,7 @@ Certificate certify(const Design& design, const Machine& machine, const Objectiv
     const torch::Tensor energy = (costs.energy_uj - own.layers[l].energy_uj) * count + own.totals.energy_uj;
     const torch::Tensor cycles = (costs.cycles - own.layers[l].cycles) * count + own.totals.cycles;
     const double best = std::exp(objective.log_value(energy, cycles).min().item<double>());
-    certificate.layer_gap.push_back(certificate.value / best - 1);
+    certificate.layer_gap.push_back(gap_between(certificate.value, best));
   }
   return certificate;
 }
@@ -207,7 +215,7 @@ std::string report(const Certificate& certificate) {
       certificate.objective.name, certificate.value, certificate.best_value, 100 * certificate.gap(),
       certificate.map.proven() ? "proven" : "not proven", certificate.map.evaluations,
       certificate.map.wall_s);
-  if (certificate.gap() < -1e-12) {
+  if (certificate.gap() < 0) {
     text +=
         "the design is better than all of the searched map space: it has loops or orders that are not in "
         "it\n";

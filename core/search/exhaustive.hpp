@@ -72,7 +72,7 @@ struct Certificate {
   std::vector<double> layer_gap;
 
   /// objective / best - 1. Below zero for a design whose mappings are not of the searched map space.
-  double gap() const { return value / best_value - 1; }
+  double gap() const;
 };
 
 /// Throws like evaluate and map_exhaustively.

@@ -109,6 +109,7 @@ class GradientSearch {
         mapper_(problem) {
     threads_ = options.threads > 0 ? options.threads
                                    : std::max<std::int64_t>(1, std::thread::hardware_concurrency());
+    per_step_ = options.starts * evaluations_per_nest();
     for (std::int64_t first = 0; first < options.starts; first += kGroup) {
       // Every group draws from its own generator.
       const auto group_seed = options.seed * 1'000'003 + static_cast<std::uint64_t>(first);
@@ -134,7 +135,7 @@ class GradientSearch {
       summary_.stopped = "interrupt";
     } else if (options_.time_limit_s > 0 && elapsed() > kDescentShare * options_.time_limit_s) {
       summary_.stopped = "time";
-    } else if (options_.max_evaluations > 0 && descent_evaluations_left() <= 0) {
+    } else if (options_.max_evaluations > 0 && descent_evaluations_left() < per_step_) {
       summary_.stopped = "evaluations";
     } else {
       return false;
@@ -143,7 +144,9 @@ class GradientSearch {
   }
 
   std::int64_t descent_evaluations_left() const {
-    return static_cast<std::int64_t>(kDescentShare * static_cast<double>(options_.max_evaluations)) -
+    const std::int64_t share =
+        static_cast<std::int64_t>(kDescentShare * static_cast<double>(options_.max_evaluations));
+    return std::min(share, options_.max_evaluations - kLeastNests * evaluations_per_nest()) -
            summary_.evaluations;
   }
 
@@ -159,30 +162,30 @@ class GradientSearch {
     return true;
   }
 
+  /// Of one nest of every layer in every order.
+  std::int64_t evaluations_per_nest() const {
+    return static_cast<std::int64_t>(problem_.workload.layers.size()) * mapper_.model().order_count();
+  }
+
   /// Nests per layer that a limit of evaluations still allows, at most `nests`. 0: none. The first design
   /// gets the least in any case.
   std::int64_t affordable(std::int64_t nests) const {
     if (options_.max_evaluations == 0) return nests;
-    const std::int64_t each = (options_.max_evaluations - summary_.evaluations) /
-                              static_cast<std::int64_t>(problem_.workload.layers.size()) /
-                              mapper_.model().order_count();
+    const std::int64_t each = (options_.max_evaluations - summary_.evaluations) / evaluations_per_nest();
     if (each < kLeastNests) return best_objective_ < kInfinity ? 0 : kLeastNests;
     return std::min(nests, each);
   }
 
   void descend() {
-    const std::int64_t per_step = options_.starts *
-                                  static_cast<std::int64_t>(problem_.workload.layers.size()) *
-                                  relaxation_.model().order_count();
     while (summary_.steps < options_.steps && !stop()) {
       const std::int64_t to_rounding = options_.round_every - summary_.steps % options_.round_every;
       std::int64_t to = std::min({summary_.steps + kSegment, summary_.steps + to_rounding, options_.steps});
       if (options_.max_evaluations > 0)
-        to = std::min(to, summary_.steps + std::max<std::int64_t>(1, descent_evaluations_left() / per_step));
+        to = std::min(to, summary_.steps + descent_evaluations_left() / per_step_);
       parallel(static_cast<std::int64_t>(descents_.size()), threads_, [&](std::int64_t group) {
         descents_[static_cast<std::size_t>(group)].run(summary_.steps, to, options_.steps);
       });
-      summary_.evaluations += per_step * (to - summary_.steps);
+      summary_.evaluations += per_step_ * (to - summary_.steps);
       summary_.steps = to;
       if (to % options_.round_every == 0 && to < options_.steps) {
         const std::vector<Start> starts = ranked_starts();
@@ -199,6 +202,9 @@ class GradientSearch {
     const std::vector<Start> starts = ranked_starts();
     if (starts.empty()) return;
     report("polish");
+    // Short of time: first any design, so that the polish can end when it has to.
+    if (best_objective_ == kInfinity && (options_.time_limit_s > 0 || interrupted()))
+      realise(starts.front().hardware.pe_dim, {starts.front()}, kRoundingNests);
     const std::vector<std::int64_t> arrays = problem_.useful_arrays();
     const std::int64_t allowed = summary_.evaluations + kPolishEvaluations;
     std::set<std::int64_t> tried;
@@ -292,7 +298,6 @@ class GradientSearch {
       return false;
     }
     // Without a design yet, one that fits matters more than the clock.
-    if (best_objective_ == kInfinity && out_of_time()) nests = std::min(nests, kRoundingNests);
     const auto stop = [this] { return cut_short(); };
     std::vector<Frontier> frontiers(problem_.workload.layers.size());
     parallel(static_cast<std::int64_t>(frontiers.size()), threads_, [&](std::int64_t layer) {
@@ -310,7 +315,8 @@ class GradientSearch {
       if (from.size() == 4) break;
     }
     if (note_cut_short()) return false;
-    const IntegerDesign integer = best_design(problem_, frontiers, pe_dim, from);
+    const IntegerDesign integer = best_design(problem_, frontiers, pe_dim, from, stop);
+    if (note_cut_short()) complete = false;
     if (integer.entry.empty() || !(integer.log_objective < best_objective_)) return complete;
     best_objective_ = integer.log_objective;
     summary_.best = to_design(problem_, mapper_, frontiers, integer);
@@ -348,6 +354,7 @@ class GradientSearch {
   std::vector<Descent> descents_;
   std::int64_t threads_ = 1;
   Clock::time_point begin_ = Clock::now();
+  std::int64_t per_step_ = 0;  // evaluations
   SearchSummary summary_;
   double best_objective_ = kInfinity;  // logarithm
 };

@@ -621,7 +621,8 @@ IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Front
 }
 
 IntegerDesign best_design(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
-                          std::int64_t pe_dim, const std::vector<Hardware>& starts) {
+                          std::int64_t pe_dim, const std::vector<Hardware>& starts,
+                          const std::function<bool()>& stop) {
   const torch::InferenceMode no_gradients;
   Hardware largest = problem.bounds.max;
   largest.pe_dim = pe_dim;
@@ -632,9 +633,11 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
   const FrontierTable all(problem, frontiers);
   const HardwareBounds& bounds = problem.bounds;
 
+  const auto stopped = [&] { return stop && stop(); };
+
   // From every start, search a box around the best as long as that moves it.
   const auto descend = [&](BufferSearch search) {
-    for (int round = 0; round < 20 && !search.best.entry.empty(); ++round) {
+    for (int round = 0; round < 20 && !search.best.entry.empty() && !stopped(); ++round) {
       const Hardware centre = search.best.hardware;
       const double before = search.best.log_objective;
       const auto range = [](std::int64_t size, std::int64_t min, std::int64_t max) {
@@ -655,6 +658,7 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
   std::vector<Hardware> from = starts;
   from.push_back(largest);
   for (const Hardware& start : from) {
+    if (stopped()) return best;
     BufferSearch search{problem, {largest, {}, kInfinity}};
     search.look(all, {{start.scratchpad_kib, start.accumulator_kib}});
     descend(search);
@@ -662,7 +666,7 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
   // And from the best of a coarse grid: the objective has several valleys.
   BufferSearch search{problem, {largest, {}, kInfinity}};
   for (double s = static_cast<double>(bounds.min.scratchpad_kib);
-       s <= static_cast<double>(bounds.max.scratchpad_kib); s *= 1.5) {
+       s <= static_cast<double>(bounds.max.scratchpad_kib) && !stopped(); s *= 1.5) {
     BufferSearch::Sizes row;
     for (double a = static_cast<double>(bounds.min.accumulator_kib);
          a <= static_cast<double>(bounds.max.accumulator_kib); a *= 1.5) {

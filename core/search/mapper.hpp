@@ -84,9 +84,11 @@ IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Front
 /// The best buffers and entries for frontiers of an array of `pe_dim`: local searches over buffer sizes from
 /// `starts`, from the largest buffers and from the best point of a coarse grid. For given buffers the entries
 /// are chosen by fixed-point iteration on the shares of energy and latency, at last by best_entries. Within
-/// the problem's area. `entry` is empty when some layer fits nowhere.
+/// the problem's area. `entry` is empty when some layer fits nowhere. `stop` (asked every few milliseconds)
+/// ends it with the best so far, which there need not be.
 IntegerDesign best_design(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
-                          std::int64_t pe_dim, const std::vector<Hardware>& starts);
+                          std::int64_t pe_dim, const std::vector<Hardware>& starts,
+                          const std::function<bool()>& stop = {});
 
 /// A frontier design as a Design with exact costs.
 Design to_design(const SearchProblem& problem, const Mapper& mapper, const std::vector<Frontier>& frontiers,
