@@ -187,6 +187,7 @@ void compare(const Flags& flags, const Output& output) {
     std::int64_t budget = asked;
     std::size_t next = 0;
     const auto done = [&](Run run) {
+      if (run.curve.empty() && *interrupt) return;  // before its first design
       if (!flags.quiet) {
         fmt::print(stderr, "{} seed {}: best {:.4g}, {} samples, {:.1f} s\n", methods[next].name, seed,
                    run.objective, run.samples, run.wall_s);
@@ -236,7 +237,9 @@ void compare(const Flags& flags, const Output& output) {
       fmt::format("{} on {}, {}; {} seeds\n{:<10} {:>11} {:>11} {:>11} {:>7} {:>9} {:>10} {:>9} {:>8}\n",
                   problem.workload.name, problem.machine.name, problem.objective.name, flags.seeds, "method",
                   "median", "least", "most", "ratio", "samples", "per layer", "rejected", "seconds");
-  const double reference = spread_over(methods.front(), [](const Run& run) { return run.objective; }).median;
+  const double reference =
+      methods.empty() ? kInfinity
+                      : spread_over(methods.front(), [](const Run& run) { return run.objective; }).median;
   for (const Method& method : methods) {
     const Spread objective = spread_over(method, [](const Run& run) { return run.objective; });
     const Spread samples =
@@ -277,8 +280,11 @@ void compare(const Flags& flags, const Output& output) {
         objective.median, objective.min, objective.max, objective.median / reference, samples.median,
         samples.median / static_cast<double>(layers), rejected.median, seconds.median);
   }
-  text += fmt::format("ratio: median over that of {}; rejected: random draws that did not fit, no samples\n",
-                      methods.front().name);
+  if (!methods.empty()) {
+    text +=
+        fmt::format("ratio: median over that of {}; rejected: random draws that did not fit, no samples\n",
+                    methods.front().name);
+  }
   if (*interrupt)
     text += "interrupted: the last run is not complete, and what would have come after it is left out\n";
   if (!flags.csv.empty()) {

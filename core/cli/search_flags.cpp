@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
 
 #include "models/error.hpp"
 
@@ -22,8 +23,9 @@ constexpr std::array<SizeFlag, 3> kSizeFlags{
 CLI::Validator over_zero(const std::string& unit) {
   return CLI::Validator(
       [unit](std::string& text) {
-        double value = 0;
-        const bool number = CLI::detail::lexical_cast(text, value);
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        const bool number = !text.empty() && end == text.c_str() + text.size();
         return number && value > 0 && std::isfinite(value)
                    ? ""
                    : fmt::format("found '{}', expected a number of {} over 0", text, unit);

@@ -32,7 +32,7 @@ struct SearchOptions {
   /// the polish. The first design is finished in any case. 0: no limit.
   double time_limit_s = 0;
   /// Evaluate at most this many mappings (see SearchSummary::evaluations), shared like the time. The first
-  /// step and the first design are made in any case. 0: no limit.
+  /// design is made in any case, which takes up to 64 for every layer and loop order. 0: no limit.
   std::int64_t max_evaluations = 0;
 
   /// Names the first field that is out of its range.

@@ -459,6 +459,7 @@ class FrontierTable {
 /// A design under construction: the best seen so far, and how to look further.
 struct BufferSearch {
   const SearchProblem& problem;
+  const std::function<bool()>& stopped;
   IntegerDesign best;
   double energy_pj = 0, cycles = 0;
 
@@ -498,7 +499,7 @@ struct BufferSearch {
   /// A grid over the box and then lines along each size and both, with finer and finer steps.
   void search(const FrontierTable& table, const Box& box) {
     constexpr int kGrid = 10;
-    for (int i = 0; i <= kGrid; ++i) {
+    for (int i = 0; i <= kGrid && !stopped(); ++i) {
       Sizes row;
       for (int j = 0; j <= kGrid; ++j) {
         row.emplace_back(std::llround(box.scratchpad_lo *
@@ -510,7 +511,7 @@ struct BufferSearch {
     }
     shrink(table);
     for (const double step : {1.03, 1.006}) {
-      for (bool improved = true; improved;) {
+      for (bool improved = true; improved && !stopped();) {
         improved = false;
         for (const auto& [along_s, along_a] :
              {std::pair{1, 0}, std::pair{0, 1}, std::pair{1, 1}, std::pair{1, -1}}) {
@@ -633,7 +634,7 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
   const FrontierTable all(problem, frontiers);
   const HardwareBounds& bounds = problem.bounds;
 
-  const auto stopped = [&] { return stop && stop(); };
+  const std::function<bool()> stopped = [&] { return stop && stop(); };
 
   // From every start, search a box around the best as long as that moves it.
   const auto descend = [&](BufferSearch search) {
@@ -659,12 +660,12 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
   from.push_back(largest);
   for (const Hardware& start : from) {
     if (stopped()) return best;
-    BufferSearch search{problem, {largest, {}, kInfinity}};
+    BufferSearch search{problem, stopped, {largest, {}, kInfinity}};
     search.look(all, {{start.scratchpad_kib, start.accumulator_kib}});
     descend(search);
   }
   // And from the best of a coarse grid: the objective has several valleys.
-  BufferSearch search{problem, {largest, {}, kInfinity}};
+  BufferSearch search{problem, stopped, {largest, {}, kInfinity}};
   for (double s = static_cast<double>(bounds.min.scratchpad_kib);
        s <= static_cast<double>(bounds.max.scratchpad_kib) && !stopped(); s *= 1.5) {
     BufferSearch::Sizes row;
@@ -685,7 +686,7 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
       least.scratchpad_kib = std::max<std::int64_t>(least.scratchpad_kib, size(kScratchpad));
       least.accumulator_kib = std::max<std::int64_t>(least.accumulator_kib, size(kAccumulator));
     }
-    BufferSearch tight{problem, {largest, {}, kInfinity}};
+    BufferSearch tight{problem, stopped, {largest, {}, kInfinity}};
     tight.look(all, {{least.scratchpad_kib, least.accumulator_kib}});
     descend(tight);
   }

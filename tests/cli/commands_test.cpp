@@ -193,7 +193,7 @@ TEST_F(Commands, ParetoWritesAFolderOfDesigns) {
   EXPECT_THAT(content("front/front.csv"), HasSubstr("\ndesign_05.json,"));
   EXPECT_EQ(json::parse(run({"evaluate", "front/design_03.json", "--json"}).out)["totals_as_recorded"], true);
   std::vector<std::string> fewer = arguments;
-  fewer[6] = "3";
+  fewer[7] = "3";
   run(fewer);  // an older front is replaced as a whole
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "front/design_04.json"));
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1)
