@@ -301,6 +301,7 @@ class GradientSearch {
     const auto stop = [this] { return cut_short(); };
     std::vector<Frontier> frontiers(problem_.workload.layers.size());
     parallel(static_cast<std::int64_t>(frontiers.size()), threads_, [&](std::int64_t layer) {
+      if (stop()) return;
       frontiers[static_cast<std::size_t>(layer)] = mapper_.frontier(
           static_cast<std::size_t>(layer), pe_dim, starts.front().log_factors[layer], nests, stop);
     });

@@ -142,6 +142,7 @@ ParetoSummary pareto_front(const SearchProblem& problem, const ParetoOptions& op
   const auto look_at = [&](std::int64_t pe_dim) {
     std::vector<Frontier> frontiers(problem.workload.layers.size());
     parallel(layers, options.threads, [&](std::int64_t layer) {
+      if (stop()) return;
       frontiers[static_cast<std::size_t>(layer)] =
           mapper.frontier(static_cast<std::size_t>(layer), pe_dim, options.nests, stop);
     });
