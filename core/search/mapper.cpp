@@ -593,9 +593,11 @@ IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Front
       }
       hull.push_back(point);
     }
+    double before = -kInfinity;  // the slopes of a layer rise, whatever rounding does to them
     for (std::size_t i = 1; i < hull.size(); ++i) {
-      exchanges.push_back({(hull[i].energy - hull[i - 1].energy) / (hull[i].cycles - hull[i - 1].cycles), l,
-                           hull[i - 1], hull[i]});
+      before =
+          std::max(before, (hull[i].energy - hull[i - 1].energy) / (hull[i].cycles - hull[i - 1].cycles));
+      exchanges.push_back({before, l, hull[i - 1], hull[i]});
     }
     entries.push_back(hull.front().entry);
     energy += hull.front().energy;

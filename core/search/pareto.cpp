@@ -150,6 +150,7 @@ ParetoSummary pareto_front(const SearchProblem& problem, const ParetoOptions& op
       summary.evaluations += frontier.evaluated;
       summary.complete = summary.complete && frontier.complete;
     }
+    if (stop()) summary.complete = false;
     std::vector<IntegerDesign> best(questions.size());
     parallel(static_cast<std::int64_t>(questions.size()), options.threads, [&](std::int64_t i) {
       const auto q = static_cast<std::size_t>(i);

@@ -200,6 +200,21 @@ TEST_F(Commands, ParetoWritesAFolderOfDesigns) {
       << "nothing is left beside";
 }
 
+TEST_F(Commands, AnInterruptedFrontIsWrittenWhole) {
+  RunningProgram program(folder_.path(), {"optimize", "unet", "--pareto", "front", "--threads", "1"});
+  ASSERT_TRUE(program.wait_for_stderr("array 1/", std::chrono::seconds(120)));
+  program.signal(SIGINT);
+  const Finished finished = program.finish(std::chrono::seconds(120));
+  EXPECT_EQ(finished.code, 0) << finished.err;
+  const json front = json::parse(content("front/front.json"));
+  EXPECT_EQ(front["stopped_by"], "interrupt");
+  EXPECT_EQ(front["whole_map_space"], false);
+  ASSERT_GE(front["designs"].size(), 1U);
+  for (const json& entry : front["designs"]) {
+    EXPECT_EQ(json::parse(content("front/" + entry["file"].get<std::string>()))["totals"], entry["totals"]);
+  }
+}
+
 TEST_F(Commands, AnInterruptedComparisonReportsWhatItHas) {
   RunningProgram program(folder_.path(), {"compare", "bert", "--methods", "default,random", "--samples",
                                           "1000000000", "--csv", "curves.csv", "--json"});
