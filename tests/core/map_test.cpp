@@ -132,8 +132,7 @@ double best_combination(const SearchProblem& problem, const std::vector<std::vec
   return best;
 }
 
-TEST(Exhaustive, FindsTheBestOfALiteralEnumeration) {
-  const SearchProblem any = network();
+void expect_best_of_literal_enumeration(const SearchProblem& any) {
   for (const Hardware& hardware :
        {Hardware{4, 64, 64}, Hardware{4, 1, 1}, Hardware{3, 2, 1}, Hardware{16, 1, 2}, Hardware{1, 1, 1}}) {
     const SearchProblem problem = fixed(any, hardware);
@@ -161,6 +160,22 @@ TEST(Exhaustive, FindsTheBestOfALiteralEnumeration) {
       }
     }
   }
+}
+
+TEST(Exhaustive, FindsTheBestOfALiteralEnumeration) { expect_best_of_literal_enumeration(network()); }
+
+// The argument that larger spatial factors are never worse has to hold for other map spaces, too.
+TEST(Exhaustive, FindsTheBestOfALiteralEnumerationOnOtherMachines) {
+  SearchProblem problem = network();
+  problem.machine = load_machine("gemmini-rtl");
+  expect_best_of_literal_enumeration(problem);
+  // Loops at the registers and at the scratchpad.
+  problem.machine = load_machine("gemmini-tl");
+  for (const Dim dim : {Dim::P, Dim::Q})
+    problem.machine.search_temporal[0][static_cast<std::size_t>(dim)] = true;
+  for (const Dim dim : {Dim::C, Dim::K})
+    problem.machine.search_temporal[2][static_cast<std::size_t>(dim)] = true;
+  expect_best_of_literal_enumeration(problem);
 }
 
 TEST(Exhaustive, EntriesOfManyLayersAreTheBestCombination) {
