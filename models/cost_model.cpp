@@ -603,6 +603,24 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
   return traffic;
 }
 
+Traffic CostModel::tiles(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const {
+  const Plan& plan = *plan_;
+  const std::vector<Tensor> sums = torch::matmul(nests.log_factors, plan.columns).unbind(-1);
+  Traffic traffic;
+  traffic.tile_words.resize(plan.machine.levels.size());
+  for (const Plan::Fill& fill : plan.fills) {
+    const auto level = static_cast<std::size_t>(fill.level);
+    const auto operand = static_cast<std::size_t>(fill.operand);
+    Tensor words = product(sums[static_cast<std::size_t>(plan.tile_column[level][operand])], sharpness.exact);
+    if (fill.operand == Operand::I) {
+      const InputTile tile = input_tile<Plan>(fill, sums, layers, sharpness.exact);
+      words = words * tile.width * tile.height;
+    }
+    traffic.tile_words[level][operand] = words.unsqueeze(-1);
+  }
+  return traffic;
+}
+
 Tensor Traffic::need_kib(const MemoryLevel& level, int index, const Tensor& array_dim) const {
   Tensor words;
   for (const Operand operand : all_operands()) {
@@ -736,9 +754,23 @@ Mapping CostModel::mapping_of(const Tensor& log_factors, std::int64_t order) con
   return mapping;
 }
 
+namespace {
+
+template <typename T>
+T area_of(const AreaModel& area, const T& pe_dim, const T& scratchpad_kib, const T& accumulator_kib) {
+  return pe_dim * pe_dim * area.per_pe + scratchpad_kib * area.per_scratchpad_kib +
+         accumulator_kib * area.per_accumulator_kib + area.base;
+}
+
+}  // namespace
+
 Tensor area_mm2(const AreaModel& area, const HardwareTensors& hardware) {
-  return hardware.pe_dim * hardware.pe_dim * area.per_pe + hardware.scratchpad_kib * area.per_scratchpad_kib +
-         hardware.accumulator_kib * area.per_accumulator_kib + area.base;
+  return area_of(area, hardware.pe_dim, hardware.scratchpad_kib, hardware.accumulator_kib);
+}
+
+double area_mm2(const AreaModel& area, const Hardware& hardware) {
+  return area_of(area, static_cast<double>(hardware.pe_dim), static_cast<double>(hardware.scratchpad_kib),
+                 static_cast<double>(hardware.accumulator_kib));
 }
 
 }  // namespace dosa

@@ -106,6 +106,7 @@ struct Cost {
 
 /// mm^2 of hardware of any batch shape. Differentiable.
 torch::Tensor area_mm2(const AreaModel& area, const HardwareTensors& hardware);
+double area_mm2(const AreaModel& area, const Hardware& hardware);
 
 class CostModel {
  public:
@@ -123,6 +124,10 @@ class CostModel {
 
   /// Accesses and tiles of nests of shape B; the layers broadcast to B.
   Traffic traffic(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const;
+
+  /// Only the tile words of `traffic`, for a fraction of its time. What the slots of the outermost level hold
+  /// does not matter.
+  Traffic tiles(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const;
 
   /// Latency and energy on hardware that broadcasts to B.
   Cost cost(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness) const;

@@ -249,7 +249,7 @@ class Annealer {
       if (size == before) size += random_.below(2) == 0 ? 1 : -1;
       size = std::clamp(size, bounds.min.*kHardwareFields[f].value, bounds.max.*kHardwareFields[f].value);
     }
-    return next;
+    return problem_.has_room_for(next.pe_dim) ? problem_.within_area(next) : chain.hardware;
   }
 
   void move_hardware() {

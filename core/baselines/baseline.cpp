@@ -52,7 +52,7 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
   if (threads == 0) threads = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
   Recorder recorder(budget, interrupt, improved);
   baseline.run(problem, seed, threads, recorder);
-  TORCH_CHECK(!recorder.curve().empty(), "the baseline found no design");
+  TORCH_CHECK(!recorder.curve().empty() || recorder.interrupted(), "the baseline found no design");
   BaselineResult result;
   result.wall_s = recorder.seconds();
   result.evaluations = recorder.evaluations();
@@ -64,6 +64,7 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
   } else if (recorder.left() >= static_cast<std::int64_t>(layers)) {
     result.stopped = "end";
   }
+  if (recorder.curve().empty()) return result;
 
   const CostModel model(problem.machine, search_slots(problem.machine), search_orders(problem.machine),
                         torch::kFloat64);

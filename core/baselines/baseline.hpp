@@ -104,9 +104,9 @@ std::unique_ptr<Baseline> make_default_hardware();
 std::vector<std::unique_ptr<Baseline>> all_baselines();
 
 struct BaselineResult {
-  Design design;         ///< evaluated exactly
-  double objective = 0;  ///< of the design
-  Curve curve;           ///< the last point is the design's
+  Design design;  ///< evaluated exactly; without layers where an interrupt came before the first one
+  double objective = std::numeric_limits<double>::infinity();  ///< of the design
+  Curve curve;                                                 ///< the last point is the design's
   std::int64_t evaluations = 0, rejected = 0;
   double wall_s = 0;
   std::string stopped = "samples";  ///< "samples", "end" or "interrupt"

@@ -21,17 +21,18 @@ class DefaultHardware : public Baseline {
 
   void run(const SearchProblem& problem, std::uint64_t /*seed*/, std::int64_t threads,
            Recorder& recorder) const override {
-    SearchProblem fixed = problem;
+    Hardware built;
     for (const HardwareField& field : kHardwareFields) {
-      fixed.bounds.min.*field.value = fixed.bounds.max.*field.value = std::clamp(
-                                          problem.machine.default_hardware.*field.value,
-                                          problem.bounds.min.*field.value, problem.bounds.max.*field.value);
+      built.*field.value = std::clamp(problem.machine.default_hardware.*field.value,
+                                      problem.bounds.min.*field.value, problem.bounds.max.*field.value);
     }
+    while (built.pe_dim > problem.bounds.min.pe_dim && !problem.has_room_for(built.pe_dim)) --built.pe_dim;
+    SearchProblem fixed = problem;
+    fixed.bounds.min = fixed.bounds.max = problem.within_area(built);
     fixed.check();
     const Mapper mapper(fixed);
     const Hardware& hardware = fixed.bounds.max;
     const auto layers = static_cast<std::int64_t>(fixed.workload.layers.size());
-    const auto& slots = mapper.model().slots();
     // Where it begins: all loops at DRAM, which always fits.
     const MapSpace space(fixed, threads);
     const Candidates outermost = space.outermost();
@@ -45,18 +46,10 @@ class DefaultHardware : public Baseline {
       // What the budget has left is shared by the layers to come.
       const std::int64_t nests = std::clamp<std::int64_t>(
           recorder.left() / (layers - l) / mapper.model().order_count(), 1, kMostNests);
-      const Layer& layer = fixed.workload.layers[static_cast<std::size_t>(l)];
-      const torch::Tensor even = torch::zeros({static_cast<std::int64_t>(slots.size())}, torch::kFloat64);
-      for (std::size_t s = 0; s < slots.size(); ++s) {
-        const auto places = std::count_if(slots.begin(), slots.end(),
-                                          [&](const Slot& other) { return other.dim == slots[s].dim; });
-        even[static_cast<std::int64_t>(s)] =
-            std::log(static_cast<double>(layer[slots[s].dim])) / static_cast<double>(places);
-      }
-      frontiers.push_back(mapper.frontier(static_cast<std::size_t>(l), hardware.pe_dim, even, nests));
+      frontiers.push_back(mapper.frontier(static_cast<std::size_t>(l), hardware.pe_dim, nests));
       recorder.evaluated(frontiers.back().evaluated);
     }
-    const IntegerDesign best = best_design(fixed, frontiers, hardware.pe_dim, {hardware});
+    const IntegerDesign best = best_entries(fixed, frontiers, hardware);
     if (best.entry.empty()) return;
     std::vector<torch::Tensor> factors, orders;
     for (std::size_t l = 0; l < frontiers.size(); ++l) {

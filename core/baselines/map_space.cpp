@@ -192,6 +192,7 @@ Candidates MapSpace::outermost() const {
 }
 
 bool MapSpace::legal(const Hardware& hardware) const {
+  if (area_mm2(problem_.machine.area, hardware) > problem_.bounds.max_area_mm2) return false;
   const Scores scores = score(outermost(), HardwareTensors::from(hardware, torch::kFloat64));
   return scores.fits.all().item<bool>();
 }
@@ -208,7 +209,8 @@ Hardware MapSpace::random_hardware(Random& random) const {
     const Hardware hardware{between(bounds.min.pe_dim, bounds.max.pe_dim, false),
                             between(bounds.min.scratchpad_kib, bounds.max.scratchpad_kib, true),
                             between(bounds.min.accumulator_kib, bounds.max.accumulator_kib, true)};
-    if (legal(hardware)) return hardware;
+    if (!problem_.has_room_for(hardware.pe_dim)) continue;
+    if (const Hardware smaller = problem_.within_area(hardware); legal(smaller)) return smaller;
   }
 }
 

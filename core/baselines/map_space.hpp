@@ -63,10 +63,11 @@ class MapSpace {
   std::int64_t orders() const { return static_cast<std::int64_t>(models_.size()); }
   const SearchProblem& problem() const { return problem_; }
 
-  /// Legal hardware: the array uniform, the buffers log-uniform within the bounds; every layer has a mapping
-  /// on it.
+  /// Legal hardware: the array uniform, the buffers log-uniform within the bounds (shrunk into the area where
+  /// there is a limit); every layer has a mapping on it.
   Hardware random_hardware(Random& random) const;
-  /// Whether the mapping with all loops at DRAM, which needs the least, fits for every layer.
+  /// Whether the area is allowed and the mapping with all loops at DRAM, which needs the least, fits for
+  /// every layer.
   bool legal(const Hardware& hardware) const;
 
   /// `per_layer` random mappings of every layer that fit the hardware, with their scores: every dimension's

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "core/baselines/baseline.hpp"
-#include "core/cli/commands.hpp"
+#include "core/cli/search_flags.hpp"
 #include "core/search/gradient_search.hpp"
 #include "models/error.hpp"
 #include "models/files.hpp"
@@ -20,7 +20,7 @@ struct Flags {
   std::vector<std::string> methods{kGradient, "random", "bayes", "annealing", "default"};
   std::int64_t samples = 0, samples_per_layer = 0;  // 0: what the gradient search takes by itself
   std::int64_t seeds = 3, threads = 0;
-  Hardware fixed, max;  // 0: not given
+  SizeFlags sizes;
   SearchOptions gradient;
   bool quiet = false;
 };
@@ -75,20 +75,6 @@ double best_at(const Run& run, Axis BestSoFar::*axis, double limit) {
   return best;
 }
 
-HardwareBounds bounds_of(const Flags& flags, const Machine& machine) {
-  HardwareBounds bounds{machine.min_hardware, machine.max_hardware};
-  for (const HardwareField& field : kHardwareFields) {
-    if (flags.max.*field.value > 0) bounds.max.*field.value = flags.max.*field.value;
-    if (flags.fixed.*field.value == 0) continue;
-    if (flags.max.*field.value > 0 && flags.fixed.*field.value > flags.max.*field.value) {
-      fail(ErrorId::kBounds, "{}: fixed to {}, which is more than its maximum {}", field.name,
-           flags.fixed.*field.value, flags.max.*field.value);
-    }
-    bounds.min.*field.value = bounds.max.*field.value = flags.fixed.*field.value;
-  }
-  return bounds;
-}
-
 /// The gradient search's options for a budget: about half of it for the descent, the rest for roundings
 /// and the polish of two arrays; fewer steps first, then fewer starts.
 SearchOptions within_budget(SearchOptions options, std::int64_t budget, const SearchProblem& problem) {
@@ -107,8 +93,8 @@ SearchOptions within_budget(SearchOptions options, std::int64_t budget, const Se
   return options;
 }
 
-Run run_gradient(const SearchProblem& problem, SearchOptions options, std::uint64_t seed,
-                 std::int64_t budget) {
+Run run_gradient(const SearchProblem& problem, SearchOptions options, std::uint64_t seed, std::int64_t budget,
+                 const std::atomic<bool>* interrupt) {
   options.seed = seed;
   if (budget > 0) options = within_budget(options, budget, problem);
   Run run;
@@ -119,9 +105,9 @@ Run run_gradient(const SearchProblem& problem, SearchOptions options, std::uint6
     if (objective < before && (budget == 0 || samples <= budget))
       run.curve.push_back({samples, seconds, objective});
   };
-  const SearchSummary summary = gradient_search(problem, options, [&](const SearchProgress& now) {
-    add(now.evaluations, now.elapsed_s, now.best_objective);
-  });
+  const SearchSummary summary = gradient_search(
+      problem, options,
+      [&](const SearchProgress& now) { add(now.evaluations, now.elapsed_s, now.best_objective); }, interrupt);
   const DesignTotals& totals = summary.best.totals;
   add(summary.evaluations, summary.wall_s,
       std::pow(totals.energy_uj, problem.objective.energy) *
@@ -135,8 +121,8 @@ Run run_gradient(const SearchProblem& problem, SearchOptions options, std::uint6
 }
 
 Run run_one(const Baseline& baseline, const SearchProblem& problem, std::uint64_t seed, std::int64_t budget,
-            std::int64_t threads) {
-  const BaselineResult result = run_baseline(baseline, problem, budget, seed, threads);
+            std::int64_t threads, const std::atomic<bool>* interrupt) {
+  const BaselineResult result = run_baseline(baseline, problem, budget, seed, threads, interrupt);
   return {seed,          result.curve,   result.objective,      result.evaluations, result.rejected,
           result.wall_s, result.stopped, result.design.hardware};
 }
@@ -167,7 +153,7 @@ void compare(const Flags& flags, const Output& output) {
   if (!flags.csv.empty()) check_writable(flags.csv);
   SearchProblem problem{
       load_workload(flags.workload), load_machine(flags.machine), {}, Objective::from_name(flags.objective)};
-  problem.bounds = bounds_of(flags, problem.machine);
+  problem.bounds = flags.sizes.bounds(problem.machine);
   problem.check();
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
   const auto baselines = all_baselines();
@@ -194,11 +180,14 @@ void compare(const Flags& flags, const Output& output) {
   std::vector<Method> methods;
   if (has_gradient) methods.push_back({kGradient, "Adam on the relaxation, rounding, polish", {}});
   for (const Baseline* baseline : chosen) methods.push_back({baseline->name(), baseline->description(), {}});
-  for (std::int64_t s = 0; s < flags.seeds; ++s) {
+  // An interrupt ends the run at work, whose best so far is kept; runs not begun are left out.
+  const std::atomic<bool>* interrupt = catch_interrupts();
+  for (std::int64_t s = 0; s < flags.seeds && !*interrupt; ++s) {
     const auto seed = static_cast<std::uint64_t>(s);
     std::int64_t budget = asked;
     std::size_t next = 0;
     const auto done = [&](Run run) {
+      if (run.curve.empty() && *interrupt) return;  // before its first design
       if (!flags.quiet) {
         fmt::print(stderr, "{} seed {}: best {:.4g}, {} samples, {:.1f} s\n", methods[next].name, seed,
                    run.objective, run.samples, run.wall_s);
@@ -208,12 +197,18 @@ void compare(const Flags& flags, const Output& output) {
     if (has_gradient) {
       SearchOptions options = flags.gradient;
       options.threads = flags.threads;
-      Run run = run_gradient(problem, options, seed, asked);
+      Run run = run_gradient(problem, options, seed, asked, interrupt);
       if (asked == 0) budget = run.samples;  // what it took, the others may take
       done(std::move(run));
     }
-    for (const Baseline* baseline : chosen) done(run_one(*baseline, problem, seed, budget, flags.threads));
+    for (const Baseline* baseline : chosen) {
+      if (*interrupt) break;
+      done(run_one(*baseline, problem, seed, budget, flags.threads, interrupt));
+    }
   }
+  methods.erase(std::remove_if(methods.begin(), methods.end(),
+                               [](const Method& method) { return method.runs.empty(); }),
+                methods.end());
 
   double most_samples = 0, most_seconds = 0;
   for (const Method& method : methods) {
@@ -233,6 +228,8 @@ void compare(const Flags& flags, const Output& output) {
             {"layers", layers},
             {"min", dosa::to_json(problem.bounds.min)},
             {"max", dosa::to_json(problem.bounds.max)},
+            {"max_area_mm2", number(problem.bounds.max_area_mm2)},
+            {"interrupted", interrupt->load()},
             {"samples", asked > 0 ? Json(asked) : Json("as many as the gradient search takes")},
             {"methods", Json::array()}};
   std::string csv = "method,seed,samples,samples_per_layer,seconds,objective\n";
@@ -240,7 +237,9 @@ void compare(const Flags& flags, const Output& output) {
       fmt::format("{} on {}, {}; {} seeds\n{:<10} {:>11} {:>11} {:>11} {:>7} {:>9} {:>10} {:>9} {:>8}\n",
                   problem.workload.name, problem.machine.name, problem.objective.name, flags.seeds, "method",
                   "median", "least", "most", "ratio", "samples", "per layer", "rejected", "seconds");
-  const double reference = spread_over(methods.front(), [](const Run& run) { return run.objective; }).median;
+  const double reference =
+      methods.empty() ? kInfinity
+                      : spread_over(methods.front(), [](const Run& run) { return run.objective; }).median;
   for (const Method& method : methods) {
     const Spread objective = spread_over(method, [](const Run& run) { return run.objective; });
     const Spread samples =
@@ -281,8 +280,13 @@ void compare(const Flags& flags, const Output& output) {
         objective.median, objective.min, objective.max, objective.median / reference, samples.median,
         samples.median / static_cast<double>(layers), rejected.median, seconds.median);
   }
-  text += fmt::format("ratio: median over that of {}; rejected: random draws that did not fit, no samples\n",
-                      methods.front().name);
+  if (!methods.empty()) {
+    text +=
+        fmt::format("ratio: median over that of {}; rejected: random draws that did not fit, no samples\n",
+                    methods.front().name);
+  }
+  if (*interrupt)
+    text += "interrupted: the last run is not complete, and what would have come after it is left out\n";
   if (!flags.csv.empty()) {
     write_file(flags.csv, csv);
     text += fmt::format("written: {}\n", flags.csv);
@@ -336,20 +340,8 @@ void add_compare(CLI::App& app) {
   command->add_option("--csv", flags->csv, "Write the curve of every run to this file");
   command->add_option("--machine", flags->machine, "Machine: a shipped name or a file")
       ->capture_default_str();
-  command
-      ->add_option("--objective", flags->objective,
-                   fmt::format("What to minimise: {}", fmt::join(Objective::names(), ", ")))
-      ->capture_default_str();
-  const std::array<std::pair<const char*, std::int64_t Hardware::*>, 3> size_flags{
-      {{"pe", &Hardware::pe_dim},
-       {"scratchpad", &Hardware::scratchpad_kib},
-       {"accumulator", &Hardware::accumulator_kib}}};
-  for (const auto& [name, size] : size_flags) {
-    command->add_option(fmt::format("--{}", name), flags->fixed.*size, "Fix the size, as in dosa optimize")
-        ->check(integer_in(1, size == &Hardware::pe_dim ? kMaxPeDim : kMaxKib));
-    command->add_option(fmt::format("--max-{}", name), flags->max.*size, "Largest size, as in dosa optimize")
-        ->check(integer_in(1, size == &Hardware::pe_dim ? kMaxPeDim : kMaxKib));
-  }
+  add_objective(*command, flags->objective);
+  flags->sizes.add_all(*command);
   command->add_option("--starts", flags->gradient.starts, "Starts of the gradient search")
       ->check(integer_in(1, 4096))
       ->capture_default_str();

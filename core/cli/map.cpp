@@ -1,64 +1,182 @@
+// Fixed hardware: the best mappings by enumeration, how far a design is from them, and what Gemmini's own
+// library would choose.
+#include <unistd.h>
+
 #include <memory>
 
-#include "core/cli/commands.hpp"
+#include "core/cli/search_flags.hpp"
+#include "core/search/exhaustive.hpp"
 #include "models/error.hpp"
+#include "models/files.hpp"
 #include "models/gemmini.hpp"
 #include "models/workload.hpp"
 
 namespace dosa::cli {
+namespace {
+
+struct Flags {
+  std::string input, machine, output, objective;
+  bool use_default = false, certify = false, quiet = false;
+  SizeFlags sizes;
+  MapOptions map;
+};
+
+MapProgressCallback progress_line(bool quiet) {
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  if (quiet || !terminal) return {};
+  return [](const MapProgress& now) {
+    fmt::print(stderr, "\r{} of {} layers  {} mappings  {:.1f} s\033[K{}", now.layers_done, now.layers,
+               now.evaluations, now.elapsed_s, now.layers_done == now.layers ? "\n" : "");
+    std::fflush(stderr);
+  };
+}
+
+Json coverage_json(const MapSummary& summary) {
+  Json layers = Json::array();
+  for (std::size_t l = 0; l < summary.coverage.size(); ++l) {
+    layers.push_back(to_json(summary.coverage[l]));
+    layers.back()["name"] = summary.best.layers[l].layer.name;
+  }
+  return {{"proven", summary.proven()},
+          {"orders", summary.orders},
+          {"samples", summary.evaluations},
+          {"stopped_by", summary.interrupted ? "interrupt" : "end"},
+          {"layers", std::move(layers)}};
+}
+
+void map_network(const Flags& flags, const Output& output) {
+  if (!flags.output.empty()) check_writable(flags.output);
+  SearchProblem problem{load_workload(flags.input),
+                        load_machine(flags.machine.empty() ? "gemmini-tl" : flags.machine),
+                        {},
+                        Objective::from_name(flags.objective.empty() ? "edp" : flags.objective)};
+  problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine);
+  MapSummary summary = map_exhaustively(problem, flags.map, progress_line(flags.quiet), catch_interrupts());
+  summary.best.provenance = {{"program", fmt::format("dosa {}", DOSA_VERSION)},
+                             {"method", "exhaustive"},
+                             {"model", "analytical"},
+                             {"options", {{"max_nests", flags.map.max_nests}}},
+                             {"stopped_by", summary.interrupted ? "interrupt" : "end"},
+                             {"samples", summary.evaluations},
+                             {"whole_map_space", summary.proven()}};
+  if (!flags.output.empty()) save_design(summary.best, problem.machine, flags.output);
+  Json json = to_json(summary.best, problem.machine);
+  json["map_space"] = coverage_json(summary);
+  std::string text = report(summary.best, problem.machine) + "\n" + report(summary);
+  if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
+  output.print(json, text);
+}
+
+void certify_design(const Flags& flags, const Output& output) {
+  const auto [design, machine] = load_design(flags.input, flags.machine);
+  const std::string& objective = flags.objective.empty() ? design.objective : flags.objective;
+  const Certificate certificate = [&] {
+    try {
+      return certify(design, machine, Objective::from_name(objective), flags.map, progress_line(flags.quiet),
+                     catch_interrupts());
+    } catch (const Error& error) {
+      throw error.in(flags.input);
+    }
+  }();
+  output.print(to_json(certificate, machine), report(certificate));
+}
+
+/// What Gemmini's own library picks. Sizes as built, which is twice the single-buffered need.
+void map_default(const Flags& flags, const Output& output) {
+  Hardware built{16, 256, 64};
+  for (const HardwareField& field : kHardwareFields) {
+    if (flags.sizes.fixed.*field.value > 0) built.*field.value = flags.sizes.fixed.*field.value;
+  }
+  const auto violations = gemmini::check_hardware(built);
+  if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", gemmini::summary(violations));
+  const Workload workload = load_workload(flags.input);
+  const gemmini::Params params = gemmini::params_of(built);
+  Json layers = Json::array();
+  std::string text =
+      fmt::format("{:<24} {:>5} {:>10} {:>11}  tile\n", "layer", "count", "scratchpad", "accumulator");
+  for (const Layer& layer : workload.layers) {
+    const gemmini::Tile tile = gemmini::default_tile(layer, built);
+    const gemmini::Rows rows = gemmini::rows_needed(layer, tile, built.pe_dim);
+    const auto share = [](std::int64_t used, std::int64_t all) {
+      return 100 * static_cast<double>(used) / static_cast<double>(all);
+    };
+    // The library itself can pick what the hardware never finishes.
+    const std::string problem = gemmini::summary(gemmini::check_tile(layer, built, tile));
+    layers.push_back({{"name", layer.name},
+                      {"count", layer.count},
+                      {"tile", gemmini::to_json(tile)},
+                      {"scratchpad_rows", rows.scratchpad},
+                      {"accumulator_rows", rows.accumulator}});
+    if (!problem.empty()) layers.back()["problem"] = problem;
+    text += fmt::format("{:<24} {:>5} {:>9.0f}% {:>10.0f}%  {}{}\n", layer.name, layer.count,
+                        share(rows.scratchpad, params.scratchpad_rows_per_tile()),
+                        share(rows.accumulator, params.accumulator_rows_per_tile()), gemmini::to_string(tile),
+                        problem.empty() ? "" : "  " + problem);
+  }
+  output.print({{"workload", workload.name}, {"hardware", to_json(built)}, {"layers", layers}}, text);
+}
+
+}  // namespace
 
 void add_map(CLI::App& app) {
-  struct Flags {
-    std::string workload;
-    bool use_default = false;
-    Hardware hardware{16, 256, 64};
-  };
   CLI::App* command = app.add_subcommand(
       "map",
-      described("Map a network's layers onto given hardware, without a search.",
-                {"dosa map resnet50 --default", "dosa map bert --default --pe 32 --scratchpad 1024 --json"}));
+      described(
+          "Map a network's layers onto given hardware: the best mappings by enumeration, proven where the "
+          "whole\n"
+          "map space (the machine's tilings and loop orders) was looked at. The objective is that of the "
+          "whole\n"
+          "network: for edp the sum of all energies times the sum of all latencies, which is not the sum of "
+          "the\n"
+          "layers' EDPs. The mappings of all layers are chosen together, exactly.\n"
+          "With --certify: how far a design's mappings are from the best on its own hardware, layer by "
+          "layer.\n"
+          "With --default: the tilings that Gemmini's own C library picks (gemmini-rtl), sizes as built.",
+          {"dosa map resnet50 --pe 16 --scratchpad 128 --accumulator 32 -o design.json",
+           "dosa map bert --objective latency --json", "dosa map design.json --certify",
+           "dosa map bert --default --pe 32 --scratchpad 1024"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
-  command->add_option("workload", flags->workload, "A shipped network's name or a workload JSON or YAML file")
-      ->required();
   command
-      ->add_flag("--default", flags->use_default,
-                 "The tiling that Gemmini's own C library picks (gemmini-rtl)")
+      ->add_option("input", flags->input,
+                   "A shipped network's name or a workload JSON or YAML file; with --certify a design JSON")
       ->required();
-  command->add_option("--pe", flags->hardware.pe_dim, "Array size")->capture_default_str();
-  command->add_option("--scratchpad", flags->hardware.scratchpad_kib, "Scratchpad as built, KiB")
-      ->capture_default_str();
-  command->add_option("--accumulator", flags->hardware.accumulator_kib, "Accumulator as built, KiB")
-      ->capture_default_str();
+  flags->sizes.add_fixed(*command, "{} (default: the machine's)");
+  CLI::Option* machine = command->add_option(
+      "--machine", flags->machine,
+      "Machine: a shipped name or a file (default: gemmini-tl; with --certify the design's target)");
+  CLI::Option* objective =
+      command->add_option("--objective", flags->objective,
+                          fmt::format("What to minimise: {} (default: edp; with --certify the design's)",
+                                      fmt::join(Objective::names(), ", ")));
+  CLI::Option* file =
+      command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
+  CLI::Option* nests =
+      command
+          ->add_option("--max-nests", flags->map.max_nests,
+                       "Most nests to look at for a layer; with more in its map space, those nearest to even "
+                       "tilings, and nothing is proven")
+          ->capture_default_str()
+          ->check(integer_in(64, 1'000'000'000'000));
+  CLI::Option* threads =
+      command->add_option("--threads", flags->map.threads, "Threads, 0 for one per core; same result")
+          ->capture_default_str()
+          ->check(integer_in(0, 1024));
+  CLI::Option* certify = command->add_flag("--certify", flags->certify,
+                                           "Compare a design with the best mappings on its hardware");
+  certify->excludes(file);
+  for (CLI::Option* size : {command->get_option("--pe"), command->get_option("--scratchpad"),
+                            command->get_option("--accumulator")}) {
+    certify->excludes(size);
+  }
+  CLI::Option* library = command->add_flag("--default", flags->use_default,
+                                           "The tiling that Gemmini's own C library picks (gemmini-rtl)");
+  for (CLI::Option* other : {machine, objective, file, nests, threads, certify}) library->excludes(other);
+  command->add_flag("-q,--quiet", flags->quiet, "No progress line");
   command->callback([flags, output] {
-    const Hardware& built = flags->hardware;
-    const auto violations = gemmini::check_hardware(built);
-    if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", gemmini::summary(violations));
-    const Workload workload = load_workload(flags->workload);
-    const gemmini::Params params = gemmini::params_of(built);
-    Json layers = Json::array();
-    std::string text =
-        fmt::format("{:<24} {:>5} {:>10} {:>11}  tile\n", "layer", "count", "scratchpad", "accumulator");
-    for (const Layer& layer : workload.layers) {
-      const gemmini::Tile tile = gemmini::default_tile(layer, built);
-      const gemmini::Rows rows = gemmini::rows_needed(layer, tile, built.pe_dim);
-      const auto share = [](std::int64_t used, std::int64_t all) {
-        return 100 * static_cast<double>(used) / static_cast<double>(all);
-      };
-      // The library itself can pick what the hardware never finishes.
-      const std::string problem = gemmini::summary(gemmini::check_tile(layer, built, tile));
-      layers.push_back({{"name", layer.name},
-                        {"count", layer.count},
-                        {"tile", gemmini::to_json(tile)},
-                        {"scratchpad_rows", rows.scratchpad},
-                        {"accumulator_rows", rows.accumulator}});
-      if (!problem.empty()) layers.back()["problem"] = problem;
-      text += fmt::format("{:<24} {:>5} {:>9.0f}% {:>10.0f}%  {}{}\n", layer.name, layer.count,
-                          share(rows.scratchpad, params.scratchpad_rows_per_tile()),
-                          share(rows.accumulator, params.accumulator_rows_per_tile()),
-                          gemmini::to_string(tile), problem.empty() ? "" : "  " + problem);
-    }
-    output->print({{"workload", workload.name}, {"hardware", to_json(built)}, {"layers", layers}}, text);
+    if (flags->use_default) return map_default(*flags, *output);
+    if (flags->certify) return certify_design(*flags, *output);
+    map_network(*flags, *output);
   });
 }
 

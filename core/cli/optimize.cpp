@@ -1,11 +1,11 @@
 #include <unistd.h>
 
-#include <atomic>
 #include <cmath>
-#include <csignal>
 #include <memory>
 
-#include "core/cli/commands.hpp"
+#include "core/cli/pareto.hpp"
+#include "core/cli/search_flags.hpp"
+#include "core/search/exhaustive.hpp"
 #include "core/search/gradient_search.hpp"
 #include "core/search/ranks.hpp"
 #include "models/error.hpp"
@@ -14,48 +14,14 @@
 namespace dosa::cli {
 namespace {
 
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
-
-void interrupt(int signal) {
-  interrupted = true;
-  std::signal(signal, SIG_DFL);  // a second one ends the program at once
-}
-
 struct Flags {
   std::string workload, machine = "gemmini-tl", output, objective = "edp";
-  Hardware fixed, max;  // 0: not given
+  std::string pareto;  // a folder
+  SizeFlags sizes;
   SearchOptions search;
-  bool quiet = false, record_time = false;
+  ParetoOptions front;
+  bool quiet = false, record_time = false, certify = false;
 };
-
-struct SizeFlag {
-  const char* name;
-  const char* meaning;
-  std::int64_t Hardware::*size;
-  std::int64_t limit;
-};
-constexpr std::array<SizeFlag, 3> kSizeFlags{
-    {{"pe", "rows and columns of the array", &Hardware::pe_dim, kMaxPeDim},
-     {"scratchpad", "KiB of scratchpad", &Hardware::scratchpad_kib, kMaxKib},
-     {"accumulator", "KiB of accumulator", &Hardware::accumulator_kib, kMaxKib}}};
-
-HardwareBounds bounds_of(const Flags& flags, const Machine& machine) {
-  HardwareBounds bounds{machine.min_hardware, machine.max_hardware};
-  for (const SizeFlag& flag : kSizeFlags) {
-    const std::int64_t fixed = flags.fixed.*flag.size, max = flags.max.*flag.size;
-    if (max > 0) bounds.max.*flag.size = max;
-    if (max > 0 && max < bounds.min.*flag.size) {
-      fail(ErrorId::kBounds, "--max-{}: found {}, the least that {} allows is {}", flag.name, max,
-           machine.name, bounds.min.*flag.size);
-    }
-    if (fixed == 0) continue;
-    if (max > 0 && fixed > max)
-      fail(ErrorId::kBounds, "--{} {} is more than --max-{} {}", flag.name, fixed, flag.name, max);
-    bounds.min.*flag.size = bounds.max.*flag.size = fixed;
-  }
-  return bounds;
-}
 
 /// One line on a terminal that is written over, one line every few seconds elsewhere.
 class ProgressLine {
@@ -102,6 +68,8 @@ Json provenance(const Flags& flags, const SearchProblem& problem, const SearchSu
             {"steps", summary.steps},
             {"samples", summary.evaluations},
             {"whole_map_space", summary.polish_complete}};
+  if (std::isfinite(problem.bounds.max_area_mm2))
+    json["options"]["max_area_mm2"] = problem.bounds.max_area_mm2;
   if (flags.record_time) json["wall_time_s"] = summary.wall_s;
   return json;
 }
@@ -113,14 +81,19 @@ void optimize(const Flags& flags, const Output& output) {
   }
   SearchProblem problem{
       load_workload(flags.workload), load_machine(flags.machine), {}, Objective::from_name(flags.objective)};
-  problem.bounds = bounds_of(flags, problem.machine);
-  std::signal(SIGINT, interrupt);
-  std::signal(SIGTERM, interrupt);
+  problem.bounds = flags.sizes.bounds(problem.machine);
+  if (!flags.pareto.empty()) {
+    ParetoOptions front = flags.front;
+    front.nests = flags.search.polish_nests;
+    front.threads = flags.search.threads;
+    return write_pareto_front(problem, front, flags.pareto, flags.quiet, output);
+  }
+  const std::atomic<bool>* interrupted = catch_interrupts();
   SearchSummary summary;
   {
     ProgressLine line(flags.quiet);
     summary = gradient_search(
-        problem, flags.search, [&](const SearchProgress& now) { line.show(now); }, &interrupted);
+        problem, flags.search, [&](const SearchProgress& now) { line.show(now); }, interrupted);
   }
   if (!is_root) return;
   summary.best.provenance = provenance(flags, problem, summary);
@@ -128,6 +101,14 @@ void optimize(const Flags& flags, const Output& output) {
   Json json = to_json(summary.best, problem.machine);
   json["provenance"]["wall_time_s"] = summary.wall_s;
   std::string text = report(summary.best, problem.machine) + summary.brief_report();
+  if (flags.certify) {
+    MapOptions map;
+    map.threads = flags.search.threads;
+    const Certificate certificate =
+        certify(summary.best, problem.machine, problem.objective, map, {}, interrupted);
+    json["certificate"] = to_json(certificate, problem.machine);
+    text += "\n" + report(certificate);
+  }
   if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
   output.print(json, text);
 }
@@ -141,6 +122,7 @@ void add_optimize(CLI::App& app) {
                 {"dosa optimize resnet50 -o design.json",
                  "dosa optimize bert --pe 16 --scratchpad 128 --accumulator 32",
                  "dosa optimize my_network.json --max-pe 64 --objective latency --seed 3 --json",
+                 "dosa optimize resnet50 --max-area 2 --certify", "dosa optimize resnet50 --pareto front",
                  "mpirun -n 4 dosa optimize unet --starts 64 --checkpoint unet.ckpt -o design.json"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
@@ -148,23 +130,12 @@ void add_optimize(CLI::App& app) {
       ->add_option("workload", flags->workload,
                    "A shipped network's name (see dosa workloads) or a workload JSON or YAML file")
       ->required();
-  command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
+  CLI::Option* file =
+      command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
   command->add_option("--machine", flags->machine, "Machine: a shipped name or a file")
       ->capture_default_str();
-  command
-      ->add_option("--objective", flags->objective,
-                   fmt::format("What to minimise: {}", fmt::join(Objective::names(), ", ")))
-      ->capture_default_str();
-  for (const SizeFlag& flag : kSizeFlags) {
-    command
-        ->add_option(fmt::format("--{}", flag.name), flags->fixed.*flag.size,
-                     fmt::format("Fix the {}", flag.meaning))
-        ->check(integer_in(1, flag.limit));
-    command
-        ->add_option(fmt::format("--max-{}", flag.name), flags->max.*flag.size,
-                     fmt::format("Most {} (default: the machine's)", flag.meaning))
-        ->check(integer_in(1, flag.limit));
-  }
+  add_objective(*command, flags->objective);
+  flags->sizes.add_all(*command);
   SearchOptions& search = flags->search;
   command->add_option("--starts", search.starts, "Independent random starts")
       ->capture_default_str()
@@ -188,14 +159,25 @@ void add_optimize(CLI::App& app) {
                    "Threads, 0 for one per core; the result does not depend on it")
       ->capture_default_str()
       ->check(integer_in(0, 1024));
+  add_time_limit(*command, search.time_limit_s);
   command
-      ->add_option("--time", search.time_limit_s,
-                   "Stop after about this long (30s, 5m or plain seconds) with the best design so far")
-      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}},
-                                        CLI::AsNumberWithUnit::UNIT_OPTIONAL, "TIME"));
+      ->add_option("--samples", search.max_evaluations,
+                   "Evaluate at most this many mappings, polish included")
+      ->check(integer_in(1, kAnyInteger));
+  CLI::Option* certificate = command->add_flag(
+      "--certify", flags->certify,
+      "Compare with the proven best mappings on the hardware found, as dosa map DESIGN --certify does");
   command
-      ->add_option("--samples", search.max_evaluations, "Stop the descent after this many evaluated mappings")
-      ->check(integer_in(0, kAnyInteger));
+      ->add_option(
+          "--pareto", flags->pareto,
+          "Instead of one design, write those that no other one beats in energy, latency and area into "
+          "this folder: design_01.json ..., front.json, front.csv; without gradients, for every "
+          "objective under a row of area limits on a row of arrays")
+      ->excludes(file)
+      ->excludes(certificate);
+  command->add_option("--pareto-points", flags->front.points, "Most designs of the front")
+      ->capture_default_str()
+      ->check(integer_in(2, 1000));
   command->add_option("--checkpoint", search.checkpoint,
                       "Save the state of the descent to this file every 10 s and at its end");
   command->add_option("--resume", search.resume,

@@ -1,5 +1,7 @@
 #include "core/search/checkpoint.hpp"
 
+#include <cmath>
+
 #include "models/error.hpp"
 #include "models/files.hpp"
 
@@ -21,6 +23,8 @@ Json identity(const SearchProblem& problem, const SearchOptions& options) {
           {"objective", problem.objective.name},
           {"min", to_json(problem.bounds.min)},
           {"max", to_json(problem.bounds.max)},
+          {"max_area_mm2",
+           std::isfinite(problem.bounds.max_area_mm2) ? Json(problem.bounds.max_area_mm2) : "none"},
           {"starts", options.starts},
           {"steps", options.steps},
           {"round_every", options.round_every},

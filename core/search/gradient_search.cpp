@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <exception>
 #include <limits>
-#include <mutex>
 #include <numeric>
 #include <set>
 #include <thread>
@@ -30,34 +28,17 @@ constexpr std::int64_t kGroup = 8;
 constexpr std::int64_t kSegment = 25;
 // Nests per layer that a rounding on the way looks at.
 constexpr std::int64_t kRoundingNests = 400;
+// The least nests per layer that a rounding or polish looks at.
+constexpr std::int64_t kLeastNests = 64;
+// Share of a limit of time or evaluations that the descent and its roundings may take; the rest is the
+// polish's.
+constexpr double kDescentShare = 0.7;
 // Mappings that the polish may evaluate before it stops trying further arrays.
 constexpr std::int64_t kPolishEvaluations = 8'000'000;
 // Seconds between two checkpoints.
 constexpr double kCheckpointEvery = 10;
 // Starts that are rounded, best first.
 constexpr std::size_t kRounded = 2;
-
-/// Calls work(0) ... work(count - 1) on up to `threads` threads; the first exception is thrown again.
-void parallel(std::int64_t count, std::int64_t threads, const std::function<void(std::int64_t)>& work) {
-  std::atomic<std::int64_t> next{0};
-  std::exception_ptr failure;
-  std::mutex mutex;
-  const auto run = [&] {
-    for (std::int64_t i = next++; i < count; i = next++) {
-      try {
-        work(i);
-      } catch (...) {
-        const std::lock_guard<std::mutex> lock(mutex);
-        if (!failure) failure = std::current_exception();
-      }
-    }
-  };
-  std::vector<std::thread> pool;
-  for (std::int64_t t = 1; t < std::min(count, threads); ++t) pool.emplace_back(run);
-  run();
-  for (std::thread& thread : pool) thread.join();
-  if (failure) std::rethrow_exception(failure);
-}
 
 /// One start of the relaxation, best first.
 struct Start {
@@ -77,6 +58,7 @@ class GradientSearch {
         relaxation_(problem, torch::TensorOptions(torch::kFloat32).device(options.device)),
         mapper_(problem) {
     threads_ = options.threads > 0 ? options.threads : ranks_.cores();
+    per_step_ = options.starts * evaluations_per_nest();
     for (std::int64_t first = 0; first < options.starts; first += kGroup) {
       // Every group draws from its own generator.
       const auto group_seed = options.seed * 1'000'003 + static_cast<std::uint64_t>(first);
@@ -101,11 +83,11 @@ class GradientSearch {
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
 
   bool stop() {
-    if (interrupt_ != nullptr && *interrupt_) {
+    if (interrupted()) {
       summary_.stopped = "interrupt";
-    } else if (options_.time_limit_s > 0 && elapsed() > 0.7 * options_.time_limit_s) {
-      summary_.stopped = "time";  // the rest is for the polish
-    } else if (options_.max_evaluations > 0 && summary_.evaluations >= options_.max_evaluations) {
+    } else if (options_.time_limit_s > 0 && elapsed() > kDescentShare * options_.time_limit_s) {
+      summary_.stopped = "time";
+    } else if (options_.max_evaluations > 0 && descent_evaluations_left() < per_step_) {
       summary_.stopped = "evaluations";
     } else {
       return false;
@@ -113,20 +95,56 @@ class GradientSearch {
     return true;
   }
 
+  std::int64_t descent_evaluations_left() const {
+    const std::int64_t share =
+        static_cast<std::int64_t>(kDescentShare * static_cast<double>(options_.max_evaluations));
+    return std::min(share, options_.max_evaluations - kLeastNests * evaluations_per_nest()) -
+           summary_.evaluations;
+  }
+
+  bool interrupted() const { return interrupt_ != nullptr && *interrupt_; }
+  bool out_of_time() const {
+    return interrupted() || (options_.time_limit_s > 0 && elapsed() > options_.time_limit_s);
+  }
+  /// Whether a rounding or the polish has to end now: interrupted or out of time, and with a design.
+  bool cut_short() const { return best_objective_ < kInfinity && out_of_time(); }
+  bool note_cut_short() {
+    if (!cut_short()) return false;
+    summary_.stopped = interrupted() ? "interrupt" : "time";
+    return true;
+  }
+
+  /// Of one nest of every layer in every order.
+  std::int64_t evaluations_per_nest() const {
+    return static_cast<std::int64_t>(problem_.workload.layers.size()) * mapper_.model().order_count();
+  }
+
+  /// Nests per layer that a limit of evaluations still allows, at most `nests`. 0: none. The first design
+  /// gets the least in any case.
+  std::int64_t affordable(std::int64_t nests) const {
+    if (options_.max_evaluations == 0) return nests;
+    const std::int64_t each = (options_.max_evaluations - summary_.evaluations) / evaluations_per_nest();
+    if (each < kLeastNests) return best_objective_ < kInfinity ? 0 : kLeastNests;
+    return std::min(nests, each);
+  }
+
+  /// Steps until the next rounding or the next look at the clock; 0 at the end.
+  std::int64_t next_steps() {
+    if (summary_.steps == options_.steps || stop()) return 0;
+    const std::int64_t to_rounding = options_.round_every - summary_.steps % options_.round_every;
+    const std::int64_t steps = std::min({kSegment, to_rounding, options_.steps - summary_.steps});
+    return options_.max_evaluations > 0 ? std::min(steps, descent_evaluations_left() / per_step_) : steps;
+  }
+
   void descend() {
-    const std::int64_t per_step = options_.starts *
-                                  static_cast<std::int64_t>(problem_.workload.layers.size()) *
-                                  relaxation_.model().order_count();
-    while (summary_.steps < options_.steps && !ranks_.agree(ranks_.is_root() && stop())) {
-      const std::int64_t to_rounding = options_.round_every - summary_.steps % options_.round_every;
-      const std::int64_t to =
-          std::min({summary_.steps + kSegment, summary_.steps + to_rounding, options_.steps});
+    while (const std::int64_t steps = ranks_.agree(ranks_.is_root() ? next_steps() : 0)) {
+      const std::int64_t to = summary_.steps + steps;
       parallel(static_cast<std::int64_t>(mine_.size()), threads_, [&](std::int64_t i) {
         descents_[mine_[static_cast<std::size_t>(i)]].run(summary_.steps, to, options_.steps);
       });
       for (std::size_t group = 0; group < descents_.size(); ++group)
         ranks_.gather(group, descents_[group].state(group));
-      summary_.evaluations += per_step * (to - summary_.steps);
+      summary_.evaluations += per_step_ * steps;
       summary_.steps = to;
       if (!ranks_.is_root()) continue;
       if (to % options_.round_every == 0 && to < options_.steps) {
@@ -163,15 +181,16 @@ class GradientSearch {
     const std::vector<Start> starts = ranked_starts();
     if (starts.empty()) return;
     report("polish");
-    const std::vector<std::int64_t> arrays = useful_arrays();
+    // Short of time: first any design, so that the polish can end when it has to.
+    if (best_objective_ == kInfinity && (options_.time_limit_s > 0 || interrupted()))
+      realise(starts.front().hardware.pe_dim, {starts.front()}, kRoundingNests);
+    const std::vector<std::int64_t> arrays = problem_.useful_arrays();
     const std::int64_t allowed = summary_.evaluations + kPolishEvaluations;
     std::set<std::int64_t> tried;
     const auto attempt = [&](std::int64_t pe_dim) {
-      // An interrupt has to leave a design.
-      const bool cut_short = best_objective_ < kInfinity && interrupt_ != nullptr && *interrupt_;
-      if (cut_short) summary_.stopped = "interrupt";
-      if (cut_short || (!tried.empty() && summary_.evaluations > allowed) || !tried.insert(pe_dim).second)
-        return;
+      if (tried.count(pe_dim) > 0 || note_cut_short()) return;
+      if (!tried.empty() && summary_.evaluations > allowed) return;
+      tried.insert(pe_dim);
       std::vector<Start> same_array;  // first the starts that found this array, else the best ones
       for (const Start& start : starts) {
         if (start.hardware.pe_dim == pe_dim) same_array.push_back(start);
@@ -220,23 +239,9 @@ class GradientSearch {
     attempt(problem_.bounds.min.pe_dim, at_dram, options_.polish_nests);
   }
 
-  /// The array sizes within the bounds that some layer can fill: divisors of what can be spatial, ascending.
-  std::vector<std::int64_t> useful_arrays() const {
-    std::set<std::int64_t> sizes{problem_.bounds.min.pe_dim, problem_.bounds.max.pe_dim};
-    for (const Slot& slot : mapper_.model().slots()) {
-      if (!slot.spatial) continue;
-      for (const Layer& layer : problem_.workload.layers) {
-        for (std::int64_t d = problem_.bounds.min.pe_dim;
-             d <= std::min(layer[slot.dim], problem_.bounds.max.pe_dim); ++d) {
-          if (layer[slot.dim] % d == 0) sizes.insert(d);
-        }
-      }
-    }
-    return {sizes.begin(), sizes.end()};
-  }
-
   std::vector<Start> ranked_starts() const {
     std::vector<Start> starts;
+    const std::int64_t largest_array = problem_.useful_arrays().back();
     const double share = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
     for (const Descent& descent : descents_) {
       const RelaxedCost cost = descent.cost(share);
@@ -251,7 +256,7 @@ class GradientSearch {
         const HardwareBounds& bounds = problem_.bounds;
         starts.push_back(
             {loss,
-             {size(cost.hardware.pe_dim, i, bounds.min.pe_dim, bounds.max.pe_dim),
+             {size(cost.hardware.pe_dim, i, bounds.min.pe_dim, largest_array),
               size(cost.hardware.scratchpad_kib, i, bounds.min.scratchpad_kib, bounds.max.scratchpad_kib),
               size(cost.hardware.accumulator_kib, i, bounds.min.accumulator_kib, bounds.max.accumulator_kib)},
              factors[i]});
@@ -266,10 +271,18 @@ class GradientSearch {
   /// `nests`.
   /// True when the whole map space was looked at.
   bool realise(std::int64_t pe_dim, const std::vector<Start>& starts, std::int64_t nests) {
+    nests = affordable(nests);
+    if (nests == 0) {
+      summary_.stopped = "evaluations";
+      return false;
+    }
+    // Without a design yet, one that fits matters more than the clock.
+    const auto stop = [this] { return cut_short(); };
     std::vector<Frontier> frontiers(problem_.workload.layers.size());
     parallel(static_cast<std::int64_t>(frontiers.size()), threads_, [&](std::int64_t layer) {
-      frontiers[static_cast<std::size_t>(layer)] =
-          mapper_.frontier(static_cast<std::size_t>(layer), pe_dim, starts.front().log_factors[layer], nests);
+      if (stop()) return;
+      frontiers[static_cast<std::size_t>(layer)] = mapper_.frontier(
+          static_cast<std::size_t>(layer), pe_dim, starts.front().log_factors[layer], nests, stop);
     });
     bool complete = true;
     for (const Frontier& frontier : frontiers) {
@@ -281,7 +294,9 @@ class GradientSearch {
       if (std::find(from.begin(), from.end(), start.hardware) == from.end()) from.push_back(start.hardware);
       if (from.size() == 4) break;
     }
-    const IntegerDesign integer = best_design(problem_, frontiers, pe_dim, from);
+    if (note_cut_short()) return false;
+    const IntegerDesign integer = best_design(problem_, frontiers, pe_dim, from, stop);
+    if (note_cut_short()) complete = false;
     if (integer.entry.empty() || !(integer.log_objective < best_objective_)) return complete;
     best_objective_ = integer.log_objective;
     summary_.best = to_design(problem_, mapper_, frontiers, integer);
@@ -322,6 +337,7 @@ class GradientSearch {
   double next_checkpoint_ = kCheckpointEvery;
   std::int64_t threads_ = 1;
   Clock::time_point begin_ = Clock::now();
+  std::int64_t per_step_ = 0;  // evaluations
   SearchSummary summary_;
   double best_objective_ = kInfinity;  // logarithm
 };

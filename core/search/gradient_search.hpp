@@ -29,9 +29,11 @@ struct SearchOptions {
   std::uint64_t seed = 0;
   /// Threads; the result does not depend on it. 1 to 1024; 0: one per core.
   std::int64_t threads = 0;
-  /// Stop after this many seconds with the best design so far; 0: no limit.
+  /// Stop after this many seconds with the best design so far: at most 70 % go to the descent, the rest to
+  /// the polish. The first design is finished in any case. 0: no limit.
   double time_limit_s = 0;
-  /// Stop when this many mappings have been evaluated (see SearchSummary::evaluations); 0: no limit.
+  /// Evaluate at most this many mappings (see SearchSummary::evaluations), shared like the time. The first
+  /// design is made in any case, which takes up to 64 for every layer and loop order. 0: no limit.
   std::int64_t max_evaluations = 0;
   /// Where to save the descent every 10 s and at its end; empty: nowhere.
   std::filesystem::path checkpoint;

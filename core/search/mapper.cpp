@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <tuple>
 
 #include "models/error.hpp"
 
@@ -41,20 +42,27 @@ std::vector<std::int64_t> divisors_of(std::int64_t number) {
 }
 
 /// All splits of `size` over the slots of one dimension. The first temporal slot and a spatial slot share
-/// what the others leave: the spatial one takes its largest divisor up to `pe_dim`.
-std::vector<Split> splits_of(std::int64_t size, const std::vector<Slot>& slots, std::int64_t pe_dim) {
+/// what the others leave: the spatial one takes its largest divisor up to `pe_dim`. `all` counts the splits
+/// with smaller ones too.
+std::vector<Split> splits_of(std::int64_t size, const std::vector<Slot>& slots, std::int64_t pe_dim,
+                             double& all) {
   const auto spatial =
       std::find_if(slots.begin(), slots.end(), [](const Slot& s) { return s.spatial; }) - slots.begin();
   std::vector<Split> splits;
   Split split(slots.size(), 1);
+  all = 0;
   const std::function<void(std::size_t, std::int64_t)> place = [&](std::size_t slot, std::int64_t left) {
     if (slot == slots.size()) {
       split[0] = left;
       if (spatial < static_cast<std::ptrdiff_t>(slots.size())) {
         const std::vector<std::int64_t> divisors = divisors_of(left);
-        const auto largest = *(std::upper_bound(divisors.begin(), divisors.end(), pe_dim) - 1);
+        const auto beyond = std::upper_bound(divisors.begin(), divisors.end(), pe_dim);
+        const std::int64_t largest = *(beyond - 1);
         split[static_cast<std::size_t>(spatial)] = largest;
         split[0] = left / largest;
+        all += static_cast<double>(beyond - divisors.begin());
+      } else {
+        ++all;
       }
       splits.push_back(split);
       return;
@@ -115,6 +123,37 @@ Tensor undominated(const Tensor& numbers) {
   return order.index_select(0, torch::tensor(indices, torch::kInt64));
 }
 
+/// Energy [rows] in pJ of `numbers` [rows, columns] on buffers of these sizes.
+Tensor energy_at(const Tensor& numbers, double scratchpad_kib, double accumulator_kib) {
+  return numbers.select(1, kEnergy) + numbers.select(1, kPerScratchpad) * scratchpad_kib +
+         numbers.select(1, kPerAccumulator) * accumulator_kib;
+}
+
+/// A range of buffer sizes in KiB.
+struct Corners {
+  double scratchpad_lo, scratchpad_hi, accumulator_lo, accumulator_hi;
+
+  /// What decides which of two entries that fit into the range is at least as good everywhere in it: a row of
+  /// `numbers` with no column above another one's fits wherever that one fits and takes no more cycles, and
+  /// no more energy at the corners, hence anywhere, since energy is affine.
+  Tensor columns(const Tensor& numbers) const {
+    std::vector<Tensor> columns{numbers.select(1, kCycles)};
+    std::vector<double> scratchpads{scratchpad_hi}, accumulators{accumulator_hi};
+    if (scratchpad_lo < scratchpad_hi) {
+      columns.push_back(numbers.select(1, kScratchpad).clamp_min(scratchpad_lo));
+      scratchpads.push_back(scratchpad_lo);
+    }
+    if (accumulator_lo < accumulator_hi) {
+      columns.push_back(numbers.select(1, kAccumulator).clamp_min(accumulator_lo));
+      accumulators.push_back(accumulator_lo);
+    }
+    for (const double s : scratchpads) {
+      for (const double a : accumulators) columns.push_back(energy_at(numbers, s, a));
+    }
+    return torch::stack(columns, 1);
+  }
+};
+
 }  // namespace
 
 Mapper::Mapper(const SearchProblem& problem)
@@ -122,16 +161,32 @@ Mapper::Mapper(const SearchProblem& problem)
       model_(problem.machine, search_slots(problem.machine), search_orders(problem.machine),
              torch::kFloat64) {}
 
+Frontier Mapper::frontier(std::size_t layer, std::int64_t pe_dim, std::int64_t max_nests,
+                          const std::function<bool()>& stop) const {
+  const std::vector<Slot>& slots = model_.slots();
+  const Tensor even = torch::zeros({static_cast<std::int64_t>(slots.size())}, torch::kFloat64);
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    const auto places = std::count_if(slots.begin(), slots.end(),
+                                      [&](const Slot& other) { return other.dim == slots[s].dim; });
+    even[static_cast<std::int64_t>(s)] =
+        std::log(static_cast<double>(problem_.workload.layers[layer][slots[s].dim])) /
+        static_cast<double>(places);
+  }
+  return frontier(layer, pe_dim, even, max_nests, stop);
+}
+
 Frontier Mapper::frontier(std::size_t layer_index, std::int64_t pe_dim, const Tensor& centre,
-                          std::int64_t max_nests) const {
+                          std::int64_t max_nests, const std::function<bool()>& stop) const {
   const torch::InferenceMode no_gradients;
   const Layer& layer = problem_.workload.layers[layer_index];
   const auto slot_count = static_cast<std::int64_t>(model_.slots().size());
   Frontier frontier;
+  if (!problem_.has_room_for(pe_dim)) return frontier;
 
   // The choices of every dimension, and which slots they fill.
   std::vector<std::vector<Split>> splits;
   std::vector<std::vector<std::int64_t>> places;
+  frontier.space = 1;
   for (const Dim dim : all_dims()) {
     std::vector<Slot> own;
     places.emplace_back();
@@ -140,13 +195,16 @@ Frontier Mapper::frontier(std::size_t layer_index, std::int64_t pe_dim, const Te
       own.push_back(model_.slots()[static_cast<std::size_t>(s)]);
       places.back().push_back(s);
     }
-    splits.push_back(splits_of(layer[dim], own, pe_dim));
+    double all = 0;
+    splits.push_back(splits_of(layer[dim], own, pe_dim, all));
+    frontier.space *= all;
   }
   const auto nest_count = [&] {
     double product = 1;
     for (const auto& choices : splits) product *= static_cast<double>(choices.size());
     return product;
   };
+  frontier.candidates = nest_count();
   while (nest_count() > static_cast<double>(max_nests)) {
     frontier.complete = false;
     const auto widest = std::max_element(splits.begin(), splits.end(),
@@ -172,36 +230,33 @@ Frontier Mapper::frontier(std::size_t layer_index, std::int64_t pe_dim, const Te
   }
 
   const LayerBatch batch = LayerBatch::from({layer}, torch::kFloat64);
-  const Hardware& most = problem_.bounds.max;
+  const Hardware most = problem_.largest_with(pe_dim);
+  const Corners corners{
+      static_cast<double>(problem_.bounds.min.scratchpad_kib), static_cast<double>(most.scratchpad_kib),
+      static_cast<double>(problem_.bounds.min.accumulator_kib), static_cast<double>(most.accumulator_kib)};
   const Tensor array = torch::scalar_tensor(static_cast<double>(pe_dim), torch::kFloat64);
   const auto groups = static_cast<double>(layer.groups);
   const auto hardware = [&](double scratchpad, double accumulator) {
     return HardwareTensors{array, torch::scalar_tensor(scratchpad, torch::kFloat64),
                            torch::scalar_tensor(accumulator, torch::kFloat64)};
   };
-  const auto total = static_cast<std::int64_t>(nest_count());
-  std::vector<Tensor> numbers, factors, orders;
-  constexpr std::int64_t kChunk = 8192;
-  for (std::int64_t begin = 0; begin < total; begin += kChunk) {
-    Tensor index = torch::arange(begin, std::min(total, begin + kChunk));
-    Tensor nests = torch::zeros({index.size(0), slot_count}, torch::kFloat64);
-    for (const Tensor& table : rows) {
-      nests += table.index_select(0, index.remainder(table.size(0)));
-      index = index.div(table.size(0), "floor");
+  // Whole KiB that tiles of nests need, each [nests].
+  const auto needs = [&](const Tensor& nests) {
+    const Traffic tiles = model_.tiles({nests, {}}, batch, Sharpness{});
+    Tensor scratchpad = torch::ones({nests.size(0)}, torch::kFloat64);
+    Tensor accumulator = torch::ones({nests.size(0)}, torch::kFloat64);
+    for (int level = 0; level <= problem_.machine.dram(); ++level) {
+      const MemoryLevel& memory = problem_.machine.levels[static_cast<std::size_t>(level)];
+      if (memory.sized_by == SizedBy::kNothing) continue;
+      Tensor& field = memory.sized_by == SizedBy::kScratchpad ? scratchpad : accumulator;
+      field = torch::maximum(field, tiles.need_kib(memory, level, array).squeeze(-1).ceil());
     }
-    const auto needs = [&](const Traffic& traffic) {
-      Tensor scratchpad = torch::ones({nests.size(0)}, torch::kFloat64);
-      Tensor accumulator = torch::ones({nests.size(0)}, torch::kFloat64);
-      for (int level = 0; level <= problem_.machine.dram(); ++level) {
-        const MemoryLevel& memory = problem_.machine.levels[static_cast<std::size_t>(level)];
-        if (memory.sized_by == SizedBy::kNothing) continue;
-        Tensor& field = memory.sized_by == SizedBy::kScratchpad ? scratchpad : accumulator;
-        field = torch::maximum(field, traffic.need_kib(memory, level, array).squeeze(-1).ceil());
-      }
-      return std::pair(scratchpad, accumulator);
-    };
+    return std::pair(scratchpad, accumulator);
+  };
+  std::vector<Tensor> numbers, factors, orders;
+  const auto evaluate_nests = [&](const Tensor& nests) {
+    const auto [scratchpad, accumulator] = needs(nests);
     const Traffic traffic = model_.traffic({nests, {}}, batch, Sharpness{});
-    const auto [scratchpad, accumulator] = needs(traffic);
     frontier.evaluated += nests.size(0) * model_.order_count();
     const Cost none = model_.cost(traffic, hardware(0, 0), Sharpness{});
     const Tensor per_scratchpad =
@@ -215,19 +270,62 @@ Frontier Mapper::frontier(std::size_t layer_index, std::int64_t pe_dim, const Te
                       per_scratchpad.expand_as(shape) * groups, per_accumulator.expand_as(shape) * groups},
                      -1)
             .flatten(0, 1);
-    Tensor chosen = ((chunk.select(1, kScratchpad) <= static_cast<double>(most.scratchpad_kib)) &
-                     (chunk.select(1, kAccumulator) <= static_cast<double>(most.accumulator_kib)))
-                        .nonzero()
-                        .squeeze(-1);
-    if (chosen.size(0) == 0) continue;
-    chosen = chosen.index_select(0, undominated(chunk.index_select(0, chosen)));
+    const Tensor chosen = undominated(corners.columns(chunk));
     numbers.push_back(chunk.index_select(0, chosen));
     factors.push_back(nests.index_select(0, chosen.div(model_.order_count(), "floor")));
     orders.push_back(chosen.remainder(model_.order_count()));
+  };
+
+  // Depth first, one dimension after the other, in batches. A partial nest has the dimensions to come at DRAM
+  // alone, which needs the least; what is too large now stays too large.
+  constexpr std::int64_t kChunk = 8192;
+  std::vector<Tensor> waiting;
+  std::int64_t waiting_rows = 0;
+  bool stopped = false;
+  const auto flush = [&] {
+    if (waiting_rows == 0) return;
+    evaluate_nests(torch::cat(waiting));
+    waiting.clear();
+    waiting_rows = 0;
+    stopped = stop && stop();
+  };
+  const std::function<void(const Tensor&, std::size_t)> extend = [&](const Tensor& partial,
+                                                                     std::size_t dims) {
+    if (dims == 0) {
+      waiting.push_back(partial);
+      waiting_rows += partial.size(0);
+      if (waiting_rows >= kChunk) flush();
+      return;
+    }
+    const Tensor& table = rows[dims - 1];
+    const std::int64_t choices = table.size(0);
+    double completions = 1;  // of a nest of this dimension and those before
+    for (std::size_t d = 0; d + 1 < dims; ++d) completions *= static_cast<double>(splits[d].size());
+    const std::int64_t slice = std::max<std::int64_t>(1, kChunk / choices);
+    for (std::int64_t begin = 0; begin < partial.size(0) && !stopped; begin += slice) {
+      const Tensor part = partial.slice(0, begin, begin + slice);
+      Tensor nests = (part.unsqueeze(1) + table).flatten(0, 1);
+      const std::int64_t before = nests.size(0);
+      const auto [scratchpad, accumulator] = needs(nests);
+      const Tensor fits = (scratchpad <= corners.scratchpad_hi) & (accumulator <= corners.accumulator_hi);
+      nests = nests.index_select(0, fits.nonzero().squeeze(-1));
+      const double lost = static_cast<double>(before - nests.size(0)) * completions;
+      frontier.over_capacity += lost;
+      frontier.looked_at += lost;
+      if (dims == 1) frontier.looked_at += static_cast<double>(nests.size(0));
+      if (nests.size(0) > 0) extend(nests, dims - 1);
+    }
+  };
+  extend(torch::zeros({1, slot_count}, torch::kFloat64), splits.size());
+  if (stopped) {
+    frontier.complete = false;
+    frontier.looked_at -= static_cast<double>(waiting_rows);
+  } else {
+    flush();
   }
   if (numbers.empty()) return frontier;
   frontier.numbers = torch::cat(numbers);
-  const Tensor kept = undominated(frontier.numbers);
+  const Tensor kept = undominated(corners.columns(frontier.numbers));
   frontier.numbers = frontier.numbers.index_select(0, kept);
   frontier.log_factors = torch::cat(factors).index_select(0, kept);
   frontier.order = torch::cat(orders).index_select(0, kept);
@@ -268,7 +366,7 @@ class FrontierTable {
       for (const double s : {box.scratchpad_lo, box.scratchpad_hi}) {
         for (const double a : {box.accumulator_lo, box.accumulator_hi}) {
           for (const double price : {box.cycle_price_lo, box.cycle_price_hi}) {
-            columns.push_back(energy(own, s, a) * objective_.energy + own.select(1, kCycles) * price);
+            columns.push_back(energy_at(own, s, a) * objective_.energy + own.select(1, kCycles) * price);
           }
         }
       }
@@ -341,10 +439,6 @@ class FrontierTable {
   }
 
  private:
-  static Tensor energy(const Tensor& rows, double s, double a) {
-    return rows.select(1, kEnergy) + rows.select(1, kPerScratchpad) * s + rows.select(1, kPerAccumulator) * a;
-  }
-
   void pad() {
     std::int64_t widest = 1;
     for (const Tensor& own : layers_) widest = std::max(widest, own.size(0));
@@ -365,6 +459,7 @@ class FrontierTable {
 /// A design under construction: the best seen so far, and how to look further.
 struct BufferSearch {
   const SearchProblem& problem;
+  const std::function<bool()>& stopped;
   IntegerDesign best;
   double energy_pj = 0, cycles = 0;
 
@@ -375,10 +470,11 @@ struct BufferSearch {
     const HardwareBounds& bounds = problem.bounds;
     std::vector<double> s, a;
     for (const auto& [scratchpad, accumulator] : sizes) {
-      s.push_back(
-          static_cast<double>(std::clamp(scratchpad, bounds.min.scratchpad_kib, bounds.max.scratchpad_kib)));
-      a.push_back(static_cast<double>(
-          std::clamp(accumulator, bounds.min.accumulator_kib, bounds.max.accumulator_kib)));
+      const Hardware built = problem.within_area(
+          {best.hardware.pe_dim, std::clamp(scratchpad, bounds.min.scratchpad_kib, bounds.max.scratchpad_kib),
+           std::clamp(accumulator, bounds.min.accumulator_kib, bounds.max.accumulator_kib)});
+      s.push_back(static_cast<double>(built.scratchpad_kib));
+      a.push_back(static_cast<double>(built.accumulator_kib));
     }
     const auto choice = table.choose(torch::tensor(s, torch::kFloat64), torch::tensor(a, torch::kFloat64));
     const std::int64_t at = choice.log_objective.argmin().item<std::int64_t>();
@@ -403,7 +499,7 @@ struct BufferSearch {
   /// A grid over the box and then lines along each size and both, with finer and finer steps.
   void search(const FrontierTable& table, const Box& box) {
     constexpr int kGrid = 10;
-    for (int i = 0; i <= kGrid; ++i) {
+    for (int i = 0; i <= kGrid && !stopped(); ++i) {
       Sizes row;
       for (int j = 0; j <= kGrid; ++j) {
         row.emplace_back(std::llround(box.scratchpad_lo *
@@ -415,7 +511,7 @@ struct BufferSearch {
     }
     shrink(table);
     for (const double step : {1.03, 1.006}) {
-      for (bool improved = true; improved;) {
+      for (bool improved = true; improved && !stopped();) {
         improved = false;
         for (const auto& [along_s, along_a] :
              {std::pair{1, 0}, std::pair{0, 1}, std::pair{1, 1}, std::pair{1, -1}}) {
@@ -438,8 +534,98 @@ struct BufferSearch {
 
 }  // namespace
 
+FrontierCosts costs_at(const Frontier& frontier, const Hardware& hardware) {
+  const torch::InferenceMode no_gradients;
+  const Tensor& numbers = frontier.numbers;
+  const auto s = static_cast<double>(hardware.scratchpad_kib);
+  const auto a = static_cast<double>(hardware.accumulator_kib);
+  const Tensor fits = ((numbers.select(1, kScratchpad) <= s) & (numbers.select(1, kAccumulator) <= a));
+  return {energy_at(numbers, s, a).masked_select(fits) * 1e-6,
+          numbers.select(1, kCycles).masked_select(fits)};
+}
+
+IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
+                           const Hardware& hardware) {
+  const torch::InferenceMode no_gradients;
+  const auto s = static_cast<double>(hardware.scratchpad_kib);
+  const auto a = static_cast<double>(hardware.accumulator_kib);
+  IntegerDesign best{hardware, {}, kInfinity};
+  struct Point {
+    double cycles, energy;
+    std::int64_t entry;
+  };
+  // An exchange of neighbours on a layer's hull: less energy for more cycles.
+  struct Exchange {
+    double slope;  // change of energy over change of cycles, below zero
+    std::size_t layer;
+    Point from, to;
+  };
+  std::vector<Exchange> exchanges;
+  std::vector<std::int64_t> entries;
+  double energy = 0, cycles = 0;
+  for (std::size_t l = 0; l < frontiers.size(); ++l) {
+    const Frontier& frontier = frontiers[l];
+    if (!frontier.numbers.defined()) return best;
+    const auto count = static_cast<double>(problem.workload.layers[l].count);
+    const Tensor energies = energy_at(frontier.numbers, s, a).contiguous();
+    const Tensor numbers = frontier.numbers.contiguous();
+    const auto rows = numbers.accessor<double, 2>();
+    const auto energies_a = energies.accessor<double, 1>();
+    std::vector<Point> points;
+    for (std::int64_t i = 0; i < numbers.size(0); ++i) {
+      if (rows[i][kScratchpad] <= s && rows[i][kAccumulator] <= a)
+        points.push_back({rows[i][kCycles] * count, energies_a[i] * count, i});
+    }
+    if (points.empty()) return best;
+    std::sort(points.begin(), points.end(), [](const Point& x, const Point& y) {
+      return std::tie(x.cycles, x.energy, x.entry) < std::tie(y.cycles, y.energy, y.entry);
+    });
+    std::vector<Point> hull;
+    for (const Point& point : points) {
+      if (!hull.empty() && point.energy >= hull.back().energy) continue;
+      while (hull.size() > 1) {
+        const Point& x = hull[hull.size() - 2];
+        const Point& y = hull.back();
+        if ((y.energy - x.energy) * (point.cycles - x.cycles) <
+            (point.energy - x.energy) * (y.cycles - x.cycles))
+          break;
+        hull.pop_back();
+      }
+      hull.push_back(point);
+    }
+    double before = -kInfinity;  // the slopes of a layer rise, whatever rounding does to them
+    for (std::size_t i = 1; i < hull.size(); ++i) {
+      before =
+          std::max(before, (hull[i].energy - hull[i - 1].energy) / (hull[i].cycles - hull[i - 1].cycles));
+      exchanges.push_back({before, l, hull[i - 1], hull[i]});
+    }
+    entries.push_back(hull.front().entry);
+    energy += hull.front().energy;
+    cycles += hull.front().cycles;
+  }
+  // From the lowest latency to the lowest energy, the exchange that saves most energy a cycle first.
+  std::stable_sort(exchanges.begin(), exchanges.end(),
+                   [](const Exchange& x, const Exchange& y) { return x.slope < y.slope; });
+  const auto look = [&] {
+    const double value =
+        problem.objective.energy * std::log(energy * 1e-6) + problem.objective.latency * std::log(cycles);
+    if (!(value < best.log_objective)) return;
+    best.log_objective = value;
+    best.entry = entries;
+  };
+  look();
+  for (const Exchange& exchange : exchanges) {
+    energy += exchange.to.energy - exchange.from.energy;
+    cycles += exchange.to.cycles - exchange.from.cycles;
+    entries[exchange.layer] = exchange.to.entry;
+    look();
+  }
+  return best;
+}
+
 IntegerDesign best_design(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
-                          std::int64_t pe_dim, const std::vector<Hardware>& starts) {
+                          std::int64_t pe_dim, const std::vector<Hardware>& starts,
+                          const std::function<bool()>& stop) {
   const torch::InferenceMode no_gradients;
   Hardware largest = problem.bounds.max;
   largest.pe_dim = pe_dim;
@@ -450,9 +636,11 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
   const FrontierTable all(problem, frontiers);
   const HardwareBounds& bounds = problem.bounds;
 
+  const std::function<bool()> stopped = [&] { return stop && stop(); };
+
   // From every start, search a box around the best as long as that moves it.
   const auto descend = [&](BufferSearch search) {
-    for (int round = 0; round < 20 && !search.best.entry.empty(); ++round) {
+    for (int round = 0; round < 20 && !search.best.entry.empty() && !stopped(); ++round) {
       const Hardware centre = search.best.hardware;
       const double before = search.best.log_objective;
       const auto range = [](std::int64_t size, std::int64_t min, std::int64_t max) {
@@ -473,14 +661,15 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
   std::vector<Hardware> from = starts;
   from.push_back(largest);
   for (const Hardware& start : from) {
-    BufferSearch search{problem, {largest, {}, kInfinity}};
+    if (stopped()) return best;
+    BufferSearch search{problem, stopped, {largest, {}, kInfinity}};
     search.look(all, {{start.scratchpad_kib, start.accumulator_kib}});
     descend(search);
   }
   // And from the best of a coarse grid: the objective has several valleys.
-  BufferSearch search{problem, {largest, {}, kInfinity}};
+  BufferSearch search{problem, stopped, {largest, {}, kInfinity}};
   for (double s = static_cast<double>(bounds.min.scratchpad_kib);
-       s <= static_cast<double>(bounds.max.scratchpad_kib); s *= 1.5) {
+       s <= static_cast<double>(bounds.max.scratchpad_kib) && !stopped(); s *= 1.5) {
     BufferSearch::Sizes row;
     for (double a = static_cast<double>(bounds.min.accumulator_kib);
          a <= static_cast<double>(bounds.max.accumulator_kib); a *= 1.5) {
@@ -489,7 +678,23 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
     search.look(all, row);
   }
   descend(search);
-  return best;
+  if (best.entry.empty()) {
+    // Tight sizes or a tight area: the least of both buffers that every layer has a mapping for.
+    Hardware least = bounds.min;
+    for (const Frontier& frontier : frontiers) {
+      const auto size = [&](Column column) {
+        return std::llround(frontier.numbers.select(1, column).min().item<double>());
+      };
+      least.scratchpad_kib = std::max<std::int64_t>(least.scratchpad_kib, size(kScratchpad));
+      least.accumulator_kib = std::max<std::int64_t>(least.accumulator_kib, size(kAccumulator));
+    }
+    BufferSearch tight{problem, stopped, {largest, {}, kInfinity}};
+    tight.look(all, {{least.scratchpad_kib, least.accumulator_kib}});
+    descend(tight);
+  }
+  if (best.entry.empty()) return best;
+  const IntegerDesign exact = best_entries(problem, frontiers, best.hardware);
+  return exact.log_objective < best.log_objective ? exact : best;
 }
 
 Design to_design(const SearchProblem& problem, const Mapper& mapper, const std::vector<Frontier>& frontiers,

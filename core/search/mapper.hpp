@@ -10,6 +10,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "core/search/problem.hpp"
@@ -26,6 +27,12 @@ struct Frontier {
   torch::Tensor numbers;
   bool complete = true;        ///< the whole map space was enumerated
   std::int64_t evaluated = 0;  ///< mappings evaluated (nests times orders)
+
+  // The map space in nests; every nest goes with every loop order.
+  double space = 0;          ///< all splits of all dimensions with spatial factors up to the array
+  double candidates = 0;     ///< of these, the nests whose spatial factors are the largest (see Mapper)
+  double looked_at = 0;      ///< of the candidates; less than all where there were too many or a stop
+  double over_capacity = 0;  ///< of those looked at, larger than the buffers may be: never evaluated
 };
 
 /// Enumerates integer mappings of the layers of a problem with the exact model.
@@ -39,9 +46,14 @@ class Mapper {
   /// factors run over all factorisations; spatial factors are the largest that divide the tile and fit the
   /// array (a loop that becomes spatial never adds an access, a cycle or a word of need). When more than
   /// `max_nests` nests would have to be looked at, each dimension keeps the choices nearest to `centre`
-  /// ([slots] log factors). Deterministic.
+  /// ([slots] log factors). Nests that are larger than the buffers may be are left out before they are
+  /// evaluated, whole branches of them at once: tiles only grow with the factors of further dimensions.
+  /// Deterministic, unless `stop` (asked every few thousand nests) ends it with what was found so far.
   Frontier frontier(std::size_t layer, std::int64_t pe_dim, const torch::Tensor& centre,
-                    std::int64_t max_nests) const;
+                    std::int64_t max_nests, const std::function<bool()>& stop = {}) const;
+  /// Without a wish where to look: the centre has even splits.
+  Frontier frontier(std::size_t layer, std::int64_t pe_dim, std::int64_t max_nests,
+                    const std::function<bool()>& stop = {}) const;
 
  private:
   const SearchProblem& problem_;
@@ -55,12 +67,28 @@ struct IntegerDesign {
   double log_objective = 0;
 };
 
+/// Costs of those entries of a frontier that fit given hardware, each [fitting]: one run of the layer with
+/// all its groups.
+struct FrontierCosts {
+  torch::Tensor energy_uj, cycles;
+};
+FrontierCosts costs_at(const Frontier& frontier, const Hardware& hardware);
+
+/// The entries that together are best on given hardware, exactly. The objective is quasi-concave in the sums
+/// of energy and latency, so over all combinations of entries its minimum lies at a vertex of the lower
+/// convex hull of these sums; at a vertex every layer minimises energy + price * latency for one and the same
+/// price. Going through all prices visits all vertices. `entry` is empty when some layer does not fit.
+IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
+                           const Hardware& hardware);
+
 /// The best buffers and entries for frontiers of an array of `pe_dim`: local searches over buffer sizes from
 /// `starts`, from the largest buffers and from the best point of a coarse grid. For given buffers the entries
-/// are chosen by fixed-point iteration on the shares of energy and latency. `entry` is empty when some layer
-/// fits nowhere.
+/// are chosen by fixed-point iteration on the shares of energy and latency, at last by best_entries. Within
+/// the problem's area. `entry` is empty when some layer fits nowhere. `stop` (asked every few milliseconds)
+/// ends it with the best so far, which there need not be.
 IntegerDesign best_design(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
-                          std::int64_t pe_dim, const std::vector<Hardware>& starts);
+                          std::int64_t pe_dim, const std::vector<Hardware>& starts,
+                          const std::function<bool()>& stop = {});
 
 /// A frontier design as a Design with exact costs.
 Design to_design(const SearchProblem& problem, const Mapper& mapper, const std::vector<Frontier>& frontiers,

@@ -1,6 +1,9 @@
 #include "core/search/problem.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <set>
 
 #include "models/error.hpp"
 
@@ -61,6 +64,7 @@ void SearchProblem::check() const {
   const Traffic traffic =
       model.traffic(model.nests_of(mappings), LayerBatch::from(workload.layers, torch::kFloat64), {});
   const Tensor array = torch::scalar_tensor(static_cast<double>(bounds.min.pe_dim), torch::kFloat64);
+  Hardware least = bounds.min;
   for (int level = 0; level <= machine.dram(); ++level) {
     const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
     if (memory.sized_by == SizedBy::kNothing) continue;
@@ -76,8 +80,66 @@ void SearchProblem::check() const {
              workload.layers[i].name, machine.level_label(level), std::ceil(need),
              memory.sized_by == SizedBy::kScratchpad ? "scratchpad" : "accumulator", limit);
       }
+      std::int64_t& size =
+          memory.sized_by == SizedBy::kScratchpad ? least.scratchpad_kib : least.accumulator_kib;
+      size = std::max(size, static_cast<std::int64_t>(std::ceil(need)));
     }
   }
+  if (const double area = area_mm2(machine.area, least); area > bounds.max_area_mm2) {
+    fail(ErrorId::kBounds,
+         "the area may be {:.6g} mm2 at most, but the least hardware that runs {} (pe_dim {}, scratchpad {} "
+         "KiB, accumulator {} KiB) has {:.6g} mm2",
+         bounds.max_area_mm2, workload.name, least.pe_dim, least.scratchpad_kib, least.accumulator_kib, area);
+  }
+}
+
+bool SearchProblem::has_room_for(std::int64_t pe_dim) const {
+  Hardware least = bounds.min;
+  least.pe_dim = pe_dim;
+  return area_mm2(machine.area, least) <= bounds.max_area_mm2;
+}
+
+Hardware SearchProblem::within_area(const Hardware& hardware) const {
+  const double area = area_mm2(machine.area, hardware);
+  if (area <= bounds.max_area_mm2) return hardware;
+  Hardware least = bounds.min;
+  least.pe_dim = hardware.pe_dim;
+  const double least_area = area_mm2(machine.area, least);
+  const double share = std::max(0.0, (bounds.max_area_mm2 - least_area) / (area - least_area));
+  const auto between = [share](std::int64_t low, std::int64_t high) {
+    return low + static_cast<std::int64_t>(std::floor(share * static_cast<double>(high - low)));
+  };
+  Hardware smaller{hardware.pe_dim, between(least.scratchpad_kib, hardware.scratchpad_kib),
+                   between(least.accumulator_kib, hardware.accumulator_kib)};
+  if (area_mm2(machine.area, smaller) > bounds.max_area_mm2) {  // by a rounding error
+    smaller.scratchpad_kib = std::max(least.scratchpad_kib, smaller.scratchpad_kib - 1);
+    smaller.accumulator_kib = std::max(least.accumulator_kib, smaller.accumulator_kib - 1);
+  }
+  return smaller;
+}
+
+std::vector<std::int64_t> SearchProblem::useful_arrays() const {
+  std::set<std::int64_t> sizes{bounds.min.pe_dim, bounds.max.pe_dim};
+  for (const Slot& slot : search_slots(machine)) {
+    if (!slot.spatial) continue;
+    for (const Layer& layer : workload.layers) {
+      for (std::int64_t d = bounds.min.pe_dim; d <= std::min(layer[slot.dim], bounds.max.pe_dim); ++d) {
+        if (layer[slot.dim] % d == 0) sizes.insert(d);
+      }
+    }
+  }
+  std::vector<std::int64_t> useful;
+  std::copy_if(sizes.begin(), sizes.end(), std::back_inserter(useful),
+               [&](std::int64_t pe_dim) { return has_room_for(pe_dim); });
+  return useful;
+}
+
+Hardware SearchProblem::largest_with(std::int64_t pe_dim) const {
+  Hardware wide = bounds.min, deep = bounds.min;
+  wide.pe_dim = deep.pe_dim = pe_dim;
+  wide.scratchpad_kib = bounds.max.scratchpad_kib;
+  deep.accumulator_kib = bounds.max.accumulator_kib;
+  return {pe_dim, within_area(wide).scratchpad_kib, within_area(deep).accumulator_kib};
 }
 
 LayerNeeds LayerNeeds::of(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct Objective {
 /// smallest hardware that its mappings need, not below min.
 struct HardwareBounds {
   Hardware min, max;
+  double max_area_mm2 = std::numeric_limits<double>::infinity();  ///< by the machine's area model
 };
 
 struct SearchProblem {
@@ -39,9 +41,21 @@ struct SearchProblem {
   HardwareBounds bounds;
   Objective objective;
 
-  /// Throws Error{kBounds} unless min <= max everywhere and every layer has a mapping that fits into max;
-  /// names the layer, the level and the least size that would do.
+  /// Throws Error{kBounds} unless min <= max everywhere, every layer has a mapping that fits into max, and
+  /// the least hardware with such mappings is within the area; names the layer, the level and the least size
+  /// that would do, or the least area.
   void check() const;
+
+  /// Whether some buffers within the bounds go with an array of `pe_dim` within the area.
+  bool has_room_for(std::int64_t pe_dim) const;
+  /// The same hardware where it is within the area, else with both buffers moved towards their least, as far
+  /// as needed. Needs has_room_for(pe_dim).
+  Hardware within_area(const Hardware& hardware) const;
+  /// The array sizes within the bounds that some layer can fill and that have room, ascending: divisors of
+  /// what can be spatial, and the bounds. Not empty after check().
+  std::vector<std::int64_t> useful_arrays() const;
+  /// The most of each buffer that goes with an array of `pe_dim` while the other one is at its least.
+  Hardware largest_with(std::int64_t pe_dim) const;
 };
 
 /// What layers need of hardware, in traffic of shape [..., layers, 1]: the array of a design is the largest

@@ -63,11 +63,10 @@ void Ranks::gather(std::size_t group, const std::vector<NamedTensor>& tensors) c
   }
 }
 
-bool Ranks::agree(bool on_root) const {
+std::int64_t Ranks::agree(std::int64_t on_root) const {
   if (size_ == 1) return on_root;
-  int word = on_root ? 1 : 0;
-  MPI_Bcast(&word, 1, MPI_INT, 0, MPI_COMM_WORLD);
-  return word != 0;
+  MPI_Bcast(&on_root, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
+  return on_root;
 }
 
 void Ranks::abandon(int exit_code) const {
@@ -79,7 +78,7 @@ void Ranks::abandon(int exit_code) const {
 Ranks::Ranks() = default;
 Ranks::~Ranks() = default;
 void Ranks::gather(std::size_t, const std::vector<NamedTensor>&) const {}
-bool Ranks::agree(bool on_root) const { return on_root; }
+std::int64_t Ranks::agree(std::int64_t on_root) const { return on_root; }
 void Ranks::abandon(int) const {}
 
 #endif

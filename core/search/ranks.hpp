@@ -27,7 +27,7 @@ class Ranks {
   /// order. float32 tensors of equal shape on both sides.
   void gather(std::size_t group, const std::vector<NamedTensor>& tensors) const;
   /// What rank 0 says.
-  bool agree(bool on_root) const;
+  std::int64_t agree(std::int64_t on_root) const;
 
   /// Ends all ranks of the job with this exit code, so that none waits for one that failed. Returns when the
   /// process is alone.

@@ -92,6 +92,10 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
       problem_.objective.energy * (layer_energy.detach() / result.energy_uj.detach().unsqueeze(-1)) +
       problem_.objective.latency * (layer_cycles.detach() / result.cycles.detach().unsqueeze(-1));
   result.loss = result.loss + kExcessWeight * (share * needs.excess(problem_.bounds)).sum(-1);
+  if (std::isfinite(problem_.bounds.max_area_mm2)) {
+    const Tensor area = area_mm2(problem_.machine.area, result.hardware) / problem_.bounds.max_area_mm2;
+    result.loss = result.loss + kExcessWeight * torch::relu(area.log());
+  }
   return result;
 }
 

@@ -19,7 +19,7 @@ struct Softness {
 
 /// Costs of the starts of a relaxation, each of shape [starts].
 struct RelaxedCost {
-  torch::Tensor loss;  ///< log objective, and a penalty for layers that need more than the bounds allow
+  torch::Tensor loss;  ///< log objective, and a penalty for needing more than the bounds allow
   torch::Tensor energy_uj, cycles;
   HardwareTensors hardware;
 };

@@ -204,6 +204,33 @@ TEST_F(BadInput, Bounds) {
   folder_.file("design.json", "old");
   expect({"optimize", "bert", "--pe", "512", "--accumulator", "1", "-o", "design.json"}, "bounds",
          {"encoder.attention.projection", "L1[O] needs at least 2 KiB of accumulator", "allowed are 1"});
+  expect({"map", "bert", "--pe", "512", "--accumulator", "1", "-o", "design.json"}, "bounds",
+         {"encoder.attention.projection", "L1[O] needs at least 2 KiB of accumulator", "allowed are 1"});
+  for (const std::string command : {"optimize", "compare"}) {
+    expect({command, "bert", "--pe", "32", "--max-pe", "16"}, "bounds", {"--pe 32", "--max-pe 16"});
+    expect({command, "bert", "--pe", "64", "--max-area", "1.5"}, "bounds",
+           {"1.5 mm2 at most", "pe_dim 64, scratchpad 1 KiB, accumulator 1 KiB", "has 1.75626 mm2"});
+  }
+}
+
+TEST_F(BadInput, FixedHardware) {
+  expect({"map", "bert", "--certify"}, "file", {"bert", "cannot be read"});
+  folder_.file("design.json", replaced(kDesign, "K8 P4 - L2[WI] N1", "K4 P4 - L2[WI] N1"));
+  expect({"map", "design.json", "--certify"}, "mapping", {"design.json", "factors of K multiply to 4"});
+  expect({"map", "bert", "--certify", "--pe", "4"}, "usage", {"--pe excludes --certify"});
+  expect({"map", "bert", "--default", "--certify"}, "usage", {"excludes"});
+  expect({"map", "bert", "--max-nests", "3"}, "usage", {"--max-nests", "found '3'", "64..1000000000000"});
+  expect({"map", "bert", "--objective", "speed"}, "value", {"'speed'", "edp, energy, latency, ed2p"});
+}
+
+TEST_F(BadInput, FrontFolder) {
+  std::filesystem::create_directory(folder_.path() / "full");
+  folder_.file("full/notes.txt", "mine");
+  folder_.file("file", "mine");
+  expect({"optimize", "bert", "--pareto", "full"}, "file", {"full", "holds 'notes.txt'", "an older front"});
+  expect({"optimize", "bert", "--pareto", "file"}, "file", {"file: is no folder"});
+  expect({"optimize", "bert", "--pareto", "none/front"}, "file", {"none/front", "cannot be written"});
+  expect({"optimize", "bert", "--pareto", "new", "-o", "x.json"}, "usage", {"--output excludes --pareto"});
 }
 
 TEST_F(BadInput, Flags) {
@@ -221,7 +248,15 @@ TEST_F(BadInput, Flags) {
          {"--seed", "found '-1'", "expected an integer in 0.."});
   expect({"optimize", "bert", "--pe", "20000"}, "usage", {"--pe", "found '20000'", "1..16384"});
   expect({"optimize", "bert", "--time", "5x"}, "usage", {"--time", "x", "h,m,s"});
-  expect({"optimize", "bert", "--time", "-5"}, "value", {"time", "found -5", "expected 0 to"});
+  for (const std::string bad : {"0", "-5", "0m"}) {
+    expect({"optimize", "bert", "--time", bad}, "usage", {"--time", "expected a number of seconds over 0"});
+  }
+  expect({"optimize", "bert", "--samples", "0"}, "usage", {"--samples", "found '0'", "1.."});
+  expect({"compare", "bert", "--samples", "0"}, "usage", {"--samples", "found '0'", "1.."});
+  for (const std::string bad : {"0", "-1", "nan", "inf", "x"}) {
+    expect({"optimize", "bert", "--max-area", bad}, "usage",
+           {"--max-area", "found '" + bad + "'", "expected a number of mm2 over 0"});
+  }
   expect({"optimize", "bert", "--learning-rate", "0"}, "value", {"learning-rate", "found 0"});
   expect({"validate", "x.csv", "--worst", "-1"}, "usage", {"--worst", "found '-1'"});
   for (const std::string bad : {"0", "-2", "1.5", "2147483649", "99999999999999999999"}) {

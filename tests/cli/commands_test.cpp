@@ -141,9 +141,96 @@ TEST_F(Commands, CompareRunsMethodsWithTheSameBudget) {
               HasSubstr("'luck' is not known; allowed: gradient, random, bayes, annealing, default"));
 }
 
+TEST_F(Commands, MapIsTheBestOnFixedHardwareAndCertifyAgrees) {
+  const Finished mapped = run({"map", "bert", "--accumulator", "16", "-o", "design.json"});
+  for (const char* part :
+       {"pe_dim 16, scratchpad 128 KiB, accumulator 16 KiB", "candidates", "proven, no mappings"})
+    EXPECT_THAT(mapped.out, HasSubstr(part));
+  const json design = json::parse(content("design.json"));
+  EXPECT_EQ(design["schema"], "dosa-design/1");
+  EXPECT_EQ(design["provenance"]["method"], "exhaustive");
+  EXPECT_EQ(design["provenance"]["whole_map_space"], true);
+  json printed = json::parse(run({"map", "bert", "--accumulator", "16", "--json"}).out);
+  ASSERT_EQ(printed["map_space"]["layers"].size(), design["layers"].size());
+  EXPECT_EQ(printed["map_space"]["proven"], true);
+  printed.erase("map_space");
+  EXPECT_EQ(printed, design);
+  const json certificate = json::parse(run({"map", "design.json", "--certify", "--json"}).out);
+  EXPECT_EQ(certificate["proven"], true);
+  EXPECT_NEAR(certificate["gap"].get<double>(), 0, 1e-12);
+  EXPECT_EQ(certificate["best"], design["totals"]);
+  const Finished partly = run({"map", "bert", "--max-nests", "100"});
+  EXPECT_THAT(partly.out, HasSubstr("not proven: looked at "));
+  // The search on the same hardware cannot be better, and says how near it came.
+  const json optimised =
+      json::parse(run(small_search("found.json", {"--pe", "16", "--scratchpad", "128", "--accumulator", "16",
+                                                  "--certify", "--json"}))
+                      .out);
+  EXPECT_GE(optimised["certificate"]["gap"], -1e-12);
+  EXPECT_EQ(optimised["certificate"]["best_value"], certificate["best_value"]);
+  EXPECT_FALSE(json::parse(content("found.json")).contains("certificate"));
+  EXPECT_THAT(run({"map", "bert", "--default"}).out, HasSubstr("encoder.ffn.expand"));
+}
+
+TEST_F(Commands, OptimizeKeepsToAnArea) {
+  run(small_search("design.json", {"--max-area", "1.25"}));
+  const json design = json::parse(content("design.json"));
+  EXPECT_LE(design["totals"]["area_mm2"], 1.25);
+  EXPECT_EQ(design["provenance"]["options"]["max_area_mm2"], 1.25);
+}
+
+TEST_F(Commands, ParetoWritesAFolderOfDesigns) {
+  const std::vector<std::string> arguments{"optimize",        "bert", "--max-pe", "32", "--pareto", "front",
+                                           "--pareto-points", "5",    "--json",   "-q"};
+  const json front = json::parse(run(arguments).out);
+  EXPECT_EQ(front["schema"], "dosa-front/1");
+  EXPECT_EQ(front, json::parse(content("front/front.json")));
+  ASSERT_EQ(front["designs"].size(), 5U);
+  for (const json& entry : front["designs"]) {
+    const json design = json::parse(content("front/" + entry["file"].get<std::string>()));
+    EXPECT_EQ(design["totals"], entry["totals"]);
+  }
+  EXPECT_THAT(content("front/front.csv"), HasSubstr("\ndesign_05.json,"));
+  EXPECT_EQ(json::parse(run({"evaluate", "front/design_03.json", "--json"}).out)["totals_as_recorded"], true);
+  std::vector<std::string> fewer = arguments;
+  fewer[7] = "3";
+  run(fewer);  // an older front is replaced as a whole
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "front/design_04.json"));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1)
+      << "nothing is left beside";
+}
+
+TEST_F(Commands, AnInterruptedFrontIsWrittenWhole) {
+  RunningProgram program(folder_.path(), {"optimize", "unet", "--pareto", "front", "--threads", "1"});
+  ASSERT_TRUE(program.wait_for_stderr("array 1/", std::chrono::seconds(120)));
+  program.signal(SIGINT);
+  const Finished finished = program.finish(std::chrono::seconds(120));
+  EXPECT_EQ(finished.code, 0) << finished.err;
+  const json front = json::parse(content("front/front.json"));
+  EXPECT_EQ(front["stopped_by"], "interrupt");
+  EXPECT_EQ(front["whole_map_space"], false);
+  ASSERT_GE(front["designs"].size(), 1U);
+  for (const json& entry : front["designs"]) {
+    EXPECT_EQ(json::parse(content("front/" + entry["file"].get<std::string>()))["totals"], entry["totals"]);
+  }
+}
+
+TEST_F(Commands, AnInterruptedComparisonReportsWhatItHas) {
+  RunningProgram program(folder_.path(), {"compare", "bert", "--methods", "default,random", "--samples",
+                                          "1000000000", "--csv", "curves.csv", "--json"});
+  ASSERT_TRUE(program.wait_for_stderr("default seed 0", std::chrono::seconds(120)));
+  program.signal(SIGINT);
+  const Finished finished = program.finish(std::chrono::seconds(120));
+  EXPECT_EQ(finished.code, 0) << finished.err;
+  const json compared = json::parse(finished.out);
+  EXPECT_EQ(compared["interrupted"], true);
+  EXPECT_EQ(compared["methods"][0]["runs"].size(), 1U);
+  EXPECT_THAT(content("curves.csv"), HasSubstr("default,0,"));
+}
+
 TEST_F(Commands, EveryHelpHasAnExample) {
   EXPECT_THAT(run({"--help"}).out, HasSubstr("Exit codes: 0 "));
-  for (const std::string command : {"optimize", "evaluate", "compare", "validate", "workloads"}) {
+  for (const std::string command : {"optimize", "evaluate", "compare", "map", "validate", "workloads"}) {
     const Finished help = run({command, "--help"});
     EXPECT_THAT(help.out, HasSubstr("\n  dosa " + command)) << "an example";
     EXPECT_EQ(help.err, "");

@@ -1,0 +1,17 @@
+// dosa optimize --pareto.
+#pragma once
+
+#include <string>
+
+#include "core/cli/search_flags.hpp"
+#include "core/search/pareto.hpp"
+
+namespace dosa::cli {
+
+/// Searches the front and writes it as a folder: design_01.json, ... (smallest area first), front.json
+/// (schema "dosa-front/1") and front.csv. The folder appears when it is complete; an older front there is
+/// replaced. Throws Error{kFile} before the search where the folder holds anything else.
+void write_pareto_front(const SearchProblem& problem, const ParetoOptions& options, const std::string& folder,
+                        bool quiet, const Output& output);
+
+}  // namespace dosa::cli

@@ -1,0 +1,117 @@
+#include "core/cli/search_flags.hpp"
+
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+
+#include "models/error.hpp"
+
+namespace dosa::cli {
+namespace {
+
+struct SizeFlag {
+  const char* name;
+  const char* meaning;
+  std::int64_t Hardware::*size;
+  std::int64_t limit;
+};
+constexpr std::array<SizeFlag, 3> kSizeFlags{
+    {{"pe", "rows and columns of the array", &Hardware::pe_dim, kMaxPeDim},
+     {"scratchpad", "KiB of scratchpad", &Hardware::scratchpad_kib, kMaxKib},
+     {"accumulator", "KiB of accumulator", &Hardware::accumulator_kib, kMaxKib}}};
+
+CLI::Validator over_zero(const std::string& unit) {
+  return CLI::Validator(
+      [unit](std::string& text) {
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        const bool number = !text.empty() && end == text.c_str() + text.size();
+        return number && value > 0 && std::isfinite(value)
+                   ? ""
+                   : fmt::format("found '{}', expected a number of {} over 0", text, unit);
+      },
+      unit);
+}
+
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
+
+void interrupt(int signal) {
+  interrupted = true;
+  std::signal(signal, SIG_DFL);
+}
+
+}  // namespace
+
+void SizeFlags::add_fixed(CLI::App& command, const std::string& meaning) {
+  for (const SizeFlag& flag : kSizeFlags) {
+    command
+        .add_option(fmt::format("--{}", flag.name), fixed.*flag.size,
+                    fmt::format(fmt::runtime(meaning), flag.meaning))
+        ->check(integer_in(1, flag.limit));
+  }
+}
+
+void SizeFlags::add_all(CLI::App& command) {
+  add_fixed(command);
+  for (const SizeFlag& flag : kSizeFlags) {
+    command
+        .add_option(fmt::format("--max-{}", flag.name), max.*flag.size,
+                    fmt::format("Most {} (default: the machine's)", flag.meaning))
+        ->check(integer_in(1, flag.limit));
+  }
+  command
+      .add_option("--max-area", max_area_mm2,
+                  "Most mm2 of the hardware by the machine's area model (default: any)")
+      ->check(over_zero("mm2"));
+}
+
+HardwareBounds SizeFlags::bounds(const Machine& machine) const {
+  HardwareBounds bounds{machine.min_hardware, machine.max_hardware};
+  for (const SizeFlag& flag : kSizeFlags) {
+    const std::int64_t wanted = fixed.*flag.size, most = max.*flag.size;
+    if (most > 0) bounds.max.*flag.size = most;
+    if (most > 0 && most < bounds.min.*flag.size) {
+      fail(ErrorId::kBounds, "--max-{}: found {}, the least that {} allows is {}", flag.name, most,
+           machine.name, bounds.min.*flag.size);
+    }
+    if (wanted == 0) continue;
+    if (most > 0 && wanted > most)
+      fail(ErrorId::kBounds, "--{} {} is more than --max-{} {}", flag.name, wanted, flag.name, most);
+    bounds.min.*flag.size = bounds.max.*flag.size = wanted;
+  }
+  if (max_area_mm2 > 0) bounds.max_area_mm2 = max_area_mm2;
+  return bounds;
+}
+
+Hardware SizeFlags::hardware(const Machine& machine) const {
+  Hardware hardware = machine.default_hardware;
+  for (const SizeFlag& flag : kSizeFlags) {
+    if (fixed.*flag.size > 0) hardware.*flag.size = fixed.*flag.size;
+  }
+  return hardware;
+}
+
+void add_objective(CLI::App& command, std::string& name) {
+  command
+      .add_option("--objective", name,
+                  fmt::format("What to minimise: {}", fmt::join(Objective::names(), ", ")))
+      ->capture_default_str();
+}
+
+void add_time_limit(CLI::App& command, double& seconds) {
+  command
+      .add_option("--time", seconds,
+                  "Stop after about this long (30s, 5m or plain seconds) with the best design so far")
+      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}},
+                                        CLI::AsNumberWithUnit::UNIT_OPTIONAL, "TIME"))
+      ->check(over_zero("seconds"));
+}
+
+const std::atomic<bool>* catch_interrupts() {
+  std::signal(SIGINT, interrupt);
+  std::signal(SIGTERM, interrupt);
+  return &interrupted;
+}
+
+}  // namespace dosa::cli

@@ -1,0 +1,37 @@
+// What the commands that search have in common: sizes to fix or limit, the objective, Ctrl-C.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "core/cli/commands.hpp"
+#include "core/search/problem.hpp"
+
+namespace dosa::cli {
+
+/// Hardware sizes on the command line; 0: not given.
+struct SizeFlags {
+  Hardware fixed, max;
+  double max_area_mm2 = 0;
+
+  /// --pe, --scratchpad, --accumulator. `meaning` has one {} for the name of the size.
+  void add_fixed(CLI::App& command, const std::string& meaning = "Fix the {}");
+  /// The same, --max-pe, --max-scratchpad, --max-accumulator and --max-area.
+  void add_all(CLI::App& command);
+
+  /// The machine's bounds with what was given. Throws Error{kBounds} for what contradicts itself.
+  HardwareBounds bounds(const Machine& machine) const;
+  /// The machine's default hardware with what was given.
+  Hardware hardware(const Machine& machine) const;
+};
+
+/// --objective.
+void add_objective(CLI::App& command, std::string& name);
+
+/// A number of seconds over zero, also as 30s, 5m or 1h.
+void add_time_limit(CLI::App& command, double& seconds);
+
+/// From now on true after the first Ctrl-C (SIGINT) or SIGTERM; a second one ends the program at once.
+const std::atomic<bool>* catch_interrupts();
+
+}  // namespace dosa::cli

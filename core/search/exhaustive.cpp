@@ -1,0 +1,226 @@
+#include "core/search/exhaustive.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <mutex>
+
+#include "core/search/mapper.hpp"
+#include "core/search/threads.hpp"
+#include "models/error.hpp"
+
+namespace dosa {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double value_of(const Objective& objective, double energy_uj, double cycles) {
+  return std::pow(energy_uj, objective.energy) * std::pow(cycles, objective.latency);
+}
+
+/// value / best - 1, and zero for what is no more than the rounding of sums.
+double gap_between(double value, double best) {
+  const double gap = value / best - 1;
+  return std::abs(gap) < 1e-12 ? 0 : gap;
+}
+
+/// A summary with the frontiers behind it.
+struct FixedSearch {
+  MapSummary summary;
+  std::vector<Frontier> frontiers;
+};
+
+FixedSearch search(const SearchProblem& problem, const MapOptions& options,
+                   const MapProgressCallback& progress, const std::atomic<bool>* interrupt) {
+  std::string error;
+  if (!options.is_valid(&error)) fail(ErrorId::kValue, "{}", error);
+  TORCH_CHECK(problem.bounds.min == problem.bounds.max, "fixed hardware has min = max");
+  problem.check();
+  one_thread_per_operation();
+  const auto begin = Clock::now();
+  const Mapper mapper(problem);
+  const Hardware& hardware = problem.bounds.max;
+  FixedSearch fixed;
+  MapSummary& summary = fixed.summary;
+  summary.orders = mapper.model().order_count();
+  fixed.frontiers.resize(problem.workload.layers.size());
+  std::mutex mutex;
+  MapProgress now;
+  now.layers = fixed.frontiers.size();
+  parallel(static_cast<std::int64_t>(fixed.frontiers.size()), options.threads, [&](std::int64_t layer) {
+    const auto stop = [&] { return interrupt != nullptr && *interrupt; };
+    Frontier frontier =
+        mapper.frontier(static_cast<std::size_t>(layer), hardware.pe_dim, options.max_nests, stop);
+    const std::lock_guard<std::mutex> lock(mutex);
+    ++now.layers_done;
+    now.evaluations += frontier.evaluated;
+    now.elapsed_s = std::chrono::duration<double>(Clock::now() - begin).count();
+    fixed.frontiers[static_cast<std::size_t>(layer)] = std::move(frontier);
+    if (progress) progress(now);
+  });
+  summary.evaluations = now.evaluations;
+  summary.interrupted = interrupt != nullptr && *interrupt;
+  for (std::size_t l = 0; l < fixed.frontiers.size(); ++l) {
+    const Frontier& frontier = fixed.frontiers[l];
+    if (!frontier.numbers.defined()) {
+      fail(ErrorId::kBounds,
+           "layer '{}': none of the {:.0f} nests looked at fits the hardware; --max-nests allows more",
+           problem.workload.layers[l].name, frontier.looked_at);
+    }
+    summary.coverage.push_back({frontier.space, frontier.candidates, frontier.looked_at,
+                                frontier.over_capacity, frontier.evaluated, frontier.complete});
+  }
+  const IntegerDesign best = best_entries(problem, fixed.frontiers, hardware);
+  summary.best = to_design(problem, mapper, fixed.frontiers, best);
+  summary.wall_s = std::chrono::duration<double>(Clock::now() - begin).count();
+  return fixed;
+}
+
+std::string proof_text(const LayerCoverage& coverage) {
+  return coverage.proven ? "proven"
+                         : fmt::format("not proven: looked at {:.0f} of {:.0f} nests", coverage.looked_at,
+                                       coverage.candidates);
+}
+
+std::size_t name_width(const Design& design) {
+  std::size_t width = 5;
+  for (const DesignLayer& entry : design.layers) width = std::max(width, entry.layer.name.size());
+  return width;
+}
+
+}  // namespace
+
+bool MapOptions::is_valid(std::string* error) const {
+  if (max_nests < 64 || max_nests > 1'000'000'000'000) {
+    *error = fmt::format("max-nests: found {}, expected 64 to 1000000000000", max_nests);
+  } else if (threads < 0 || threads > 1024) {
+    *error = fmt::format("threads: found {}, expected 0 to 1024", threads);
+  } else {
+    return true;
+  }
+  return false;
+}
+
+double Certificate::gap() const { return gap_between(value, best_value); }
+
+bool MapSummary::proven() const {
+  return std::all_of(coverage.begin(), coverage.end(), [](const LayerCoverage& c) { return c.proven; });
+}
+
+MapSummary map_exhaustively(const SearchProblem& problem, const MapOptions& options,
+                            const MapProgressCallback& progress, const std::atomic<bool>* interrupt) {
+  return search(problem, options, progress, interrupt).summary;
+}
+
+Certificate certify(const Design& design, const Machine& machine, const Objective& objective,
+                    const MapOptions& options, const MapProgressCallback& progress,
+                    const std::atomic<bool>* interrupt) {
+  const torch::InferenceMode no_gradients;
+  Certificate certificate{design, {}, objective, 0, 0, {}};
+  Design& own = certificate.design;
+  evaluate(own, machine);
+  SearchProblem problem{
+      {design.workload, "", "", {}}, machine, {design.hardware, design.hardware}, objective};
+  for (const DesignLayer& entry : own.layers) problem.workload.layers.push_back(entry.layer);
+  FixedSearch fixed = search(problem, options, progress, interrupt);
+  certificate.map = std::move(fixed.summary);
+  certificate.value = value_of(objective, own.totals.energy_uj, own.totals.cycles);
+  certificate.best_value =
+      value_of(objective, certificate.map.best.totals.energy_uj, certificate.map.best.totals.cycles);
+  for (std::size_t l = 0; l < own.layers.size(); ++l) {
+    const auto count = static_cast<double>(own.layers[l].layer.count);
+    const FrontierCosts costs = costs_at(fixed.frontiers[l], design.hardware);
+    const torch::Tensor energy = (costs.energy_uj - own.layers[l].energy_uj) * count + own.totals.energy_uj;
+    const torch::Tensor cycles = (costs.cycles - own.layers[l].cycles) * count + own.totals.cycles;
+    const double best = std::exp(objective.log_value(energy, cycles).min().item<double>());
+    certificate.layer_gap.push_back(gap_between(certificate.value, best));
+  }
+  return certificate;
+}
+
+Json to_json(const LayerCoverage& coverage) {
+  return {{"space_nests", coverage.space},
+          {"candidate_nests", coverage.candidates},
+          {"looked_at_nests", coverage.looked_at},
+          {"over_capacity_nests", coverage.over_capacity},
+          {"evaluated_mappings", coverage.evaluated},
+          {"proven", coverage.proven}};
+}
+
+Json to_json(const Certificate& certificate, const Machine& machine) {
+  const Design& best = certificate.map.best;
+  Json layers = Json::array();
+  for (std::size_t l = 0; l < best.layers.size(); ++l) {
+    const DesignLayer& own = certificate.design.layers[l];
+    layers.push_back({{"name", own.layer.name},
+                      {"count", own.layer.count},
+                      {"cycles", own.cycles},
+                      {"energy_uj", own.energy_uj},
+                      {"best_mapping", print_mapping(best.layers[l].mapping, machine)},
+                      {"best_cycles", best.layers[l].cycles},
+                      {"best_energy_uj", best.layers[l].energy_uj},
+                      {"gap", certificate.layer_gap[l]},
+                      {"coverage", to_json(certificate.map.coverage[l])}});
+  }
+  return {{"objective", certificate.objective.name},
+          {"value", certificate.value},
+          {"best_value", certificate.best_value},
+          {"gap", certificate.gap()},
+          {"proven", certificate.map.proven()},
+          {"best",
+           {{"cycles", best.totals.cycles},
+            {"energy_uj", best.totals.energy_uj},
+            {"edp", best.totals.edp},
+            {"area_mm2", best.totals.area_mm2}}},
+          {"layers", std::move(layers)}};
+}
+
+std::string report(const MapSummary& summary) {
+  const std::size_t width = name_width(summary.best);
+  std::string text = fmt::format("{:<{}}  {:>12}  {:>12}  {:>12}  {:>12}  {:>12}\n", "map space, nests",
+                                 width, "all", "candidates", "looked at", "too large", "evaluated");
+  for (std::size_t l = 0; l < summary.coverage.size(); ++l) {
+    const LayerCoverage& c = summary.coverage[l];
+    text +=
+        fmt::format("{:<{}}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {}\n",
+                    summary.best.layers[l].layer.name, std::max<std::size_t>(width, 16), c.space,
+                    c.candidates, c.looked_at, c.over_capacity, c.looked_at - c.over_capacity, proof_text(c));
+  }
+  text += fmt::format(
+      "candidates: not beaten in everything by the same nest with larger spatial factors; each evaluated "
+      "nest "
+      "in {} loop order{}\n{} mappings evaluated, {:.1f} s: {}{}\n",
+      summary.orders, summary.orders == 1 ? "" : "s", summary.evaluations, summary.wall_s,
+      summary.proven() ? "proven, no mappings of the map space are better on this hardware" : "not proven",
+      summary.interrupted ? " (interrupted)" : "");
+  return text;
+}
+
+std::string report(const Certificate& certificate) {
+  const std::size_t width = name_width(certificate.design);
+  std::string text = fmt::format("{:<{}}  {:>5}  {:>12} {:>12}  {:>12} {:>12}  {:>9}\n", "layer", width,
+                                 "count", "cycles", "energy_uJ", "best: cycles", "energy_uJ", "gap %");
+  const Design& best = certificate.map.best;
+  for (std::size_t l = 0; l < best.layers.size(); ++l) {
+    const DesignLayer& own = certificate.design.layers[l];
+    text += fmt::format("{:<{}}  {:>5}  {:>12.0f} {:>12.3f}  {:>12.0f} {:>12.3f}  {:>9.4f}  {}\n",
+                        own.layer.name, width, own.layer.count, own.cycles, own.energy_uj,
+                        best.layers[l].cycles, best.layers[l].energy_uj, 100 * certificate.layer_gap[l],
+                        proof_text(certificate.map.coverage[l]));
+  }
+  text += fmt::format(
+      "gap of a layer: how much the network's {0} is above what it would be with this layer's mapping alone "
+      "changed\n{0} {1:.6g}, best on this hardware {2:.6g}: gap {3:.4f} %, {4}\n{5} mappings evaluated, "
+      "{6:.1f} s\n",
+      certificate.objective.name, certificate.value, certificate.best_value, 100 * certificate.gap(),
+      certificate.map.proven() ? "proven" : "not proven", certificate.map.evaluations,
+      certificate.map.wall_s);
+  if (certificate.gap() < 0) {
+    text +=
+        "the design is better than all of the searched map space: it has loops or orders that are not in "
+        "it\n";
+  }
+  return text;
+}
+
+}  // namespace dosa

@@ -1,0 +1,91 @@
+// Fixed hardware: the best mapping of every layer by enumeration, and how far a given design is from it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/search/problem.hpp"
+
+namespace dosa {
+
+struct MapOptions {
+  /// Nests per layer that may be looked at; of a layer with more, those nearest to even splits are, and the
+  /// result is not proven. 64 to 1e12.
+  std::int64_t max_nests = 20'000'000;
+  /// Threads; the result does not depend on it. 0: one per core; up to 1024.
+  std::int64_t threads = 0;
+
+  /// Names the first field that is out of its range.
+  bool is_valid(std::string* error) const;
+};
+
+/// What the enumeration of one layer's map space covered, in nests; every nest goes with every loop order.
+/// space >= candidates >= looked_at >= over_capacity.
+struct LayerCoverage {
+  double space = 0;            ///< all splits of all dimensions that the array allows
+  double candidates = 0;       ///< without those that larger spatial factors match or beat in everything
+  double looked_at = 0;        ///< candidates that were looked at
+  double over_capacity = 0;    ///< of these, too large for the buffers
+  std::int64_t evaluated = 0;  ///< mappings evaluated: the other nests looked at, in every loop order
+  bool proven = false;         ///< all candidates were looked at
+};
+
+struct MapProgress {
+  std::size_t layers_done = 0, layers = 0;
+  std::int64_t evaluations = 0;
+  double elapsed_s = 0;
+};
+using MapProgressCallback = std::function<void(const MapProgress&)>;
+
+struct MapSummary {
+  Design best;
+  std::vector<LayerCoverage> coverage;  ///< by layer
+  std::int64_t orders = 0;              ///< loop orders of every nest
+  std::int64_t evaluations = 0;
+  double wall_s = 0;
+  bool interrupted = false;
+
+  /// No combination of mappings of the map space has a lower objective on this hardware.
+  bool proven() const;
+};
+
+/// The mappings with the lowest objective of the whole network on hardware that the bounds fix (min = max).
+/// For every layer the nests are enumerated (see Mapper), those that do not fit are left out, those that
+/// another one matches or beats are dropped; the rest is combined by best_entries, which is exact for every
+/// objective. With `*interrupt`, each layer not done yet keeps what a first batch gives. Throws
+/// Error{kBounds} (see SearchProblem::check) and Error{kValue} for options out of range.
+MapSummary map_exhaustively(const SearchProblem& problem, const MapOptions& options,
+                            const MapProgressCallback& progress = {},
+                            const std::atomic<bool>* interrupt = nullptr);
+
+/// How far a design is from the best mappings on its own hardware.
+struct Certificate {
+  Design design;   ///< evaluated again
+  MapSummary map;  ///< the best on its hardware
+  Objective objective;
+  double value = 0, best_value = 0;  ///< of the objective, energy in uJ
+  /// By how much less the network's objective would be with the best mapping of this layer alone, the others
+  /// as they are, by layer: objective / that - 1. Exact: the layer's frontier is searched through.
+  std::vector<double> layer_gap;
+
+  /// objective / best - 1. Below zero for a design whose mappings are not of the searched map space.
+  double gap() const;
+};
+
+/// Throws like evaluate and map_exhaustively.
+Certificate certify(const Design& design, const Machine& machine, const Objective& objective,
+                    const MapOptions& options, const MapProgressCallback& progress = {},
+                    const std::atomic<bool>* interrupt = nullptr);
+
+Json to_json(const LayerCoverage& coverage);
+/// {objective, value, best_value, gap, proven, best {cycles, energy_uj, edp, area_mm2}, layers: [...]}.
+Json to_json(const Certificate& certificate, const Machine& machine);
+
+/// Tables for people: what was covered layer by layer; design and best side by side.
+std::string report(const MapSummary& summary);
+std::string report(const Certificate& certificate);
+
+}  // namespace dosa
