@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <exception>
 #include <limits>
-#include <mutex>
 #include <numeric>
 #include <set>
 #include <thread>
@@ -33,28 +31,6 @@ constexpr std::int64_t kRoundingNests = 400;
 constexpr std::int64_t kPolishEvaluations = 8'000'000;
 // Starts that are rounded, best first.
 constexpr std::size_t kRounded = 2;
-
-/// Calls work(0) ... work(count - 1) on up to `threads` threads; the first exception is thrown again.
-void parallel(std::int64_t count, std::int64_t threads, const std::function<void(std::int64_t)>& work) {
-  std::atomic<std::int64_t> next{0};
-  std::exception_ptr failure;
-  std::mutex mutex;
-  const auto run = [&] {
-    for (std::int64_t i = next++; i < count; i = next++) {
-      try {
-        work(i);
-      } catch (...) {
-        const std::lock_guard<std::mutex> lock(mutex);
-        if (!failure) failure = std::current_exception();
-      }
-    }
-  };
-  std::vector<std::thread> pool;
-  for (std::int64_t t = 1; t < std::min(count, threads); ++t) pool.emplace_back(run);
-  run();
-  for (std::thread& thread : pool) thread.join();
-  if (failure) std::rethrow_exception(failure);
-}
 
 /// How soft the relaxation is after a share of the run: the gates sharpen, the mixture of orders cools.
 Softness softness_at(double share) { return {3 + 20 * share, 0.5 * std::pow(0.04, share)}; }

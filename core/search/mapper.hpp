@@ -28,6 +28,10 @@ struct Frontier {
   std::int64_t evaluated = 0;  ///< mappings evaluated (nests times orders)
 };
 
+/// Indices of the rows of `numbers` [n, columns], none negative, that no other row matches or beats in every
+/// column; of equal rows the first.
+torch::Tensor undominated(const torch::Tensor& numbers);
+
 /// Enumerates integer mappings of the layers of a problem with the exact model.
 class Mapper {
  public:
@@ -61,6 +65,11 @@ struct IntegerDesign {
 /// fits nowhere.
 IntegerDesign best_design(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
                           std::int64_t pe_dim, const std::vector<Hardware>& starts);
+
+/// The best of these hardware sizes, which share an array, with the best entries of frontiers on it. `entry` is
+/// empty when some layer fits nowhere.
+IntegerDesign best_design_among(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
+                                const std::vector<Hardware>& hardware);
 
 /// A frontier design as a Design with exact costs.
 Design to_design(const SearchProblem& problem, const Mapper& mapper, const std::vector<Frontier>& frontiers,

@@ -1,11 +1,17 @@
 // Threads of the libraries below us.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+
 namespace dosa {
 
 /// Makes every tensor operation of the program run on the thread that calls it. The searches run whole groups
 /// of starts or layers on threads of their own; slicing their small tensors would only make threads wait for
 /// each other (OpenBLAS's wait by spinning, which takes a core from the search).
 void one_thread_per_operation();
+
+/// Calls work(0) ... work(count - 1) on up to `threads` threads; the first exception is thrown again.
+void parallel(std::int64_t count, std::int64_t threads, const std::function<void(std::int64_t)>& work);
 
 }  // namespace dosa
