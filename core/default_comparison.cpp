@@ -41,22 +41,25 @@ DefaultComparison compare_with_default(const Design& design, const Machine& mach
   for (const DesignLayer& entry : design.layers) {
     TORCH_CHECK(entry.tile, "a tile in every layer");
     layers.push_back(entry.layer);
-    own.push_back(gemmini::runnable_default_tile(entry.layer, built, gemmini::calls_for(entry.layer).front()));
+    own.push_back(
+        gemmini::runnable_default_tile(entry.layer, built, gemmini::calls_for(entry.layer).front()));
     chosen.push_back(*entry.tile);
     width = std::max(width, entry.layer.name.size());
   }
   const TileCosts before = model.costs(layers, own, built);
   const TileCosts after = model.costs(layers, chosen, design.hardware);
-  const torch::Tensor sd_of_ratio =
-      model.log_sd_of_ratio(after.networks, before.networks).expand({static_cast<std::int64_t>(layers.size())});
+  const torch::Tensor sd_of_ratio = model.log_sd_of_ratio(after.networks, after.growth, before.networks)
+                                        .expand({static_cast<std::int64_t>(layers.size())});
 
   DefaultComparison result;
   Json rows = Json::array();
-  result.text = fmt::format("{:<{}}  {:>5}  {:>12} {:>12} {:>7}       {:>11} {:>11} {:>6}  {:>6}\n", "layer", width,
-                            "count", "cycles", "designed", "gain", "energy_uJ", "designed", "gain", "EDP");
+  result.text =
+      fmt::format("{:<{}}  {:>5}  {:>12} {:>12} {:>7}       {:>11} {:>11} {:>6}  {:>6}\n", "layer", width,
+                  "count", "cycles", "designed", "gain", "energy_uJ", "designed", "gain", "EDP");
   Sums all_before, all_after;
   double variance = 0;  // of the designed cycles' difference to the default's, layers taken as independent
   double variance_after = 0;
+  std::int64_t extrapolated = 0;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto row = static_cast<std::int64_t>(i);
     const auto at = [&](const torch::Tensor& tensor) { return tensor[row].item<double>(); };
@@ -72,20 +75,29 @@ DefaultComparison compare_with_default(const Design& design, const Machine& mach
               {"design", to_json(to)},
               {"gain", gains(from, to)}};
     json["default"]["tile"] = gemmini::to_json(own[i]);
+    const bool beyond = after.growth.defined() && at(after.growth) > 1;
+    extrapolated += beyond;
     if (after.log_sd.defined()) {
       json["design"]["cycles_sd_log"] = at(after.log_sd);
+      json["design"]["beyond_measured_tiles"] = beyond;
       json["gain"]["latency_sd_log"] = sd;
       variance_after += std::pow(count * to.cycles * at(after.log_sd), 2);
     }
     rows.push_back(std::move(json));
-    result.text += fmt::format("{:<{}}  {:>5}  {:>12.0f} {:>12.0f} {:>7.3f} {:<6}{:>11.3f} {:>11.3f} {:>6.3f}  {:>6.3f}\n",
-                               layers[i].name, width, layers[i].count, from.cycles, to.cycles,
-                               from.cycles / to.cycles, sd > 0 ? fmt::format("+-{:.0f}%", 100 * sd) : "",
-                               from.energy_uj, to.energy_uj, from.energy_uj / to.energy_uj, from.edp() / to.edp());
+    result.text += fmt::format(
+        "{:<{}}  {:>5}  {:>12.0f} {:>12.0f} {:>7.3f} {:<6}{:>11.3f} {:>11.3f} {:>6.3f}  {:>6.3f}\n",
+        layers[i].name, width, layers[i].count, from.cycles, to.cycles, from.cycles / to.cycles,
+        sd > 0 ? fmt::format("+-{:.0f}%{}", 100 * sd, beyond ? "*" : "") : "", from.energy_uj, to.energy_uj,
+        from.energy_uj / to.energy_uj, from.edp() / to.edp());
   }
   const double sd = std::sqrt(variance) / all_after.cycles;
+  if (extrapolated > 0) {
+    result.text += fmt::format(
+        "* the tile is larger than any that the surrogate was trained on ({} layers)\n", extrapolated);
+  }
   result.text += fmt::format(
-      "default hardware (pe_dim {}, scratchpad {} KiB, accumulator {} KiB) with the library's tiles: cycles {:.0f}   "
+      "default hardware (pe_dim {}, scratchpad {} KiB, accumulator {} KiB) with the library's tiles: cycles "
+      "{:.0f}   "
       "energy {:.6g} uJ   EDP {:.6g}\n",
       built.pe_dim, built.scratchpad_kib, built.accumulator_kib, all_before.cycles, all_before.energy_uj,
       all_before.edp());

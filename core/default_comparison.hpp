@@ -7,8 +7,8 @@
 
 namespace dosa {
 
-/// Per layer and in all: cycles, energy and EDP of default_gemmini with the library's tiles and of the design,
-/// the gains, and how uncertain the surrogate is.
+/// Per layer and in all: cycles, energy and EDP of default_gemmini with the library's tiles and of the
+/// design, the gains, and how uncertain the surrogate is.
 struct DefaultComparison {
   Json json;
   std::string text;

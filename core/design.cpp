@@ -141,7 +141,8 @@ void evaluate_tiles(Design& design, const std::vector<std::size_t>& which, const
 
 void evaluate(Design& design, const Machine& machine, const Surrogate* surrogate) {
   std::vector<std::size_t> mapped, tiled;
-  for (std::size_t i = 0; i < design.layers.size(); ++i) (design.layers[i].tile ? tiled : mapped).push_back(i);
+  for (std::size_t i = 0; i < design.layers.size(); ++i)
+    (design.layers[i].tile ? tiled : mapped).push_back(i);
   evaluate_mappings(design, mapped, machine);
   evaluate_tiles(design, tiled, machine, surrogate);
   design.totals = {};
@@ -313,17 +314,15 @@ LayerAnalysis analysis_of(const Layer& layer, const char* form, const std::strin
     }
     levels.push_back(std::move(entry));
   }
-  analysis.json = {{"layer", to_json(layer)},    {form, schedule_json},
-                   {"cycles", cycles},           {"energy_uj", energy},
-                   {"edp", cycles * energy},     {"compute_cycles", compute},
-                   {"bound_by", bound},          {"utilisation", utilisation},
-                   {"levels", std::move(levels)}};
+  analysis.json = {{"layer", to_json(layer)}, {form, schedule_json},        {"cycles", cycles},
+                   {"energy_uj", energy},     {"edp", cycles * energy},     {"compute_cycles", compute},
+                   {"bound_by", bound},       {"utilisation", utilisation}, {"levels", std::move(levels)}};
   analysis.text =
       fmt::format(
           "{}: {}\n{} cycles (bound by {}, compute alone {}), {:.6f} uJ, EDP {:.6g}, utilisation {:.1f} "
           "%{}\n",
-          layer.name, schedule, cycles, bound, compute, energy, cycles * energy,
-          100 * utilisation, layer.groups > 1 ? fmt::format("; per group, of {} groups", layer.groups) : "") +
+          layer.name, schedule, cycles, bound, compute, energy, cycles * energy, 100 * utilisation,
+          layer.groups > 1 ? fmt::format("; per group, of {} groups", layer.groups) : "") +
       table;
   return analysis;
 }

@@ -22,8 +22,8 @@ struct DesignLayer {
   std::optional<gemmini::Tile> tile;
   double cycles = 0;     ///< one run of the layer, all groups
   double energy_uj = 0;  ///< one run of the layer, all groups
-  /// Where `cycles` is a surrogate's prediction: what the analytical model says, and the standard deviation of
-  /// log(cycles).
+  /// Where `cycles` is a surrogate's prediction: what the analytical model says, and the standard deviation
+  /// of log(cycles).
   std::optional<double> analytical_cycles, cycles_sd_log;
 };
 
@@ -49,9 +49,9 @@ struct Design {
   Json provenance = Json::object();
 };
 
-/// Evaluates a design exactly: fills in the costs of its layers and its totals. A layer with a tile is costed by
-/// what Gemmini executes for it (core/rtl_model), its latency by the surrogate where one is given; any other by
-/// its mapping. Throws Error{kMapping} for a mapping or tile that does not belong to its layer and
+/// Evaluates a design exactly: fills in the costs of its layers and its totals. A layer with a tile is costed
+/// by what Gemmini executes for it (core/rtl_model), its latency by the surrogate where one is given; any
+/// other by its mapping. Throws Error{kMapping} for a mapping or tile that does not belong to its layer and
 /// Error{kCapacity} for one that does not fit, naming the layer, the level, the need and what there is;
 /// Error{kValue} for tiles on hardware that cannot be built or that the surrogate does not know.
 void evaluate(Design& design, const Machine& machine, const Surrogate* surrogate = nullptr);

@@ -18,6 +18,9 @@ struct TilingCosts {
   torch::Tensor cycles;    ///< the surrogate's mean, exp(mean of log cycles); undefined without a surrogate
   torch::Tensor log_sd;    ///< standard deviation of log cycles; undefined without a surrogate
   torch::Tensor networks;  ///< log cycles by every network, [networks, B..., layers]; may be undefined
+  /// What the uncertainty grows by for tiles larger than any that was measured, at least 1; undefined without
+  /// a surrogate.
+  torch::Tensor growth;
   TileRows rows;
   Traffic traffic;  ///< fields [B..., layers, 1]
 };
@@ -28,10 +31,15 @@ struct TileCosts {
   torch::Tensor analytical_cycles;  ///< what the analytical model makes of the executed traffic
   torch::Tensor log_sd;             ///< of cycles; undefined without a surrogate
   torch::Tensor networks;           ///< [networks, layers]; may be undefined
+  torch::Tensor growth;             ///< as in TilingCosts
   torch::Tensor energy_uj;
   Traffic traffic;  ///< of one group, fields [layers, 1]
   Cost cost;        ///< by the analytical model, of one group, fields [layers, 1]
 };
+
+/// How many times a tile may double beyond those that the surrogate was trained on before nothing is known of
+/// its error: see RtlModel::costs.
+inline constexpr int kTestedOctaves = 2;
 
 class RtlModel {
  public:
@@ -56,9 +64,11 @@ class RtlModel {
   TileCosts costs(const std::vector<Layer>& layers, const std::vector<gemmini::Tile>& tiles,
                   const Hardware& hardware) const;
 
-  /// Standard deviation of log(cycles of one tiling / cycles of another one of the same layer), given what
-  /// the networks say of each, [networks, B...]. See the definition for the reasoning. Zeros without a surrogate.
-  torch::Tensor log_sd_of_ratio(const torch::Tensor& networks, const torch::Tensor& other) const;
+  /// Standard deviation of log(cycles of a tiling / cycles of another one of the same layer, which is no
+  /// larger than what was measured), given what the networks say of each, [networks, B...], and the first
+  /// one's growth [B...]. See the definition for the reasoning. Zero without a surrogate.
+  torch::Tensor log_sd_of_ratio(const torch::Tensor& networks, const torch::Tensor& growth,
+                                const torch::Tensor& other) const;
 
  private:
   CostModel price_;
@@ -73,9 +83,9 @@ std::filesystem::path shipped_surrogate(const std::string& machine);
 /// {"name": "combined", "surrogate": "gemmini-rtl.pt", "data_hash": ..., "kappa": ...}: what a design records
 /// under provenance.model.
 Json model_record(const Surrogate& surrogate, const std::filesystem::path& path, double kappa);
-/// The surrogate that a design is to be costed with: the one at `path` if it is not empty, else the shipped one
-/// if `provenance` records a surrogate, else none. Throws Error{kValue} where it records another one than the
-/// shipped.
+/// The surrogate that a design is to be costed with: the one at `path` if it is not empty, else the shipped
+/// one if `provenance` records a surrogate, else none. Throws Error{kValue} where it records another one than
+/// the shipped.
 std::optional<Surrogate> surrogate_for(const Json& provenance, const std::string& machine,
                                        const std::string& path);
 

@@ -102,11 +102,11 @@ struct Transfers {
 /// Executed counts, all [B..., layers].
 struct Counts {
   torch::Tensor tiles;
-  torch::Tensor preloads;  ///< weight blocks brought into the array
-  torch::Tensor executes;  ///< compute instructions
-  torch::Tensor steps;     ///< weight block x output row pairs
-  torch::Tensor floor;     ///< compute floor E in cycles: >= 4 per instruction, >= pe_dim per preload
-  torch::Tensor floor8;    ///< the same with 8 cycles per instruction
+  torch::Tensor preloads;          ///< weight blocks brought into the array
+  torch::Tensor executes;          ///< compute instructions
+  torch::Tensor steps;             ///< weight block x output row pairs
+  torch::Tensor floor;             ///< compute floor E in cycles: >= 4 per instruction, >= pe_dim per preload
+  torch::Tensor floor8;            ///< the same with 8 cycles per instruction
   torch::Tensor out_blocks;        ///< blocks of at most pe_dim output channels, over the tiles of K
   torch::Tensor reduction_blocks;  ///< blocks of at most pe_dim products, over the tiles of R, S and C
   torch::Tensor array_rows;        ///< rows of products fed to the array: output pixels x weight blocks

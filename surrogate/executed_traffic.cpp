@@ -22,7 +22,8 @@ void require_gemmini(const Machine& machine) {
   }
   if (!same) {
     fail(ErrorId::kValue,
-         "machine {}: Gemmini's library runs on a register (W), an accumulator (O), a scratchpad (WI) and DRAM",
+         "machine {}: Gemmini's library runs on a register (W), an accumulator (O), a scratchpad (WI) and "
+         "DRAM",
          machine.name);
   }
 }
@@ -66,7 +67,8 @@ Traffic executed_traffic(const Counts& c, const TileRows& rows, const Tensor& pe
   traffic.accesses[kDram][kW].reads = column(c.weight.words);
   traffic.accesses[kDram][kI].reads = column(c.input.words);
   traffic.accesses[kDram][kO].updates = column(c.output.words);
-  traffic.accesses[kDram][kO].reads = column(torch::zeros_like(c.tiles));  // partial sums never leave the chip
+  traffic.accesses[kDram][kO].reads =
+      column(torch::zeros_like(c.tiles));  // partial sums never leave the chip
 
   traffic.tile_words[kAccumulator][kO] = column(rows.output);
   traffic.tile_words[kScratchpad][kW] = column(rows.weight * pe_dim);

@@ -95,7 +95,7 @@ struct Estimate {
   torch::Tensor log_sd;  ///< standard deviation of log cycles
   /// log cycles by every network, [networks, B..., layers]; undefined for the analytical predictor.
   torch::Tensor networks;
-  BaseLatency base;      ///< undefined for the analytical and learned predictors
+  BaseLatency base;  ///< undefined for the analytical and learned predictors
   torch::Tensor floor;
 };
 

@@ -46,7 +46,8 @@ void evaluate_file(const Flags& flags, const Output& output) {
     if (flags.details) text += "\n" + analysis.text;
   }
   if (std::all_of(design.layers.begin(), design.layers.end(), has_tile)) {
-    const DefaultComparison comparison = compare_with_default(design, machine, surrogate ? &*surrogate : nullptr);
+    const DefaultComparison comparison =
+        compare_with_default(design, machine, surrogate ? &*surrogate : nullptr);
     json["default_comparison"] = comparison.json;
     text += "\n" + comparison.text;
   }
@@ -90,9 +91,10 @@ void add_evaluate(CLI::App& app) {
   command->add_option("--machine", flags->machine,
                       "Machine: a shipped name or a file (default: the design's target, or gemmini-tl)");
   command
-      ->add_option("--surrogate", flags->surrogate,
-                   "Latencies of layers with tiles: trained by dosa train (default: the shipped one where the design "
-                   "records a surrogate)")
+      ->add_option(
+          "--surrogate", flags->surrogate,
+          "Latencies of layers with tiles: trained by dosa train (default: the shipped one where the design "
+          "records a surrogate)")
       ->needs(design);
   command->add_flag("--details", flags->details,
                     "Accesses per level and tensor of every layer of the design");

@@ -88,8 +88,8 @@ class ProgressLine {
   double next_ = 2;
 };
 
-/// gemmini-rtl: sizes between what elaborates and what the surrogate's measurements had, on one array that the
-/// surrogate knows; what the user says goes beyond that, with a warning.
+/// gemmini-rtl: one array that the surrogate knows, and buffers up to those for which its error was tested; a
+/// user may go beyond that, with a warning.
 HardwareBounds rtl_bounds_of(const Flags& flags, const Machine& machine, const Surrogate& surrogate) {
   HardwareBounds bounds = bounds_of(flags, machine);
   const MeasuredTarget& measured = surrogate.target;
@@ -107,15 +107,18 @@ HardwareBounds rtl_bounds_of(const Flags& flags, const Machine& machine, const S
   pe_dim = knows(machine.default_hardware.pe_dim) ? machine.default_hardware.pe_dim : *largest;
   if (flags.fixed.pe_dim > 0) pe_dim = flags.fixed.pe_dim;
   bounds.min.pe_dim = pe_dim;
-  const auto limit = [&](std::int64_t Hardware::*size, std::int64_t most, const char* name) {
-    const bool given = (flags.fixed.*size > 0) || (flags.max.*size > 0);
-    if (most == 0) return;
+  // A tile may take half of a buffer: in larger buffers than measured, larger tiles than any that were.
+  const auto limit = [&](std::int64_t Hardware::*size, std::int64_t in_measurements, const char* name) {
+    if (in_measurements == 0) return;
+    const std::int64_t most = in_measurements << kTestedOctaves;
+    const bool given = flags.fixed.*size > 0 || flags.max.*size > 0;
     if (!given) bounds.max.*size = std::min(bounds.max.*size, most);
     if (bounds.max.*size > most) {
-      fmt::print(stderr,
-                 "dosa: warning: the surrogate was trained on tiles of a {} of {} KiB; larger tiles are "
-                 "extrapolations\n",
-                 name, most);
+      fmt::print(
+          stderr,
+          "dosa: warning: the surrogate was trained on tiles of a {} of {} KiB; how it errs was tested up to "
+          "{} KiB\n",
+          name, in_measurements, most);
     }
   };
   limit(&Hardware::scratchpad_kib, measured.scratchpad_kib, "scratchpad");
@@ -168,15 +171,16 @@ void optimize(const Flags& flags, const Output& output) {
            surrogate->target.name, problem.machine.name);
     }
   }
-  problem.bounds = real ? rtl_bounds_of(flags, problem.machine, *surrogate) : bounds_of(flags, problem.machine);
+  problem.bounds =
+      real ? rtl_bounds_of(flags, problem.machine, *surrogate) : bounds_of(flags, problem.machine);
   std::signal(SIGINT, interrupt);
   std::signal(SIGTERM, interrupt);
   SearchSummary summary;
   {
     ProgressLine line(flags.quiet);
     const auto show = [&](const SearchProgress& now) { line.show(now); };
-    summary = real ? rtl_search(problem, RtlModel(problem.machine, &*surrogate), {flags.search, flags.kappa}, show,
-                                &interrupted)
+    summary = real ? rtl_search(problem, RtlModel(problem.machine, &*surrogate), {flags.search, flags.kappa},
+                                show, &interrupted)
                    : gradient_search(problem, flags.search, show, &interrupted);
   }
   summary.best.provenance =
@@ -213,9 +217,10 @@ void add_optimize(CLI::App& app) {
       ->required();
   command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
   command
-      ->add_option("--target,--machine", flags->target,
-                   "Machine: a shipped name or a file. gemmini-rtl: a Gemmini that can be built, scored by latencies "
-                   "learnt from its RTL")
+      ->add_option(
+          "--target,--machine", flags->target,
+          "Machine: a shipped name or a file. gemmini-rtl: a Gemmini that can be built, scored by latencies "
+          "learnt from its RTL")
       ->capture_default_str();
   command->add_option("--surrogate", flags->surrogate,
                       "gemmini-rtl: trained by dosa train (default: the shipped one)");

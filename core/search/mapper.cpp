@@ -504,8 +504,8 @@ IntegerDesign best_design_among(const SearchProblem& problem, const std::vector<
     accumulators.push_back(static_cast<double>(sizes.accumulator_kib));
   }
   const FrontierTable table(problem, frontiers);
-  const auto choice = table.choose(torch::tensor(scratchpads, torch::kFloat64),
-                                   torch::tensor(accumulators, torch::kFloat64));
+  const auto choice =
+      table.choose(torch::tensor(scratchpads, torch::kFloat64), torch::tensor(accumulators, torch::kFloat64));
   const std::int64_t at = choice.log_objective.argmin().item<std::int64_t>();
   best.log_objective = choice.log_objective[at].item<double>();
   if (best.log_objective == kInfinity) return best;

@@ -66,8 +66,8 @@ struct IntegerDesign {
 IntegerDesign best_design(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
                           std::int64_t pe_dim, const std::vector<Hardware>& starts);
 
-/// The best of these hardware sizes, which share an array, with the best entries of frontiers on it. `entry` is
-/// empty when some layer fits nowhere.
+/// The best of these hardware sizes, which share an array, with the best entries of frontiers on it. `entry`
+/// is empty when some layer fits nowhere.
 IntegerDesign best_design_among(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
                                 const std::vector<Hardware>& hardware);
 

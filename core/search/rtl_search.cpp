@@ -64,7 +64,8 @@ struct RtlChoice {
   double log_objective = kInfinity;  // of energy and cycles
 };
 
-std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel& model, std::int64_t pe_dim) {
+std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel& model,
+                                    std::int64_t pe_dim) {
   std::vector<RtlVariant> variants;
   for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
     const Layer& layer = problem.workload.layers[l];
@@ -85,8 +86,8 @@ std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel
   return variants;
 }
 
-/// The differentiable form: per start, variant and dimension, log tile = a point between the logarithms of the
-/// smallest and the largest useful size.
+/// The differentiable form: per start, variant and dimension, log tile = a point between the logarithms of
+/// the smallest and the largest useful size.
 class RtlRelaxation {
  public:
   RtlRelaxation(const SearchProblem& problem, const RtlModel& model, const std::vector<RtlVariant>& variants,
@@ -113,7 +114,8 @@ class RtlRelaxation {
       }
     }
     batch_ = model.batch(runs);
-    if (!anchor_rows.empty()) anchors_ = torch::stack(anchor_rows, 1).unsqueeze(1);  // [networks, 1, variants]
+    if (!anchor_rows.empty())
+      anchors_ = torch::stack(anchor_rows, 1).unsqueeze(1);  // [networks, 1, variants]
     pe_dim_ = torch::full({}, static_cast<double>(largest.pe_dim), torch::kFloat64);
   }
 
@@ -129,7 +131,7 @@ class RtlRelaxation {
         model_.price(costs.traffic, HardwareTensors::from(largest_, torch::kFloat64), true);
     Tensor cycles = costs.cycles.defined() ? costs.cycles : at_largest.cycles.squeeze(-1);
     if (kappa_ > 0 && costs.networks.defined())
-      cycles = cycles * (kappa_ * model_.log_sd_of_ratio(costs.networks, anchors_)).exp();
+      cycles = cycles * (kappa_ * model_.log_sd_of_ratio(costs.networks, costs.growth, anchors_)).exp();
     // The calls of a layer, mixed by how good each is.
     const Objective& objective = problem_.objective;
     const Tensor quality = objective.log_value(at_largest.energy_pj.squeeze(-1), cycles);
@@ -145,11 +147,11 @@ class RtlRelaxation {
     };
     Tensor beyond_scratchpad, beyond_accumulator;
     const HardwareBounds& bounds = problem_.bounds;
-    const HardwareTensors hardware{
-        pe_dim_,
-        sized(costs.rows.input + costs.rows.weight, 1, bounds.min.scratchpad_kib, largest_.scratchpad_kib,
-              beyond_scratchpad),
-        sized(costs.rows.output, 4, bounds.min.accumulator_kib, largest_.accumulator_kib, beyond_accumulator)};
+    const HardwareTensors hardware{pe_dim_,
+                                   sized(costs.rows.input + costs.rows.weight, 1, bounds.min.scratchpad_kib,
+                                         largest_.scratchpad_kib, beyond_scratchpad),
+                                   sized(costs.rows.output, 4, bounds.min.accumulator_kib,
+                                         largest_.accumulator_kib, beyond_accumulator)};
     const Tensor energy = model_.price(costs.traffic, hardware, true).energy_pj.squeeze(-1);
     const Tensor total_energy = (share * energy * repetitions_).sum(-1);
     const Tensor layer_cycles = torch::matmul(share * cycles * repetitions_, of_layer_);
@@ -186,7 +188,8 @@ class RtlDescent {
     for (std::int64_t step = from; step < to; ++step) {
       const double share = static_cast<double>(step) / static_cast<double>(steps);
       for (auto& group : optimizer_.param_groups()) {
-        static_cast<torch::optim::AdamOptions&>(group.options()).lr(rate_ * 0.5 * (1 + std::cos(M_PI * share)));
+        static_cast<torch::optim::AdamOptions&>(group.options())
+            .lr(rate_ * 0.5 * (1 + std::cos(M_PI * share)));
       }
       optimizer_.zero_grad();
       relaxation_.loss(logits_, temperature(share)).sum().backward();
@@ -277,8 +280,8 @@ class RtlSearch {
            (options_.time_limit_s > 0 && elapsed() > options_.time_limit_s);
   }
 
-  /// The library's own tiles: those on the default hardware, which every tiling is compared with, and those on
-  /// every hardware of the search.
+  /// The library's own tiles: those on the default hardware, which every tiling is compared with, and those
+  /// on every hardware of the search.
   void start_with_defaults() {
     const Hardware built = default_gemmini(model_.machine(), largest_.pe_dim);
     for (std::size_t l = 0; l < layers(); ++l) {
@@ -309,10 +312,11 @@ class RtlSearch {
     count_scored();
     for (std::size_t l = 0; l < layers(); ++l) {
       if (!pools_[l].tiles.empty()) continue;
-      fail(ErrorId::kBounds,
-           "layer '{}' has no tile that fits a scratchpad of {} KiB and an accumulator of {} KiB, the largest "
-           "that are allowed",
-           layer(l).name, largest_.scratchpad_kib, largest_.accumulator_kib);
+      fail(
+          ErrorId::kBounds,
+          "layer '{}' has no tile that fits a scratchpad of {} KiB and an accumulator of {} KiB, the largest "
+          "that are allowed",
+          layer(l).name, largest_.scratchpad_kib, largest_.accumulator_kib);
     }
     choose();
   }
@@ -346,12 +350,12 @@ class RtlSearch {
     auto cell = sizes.accessor<double, 3>();
     for (std::int64_t i = 0; i < count; ++i) {
       const Tile& tile = tiles[static_cast<std::size_t>(i)];
-      for (int d = 0; d < kDims; ++d) cell[i][0][d] = static_cast<double>(tile.size[static_cast<std::size_t>(d)]);
+      for (int d = 0; d < kDims; ++d)
+        cell[i][0][d] = static_cast<double>(tile.size[static_cast<std::size_t>(d)]);
       if (tile == default_tiles_[v.layer]) is_default[i] = true;
     }
     const auto pe_dim = static_cast<double>(largest_.pe_dim);
-    const TilingCosts costs =
-        model_.costs(sizes, torch::full({}, pe_dim, torch::kFloat64), v.batch, false);
+    const TilingCosts costs = model_.costs(sizes, torch::full({}, pe_dim, torch::kFloat64), v.batch, false);
     const auto priced = [&](double scratchpad, double accumulator) {
       const auto number = [](double value) { return torch::full({}, value, torch::kFloat64); };
       return model_.price(costs.traffic, {number(pe_dim), number(scratchpad), number(accumulator)}, false);
@@ -361,7 +365,8 @@ class RtlSearch {
     const Tensor mean = (costs.cycles.defined() ? costs.cycles : none.cycles).flatten();
     Tensor cycles = mean;
     if (costs.networks.defined()) {
-      const Tensor sd = model_.log_sd_of_ratio(costs.networks.squeeze(-1), anchors_[v.layer].unsqueeze(-1));
+      const Tensor sd = model_.log_sd_of_ratio(costs.networks.squeeze(-1), costs.growth.squeeze(-1),
+                                               anchors_[v.layer].unsqueeze(-1));
       cycles = mean * (kappa_ * sd.masked_fill(is_default, 0)).exp();
     }
     // The least sizes of the list that do.
@@ -375,11 +380,12 @@ class RtlSearch {
       return kib;
     };
     const auto groups = static_cast<double>(layer(v.layer).groups);
-    const Tensor numbers = torch::stack(
-        {built(costs.rows.input + costs.rows.weight, 1, &Hardware::scratchpad_kib),
-         built(costs.rows.output, 4, &Hardware::accumulator_kib), cycles * groups, energy * groups,
-         (priced(1, 0).energy_pj.flatten() - energy) * groups, (priced(0, 1).energy_pj.flatten() - energy) * groups},
-        1);
+    const Tensor numbers =
+        torch::stack({built(costs.rows.input + costs.rows.weight, 1, &Hardware::scratchpad_kib),
+                      built(costs.rows.output, 4, &Hardware::accumulator_kib), cycles * groups,
+                      energy * groups, (priced(1, 0).energy_pj.flatten() - energy) * groups,
+                      (priced(0, 1).energy_pj.flatten() - energy) * groups},
+                     1);
     scored_ += count;
     RtlPool& pool = pools_[v.layer];
     const Tensor all = pool.tiles.empty() ? numbers : torch::cat({pool.numbers, numbers});
@@ -538,7 +544,8 @@ class RtlSearch {
       const RtlPool& pool = pools_[l];
       std::set<std::int64_t> rows;
       for (const Hardware& sizes : hardware_) {
-        const auto s = static_cast<double>(sizes.scratchpad_kib), a = static_cast<double>(sizes.accumulator_kib);
+        const auto s = static_cast<double>(sizes.scratchpad_kib),
+                   a = static_cast<double>(sizes.accumulator_kib);
         const Tensor n = pool.numbers;
         const Tensor energy = n.select(1, 3) + s * n.select(1, 4) + a * n.select(1, 5);
         const Tensor fits = (n.select(1, 0) <= s) & (n.select(1, 1) <= a);
@@ -578,7 +585,8 @@ class RtlSearch {
       const auto here = std::lower_bound(sizes.begin(), sizes.end(), tile.size[d]) - sizes.begin();
       std::vector<std::int64_t> list;
       for (auto i = here - kPairReach; i <= here + kPairReach; ++i) {
-        if (i >= 0 && i < static_cast<std::ptrdiff_t>(sizes.size()) && sizes[static_cast<std::size_t>(i)] != tile.size[d])
+        if (i >= 0 && i < static_cast<std::ptrdiff_t>(sizes.size()) &&
+            sizes[static_cast<std::size_t>(i)] != tile.size[d])
           list.push_back(sizes[static_cast<std::size_t>(i)]);
       }
       return list;
@@ -604,7 +612,8 @@ class RtlSearch {
       const IntegerDesign integer = best_design_among(problem, frontiers, hardware_);
       if (integer.entry.empty()) {
         fail(ErrorId::kBounds,
-             "no sizes within the bounds run every layer: a scratchpad of {} and an accumulator of {} KiB are the "
+             "no sizes within the bounds run every layer: a scratchpad of {} and an accumulator of {} KiB "
+             "are the "
              "largest",
              largest_.scratchpad_kib, largest_.accumulator_kib);
       }
@@ -680,10 +689,10 @@ class RtlSearch {
   std::vector<Hardware> hardware_;  // all that may be chosen
   Hardware largest_;                // element-wise
   std::vector<RtlVariant> variants_;
-  std::vector<RtlPool> pools_;        // by layer
-  std::vector<Tile> default_tiles_;   // by layer, on the default hardware
-  std::vector<Tensor> anchors_;       // by layer, what the networks say of the default tile, [networks]
-  double default_cycles_ = 0;         // of the network
+  std::vector<RtlPool> pools_;       // by layer
+  std::vector<Tile> default_tiles_;  // by layer, on the default hardware
+  std::vector<Tensor> anchors_;      // by layer, what the networks say of the default tile, [networks]
+  double default_cycles_ = 0;        // of the network
   std::atomic<std::int64_t> scored_{0};
   RtlChoice best_;
   bool best_is_fast_ = false;
