@@ -101,7 +101,9 @@ struct CostModel::Plan {
   struct Fill {
     Operand operand;
     int level;
-    int base;  ///< column: tile (inputs: its C and N part) x relevant loops outside x instances
+    /// Slots whose product is the words filled when every gate is open: tile (inputs: its C and N part),
+    /// loops outside, instances.
+    std::vector<bool> slots;
     // Inputs only: columns of the tile's extents and the sliding loops outside.
     int p = -1, r = -1, q = -1, s = -1;
     std::int64_t halo_begin = 0, halo_count = 0;
@@ -131,16 +133,30 @@ struct CostModel::Plan {
   int mac_column = -1, compute_column = -1, output_column = -1;
   std::vector<int> fanout_column;  ///< [level]
 
-  // Gates: for every (fill, irrelevant slot outside) a reuse gate, then for every halo its "is innermost"
-  // gate.
-  std::vector<std::int64_t> gate_slot;
-  Tensor fill_columns;  ///< [fills] indices of their base columns
-  Tensor gate_slots;    ///< [gates] indices
-  std::int64_t reuse_gates = 0;
-  Tensor gate_fill;   ///< [reuse gates, fills] 0/1
-  Tensor gate_terms;  ///< [slots, gates] 0/1: slots that count for a gate when they stand inside its loop
-  Tensor inside;      ///< shared orders: [slots, orders * gates], gate_terms where the order puts them inside
-  Tensor positions;   ///< shared orders: [orders, slots]
+  /// Loops at `slot`, each of which counts by what stands inside it.
+  struct Gates {
+    std::vector<std::int64_t> slot;
+    std::vector<std::vector<bool>>
+        members;  ///< the slots that count for a gate when they stand inside its loop
+
+    Tensor slots;   ///< [gates] indices
+    Tensor terms;   ///< [slots, gates], `members` as 0/1
+    Tensor inside;  ///< shared orders: [slots, orders * gates], `terms` where the order puts them inside
+
+    void add(std::int64_t at, std::vector<bool> counted) {
+      slot.push_back(at);
+      members.push_back(std::move(counted));
+    }
+    /// [X, slots] positions -> [X, slots, gates]: `terms` of the slots that stand inside each gate's loop.
+    Tensor terms_inside(const Tensor& position) const {
+      return terms * (position.unsqueeze(-1) < position.index_select(-1, slots).unsqueeze(-2));
+    }
+  };
+  Gates reuse;     ///< one for every fill and irrelevant slot outside it: open when the loop moves the tensor
+  Gates enclosed;  ///< one for every halo: open when any loop stands between it and the tile
+  Tensor gate_fill;     ///< [reuse gates, fills] 0/1
+  Tensor fill_columns;  ///< [fills] columns of Fill::slots
+  Tensor positions;     ///< shared orders: [orders, slots]
 
   int column(const std::vector<bool>& members) {
     const auto found = std::find(column_slots.begin(), column_slots.end(), members);
@@ -165,6 +181,10 @@ struct CostModel::Plan {
     mac_column = column_where([](const Slot&) { return true; });
     compute_column = column_where([](const Slot& s) { return !s.spatial; });
     output_column = column_where([](const Slot& s) { return relevant(Operand::O, s.dim); });
+    build_gates();
+    std::vector<std::int64_t> bases;
+    for (const Fill& fill : fills) bases.push_back(column(fill.slots));
+    fill_columns = torch::tensor(bases, torch::kInt64).to(options.device());
 
     columns = torch::zeros({count(slots), count(column_slots)}, torch::kFloat64);
     for (std::size_t c = 0; c < column_slots.size(); ++c) {
@@ -173,10 +193,6 @@ struct CostModel::Plan {
       }
     }
     columns = columns.to(options);
-    std::vector<std::int64_t> bases;
-    for (const Fill& fill : fills) bases.push_back(fill.base);
-    fill_columns = torch::tensor(bases, torch::kInt64).to(options.device());
-    build_gates();
   }
 
   template <typename T>
@@ -205,11 +221,9 @@ struct CostModel::Plan {
         return s.spatial && s.level > inner && s.level <= level && !relevant(operand, s.dim);
       });
       if (level == machine.dram()) continue;
-      Fill fill{operand, level, 0};
-      fill.base = column_where([&](const Slot& s) {
-        if (s.level <= level) return multiplies(s.dim);
-        return s.spatial || relevant(operand, s.dim);
-      });
+      Fill fill{operand, level, {}};
+      for (const Slot& s : slots)
+        fill.slots.push_back(s.level <= level ? multiplies(s.dim) : s.spatial || relevant(operand, s.dim));
       if (operand == Operand::I) {
         const auto extent = [&](Dim dim) {
           return column_where([&](const Slot& s) { return s.level <= level && s.dim == dim; });
@@ -263,54 +277,48 @@ struct CostModel::Plan {
       }
       return false;
     };
-    std::vector<std::vector<bool>> terms;
-    std::vector<std::size_t> fill_of_gate;
-    for (std::size_t f = 0; f < fills.size(); ++f) {
-      const Fill& fill = fills[f];
-      std::vector<bool> members;
-      for (const Slot& s : slots)
-        members.push_back(!s.spatial && s.level > fill.level && relevant(fill.operand, s.dim));
-      for (std::size_t s = 0; s < slots.size(); ++s) {
-        const Slot& slot = slots[s];
-        if (slot.spatial || slot.level <= fill.level || relevant(fill.operand, slot.dim)) continue;
-        if (!ever_open(static_cast<std::int64_t>(s), members)) continue;
-        gate_slot.push_back(static_cast<std::int64_t>(s));
-        terms.push_back(members);
+    std::vector<std::int64_t> fill_of_gate;
+    for (std::int64_t f = 0; f < count(fills); ++f) {
+      Fill& fill = fills[static_cast<std::size_t>(f)];
+      const auto members = [&](auto counts) {
+        std::vector<bool> outside;
+        for (const Slot& s : slots) outside.push_back(!s.spatial && s.level > fill.level && counts(s.dim));
+        return outside;
+      };
+      const auto moves = [&](Dim dim) { return relevant(fill.operand, dim); };
+      for (std::int64_t s = 0; s < count(slots); ++s) {
+        const Slot& slot = slots[static_cast<std::size_t>(s)];
+        if (slot.spatial || slot.level <= fill.level || moves(slot.dim)) continue;
+        if (!ever_open(s, members(moves))) continue;
+        reuse.add(s, members(moves));
+        fill.slots[static_cast<std::size_t>(s)] = true;
         fill_of_gate.push_back(f);
       }
+      for (std::int64_t h = 0; h < fill.halo_count; ++h)
+        enclosed.add(halos[static_cast<std::size_t>(fill.halo_begin + h)].slot,
+                     members([](Dim) { return true; }));
     }
-    reuse_gates = count(gate_slot);
-    gate_fill = torch::zeros({reuse_gates, count(fills)}, torch::kFloat64);
-    for (std::size_t g = 0; g < fill_of_gate.size(); ++g) {
-      gate_fill[static_cast<std::int64_t>(g)][static_cast<std::int64_t>(fill_of_gate[g])] = 1;
-    }
+    gate_fill = torch::zeros({count(fill_of_gate), count(fills)}, torch::kFloat64);
+    for (std::int64_t g = 0; g < count(fill_of_gate); ++g)
+      gate_fill[g][fill_of_gate[static_cast<std::size_t>(g)]] = 1;
     gate_fill = gate_fill.to(options);
-    for (const Fill& fill : fills) {
-      for (std::int64_t h = 0; h < fill.halo_count; ++h) {
-        gate_slot.push_back(halos[static_cast<std::size_t>(fill.halo_begin + h)].slot);
-        std::vector<bool> members;
-        for (const Slot& s : slots) members.push_back(!s.spatial && s.level > fill.level);
-        terms.push_back(members);
-      }
-    }
-    gate_slots = torch::tensor(gate_slot, torch::kInt64).to(options.device());
-    gate_terms = torch::zeros({count(slots), count(gate_slot)}, torch::kFloat64);
-    for (std::size_t g = 0; g < terms.size(); ++g) {
-      for (std::size_t s = 0; s < slots.size(); ++s) {
-        if (terms[g][s]) gate_terms[static_cast<std::int64_t>(s)][static_cast<std::int64_t>(g)] = 1;
-      }
-    }
-    gate_terms = gate_terms.to(options);
-    if (!orders.empty()) {
-      positions = positions.to(options);
-      inside = inside_terms(positions).permute({1, 0, 2}).reshape({count(slots), -1}).contiguous();
-    }
+    complete(reuse);
+    complete(enclosed);
+    if (!orders.empty()) positions = positions.to(options);
   }
 
-  /// [X, slots] positions -> [X, slots, gates]: gate_terms of the slots that stand inside each gate's loop.
-  Tensor inside_terms(const Tensor& position) const {
-    const Tensor of_gate = position.index_select(-1, gate_slots);
-    return gate_terms * (position.unsqueeze(-1) < of_gate.unsqueeze(-2));
+  void complete(Gates& gates) const {
+    gates.slots = torch::tensor(gates.slot, torch::kInt64).to(options.device());
+    gates.terms = torch::zeros({count(slots), count(gates.slot)}, torch::kFloat64);
+    for (std::int64_t g = 0; g < count(gates.slot); ++g) {
+      for (std::int64_t s = 0; s < count(slots); ++s) {
+        if (gates.members[static_cast<std::size_t>(g)][static_cast<std::size_t>(s)]) gates.terms[s][g] = 1;
+      }
+    }
+    gates.terms = gates.terms.to(options);
+    if (orders.empty()) return;
+    gates.inside =
+        gates.terms_inside(positions.to(options)).permute({1, 0, 2}).reshape({count(slots), -1}).contiguous();
   }
 
   /// The width (along = P) or height of an input tile: (p-1)*stride + (r-1)*dilation + 1, [B...].
@@ -481,35 +489,32 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
     return product(log.unsqueeze(-1), exact);
   };
 
-  // What stands inside each gate's loop, [B..., O, gates].
-  Tensor inner;
-  if (nests.position.defined()) {
-    inner = (x.unsqueeze(-1) * plan.inside_terms(nests.position)).sum(-2).unsqueeze(-2);
-  } else {
+  // Sums of x (or of a multiple of it) over what stands inside each gate's loop, [B..., O, gates].
+  const auto inside = [&](const Tensor& values, const Plan::Gates& gates) {
+    if (nests.position.defined())
+      return (values.unsqueeze(-1) * gates.terms_inside(nests.position)).sum(-2).unsqueeze(-2);
     std::vector<std::int64_t> shape = x.sizes().vec();
     shape.back() = order_count();
-    shape.push_back(Plan::count(plan.gate_slot));
-    inner = torch::matmul(x, plan.inside).view(shape);
-  }
-  const Tensor own = x.index_select(-1, plan.gate_slots).unsqueeze(-2);  // [B..., 1, gates]
-  const std::int64_t reuse = plan.reuse_gates;
-  const std::int64_t halos = Plan::count(plan.halos);
-  Tensor repeats,
-      first;  // weight of a loop that does not move its tensor; of being the innermost loop outside
+    shape.push_back(Plan::count(gates.slot));
+    return torch::matmul(values, gates.inside).view(shape);
+  };
+  // The log factors of the gates' own loops, [B..., 1, gates].
+  const auto own = [&](const Tensor& values, const Plan::Gates& gates) {
+    return values.index_select(-1, gates.slots).unsqueeze(-2);
+  };
+  Tensor closed;  // how far a loop does not move its tensor, [B..., O, reuse gates]
+  Tensor first;   // how far a loop is the innermost one outside a tile, [B..., O, halos]
   if (exact) {
-    const Tensor open = inner > kUnit;
-    repeats = open.narrow(-1, 0, reuse).to(x.dtype());
-    first = (~open.narrow(-1, reuse, halos) & (own.narrow(-1, reuse, halos) > kUnit)).to(x.dtype());
+    closed = (inside(x, plan.reuse) <= kUnit).to(x.dtype());
+    first = ((inside(x, plan.enclosed) <= kUnit) & (own(x, plan.enclosed) > kUnit)).to(x.dtype());
   } else {
-    const std::vector<Tensor> closed = (inner * -sharpness.gate).exp().split_with_sizes({reuse, halos}, -1);
-    repeats = 1 - closed[0];
-    first = closed[1] * (1 - (own.narrow(-1, reuse, halos) * -sharpness.gate).exp());
+    const Tensor cooled = x * -sharpness.gate;
+    closed = inside(cooled, plan.reuse).exp();
+    first = inside(cooled, plan.enclosed).exp() * (1 - own(cooled, plan.enclosed).exp());
   }
-  const Tensor log_repeats =
-      torch::matmul(own.narrow(-1, 0, reuse) * repeats, plan.gate_fill);  // [B..., O, fills]
-
+  const Tensor saved = torch::matmul(own(x, plan.reuse) * closed, plan.gate_fill);  // [B..., O, fills]
   const std::vector<Tensor> fill_words =
-      product(all_sums.index_select(-1, plan.fill_columns).unsqueeze(-2) + log_repeats, exact).unbind(-1);
+      product(all_sums.index_select(-1, plan.fill_columns).unsqueeze(-2) - saved, exact).unbind(-1);
   const std::vector<Tensor> halo_weights = first.unbind(-1);
 
   Traffic traffic;

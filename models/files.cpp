@@ -109,6 +109,12 @@ void write_file(const fs::path& given, const std::string& content) {
   }
 }
 
+std::string content_hash(const std::string& bytes) {
+  std::uint64_t hash = 14695981039346656037ULL;
+  for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 1099511628211ULL;
+  return fmt::format("{:016x}", hash);
+}
+
 void check_writable(const fs::path& given) {
   const fs::path path = behind_links(given);
   const fs::path folder = folder_of(path);

@@ -15,6 +15,9 @@ std::string read_file(const std::filesystem::path& path);
 /// crash or a full disk leaves the old file. Throws Error{kFile}.
 void write_file(const std::filesystem::path& path, const std::string& content);
 
+/// FNV-1a of bytes as 16 hexadecimal digits: tells contents apart, not a protection.
+std::string content_hash(const std::string& bytes);
+
 /// Throws Error{kFile} unless write_file(path) can be expected to work: called before long work, not after.
 void check_writable(const std::filesystem::path& path);
 

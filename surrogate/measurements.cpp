@@ -8,7 +8,6 @@
 
 #include "models/error.hpp"
 #include "models/files.hpp"
-#include "surrogate/hash.hpp"
 
 namespace dosa {
 namespace {

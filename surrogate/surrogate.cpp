@@ -6,7 +6,7 @@
 
 #include "models/error.hpp"
 #include "models/files.hpp"
-#include "surrogate/hash.hpp"
+#include "models/tensor_file.hpp"
 
 namespace dosa {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 using torch::Tensor;
 
 constexpr const char* kSchema = "dosa-surrogate/1";
-constexpr const char* kMagic = "dosa surrogate\n";
+constexpr const char* kKind = "dosa surrogate";
 constexpr double kMinRatio = 1e-6;        // inside logarithms of shares
 constexpr double kMinExcess = 1e-4;       // of log(base / E), for its inverse softplus
 constexpr double kMissOffset = 0.01;      // misses per request that count as none
@@ -75,25 +75,6 @@ Tensor inverse_softplus(const Tensor& value) { return torch::expm1(value.clamp_m
 Tensor float64(const std::vector<double>& values) {
   return torch::tensor(values, torch::TensorOptions(torch::kFloat64));
 }
-
-std::string little_endian(std::uint64_t number) {
-  std::string bytes;
-  for (int i = 0; i < 8; ++i) bytes.push_back(static_cast<char>((number >> (8 * i)) & 0xff));
-  return bytes;
-}
-
-std::uint64_t from_little_endian(const char* bytes) {
-  std::uint64_t number = 0;
-  for (int i = 7; i >= 0; --i) number = (number << 8) | static_cast<unsigned char>(bytes[i]);
-  return number;
-}
-
-struct NamedTensor {
-  const char* name;
-  Tensor* tensor;
-  torch::ScalarType type;
-  std::vector<std::int64_t> shape;  ///< 0: any size
-};
 
 /// Every tensor of a surrogate; `inputs` 0 for the analytical predictor.
 std::vector<NamedTensor> tensors_of(Surrogate& s, std::int64_t inputs) {
@@ -457,51 +438,25 @@ void Surrogate::check_hardware(const Hardware& hardware, const std::string& wher
 
 void Surrogate::save(const std::filesystem::path& path) const {
   Surrogate copy = *this;
-  std::string data;
-  Json tensors = Json::array();
   const bool has_networks = predictor != Predictor::kAnalytical;
-  for (const NamedTensor& named : tensors_of(copy, has_networks ? ensemble.mean.size(0) : 0)) {
-    const Tensor t = named.tensor->detach().to(named.type).contiguous();
-    tensors.push_back({{"name", named.name},
-                       {"type", named.type == torch::kFloat64 ? "float64" : "float32"},
-                       {"shape", t.sizes().vec()}});
-    // Every supported machine is little-endian; the bytes are written as they lie.
-    data.append(static_cast<const char*>(t.data_ptr()), t.nbytes());
-  }
-  Json header{{"schema", kSchema},
-              {"predictor", kPredictorNames[static_cast<int>(predictor)]},
-              {"target", to_json(target)},
-              {"terms", base_term_names()},
-              {"inputs", predictor == Predictor::kLearned ? learned_input_names() : combined_input_names()},
-              {"sd_scale", sd_scale},
-              {"sd_floor", sd_floor},
-              {"card", card},
-              {"data_hash", content_hash(data)},
-              {"tensors", tensors}};
-  const std::string text = header.dump();
-  write_file(path, kMagic + little_endian(text.size()) + text + data);
-  header.erase("tensors");
-  header.erase("data_hash");
+  const Json header{
+      {"schema", kSchema},
+      {"predictor", kPredictorNames[static_cast<int>(predictor)]},
+      {"target", to_json(target)},
+      {"terms", base_term_names()},
+      {"inputs", predictor == Predictor::kLearned ? learned_input_names() : combined_input_names()},
+      {"sd_scale", sd_scale},
+      {"sd_floor", sd_floor},
+      {"card", card}};
+  TensorFile::write(path, kKind, header, tensors_of(copy, has_networks ? ensemble.mean.size(0) : 0));
   std::filesystem::path card_path = path;
   write_file(card_path.replace_extension(".json"), header.dump(2) + "\n");
 }
 
 Surrogate Surrogate::load(const std::filesystem::path& path) {
-  const std::string content = read_file(path);
-  const std::string magic = kMagic;
-  if (content.compare(0, magic.size(), magic) != 0) {
-    fail(ErrorId::kSchema, "{}: not a surrogate: it does not begin with '{}'", path.string(),
-         magic.substr(0, magic.size() - 1));
-  }
-  const std::size_t begin = magic.size() + 8;
-  const std::uint64_t length = content.size() < begin ? 0 : from_little_endian(content.data() + magic.size());
-  if (content.size() < begin || length > content.size() - begin) {
-    fail(ErrorId::kSchema, "{}: header: the file ends after {} bytes, within the header", path.string(),
-         content.size());
-  }
-  const JsonInput header = JsonInput::from_text(content.substr(begin, length), path.string() + ": header");
-  header.allow_only({"schema", "predictor", "target", "terms", "inputs", "sd_scale", "sd_floor", "card",
-                     "data_hash", "tensors"});
+  const TensorFile file(path, kKind);
+  const JsonInput& header = file.header();
+  file.allow_only({"schema", "predictor", "target", "terms", "inputs", "sd_scale", "sd_floor", "card"});
   header.require_schema(kSchema);
   Surrogate s;
   try {
@@ -517,62 +472,8 @@ Surrogate Surrogate::load(const std::filesystem::path& path) {
   s.sd_floor = header.at("sd_floor").number(0, 1e6);
   s.card = header.at("card").value();
 
-  const std::string data = content.substr(begin + length);
-  const std::vector<JsonInput> listed = header.at("tensors").items();
-  const std::vector<NamedTensor> expected = tensors_of(s, static_cast<std::int64_t>(inputs.size()));
-  if (listed.size() != expected.size()) {
-    fail(ErrorId::kSchema, "{}: found {} tensors, expected {}", header.at("tensors").where(), listed.size(),
-         expected.size());
-  }
-  std::size_t offset = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const JsonInput& entry = listed[i];
-    entry.allow_only({"name", "type", "shape"});
-    const std::string name = entry.at("name").text();
-    if (name != expected[i].name) {
-      fail(ErrorId::kSchema, "{}: found '{}', expected '{}'", entry.at("name").where(), name,
-           expected[i].name);
-    }
-    const bool is64 = expected[i].type == torch::kFloat64;
-    if (entry.at("type").text() != (is64 ? "float64" : "float32")) {
-      fail(ErrorId::kSchema, "{}: found {}, expected {}", entry.at("type").where(), entry.at("type").text(),
-           is64 ? "float64" : "float32");
-    }
-    std::vector<std::int64_t> shape;
-    std::int64_t numbers = 1;
-    for (const JsonInput& extent : entry.at("shape").items()) {
-      shape.push_back(extent.integer(1, 1 << 16));
-      numbers *= shape.back();
-      if (numbers > (1 << 26))
-        fail(ErrorId::kSchema, "{}: more numbers than any surrogate has", entry.where());
-    }
-    const auto& wanted = expected[i].shape;
-    bool same = shape.size() == wanted.size();
-    for (std::size_t d = 0; same && d < shape.size(); ++d) same = wanted[d] == 0 || wanted[d] == shape[d];
-    if (!same) {
-      fail(ErrorId::kSchema, "{}: found [{}], expected [{}] (0 stands for any)", entry.at("shape").where(),
-           fmt::join(shape, ", "), fmt::join(wanted, ", "));
-    }
-    const std::size_t bytes = static_cast<std::size_t>(numbers) * (is64 ? 8 : 4);
-    if (bytes > data.size() - offset) {
-      fail(ErrorId::kSchema, "{}: the file ends within tensor '{}'", path.string(), name);
-    }
-    Tensor t = torch::empty(shape, torch::TensorOptions(expected[i].type));
-    std::memcpy(t.data_ptr(), data.data() + offset, bytes);
-    if (!torch::isfinite(t).all().item<bool>()) {
-      fail(ErrorId::kValue, "{}: tensor '{}' holds a number that is not finite", path.string(), name);
-    }
-    *expected[i].tensor = t;
-    offset += bytes;
-  }
-  if (offset != data.size()) {
-    fail(ErrorId::kSchema, "{}: {} bytes follow the last tensor", path.string(), data.size() - offset);
-  }
-  if (header.at("data_hash").text() != content_hash(data)) {
-    fail(ErrorId::kValue, "{}: data_hash: found {}, the tensors have {}: the file is damaged", path.string(),
-         header.at("data_hash").text(), content_hash(data));
-  }
-  s.data_hash = content_hash(data);
+  file.read(tensors_of(s, static_cast<std::int64_t>(inputs.size())));
+  s.data_hash = file.header().at("data_hash").text();
   const Ensemble& e = s.ensemble;
   const std::int64_t networks = e.w1.size(0), hidden = e.w1.size(2), hidden2 = e.w2.size(2);
   const bool fits = e.b1.size(0) == networks && e.b1.size(2) == hidden && e.w2.size(0) == networks &&

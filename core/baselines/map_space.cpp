@@ -337,7 +337,8 @@ Hardware MapSpace::need(const Candidates& candidates, const std::vector<std::int
                           of(batch_.wdilation), of(batch_.hdilation), of(batch_.repetitions)};
   // Tiles do not depend on the order.
   const Traffic traffic = models_.front().traffic({chosen.log_factors, {}}, layers, {});
-  const HardwareTensors sizes = derive_hardware(traffic, problem_.machine, problem_.bounds, true);
+  const HardwareTensors sizes =
+      LayerNeeds::of(traffic, problem_.machine, problem_.bounds, true).hardware(problem_.bounds);
   const auto whole = [](const Tensor& size) { return std::llround(size.item<double>()); };
   return {whole(sizes.pe_dim), whole(sizes.scratchpad_kib), whole(sizes.accumulator_kib)};
 }

@@ -80,41 +80,43 @@ void SearchProblem::check() const {
   }
 }
 
-HardwareTensors derive_hardware(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,
-                                bool exact) {
-  const auto largest = [](const Tensor& of_layers, std::int64_t at_least) {
-    return of_layers.squeeze(-1).amax(-1).clamp_min(static_cast<double>(at_least));
-  };
-  HardwareTensors hardware;
-  hardware.pe_dim = largest(traffic.pe_dim, bounds.min.pe_dim);
-  hardware.scratchpad_kib = torch::full_like(hardware.pe_dim, static_cast<double>(bounds.min.scratchpad_kib));
-  hardware.accumulator_kib =
-      torch::full_like(hardware.pe_dim, static_cast<double>(bounds.min.accumulator_kib));
-  const Tensor array = hardware.pe_dim.unsqueeze(-1).unsqueeze(-1);
+LayerNeeds LayerNeeds::of(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,
+                          bool exact) {
+  LayerNeeds needs;
+  needs.sizes.pe_dim = traffic.pe_dim.squeeze(-1);
+  needs.array = needs.sizes.pe_dim.amax(-1).clamp_min(static_cast<double>(bounds.min.pe_dim));
+  const Tensor array = needs.array.unsqueeze(-1).unsqueeze(-1);
   for (int level = 0; level <= machine.dram(); ++level) {
     const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
     if (memory.sized_by == SizedBy::kNothing) continue;
-    const Tensor need = traffic.need_kib(memory, level, array);
-    Tensor& field =
-        memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
-    field = torch::maximum(field, largest(exact ? need.ceil() : need, 0));
+    const Tensor kib = traffic.need_kib(memory, level, array).squeeze(-1);
+    const Tensor need = exact ? kib.ceil() : kib;
+    Tensor& size =
+        memory.sized_by == SizedBy::kScratchpad ? needs.sizes.scratchpad_kib : needs.sizes.accumulator_kib;
+    size = size.defined() ? torch::maximum(size, need) : need;
   }
-  return hardware;
+  return needs;
 }
 
-Tensor excess(const Traffic& traffic, const Tensor& pe_dim, const Machine& machine,
-              const HardwareBounds& bounds) {
-  const auto beyond = [](const Tensor& need, std::int64_t max) {
-    return torch::relu((need.squeeze(-1) / static_cast<double>(max)).log());
+HardwareTensors LayerNeeds::hardware(const HardwareBounds& bounds) const {
+  const auto largest = [&](const Tensor& need, std::int64_t at_least) {
+    return need.defined() ? need.amax(-1).clamp_min(static_cast<double>(at_least))
+                          : torch::full_like(array, static_cast<double>(at_least));
   };
-  Tensor total = beyond(traffic.pe_dim, bounds.max.pe_dim);
-  const Tensor array = pe_dim.unsqueeze(-1).unsqueeze(-1);
-  for (int level = 0; level <= machine.dram(); ++level) {
-    const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
-    if (memory.sized_by == SizedBy::kNothing) continue;
-    total = total + beyond(traffic.need_kib(memory, level, array), size_limit(bounds.max, memory.sized_by));
+  return {array, largest(sizes.scratchpad_kib, bounds.min.scratchpad_kib),
+          largest(sizes.accumulator_kib, bounds.min.accumulator_kib)};
+}
+
+Tensor LayerNeeds::excess(const HardwareBounds& bounds) const {
+  Tensor times;  // product of max(1, need / max)
+  for (const auto& [need, max] : {std::pair{&sizes.pe_dim, bounds.max.pe_dim},
+                                  std::pair{&sizes.scratchpad_kib, bounds.max.scratchpad_kib},
+                                  std::pair{&sizes.accumulator_kib, bounds.max.accumulator_kib}}) {
+    if (!need->defined()) continue;
+    const Tensor beyond = (*need / static_cast<double>(max)).clamp_min(1);
+    times = times.defined() ? times * beyond : beyond;
   }
-  return total;
+  return times.log();
 }
 
 }  // namespace dosa

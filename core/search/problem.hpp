@@ -44,16 +44,21 @@ struct SearchProblem {
   void check() const;
 };
 
-/// The hardware of batched designs: element-wise maximum over the layers' needs (traffic of shape [...,
-/// layers, 1]), at least bounds.min. Whole KiB when exact. Fields of shape [...]. Differentiable when relaxed
-/// (through the layer that needs most).
-HardwareTensors derive_hardware(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,
-                                bool exact);
+/// What layers need of hardware, in traffic of shape [..., layers, 1]: the array of a design is the largest
+/// of theirs and sizes the buffers' instances. Differentiable when the traffic is (maxima have subgradients).
+struct LayerNeeds {
+  torch::Tensor array;    ///< [...], pe_dim of the design, at least bounds.min
+  HardwareTensors sizes;  ///< [..., layers], of every layer on that array; whole KiB when exact
 
-/// How far each layer's needs (traffic of shape [..., layers, 1]) lie beyond bounds.max when the array has
-/// `pe_dim`
-/// [...]: sum over the sizes of max(0, log(need / max)), [..., layers]. Zero when legal. Differentiable.
-torch::Tensor excess(const Traffic& traffic, const torch::Tensor& pe_dim, const Machine& machine,
-                     const HardwareBounds& bounds);
+  static LayerNeeds of(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,
+                       bool exact);
+
+  /// The hardware of the designs: what the neediest layer needs, at least bounds.min. Fields of shape [...].
+  HardwareTensors hardware(const HardwareBounds& bounds) const;
+
+  /// How far the needs of each layer lie beyond bounds.max: sum over the sizes of max(0, log(need / max)),
+  /// [..., layers]. Zero when legal.
+  torch::Tensor excess(const HardwareBounds& bounds) const;
+};
 
 }  // namespace dosa

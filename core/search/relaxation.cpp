@@ -19,19 +19,20 @@ Relaxation::Relaxation(const SearchProblem& problem, torch::TensorOptions option
     : problem_(problem),
       model_(problem.machine, search_slots(problem.machine), search_orders(problem.machine), options),
       layers_(LayerBatch::from(problem.workload.layers, options)),
-      log_size_(layers_.log_size.unsqueeze(-1)) {
+      log_size_(layers_.log_size) {
   std::array<std::int64_t, kDims> used{};
   for (const Slot& slot : model_.slots()) ++used[static_cast<std::size_t>(slot.dim)];
   const std::int64_t places = *std::max_element(used.begin(), used.end());
-  const Tensor mask = torch::full({kDims, places}, -std::numeric_limits<float>::infinity());
+  const Tensor mask =
+      torch::full({places, log_size_.size(0), kDims}, -std::numeric_limits<float>::infinity());
   const auto slot_count = static_cast<std::int64_t>(model_.slots().size());
-  const Tensor to_slots = torch::zeros({kDims * places, slot_count});
+  const Tensor to_slots = torch::zeros({places * kDims, slot_count});
   used.fill(0);
   for (std::int64_t s = 0; s < slot_count; ++s) {
     const auto dim = static_cast<std::int64_t>(model_.slots()[static_cast<std::size_t>(s)].dim);
     const std::int64_t place = used[static_cast<std::size_t>(dim)]++;
-    mask[dim][place] = 0;
-    to_slots[dim * places + place][s] = 1;
+    mask.select(0, place).select(-1, dim).fill_(0);
+    to_slots[place * kDims + dim][s] = 1;
   }
   // What is left of a spatial factor beyond the largest array goes on as a temporal loop.
   const Tensor limit = torch::full({slot_count}, std::numeric_limits<float>::infinity());
@@ -53,13 +54,13 @@ Relaxation::Relaxation(const SearchProblem& problem, torch::TensorOptions option
 }
 
 Tensor Relaxation::random_logits(std::int64_t starts, torch::Generator generator) const {
-  const std::vector<std::int64_t> shape{starts, log_size_.size(0), kDims, place_mask_.size(1)};
+  const std::vector<std::int64_t> shape{starts, place_mask_.size(0), log_size_.size(0), kDims};
   return torch::randn(shape, generator, torch::kFloat32).to(model_.options());
 }
 
 Tensor Relaxation::log_factors(const Tensor& logits) const {
-  const Tensor shares = torch::softmax(logits + place_mask_, -1);
-  const Tensor factors = torch::matmul((log_size_ * shares).flatten(-2), to_slots_);
+  const Tensor shares = torch::softmax(logits + place_mask_, 1);
+  const Tensor factors = torch::matmul((log_size_ * shares).transpose(1, 2).flatten(-2), to_slots_);
   const Tensor allowed = torch::minimum(factors, spatial_limit_);
   return allowed + torch::matmul(factors - allowed, overflow_);
 }
@@ -68,7 +69,8 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
   const Sharpness sharpness = Sharpness::relaxed(softness.gate);
   const Traffic traffic = model_.traffic({log_factors, {}}, layers_, sharpness);
   RelaxedCost result;
-  result.hardware = derive_hardware(traffic, problem_.machine, problem_.bounds, false);
+  const LayerNeeds needs = LayerNeeds::of(traffic, problem_.machine, problem_.bounds, false);
+  result.hardware = needs.hardware(problem_.bounds);
   const HardwareTensors of_layers{result.hardware.pe_dim.unsqueeze(-1),
                                   result.hardware.scratchpad_kib.unsqueeze(-1),
                                   result.hardware.accumulator_kib.unsqueeze(-1)};
@@ -86,11 +88,10 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
   result.loss = problem_.objective.log_value(result.energy_uj, result.cycles);
   // A layer's penalty is weighed by its share of the objective, so that it stays comparable with the layer's
   // other gradients: Adam would take long to forget a larger one.
-  const Tensor share = (problem_.objective.energy * layer_energy / result.energy_uj.unsqueeze(-1) +
-                        problem_.objective.latency * layer_cycles / result.cycles.unsqueeze(-1))
-                           .detach();
-  const Tensor beyond = excess(traffic, result.hardware.pe_dim, problem_.machine, problem_.bounds);
-  result.loss = result.loss + kExcessWeight * (share * beyond).sum(-1);
+  const Tensor share =
+      problem_.objective.energy * (layer_energy.detach() / result.energy_uj.detach().unsqueeze(-1)) +
+      problem_.objective.latency * (layer_cycles.detach() / result.cycles.detach().unsqueeze(-1));
+  result.loss = result.loss + kExcessWeight * (share * needs.excess(problem_.bounds)).sum(-1);
   return result;
 }
 

@@ -30,7 +30,7 @@ class Relaxation {
 
   const CostModel& model() const { return model_; }
 
-  /// Logits [starts, layers, 7, places] of independent random starts.
+  /// Logits [starts, places, layers, 7] of independent random starts.
   torch::Tensor random_logits(std::int64_t starts, torch::Generator generator) const;
 
   /// Logits -> log factors [starts, layers, slots]. Differentiable in the logits.
@@ -44,9 +44,9 @@ class Relaxation {
   const SearchProblem& problem_;
   CostModel model_;
   LayerBatch layers_;
-  torch::Tensor log_size_;       ///< [layers, 7, 1]
-  torch::Tensor place_mask_;     ///< [7, places], 0 or -infinity where a dimension has no such place
-  torch::Tensor to_slots_;       ///< [7 * places, slots], 0/1
+  torch::Tensor log_size_;       ///< [layers, 7]
+  torch::Tensor place_mask_;     ///< [places, layers, 7], 0 or -infinity where a dimension has no such place
+  torch::Tensor to_slots_;       ///< [places * 7, slots], 0/1
   torch::Tensor spatial_limit_;  ///< [slots], log of the largest array for spatial slots, else infinity
   torch::Tensor overflow_;       ///< [slots, slots], 0/1: where a spatial factor beyond the limit goes on
 };

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "models/error.hpp"
 #include "tests/support.hpp"
 
@@ -129,6 +131,34 @@ TEST(ExecutedTraffic, DiffersWhereGemminiDoes) {
   tile.size = {7, 7, 8, 8, 3, 16, 1};
   t = executed(layer, tile, false);
   EXPECT_EQ(number(t.compute_cycles), 8 * 8 * 7 * 2);
+}
+
+// Of what the search descends: energy and analytical cycles at real-valued tiles.
+TEST(ExecutedTraffic, GradientsAreThoseOfFiniteDifferences) {
+  const CostModel model(rtl(), torch::kFloat64);
+  const HardwareTensors hardware = HardwareTensors::from({16, 256, 64}, torch::kFloat64);
+  for (const TrafficCase& c : same_schedules()) {
+    const RunBatch batch = RunBatch::of({LayerRun::of(c.layer, c.call)}, RunRules{});
+    const auto value = [&](const Tensor& log_tile) {
+      const Tensor tile = log_tile.exp().unsqueeze(0);
+      const Traffic traffic =
+          executed_traffic(executed_counts(tile, kSixteen, batch, true),
+                           tile_rows(tile, kSixteen, batch, true), kSixteen, batch, rtl());
+      const Cost cost = model.cost(traffic, hardware, Sharpness::relaxed(0));
+      return (cost.energy_pj.log() + cost.cycles.log() + traffic.tile_words[2][1].log()).sum();
+    };
+    const Tensor point = (batch.size[0].log() * 0.81).requires_grad_();  // away from the kinks
+    value(point).backward();
+    const torch::NoGradGuard no_grad;
+    for (int dim = 0; dim < kDims; ++dim) {
+      if (batch.size[0][dim].item<double>() == 1) continue;
+      const Tensor step = torch::zeros({kDims}, torch::kFloat64);
+      step[dim] = 1e-6;
+      const double numeric = number(value(point + step) - value(point - step)) / 2e-6;
+      EXPECT_NEAR(number(point.grad()[dim]), numeric, 1e-4 * std::max(1.0, std::abs(numeric)))
+          << c.mapping << dim;
+    }
+  }
 }
 
 TEST(ExecutedTraffic, RefusesMachinesWithOtherMemories) {

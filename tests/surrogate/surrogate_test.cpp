@@ -154,8 +154,8 @@ TEST(SurrogateFile, IsRefusedByField) {
     EXPECT_EQ(from.size(), to.size());  // the header's length stays
     return replaced(good, from, to);
   };
-  refused("PK", ErrorId::kSchema, {"s.pt", "not a surrogate"});
-  refused("", ErrorId::kSchema, {"s.pt", "not a surrogate"});
+  refused("PK", ErrorId::kSchema, {"s.pt", "not a dosa surrogate"});
+  refused("", ErrorId::kSchema, {"s.pt", "not a dosa surrogate"});
   refused(good.substr(0, 18), ErrorId::kSchema, {"header", "ends after 18 bytes"});
   refused(good.substr(0, 300), ErrorId::kSchema, {"header", "ends after 300 bytes"});
   refused(good.substr(0, good.size() - 1), ErrorId::kSchema, {"ends within tensor 'networks.b3'"});
