@@ -167,7 +167,8 @@ TEST(OptimizeCommand, GemminiRtlRefusesWhatItDoesNotKnow) {
           {"power of two", "scratchpad_kib 100", "scratchpad_kib 128"});
   refused("--target gemmini-rtl --scratchpad 16 --accumulator 64", {"accumulator rows", "nearest legal"});
   refused("--surrogate " + shipped("surrogate/gemmini-rtl.pt"), {"target.name", "gemmini-rtl", "gemmini-tl"});
-  refused("--target gemmini-rtl --surrogate " + folder.file("s.pt", "none"), {"s.pt", "not a dosa surrogate"});
+  refused("--target gemmini-rtl --surrogate " + folder.file("s.pt", "none"),
+          {"s.pt", "not a dosa surrogate"});
   EXPECT_EQ(folder.count(), 1);
 }
 
