@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/export/exporter.hpp"
+#include "core/rtl_model.hpp"
 #include "models/cost_model.hpp"
 #include "models/error.hpp"
 #include "models/files.hpp"
@@ -79,33 +81,72 @@ std::string schedule_text(const DesignLayer& layer, const Machine& machine) {
   return layer.tile ? gemmini::to_string(*layer.tile) : print_mapping(layer.mapping, machine);
 }
 
-void evaluate(Design& design, const Machine& machine) {
+namespace {
+
+/// Costs of the layers `which`, which have mappings.
+void evaluate_mappings(Design& design, const std::vector<std::size_t>& which, const Machine& machine) {
+  if (which.empty()) return;
   std::vector<Layer> layers;
   std::vector<Mapping> mappings;
-  for (const DesignLayer& entry : design.layers) {
+  const auto in_layer = [&](std::size_t i, const auto& check) {
     try {
-      if (entry.mapping.levels.empty() && entry.tile) {
-        fail(ErrorId::kMapping, "has a tile and no mapping: the analytical model has no cost for it");
-      }
-      check_mapping(entry.mapping, entry.layer, machine);
+      check();
     } catch (const Error& error) {
-      throw error.in(fmt::format("layer '{}'", entry.layer.name));
+      throw error.in(fmt::format("layer '{}'", design.layers[i].layer.name));
     }
+  };
+  for (const std::size_t i : which) {
+    const DesignLayer& entry = design.layers[i];
+    in_layer(i, [&] { check_mapping(entry.mapping, entry.layer, machine); });
     layers.push_back(entry.layer);
     mappings.push_back(entry.mapping);
   }
   const Exact exact = exact_cost(layers, mappings, design.hardware, machine);
-  design.totals = {};
-  for (std::size_t i = 0; i < design.layers.size(); ++i) {
-    DesignLayer& entry = design.layers[i];
-    try {
-      check_fits(exact.traffic, machine, design.hardware, i);
-    } catch (const Error& error) {
-      throw error.in(fmt::format("layer '{}'", entry.layer.name));
-    }
+  for (std::size_t row = 0; row < which.size(); ++row) {
+    DesignLayer& entry = design.layers[which[row]];
+    in_layer(which[row], [&] { check_fits(exact.traffic, machine, design.hardware, row); });
     const auto groups = static_cast<double>(entry.layer.groups);
-    entry.cycles = at(exact.cost.cycles, i) * groups;
-    entry.energy_uj = at(exact.cost.energy_pj, i) * groups * 1e-6;
+    entry.cycles = at(exact.cost.cycles, row) * groups;
+    entry.energy_uj = at(exact.cost.energy_pj, row) * groups * 1e-6;
+    entry.analytical_cycles = entry.cycles_sd_log = std::nullopt;
+  }
+}
+
+/// Costs of the layers `which`, which have tiles.
+void evaluate_tiles(Design& design, const std::vector<std::size_t>& which, const Machine& machine,
+                    const Surrogate* surrogate) {
+  if (which.empty()) return;
+  const auto violations = gemmini::check_hardware(design.hardware);
+  if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", gemmini::summary(violations));
+  if (surrogate != nullptr) surrogate->check_hardware(design.hardware, "hardware");
+  std::vector<Layer> layers;
+  std::vector<gemmini::Tile> tiles;
+  for (const std::size_t i : which) {
+    layers.push_back(design.layers[i].layer);
+    tiles.push_back(tile_of(design.layers[i], design.hardware));  // throws unless legal
+  }
+  const TileCosts costs = RtlModel(machine, surrogate).costs(layers, tiles, design.hardware);
+  for (std::size_t row = 0; row < which.size(); ++row) {
+    DesignLayer& entry = design.layers[which[row]];
+    entry.cycles = at(costs.cycles, row);
+    entry.energy_uj = at(costs.energy_uj, row);
+    entry.analytical_cycles = entry.cycles_sd_log = std::nullopt;
+    if (!costs.log_sd.defined()) continue;
+    entry.analytical_cycles = at(costs.analytical_cycles, row);
+    entry.cycles_sd_log = at(costs.log_sd, row);
+  }
+}
+
+}  // namespace
+
+void evaluate(Design& design, const Machine& machine, const Surrogate* surrogate) {
+  std::vector<std::size_t> mapped, tiled;
+  for (std::size_t i = 0; i < design.layers.size(); ++i)
+    (design.layers[i].tile ? tiled : mapped).push_back(i);
+  evaluate_mappings(design, mapped, machine);
+  evaluate_tiles(design, tiled, machine, surrogate);
+  design.totals = {};
+  for (const DesignLayer& entry : design.layers) {
     design.totals.cycles += entry.cycles * static_cast<double>(entry.layer.count);
     design.totals.energy_uj += entry.energy_uj * static_cast<double>(entry.layer.count);
   }
@@ -144,7 +185,8 @@ LoadedDesign load_design(const std::filesystem::path& path, const std::string& m
   if (const auto provenance = json.find("provenance")) design.provenance = provenance->value();
   for (const JsonInput& item : json.at("layers").items()) {
     DesignLayer entry;
-    entry.layer = layer_from_json(item, {"mapping", "tile", "cycles", "energy_uj"});
+    entry.layer = layer_from_json(
+        item, {"mapping", "tile", "cycles", "energy_uj", "analytical_cycles", "cycles_sd_log"});
     if (const auto tile = item.find("tile")) entry.tile = gemmini::tile_from_json(*tile);
     if (const auto mapping = entry.tile ? item.find("mapping") : item.at("mapping")) {
       try {
@@ -156,6 +198,8 @@ LoadedDesign load_design(const std::filesystem::path& path, const std::string& m
     }
     entry.cycles = item.at("cycles").number(0);
     entry.energy_uj = item.at("energy_uj").number(0);
+    if (const auto cycles = item.find("analytical_cycles")) entry.analytical_cycles = cycles->number(0);
+    if (const auto sd = item.find("cycles_sd_log")) entry.cycles_sd_log = sd->number(0);
     design.layers.push_back(std::move(entry));
   }
   if (design.layers.empty()) {
@@ -172,6 +216,8 @@ Json to_json(const Design& design, const Machine& machine) {
     if (entry.tile) layer["tile"] = gemmini::to_json(*entry.tile);
     layer["cycles"] = entry.cycles;
     layer["energy_uj"] = entry.energy_uj;
+    if (entry.analytical_cycles) layer["analytical_cycles"] = *entry.analytical_cycles;
+    if (entry.cycles_sd_log) layer["cycles_sd_log"] = *entry.cycles_sd_log;
     layers.push_back(std::move(layer));
   }
   return {{"schema", kSchema},
@@ -214,11 +260,11 @@ std::string report(const Design& design, const Machine& machine) {
   return text;
 }
 
-LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware& hardware,
-                      const Machine& machine, bool must_fit) {
-  check_mapping(mapping, layer, machine);
-  const Exact exact = exact_cost({layer}, {mapping}, hardware, machine);
-  if (must_fit) check_fits(exact.traffic, machine, hardware, 0);
+namespace {
+
+LayerAnalysis analysis_of(const Layer& layer, const char* form, const std::string& schedule,
+                          const Json& schedule_json, const Exact& exact, const Hardware& hardware,
+                          const Machine& machine) {
   const double cycles = at(exact.cost.cycles, 0);
   const double energy = at(exact.cost.energy_pj, 0) * 1e-6;
   const double compute = at(exact.traffic.compute_cycles, 0);
@@ -268,19 +314,36 @@ LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware
     }
     levels.push_back(std::move(entry));
   }
-  analysis.json = {{"layer", to_json(layer)},    {"mapping", print_mapping(mapping, machine)},
-                   {"cycles", cycles},           {"energy_uj", energy},
-                   {"edp", cycles * energy},     {"compute_cycles", compute},
-                   {"bound_by", bound},          {"utilisation", utilisation},
-                   {"levels", std::move(levels)}};
+  analysis.json = {{"layer", to_json(layer)}, {form, schedule_json},        {"cycles", cycles},
+                   {"energy_uj", energy},     {"edp", cycles * energy},     {"compute_cycles", compute},
+                   {"bound_by", bound},       {"utilisation", utilisation}, {"levels", std::move(levels)}};
   analysis.text =
       fmt::format(
           "{}: {}\n{} cycles (bound by {}, compute alone {}), {:.6f} uJ, EDP {:.6g}, utilisation {:.1f} "
           "%{}\n",
-          layer.name, print_mapping(mapping, machine), cycles, bound, compute, energy, cycles * energy,
-          100 * utilisation, layer.groups > 1 ? fmt::format("; per group, of {} groups", layer.groups) : "") +
+          layer.name, schedule, cycles, bound, compute, energy, cycles * energy, 100 * utilisation,
+          layer.groups > 1 ? fmt::format("; per group, of {} groups", layer.groups) : "") +
       table;
   return analysis;
+}
+
+}  // namespace
+
+LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware& hardware,
+                      const Machine& machine, bool must_fit) {
+  check_mapping(mapping, layer, machine);
+  const Exact exact = exact_cost({layer}, {mapping}, hardware, machine);
+  if (must_fit) check_fits(exact.traffic, machine, hardware, 0);
+  const std::string text = print_mapping(mapping, machine);
+  return analysis_of(layer, "mapping", text, text, exact, hardware, machine);
+}
+
+LayerAnalysis analyse(const DesignLayer& entry, const Hardware& hardware, const Machine& machine) {
+  if (!entry.tile) return analyse(entry.layer, entry.mapping, hardware, machine);
+  const TileCosts costs =
+      RtlModel(machine, nullptr).costs({entry.layer}, {tile_of(entry, hardware)}, hardware);
+  return analysis_of(entry.layer, "tile", gemmini::to_string(*entry.tile), gemmini::to_json(*entry.tile),
+                     {costs.traffic, costs.cost}, hardware, machine);
 }
 
 }  // namespace dosa

@@ -13,6 +13,8 @@
 
 namespace dosa {
 
+class Surrogate;
+
 struct DesignLayer {
   Layer layer;
   Mapping mapping;  ///< without levels where only the tile says how the layer runs
@@ -20,6 +22,9 @@ struct DesignLayer {
   std::optional<gemmini::Tile> tile;
   double cycles = 0;     ///< one run of the layer, all groups
   double energy_uj = 0;  ///< one run of the layer, all groups
+  /// Where `cycles` is a surrogate's prediction: what the analytical model says, and the standard deviation
+  /// of log(cycles).
+  std::optional<double> analytical_cycles, cycles_sd_log;
 };
 
 /// The tile if there is one, else the mapping, in their text forms.
@@ -44,10 +49,12 @@ struct Design {
   Json provenance = Json::object();
 };
 
-/// Evaluates a design exactly: fills in the costs of its layers and its totals.
-/// Throws Error{kMapping} for a mapping that does not belong to its layer and Error{kCapacity} for one that
-/// does not fit, naming the layer, the level, the need and what there is.
-void evaluate(Design& design, const Machine& machine);
+/// Evaluates a design exactly: fills in the costs of its layers and its totals. A layer with a tile is costed
+/// by what Gemmini executes for it (core/rtl_model), its latency by the surrogate where one is given; any
+/// other by its mapping. Throws Error{kMapping} for a mapping or tile that does not belong to its layer and
+/// Error{kCapacity} for one that does not fit, naming the layer, the level, the need and what there is;
+/// Error{kValue} for tiles on hardware that cannot be built or that the surrogate does not know.
+void evaluate(Design& design, const Machine& machine, const Surrogate* surrogate = nullptr);
 
 /// Reads and checks a design file; costs are those in the file. The machine is the one that `target` names,
 /// or a file beside the design, or `machine_override` when it is not empty.
@@ -72,5 +79,7 @@ struct LayerAnalysis {
 /// Throws like evaluate; with `must_fit` false a mapping larger than the hardware is analysed all the same.
 LayerAnalysis analyse(const Layer& layer, const Mapping& mapping, const Hardware& hardware,
                       const Machine& machine, bool must_fit = true);
+/// By its tile where it has one (cycles are then analytical), else by its mapping.
+LayerAnalysis analyse(const DesignLayer& layer, const Hardware& hardware, const Machine& machine);
 
 }  // namespace dosa

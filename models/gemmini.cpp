@@ -538,6 +538,11 @@ Tile default_tile(const Layer& layer, const Hardware& built) {
   return default_tile(layer, built, calls_for(layer).front());
 }
 
+Tile runnable_default_tile(const Layer& layer, const Hardware& built, Call call) {
+  const Tile tile = default_tile(layer, built, call);
+  return hangs(layer, tile) ? nearest_tile(layer, built, tile) : tile;
+}
+
 Tile tile_of_mapping(const Mapping& mapping, const Layer& layer, Call call, std::int64_t pe_dim) {
   if (mapping.levels.size() != 4)
     fail(ErrorId::kMapping, "found {} levels, gemmini-rtl has 4", mapping.levels.size());

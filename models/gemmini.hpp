@@ -12,6 +12,7 @@
 
 namespace dosa::gemmini {
 
+inline constexpr const char* kTarget = "gemmini-rtl";  ///< the machine's name
 inline constexpr const char* kHardwareCommit = "ucb-bar/gemmini 8c3f992";
 inline constexpr const char* kLibraryCommit = "ucb-bar/gemmini-rocc-tests 180c468";
 
@@ -123,6 +124,10 @@ Tile nearest_tile(const Layer& layer, const Hardware& built, const Tile& tile);
 Tile default_tile(const Layer& layer, const Hardware& built, Call call);
 /// As in Gemmini's own network programs: by the first of calls_for().
 Tile default_tile(const Layer& layer, const Hardware& built);
+
+/// The library's choice for this call where it finishes, else the nearest tile that does. Throws
+/// Error{kCapacity} where nothing fits.
+Tile runnable_default_tile(const Layer& layer, const Hardware& built, Call call);
 
 // ---- Mappings.
 

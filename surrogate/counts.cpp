@@ -22,8 +22,6 @@ constexpr double kMinExecuteCycles = 4;  // of one compute instruction
 
 constexpr int index(Dim dim) { return static_cast<int>(dim); }
 
-Tensor of_dim(const Tensor& dims, Dim dim) { return dims.select(-1, index(dim)); }
-
 double largest_pow2_divisor(double number, double cap) {
   double power = 1;
   while (power * 2 <= cap && std::fmod(number, power * 2) == 0) power *= 2;
@@ -158,7 +156,9 @@ Axis exact_axis(const AxisLayer& a, std::int64_t max_padding, std::int64_t max_k
   const auto sum = [&](const Tensor& value) { return (weight * value).sum({-1, -2}); };
   const auto flag = [&](const Tensor& condition) { return condition.to(weight.scalar_type()); };
   return {sum(padded), sum(valid), sum(ceil_div(valid, grid(a.pe_dim), false)),
-          sum(flag(before > 0) + flag(after > 0)), sum(flag((before > rows).logical_or(after > rows)))};
+          sum(flag(before > 0) + flag(after > 0)),
+          // The library's windows are stride - 1 longer than what the outputs need.
+          sum(flag((before > rows + grid(a.stride) - 1).logical_or(after > rows)))};
 }
 
 /// Mean number of `unit`-byte pieces that rows of `bytes` touch when they start at multiples of `grain`.
@@ -262,11 +262,19 @@ Axis axes_of(const DimGroups& tile, const Tensor& pe_dim, const RunBatch& l, boo
 
 }  // namespace
 
-LayerRun LayerRun::of(const Layer& layer) {
+LayerRun LayerRun::of(const Layer& layer, gemmini::Call call) {
   LayerRun run;
   run.layer = layer;
-  run.matmul = layer.is_matmul();
+  run.matmul = call == gemmini::Call::kMatmul;
+  if (run.matmul) {
+    run.layer.size = gemmini::extents(layer, call);
+    run.layer.known_input_width = run.layer.known_input_height = std::nullopt;
+  }
   return run;
+}
+
+LayerRun LayerRun::of(const Layer& layer) {
+  return of(layer, layer.is_matmul() ? gemmini::Call::kMatmul : gemmini::Call::kConv);
 }
 
 RunBatch RunBatch::of(const std::vector<LayerRun>& runs, const RunRules& rules) {
@@ -296,20 +304,12 @@ RunBatch RunBatch::of(const std::vector<LayerRun>& runs, const RunRules& rules) 
     for (const Dim dim : all_dims()) size[i][index(dim)] = static_cast<double>(layer[dim]);
     for (int place = 0; place < kDims; ++place)
       dim_at[i][place] = index(run.order[static_cast<std::size_t>(place)]);
-    const std::int64_t padding = run.matmul ? 0 : layer.padding.value_or((layer[Dim::R] - 1) / 2);
-    const auto input_of = [&](std::int64_t given, std::int64_t needed, std::int64_t outputs,
-                              std::int64_t kernel, std::int64_t step) {
-      if (run.matmul) return outputs;
-      if (given > 0) return given;
-      // The usual image is stride times as large as its output, also where the last rows are not needed.
-      const std::int64_t usual = outputs * step;
-      const bool fits = (usual + 2 * padding - kernel) / step + 1 == outputs;
-      return fits ? usual : std::max<std::int64_t>(1, needed - 2 * padding);
+    const std::int64_t padding = run.matmul ? 0 : layer.padding.value_or(0);
+    const auto input_of = [&](std::int64_t given, std::int64_t outputs, std::int64_t of_layer) {
+      return run.matmul ? outputs : given > 0 ? given : of_layer;
     };
-    const std::int64_t width =
-        input_of(run.input_width, layer.padded_width(), layer[Dim::P], layer[Dim::R], layer.wstride);
-    const std::int64_t height =
-        input_of(run.input_height, layer.padded_height(), layer[Dim::Q], layer[Dim::S], layer.hstride);
+    const std::int64_t width = input_of(run.input_width, layer[Dim::P], layer.input_width());
+    const std::int64_t height = input_of(run.input_height, layer[Dim::Q], layer.input_height());
     const bool skips = rules.downsampling && !run.matmul && layer[Dim::R] == 1 && layer[Dim::S] == 1 &&
                        layer.wstride == 2 && layer.hstride == 2 && padding == 0 && width % 2 == 0 &&
                        height % 2 == 0;
@@ -402,7 +402,9 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   const Tensor column_groups = over_tiles(times.kernel.select(-1, 0), groups);
   const auto [c_blocks, k_blocks] =
       apart(over_tiles(times.channels, ceil_div(size.channels, pe_pair, relaxed)));
-  const Tensor weight_blocks = column_groups * layer_of(Dim::S) * c_blocks * k_blocks;
+  c.out_blocks = k_blocks;
+  c.reduction_blocks = column_groups * layer_of(Dim::S) * c_blocks;
+  const Tensor weight_blocks = c.reduction_blocks * k_blocks;
   const Tensor p_blocks = over_tiles(columns_times, ceil_div(columns, pe_dim, relaxed));
   const Tensor image_tiles = tiles_of(Dim::N) * tiles_of(Dim::Q);
   const Tensor all_image_tiles = image_tiles * tiles_of(Dim::P);
@@ -411,6 +413,7 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   c.preloads = weight_blocks * all_image_tiles;
   c.executes = weight_blocks * row_chunks;
   c.steps = weight_blocks * output_rows * tiles_of(Dim::P);
+  c.array_rows = weight_blocks * output_rows * layer_of(Dim::P);
   const auto floor_with = [&](double at_least) {
     Tensor row;  // cycles of one output row of a tile
     if (relaxed) {
@@ -450,15 +453,18 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   c.input.rows = valid * c_rows;
   c.input.requests = valid * c_requests;
   c.input.beats = valid * c_beats;
+  c.input.words = valid * layer_of(Dim::C);
   c.zero_instructions =
       reload_rows * padded_h * (chunks_w + axes.flanks.select(-1, 0)) - c.input.instructions;
   c.zero_rows = reload_rows * padded_h * padded_w - c.input.rows;
+  c.zero_words = reload * layer_of(Dim::C) * padded_h * padded_w - c.input.words;
   const Tensor filters = layer_of(Dim::R) * layer_of(Dim::S) * all_image_tiles;
   const Tensor filter_rows = filters * layer_of(Dim::C);
   c.weight.instructions = filters * c_blocks * k_rows;
   c.weight.rows = filter_rows * k_rows;
   c.weight.requests = filter_rows * k_requests;
   c.weight.beats = filter_rows * k_beats;
+  c.weight.words = filter_rows * layer_of(Dim::K);
   // tiled_matmul stores up to 64 bytes at once, tiled_conv one block of pe_dim channels.
   const Tensor stores = torch::where(l.is_matmul, k_rows, k_blocks);
   const Tensor outputs = output_rows * layer_of(Dim::P);
@@ -466,6 +472,7 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   c.output.rows = outputs * stores;
   c.output.requests = outputs * torch::where(l.is_matmul, k_requests, k_blocks);
   c.output.beats = outputs * k_beats;
+  c.output.words = outputs * layer_of(Dim::K);
   if (!relaxed) c.hangs = axes.hangs.sum(-1);
 
   const Misses misses = cache_misses(tile, number, l, relaxed);
@@ -487,31 +494,34 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   return c;
 }
 
-Tensor legal_tilings(const Tensor& any_tile, const RunBatch& l, const Hardware& buffers) {
-  const auto pe_dim = static_cast<double>(buffers.pe_dim);
-  const Tensor pe = torch::full({}, pe_dim, any_tile.options());
-  const Tensor tile = run_tiles(any_tile, pe, l, false);
-  const auto along = [&](Dim dim) { return of_dim(tile, dim); };
-  const auto blocks = [&](Dim dim) { return (along(dim) / pe_dim - kEpsilon).ceil(); };
-  // Rows of pe_dim words, half of each memory for double buffering.
-  const double scratchpad_rows = static_cast<double>(buffers.scratchpad_kib) * 1024 / pe_dim / 2;
-  const double accumulator_rows = static_cast<double>(buffers.accumulator_kib) * 1024 / (4 * pe_dim) / 2;
-  const Tensor halo_rows = (along(Dim::Q) - 1) * l.stride.select(-1, 1) + along(Dim::S);
-  const Tensor halo_columns = (along(Dim::P) - 1) * l.stride.select(-1, 0) + along(Dim::R);
-  const auto halve = [&](const Tensor& rows) {
-    return torch::where(l.skips, (rows / 2 - kEpsilon).ceil(), rows);
+TileRows tile_rows(const Tensor& any_tile, const Tensor& pe_dim, const RunBatch& l, bool relaxed) {
+  const Tensor tile = run_tiles(any_tile, pe_dim, l, relaxed);
+  const DimGroups t = DimGroups::of(tile);
+  const auto [in_blocks, out_blocks] = apart(ceil_div(t.channels, pe_dim.unsqueeze(-1), relaxed));
+  const auto [columns, rows] = apart(t.image);
+  // The library reserves the window of its own loop bounds, stride - 1 longer than what the outputs need.
+  const auto [width, height] =
+      apart(torch::where(l.skips.unsqueeze(-1), t.image, t.image * l.stride + t.kernel - 1));
+  const auto [r, s] = apart(t.kernel);
+  const Tensor row_blocks = ceil_div(columns, pe_dim, relaxed) * pe_dim;
+  const Tensor c = t.channels.select(-1, 0);
+  const auto either = [&](const Tensor& matmul, const Tensor& conv) {
+    return torch::where(l.is_matmul, matmul, conv);
   };
-  const Tensor conv_inputs = blocks(Dim::C) * along(Dim::N) * halve(halo_rows) * halve(halo_columns);
-  const Tensor conv_weights = blocks(Dim::K) * along(Dim::R) * along(Dim::S) * along(Dim::C);
-  const Tensor conv_outputs = blocks(Dim::K) * along(Dim::N) * along(Dim::P) * along(Dim::Q);
-  const Tensor matmul_inputs = blocks(Dim::P) * blocks(Dim::C) * pe_dim;
-  const Tensor matmul_weights = blocks(Dim::C) * blocks(Dim::K) * pe_dim;
-  const Tensor matmul_outputs = blocks(Dim::P) * blocks(Dim::K) * pe_dim;
-  const Tensor& matmul = l.is_matmul;
+  return {in_blocks * either(row_blocks, t.batch * width * height),
+          out_blocks * either(in_blocks * pe_dim, r * s * c),
+          out_blocks * either(row_blocks, t.batch * columns * rows)};
+}
+
+Tensor legal_tilings(const Tensor& any_tile, const RunBatch& l, const Hardware& buffers) {
+  const Tensor pe = torch::full({}, static_cast<double>(buffers.pe_dim), any_tile.options());
+  const Tensor tile = run_tiles(any_tile, pe, l, false);
+  const gemmini::Params params = gemmini::params_of(buffers);
+  const TileRows rows = tile_rows(tile, pe, l, false);
   const Tensor fits =
-      (torch::where(matmul, matmul_inputs + matmul_weights, conv_inputs + conv_weights) <= scratchpad_rows)
-          .logical_and(torch::where(matmul, matmul_outputs, conv_outputs) <= accumulator_rows);
-  const Axis axes = axes_of(DimGroups::of(tile), pe.expand_as(along(Dim::N)), l, false);
+      (rows.input + rows.weight <= static_cast<double>(params.scratchpad_rows_per_tile()))
+          .logical_and(rows.output <= static_cast<double>(params.accumulator_rows_per_tile()));
+  const Axis axes = axes_of(DimGroups::of(tile), pe.expand_as(tile.select(-1, 0)), l, false);
   return fits.logical_and(axes.hangs.sum(-1) == 0);
 }
 

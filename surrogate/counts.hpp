@@ -16,6 +16,7 @@
 
 #include <vector>
 
+#include "models/gemmini.hpp"
 #include "models/layer.hpp"
 #include "models/machine.hpp"
 
@@ -39,14 +40,17 @@ inline constexpr LoopOrder kLibraryOrder{Dim::C, Dim::R, Dim::S, Dim::K, Dim::P,
 
 /// One layer as it is handed to Gemmini.
 struct LayerRun {
-  Layer layer;                   ///< sizes and strides; padding defaults to (kernel - 1) / 2
+  /// Sizes, strides, padding (unknown: none, with the input stored padded, see Layer::input_width).
+  Layer layer;
   bool matmul = false;           ///< tiled_matmul instead of tiled_conv
-  std::int64_t input_width = 0;  ///< without padding; 0: what the outputs need
+  std::int64_t input_width = 0;  ///< without padding, as measured; 0: Layer::input_width()
   std::int64_t input_height = 0;
   LoopOrder order = kLibraryOrder;  ///< of the loops over tiles
   bool cold = true;                 ///< operands are in DRAM; else what fits is in the last-level cache
 
-  /// The call that the program makes for a layer: tiled_matmul where Layer::is_matmul, else tiled_conv.
+  /// A layer run by a call that can run it. By tiled_matmul, its P*Q*N pixels are rows (gemmini::extents).
+  static LayerRun of(const Layer& layer, gemmini::Call call);
+  /// By tiled_matmul where Layer::is_matmul, else by tiled_conv.
   static LayerRun of(const Layer& layer);
 };
 
@@ -92,19 +96,24 @@ struct Transfers {
   torch::Tensor l2_misses;     ///< lines that the L2 does not hold
   torch::Tensor llc_misses;    ///< lines that the last-level cache does not hold
   torch::Tensor page_misses;   ///< llc_misses that open a DRAM page; undefined for outputs
+  torch::Tensor words;         ///< elements that those rows carry
 };
 
 /// Executed counts, all [B..., layers].
 struct Counts {
   torch::Tensor tiles;
-  torch::Tensor preloads;  ///< weight blocks brought into the array
-  torch::Tensor executes;  ///< compute instructions
-  torch::Tensor steps;     ///< weight block x output row pairs
-  torch::Tensor floor;     ///< compute floor E in cycles: >= 4 per instruction, >= pe_dim per preload
-  torch::Tensor floor8;    ///< the same with 8 cycles per instruction
+  torch::Tensor preloads;          ///< weight blocks brought into the array
+  torch::Tensor executes;          ///< compute instructions
+  torch::Tensor steps;             ///< weight block x output row pairs
+  torch::Tensor floor;             ///< compute floor E in cycles: >= 4 per instruction, >= pe_dim per preload
+  torch::Tensor floor8;            ///< the same with 8 cycles per instruction
+  torch::Tensor out_blocks;        ///< blocks of at most pe_dim output channels, over the tiles of K
+  torch::Tensor reduction_blocks;  ///< blocks of at most pe_dim products, over the tiles of R, S and C
+  torch::Tensor array_rows;        ///< rows of products fed to the array: output pixels x weight blocks
   Transfers input, weight, output;
   torch::Tensor zero_instructions;  ///< mvin of padding
   torch::Tensor zero_rows;
+  torch::Tensor zero_words;  ///< elements of padding, written to the scratchpad and read from nowhere
   torch::Tensor cold_lines;  ///< lines of the layer that a cold run fetches from DRAM for the first time
   torch::Tensor footprint;   ///< bytes of all three tensors of the layer, in whole lines
   torch::Tensor hangs;       ///< exact mode: > 0 where a tile lies wholly inside the padding
@@ -121,8 +130,17 @@ torch::Tensor run_tiles(const torch::Tensor& tile, const torch::Tensor& pe_dim, 
 Counts executed_counts(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
                        bool relaxed);
 
+/// Rows of pe_dim words that a tile occupies in the scratchpad (inputs, weights) and in the accumulator, all
+/// [B..., layers]; the arguments are those of executed_counts. Exact: gemmini::rows_needed. Relaxed:
+/// differentiable, with max(., 1) in place of the ceilings.
+struct TileRows {
+  torch::Tensor input, weight, output;
+};
+TileRows tile_rows(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
+                   bool relaxed);
+
 /// Whether Gemmini with these (full, double-buffered) buffers runs a whole-numbered tiling: capacity and no
-/// tile wholly inside the padding. [B..., layers] bool.
+/// tile wholly inside the padding. gemmini::tile_is_legal for whole batches. [B..., layers] bool.
 torch::Tensor legal_tilings(const torch::Tensor& tile, const RunBatch& layers, const Hardware& buffers);
 
 }  // namespace dosa

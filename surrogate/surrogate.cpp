@@ -203,8 +203,12 @@ const std::vector<std::string>& learned_input_names() {
   return names;
 }
 
-Executed Executed::of(const Tensor& tile, const Tensor& pe_dim_in, const RunBatch& layers, bool relaxed) {
-  const Counts c = executed_counts(tile, pe_dim_in, layers, relaxed);
+Executed Executed::of(const Tensor& tile, const Tensor& pe_dim, const RunBatch& layers, bool relaxed) {
+  return of(executed_counts(tile, pe_dim, layers, relaxed), tile, pe_dim, layers, relaxed);
+}
+
+Executed Executed::of(const Counts& c, const Tensor& tile, const Tensor& pe_dim_in, const RunBatch& layers,
+                      bool relaxed) {
   const Tensor pe_dim = pe_dim_in.expand_as(c.tiles);
   const Tensor in_flight = (kQueueBytes / pe_dim.detach()).floor() + 1;
   std::vector<Tensor> terms;
@@ -374,6 +378,7 @@ Estimate Surrogate::predict(const Executed& e) const {
   Estimate estimate;
   const Tensor each = network_log_cycles(e, &estimate.base);
   estimate.floor = e.floor;
+  estimate.networks = each;
   estimate.log_cycles = each.mean(0);
   // Biased variance with a little added: its root has a gradient everywhere.
   const Tensor variance = (each - estimate.log_cycles).square().mean(0);
@@ -468,6 +473,7 @@ Surrogate Surrogate::load(const std::filesystem::path& path) {
   s.card = header.at("card").value();
 
   file.read(tensors_of(s, static_cast<std::int64_t>(inputs.size())));
+  s.data_hash = file.header().at("data_hash").text();
   const Ensemble& e = s.ensemble;
   const std::int64_t networks = e.w1.size(0), hidden = e.w1.size(2), hidden2 = e.w2.size(2);
   const bool fits = e.b1.size(0) == networks && e.b1.size(2) == hidden && e.w2.size(0) == networks &&

@@ -47,6 +47,9 @@ struct Executed {
 
   static Executed of(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
                      bool relaxed);
+  /// The same from the counts of these tilings.
+  static Executed of(const Counts& counts, const torch::Tensor& tile, const torch::Tensor& pe_dim,
+                     const RunBatch& layers, bool relaxed);
   /// Of shape [measurements]: those with these indices.
   Executed select(const torch::Tensor& index) const;
 };
@@ -90,7 +93,9 @@ struct Ensemble {
 struct Estimate {
   torch::Tensor log_cycles;
   torch::Tensor log_sd;  ///< standard deviation of log cycles
-  BaseLatency base;      ///< undefined for the analytical and learned predictors
+  /// log cycles by every network, [networks, B..., layers]; undefined for the analytical predictor.
+  torch::Tensor networks;
+  BaseLatency base;  ///< undefined for the analytical and learned predictors
   torch::Tensor floor;
 };
 
@@ -102,6 +107,7 @@ class Surrogate {
   Ensemble ensemble;
   /// log_sd = sqrt((sd_scale * spread of the ensemble)^2 + sd_floor^2), calibrated on held-out layers.
   double sd_scale = 1, sd_floor = 0.05;
+  std::string data_hash;  ///< of the tensors, as the file that was loaded states it
   /// Everything a reader wants to know: data, rows used and dropped, options, seed, cross-validation figures.
   Json card = Json::object();
 

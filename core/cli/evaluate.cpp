@@ -1,14 +1,17 @@
+#include <algorithm>
 #include <memory>
 
 #include "core/cli/commands.hpp"
+#include "core/default_comparison.hpp"
 #include "core/design.hpp"
+#include "core/rtl_model.hpp"
 #include "models/error.hpp"
 
 namespace dosa::cli {
 namespace {
 
 struct Flags {
-  std::string design, machine, mapping;
+  std::string design, machine, mapping, surrogate;
   Layer layer;
   Hardware hardware;
   bool details = false;
@@ -17,8 +20,13 @@ struct Flags {
 void evaluate_file(const Flags& flags, const Output& output) {
   auto [design, machine] = load_design(flags.design, flags.machine);
   const DesignTotals recorded = design.totals;
+  const auto has_tile = [](const DesignLayer& entry) { return entry.tile.has_value(); };
+  if (!flags.surrogate.empty() && std::none_of(design.layers.begin(), design.layers.end(), has_tile))
+    fail(ErrorId::kUsage, "--surrogate: {} has no layer with a tile; see dosa predict", flags.design);
+  std::optional<Surrogate> surrogate;
   try {
-    evaluate(design, machine);
+    surrogate = surrogate_for(design.provenance, design.target, flags.surrogate);
+    evaluate(design, machine, surrogate ? &*surrogate : nullptr);
   } catch (const Error& error) {
     throw error.in(flags.design);
   }
@@ -33,9 +41,15 @@ void evaluate_file(const Flags& flags, const Output& output) {
   }
   json["analysis"] = Json::array();
   for (const DesignLayer& entry : design.layers) {
-    const LayerAnalysis analysis = analyse(entry.layer, entry.mapping, design.hardware, machine);
+    const LayerAnalysis analysis = analyse(entry, design.hardware, machine);
     json["analysis"].push_back(analysis.json);
     if (flags.details) text += "\n" + analysis.text;
+  }
+  if (std::all_of(design.layers.begin(), design.layers.end(), has_tile)) {
+    const DefaultComparison comparison =
+        compare_with_default(design, machine, surrogate ? &*surrogate : nullptr);
+    json["default_comparison"] = comparison.json;
+    text += "\n" + comparison.text;
   }
   output.print(json, text);
 }
@@ -76,6 +90,12 @@ void add_evaluate(CLI::App& app) {
   CLI::Option* design = command->add_option("design", flags->design, "A design JSON");
   command->add_option("--machine", flags->machine,
                       "Machine: a shipped name or a file (default: the design's target, or gemmini-tl)");
+  command
+      ->add_option(
+          "--surrogate", flags->surrogate,
+          "Latencies of layers with tiles: trained by dosa train (default: the shipped one where the design "
+          "records a surrogate)")
+      ->needs(design);
   command->add_flag("--details", flags->details,
                     "Accesses per level and tensor of every layer of the design");
   CLI::Option* mapping =

@@ -2,6 +2,8 @@
 
 #include "core/cli/commands.hpp"
 #include "core/design.hpp"
+#include "core/export/exporter.hpp"
+#include "core/rtl_model.hpp"
 #include "models/error.hpp"
 #include "models/files.hpp"
 #include "surrogate/surrogate.hpp"
@@ -14,19 +16,15 @@ struct Flags {
   double sigmas = 1;
 };
 
-/// Elements per tile: all factors inside the DRAM loops.
-torch::Tensor tiles_of(const Design& design, const Machine& machine) {
-  const auto layers = static_cast<std::int64_t>(design.layers.size());
-  torch::Tensor tile = torch::ones({layers, kDims}, torch::kFloat64);
-  for (std::int64_t i = 0; i < layers; ++i) {
-    const Mapping& mapping = design.layers[static_cast<std::size_t>(i)].mapping;
-    for (const Dim dim : all_dims()) {
-      std::int64_t size = mapping.spatial(machine.dram(), dim);
-      for (int level = 0; level < machine.dram(); ++level) {
-        size *= mapping.temporal(level, dim) * mapping.spatial(level, dim);
-      }
-      tile[i][static_cast<int>(dim)] = static_cast<double>(size);
-    }
+/// How a layer runs: by its tile on gemmini-rtl, else by all factors inside the DRAM loops of its mapping.
+gemmini::Tile tile_on(const DesignLayer& entry, const Design& design, const Machine& machine) {
+  if (entry.tile || design.target == gemmini::kTarget) return tile_of(entry, design.hardware);
+  gemmini::Tile tile;
+  tile.call = entry.layer.is_matmul() ? gemmini::Call::kMatmul : gemmini::Call::kConv;
+  for (const Dim dim : all_dims()) {
+    tile[dim] = entry.mapping.spatial(machine.dram(), dim);
+    for (int level = 0; level < machine.dram(); ++level)
+      tile[dim] *= entry.mapping.temporal(level, dim) * entry.mapping.spatial(level, dim);
   }
   return tile;
 }
@@ -41,10 +39,15 @@ void run_predict(const Flags& flags, const Output& output) {
     throw error.in(flags.design);
   }
   std::vector<LayerRun> runs;
-  for (const DesignLayer& entry : design.layers) runs.push_back(LayerRun::of(entry.layer));
+  std::vector<torch::Tensor> tiles;
+  for (const DesignLayer& entry : design.layers) {
+    const gemmini::Tile tile = tile_on(entry, design, machine);
+    runs.push_back(RtlModel::run(entry.layer, tile.call));
+    tiles.push_back(to_tensor(tile));
+  }
   const torch::NoGradGuard no_grad;
   const RunBatch batch = surrogate.batch(runs);
-  const torch::Tensor tile = tiles_of(design, machine);
+  const torch::Tensor tile = torch::stack(tiles);
   const torch::Tensor pe_dim = torch::full({}, static_cast<double>(design.hardware.pe_dim), torch::kFloat64);
   const torch::Tensor hangs = executed_counts(tile, pe_dim, batch, false).hangs;
   const Estimate e = surrogate.predict(tile, pe_dim, batch, false);
@@ -111,8 +114,7 @@ void add_predict(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0.1, 10.0));
   command->callback([flags, output] {
-    if (flags->surrogate.empty())
-      flags->surrogate = (data_folder() / "surrogate" / "gemmini-rtl.pt").string();
+    if (flags->surrogate.empty()) flags->surrogate = shipped_surrogate(gemmini::kTarget).string();
     run_predict(*flags, *output);
   });
 }

@@ -19,7 +19,7 @@ class GemminiExporter : public Exporter {
 }  // namespace
 
 Plan plan_of(const Design& design) {
-  if (design.target != "gemmini-rtl") {
+  if (design.target != gemmini::kTarget) {
     const Hardware near = gemmini::hardware_for_need(design.hardware);
     fail(ErrorId::kValue,
          "the design's target is {}; a Gemmini can be built for designs of gemmini-rtl only; nearest legal: "

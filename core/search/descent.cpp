@@ -5,14 +5,20 @@
 #include <cmath>
 
 namespace dosa {
-namespace {
 
 using torch::Tensor;
 
-// Adam (Kingma and Ba, ICLR 2015) with its usual constants.
-constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+void Adam::move(Tensor& values, const Tensor& gradient, std::int64_t step, double rate) {
+  constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+  const torch::NoGradGuard no_gradients;
+  mean.mul_(kBeta1).add_(gradient, 1 - kBeta1);
+  square.mul_(kBeta2).addcmul_(gradient, gradient, 1 - kBeta2);
+  const auto taken = static_cast<double>(step + 1);
+  const double of_mean = 1 - std::pow(kBeta1, taken), of_root = std::sqrt(1 - std::pow(kBeta2, taken));
+  values.addcdiv_(mean, square.sqrt().add_(kEpsilon * of_root), -rate * of_root / of_mean);
+}
 
-}  // namespace
+double cosine_rate(double first, double share) { return first * 0.5 * (1 + std::cos(M_PI * share)); }
 
 Softness softness_at(double share) { return {3 + 20 * share, 0.5 * std::pow(0.04, share)}; }
 
@@ -20,8 +26,7 @@ Descent::Descent(const Relaxation& relaxation, std::int64_t starts, at::Generato
                  double learning_rate)
     : relaxation_(relaxation),
       logits_(relaxation.random_logits(starts, std::move(generator))),
-      mean_(torch::zeros_like(logits_)),
-      square_(torch::zeros_like(logits_)),
+      adam_(logits_),
       learning_rate_(learning_rate) {}
 
 void Descent::run(std::int64_t from, std::int64_t to, std::int64_t steps) {
@@ -38,12 +43,7 @@ void Descent::run(std::int64_t from, std::int64_t to, std::int64_t steps) {
       gradient = torch::where(sound, gradient, none);
       logits.copy_(torch::where(sound, logits, none));
     }
-    mean_.mul_(kBeta1).add_(gradient, 1 - kBeta1);
-    square_.mul_(kBeta2).addcmul_(gradient, gradient, 1 - kBeta2);
-    const auto taken = static_cast<double>(step + 1);
-    const double rate = learning_rate_ * 0.5 * (1 + std::cos(M_PI * share)) / (1 - std::pow(kBeta1, taken));
-    const double root_correction = std::sqrt(1 - std::pow(kBeta2, taken));
-    logits.addcdiv_(mean_, square_.sqrt().add_(kEpsilon * root_correction), -rate * root_correction);
+    adam_.move(logits, gradient, step, cosine_rate(learning_rate_, share));
   }
   logits_ = logits.detach();
 }
@@ -62,8 +62,8 @@ std::vector<NamedTensor> Descent::state(std::size_t group) {
   const std::vector<std::int64_t> shape = logits_.sizes().vec();
   const auto type = logits_.scalar_type();
   return {{fmt::format("{}.logits", group), &logits_, type, shape},
-          {fmt::format("{}.mean", group), &mean_, type, shape},
-          {fmt::format("{}.square", group), &square_, type, shape}};
+          {fmt::format("{}.mean", group), &adam_.mean, type, shape},
+          {fmt::format("{}.square", group), &adam_.square, type, shape}};
 }
 
 }  // namespace dosa

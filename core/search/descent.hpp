@@ -13,6 +13,19 @@ namespace dosa {
 /// How soft the relaxation is after a share of the run: the gates sharpen, the mixture of orders cools.
 Softness softness_at(double share);
 
+/// Adam (Kingma and Ba, ICLR 2015) with its usual constants, for one tensor. All its state is in `mean` and
+/// `square`, the moments of the gradient without correction of their bias.
+struct Adam {
+  torch::Tensor mean, square;
+
+  explicit Adam(const torch::Tensor& values) : mean(torch::zeros_like(values)), square(mean.clone()) {}
+  /// Moves `values` in place by step number `step`, counted from 0, of first size `rate`.
+  void move(torch::Tensor& values, const torch::Tensor& gradient, std::int64_t step, double rate);
+};
+
+/// A learning rate that falls from `first` to zero along a cosine, after a share of the run.
+double cosine_rate(double first, double share);
+
 class Descent {
  public:
   /// `starts` random starts drawn from `generator`; `learning_rate` is Adam's first step size, which falls to
@@ -34,7 +47,7 @@ class Descent {
  private:
   const Relaxation& relaxation_;
   torch::Tensor logits_;
-  torch::Tensor mean_, square_;  ///< Adam's moments of the gradient, without correction of their bias
+  Adam adam_;
   double learning_rate_;
 };
 

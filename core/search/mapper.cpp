@@ -92,9 +92,10 @@ void keep_nearest(std::vector<Split>& splits, const std::vector<double>& wanted,
   splits.resize(std::min(splits.size(), count));
 }
 
-/// Indices of the rows of `numbers` [n, columns] that no other row matches or beats in every column; ties
-/// keep the first. A plain scan in the order of the sums of logarithms (a row can only be beaten by an
-/// earlier one), comparing with the rows kept so far; most rows fall to one of the first few.
+}  // namespace
+
+// A plain scan in the order of the sums of logarithms (a row can only be beaten by an earlier one), comparing
+// with the rows kept so far; most rows fall to one of the first few.
 Tensor undominated(const Tensor& numbers) {
   const std::int64_t rows = numbers.size(0);
   const auto width = static_cast<std::size_t>(numbers.size(1));
@@ -122,6 +123,8 @@ Tensor undominated(const Tensor& numbers) {
   }
   return order.index_select(0, torch::tensor(indices, torch::kInt64));
 }
+
+namespace {
 
 /// Energy [rows] in pJ of `numbers` [rows, columns] on buffers of these sizes.
 Tensor energy_at(const Tensor& numbers, double scratchpad_kib, double accumulator_kib) {
@@ -695,6 +698,29 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
   if (best.entry.empty()) return best;
   const IntegerDesign exact = best_entries(problem, frontiers, best.hardware);
   return exact.log_objective < best.log_objective ? exact : best;
+}
+
+IntegerDesign best_design_among(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
+                                const std::vector<Hardware>& hardware) {
+  const torch::InferenceMode no_gradients;
+  IntegerDesign best{hardware.front(), {}, kInfinity};
+  for (const Frontier& frontier : frontiers) {
+    if (!frontier.numbers.defined()) return best;
+  }
+  std::vector<double> scratchpads, accumulators;
+  for (const Hardware& sizes : hardware) {
+    scratchpads.push_back(static_cast<double>(sizes.scratchpad_kib));
+    accumulators.push_back(static_cast<double>(sizes.accumulator_kib));
+  }
+  const FrontierTable table(problem, frontiers);
+  const auto choice =
+      table.choose(torch::tensor(scratchpads, torch::kFloat64), torch::tensor(accumulators, torch::kFloat64));
+  const std::int64_t at = choice.log_objective.argmin().item<std::int64_t>();
+  best.log_objective = choice.log_objective[at].item<double>();
+  if (best.log_objective == kInfinity) return best;
+  best.hardware = hardware[static_cast<std::size_t>(at)];
+  best.entry = table.frontier_entries(choice.entries[at]);
+  return best;
 }
 
 Design to_design(const SearchProblem& problem, const Mapper& mapper, const std::vector<Frontier>& frontiers,

@@ -35,6 +35,10 @@ struct Frontier {
   double over_capacity = 0;  ///< of those looked at, larger than the buffers may be: never evaluated
 };
 
+/// Indices of the rows of `numbers` [n, columns], none negative, that no other row matches or beats in every
+/// column; of equal rows the first.
+torch::Tensor undominated(const torch::Tensor& numbers);
+
 /// Enumerates integer mappings of the layers of a problem with the exact model.
 class Mapper {
  public:
@@ -89,6 +93,11 @@ IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Front
 IntegerDesign best_design(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
                           std::int64_t pe_dim, const std::vector<Hardware>& starts,
                           const std::function<bool()>& stop = {});
+
+/// The best of these hardware sizes, which share an array, with the best entries of frontiers on it. `entry`
+/// is empty when some layer fits nowhere.
+IntegerDesign best_design_among(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
+                                const std::vector<Hardware>& hardware);
 
 /// A frontier design as a Design with exact costs.
 Design to_design(const SearchProblem& problem, const Mapper& mapper, const std::vector<Frontier>& frontiers,

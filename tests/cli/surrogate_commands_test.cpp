@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -109,6 +110,66 @@ TEST(PredictCommand, SaysWhatDominates) {
   const Outcome refused = dosa("predict " + other, true);
   EXPECT_EQ(refused.code, 2);
   EXPECT_NE(refused.out.find("pe_dim"), std::string::npos);
+}
+
+// The way of a design to a Gemmini: searched, costed again, predicted, exported.
+TEST(OptimizeCommand, GemminiRtlDesignsEvaluatePredictAndExport) {
+  const TemporaryFolder folder;
+  const std::string network =
+      folder.file("n.json", R"({"schema": "dosa-workload/1", "name": "two", "layers": [
+    {"name": "conv", "count": 2, "dims": {"R": 3, "S": 3, "P": 14, "Q": 14, "C": 64, "K": 96}, "padding": 1},
+    {"name": "dense", "dims": {"P": 100, "C": 200, "K": 300}}]})");
+  const auto at = [&](const char* name) { return (folder.path() / name).string(); };
+  const Outcome found =
+      dosa("optimize " + network + " --target gemmini-rtl --pe 16 --steps 20 -q --json -o " + at("d.json"));
+  ASSERT_EQ(found.code, 0);
+  const Json design = Json::parse(found.out);
+  EXPECT_EQ(design["provenance"]["model"]["name"], "combined");
+  EXPECT_EQ(design["provenance"]["model"]["kappa"], 1);
+  EXPECT_GE(design["default_comparison"]["gain"]["latency"].get<double>(), 1);
+  EXPECT_GT(design["layers"][0]["analytical_cycles"].get<double>(), 0);
+  const Outcome again = dosa("evaluate " + at("d.json") + " --json");
+  ASSERT_EQ(again.code, 0);
+  const Json evaluated = Json::parse(again.out);
+  EXPECT_EQ(evaluated["totals_as_recorded"], true);
+  EXPECT_EQ(evaluated["totals"], design["totals"]);
+  EXPECT_EQ(evaluated["default_comparison"], design["default_comparison"]);
+  const Outcome predicted = dosa("predict " + at("d.json") + " --json");
+  ASSERT_EQ(predicted.code, 0);
+  EXPECT_NEAR(
+      Json::parse(predicted.out)["predicted_cycles"].get<double>() / design["totals"]["cycles"].get<double>(),
+      1, 1e-9);
+  for (const char* format : {"gemmini", "csv", "json"})
+    EXPECT_EQ(dosa("export " + at("d.json") + " --format " + format + " -o " + at(format)).code, 0) << format;
+  // A design that another surrogate costed says so.
+  const std::string other = folder.file(
+      "o.json", testing::replaced(read_file(at("d.json")), design["provenance"]["model"]["data_hash"],
+                                  "0123456789abcdef"));
+  const Outcome refused = dosa("evaluate " + other, true);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.out.find("--surrogate"), std::string::npos) << refused.out;
+  EXPECT_EQ(dosa("evaluate " + other + " --surrogate " + shipped("surrogate/gemmini-rtl.pt")).code, 0);
+}
+
+TEST(OptimizeCommand, GemminiRtlRefusesWhatItDoesNotKnow) {
+  const TemporaryFolder folder;
+  const auto refused = [&](const std::string& arguments, const std::vector<std::string>& parts) {
+    const Outcome done =
+        dosa("optimize bert -q " + arguments + " -o " + (folder.path() / "d.json").string(), true);
+    EXPECT_EQ(done.code, 2) << arguments;
+    EXPECT_EQ(std::count(done.out.begin(), done.out.end(), '\n'), 1) << done.out;
+    for (const std::string& part : parts)
+      EXPECT_NE(done.out.find(part), std::string::npos) << part << " in " << done.out;
+  };
+  refused("--target gemmini-rtl --pe 32", {"--pe", "32", "trained", "16"});
+  refused("--target gemmini-rtl --max-pe 8", {"--max-pe", "8", "16"});
+  refused("--target gemmini-rtl --scratchpad 100",
+          {"power of two", "scratchpad_kib 100", "scratchpad_kib 128"});
+  refused("--target gemmini-rtl --scratchpad 16 --accumulator 64", {"accumulator rows", "nearest legal"});
+  refused("--surrogate " + shipped("surrogate/gemmini-rtl.pt"), {"target.name", "gemmini-rtl", "gemmini-tl"});
+  refused("--target gemmini-rtl --surrogate " + folder.file("s.pt", "none"),
+          {"s.pt", "not a dosa surrogate"});
+  EXPECT_EQ(folder.count(), 1);
 }
 
 }  // namespace

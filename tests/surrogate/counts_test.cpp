@@ -265,5 +265,55 @@ TEST(LegalTilings, FollowCapacityAndPadding) {
   EXPECT_TRUE(legal(three, {1, 1, 8, 1, 16, 16, 1}));
 }
 
+/// Random layers as a design has them, with random tiles in and just out of range, on random sizes.
+TEST(LegalTilings, AreThoseOfTheExporter) {
+  std::mt19937 engine(11);
+  const auto draw = [&](std::int64_t low, std::int64_t high) {
+    return low + static_cast<std::int64_t>(engine() % static_cast<std::uint32_t>(high - low + 1));
+  };
+  const std::vector<Hardware> sizes = gemmini::legal_hardware({4, 4, 4}, {32, 64, 16});
+  int legal = 0, hanging = 0, checked = 0;
+  while (checked < 4000) {
+    Layer layer;
+    layer.name = "random";
+    const std::int64_t kernel = draw(1, 7);
+    layer.size = {kernel, kernel, draw(1, 30), draw(1, 30), draw(1, 100), draw(1, 100), draw(1, 2)};
+    layer.wstride = layer.hstride = draw(1, 3);
+    if (draw(0, 3) > 0) layer.padding = draw(0, kernel - 1);
+    std::vector<gemmini::Call> calls;
+    for (const gemmini::Call call : {gemmini::Call::kMatmul, gemmini::Call::kConv}) {
+      if (gemmini::check_call(layer, call).empty()) calls.push_back(call);
+    }
+    if (calls.empty()) continue;
+    gemmini::Tile tile;
+    tile.call = calls[static_cast<std::size_t>(draw(0, static_cast<std::int64_t>(calls.size()) - 1))];
+    const Hardware& built =
+        sizes[static_cast<std::size_t>(draw(0, static_cast<std::int64_t>(sizes.size()) - 1))];
+    const std::int64_t granule = tile.call == gemmini::Call::kMatmul ? built.pe_dim : 1;
+    std::vector<double> numbers;
+    for (const Dim d : all_dims()) {
+      const std::int64_t most = gemmini::max_tile(layer, tile.call, d, built.pe_dim);
+      tile[d] = most == 1 ? 1 : draw(1, most / granule) * granule;
+      if (draw(0, 2) == 0) tile[d] = most == 1 ? 1 : std::min(most, granule);
+      numbers.push_back(static_cast<double>(tile[d]));
+    }
+    const RunBatch batch = RunBatch::of({LayerRun::of(layer, tile.call)}, RunRules{});
+    const Tensor sizes_of_tile = torch::tensor(numbers, torch::kFloat64).unsqueeze(0);
+    SCOPED_TRACE(to_json(layer).dump() + gemmini::to_string(tile) + to_json(built).dump());
+    const bool expected = gemmini::tile_is_legal(layer, gemmini::params_of(built), tile);
+    ASSERT_EQ(legal_tilings(sizes_of_tile, batch, built)[0].item<bool>(), expected);
+    const gemmini::Rows need = gemmini::rows_needed(layer, tile, built.pe_dim);
+    const TileRows rows =
+        tile_rows(sizes_of_tile, torch::full({}, double(built.pe_dim), torch::kFloat64), batch, false);
+    ASSERT_EQ(value(rows.input) + value(rows.weight), double(need.scratchpad));
+    ASSERT_EQ(value(rows.output), double(need.accumulator));
+    legal += expected;
+    hanging += gemmini::hangs(layer, tile);
+    ++checked;
+  }
+  EXPECT_GT(legal, 500);
+  EXPECT_GT(hanging, 50);
+}
+
 }  // namespace
 }  // namespace dosa

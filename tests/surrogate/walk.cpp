@@ -29,7 +29,8 @@ Window window(const WalkLayer& l, Span outputs, Span kernel, bool downsampled) {
   if (downsampled) return {first, outputs.size, 2, false};
   const Int size = (outputs.size - 1) * l.stride + kernel.size;
   const Int before = std::max<Int>(0, -first), after = std::max<Int>(0, first + size - l.input);
-  return {first, size, 1, before > size || after > size};
+  // The library's window is stride - 1 longer than what the outputs need.
+  return {first, size, 1, before > size + l.stride - 1 || after > size};
 }
 
 }  // namespace

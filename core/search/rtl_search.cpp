@@ -1,0 +1,740 @@
+#include "core/search/rtl_search.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <thread>
+
+#include "core/search/descent.hpp"
+#include "core/search/mapper.hpp"
+#include "core/search/threads.hpp"
+#include "models/error.hpp"
+
+namespace dosa {
+namespace {
+
+using gemmini::Call;
+using gemmini::Tile;
+using torch::Tensor;
+using Clock = std::chrono::steady_clock;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// Starts are descended in groups of this size, whatever the number of threads, so that the result does not
+// depend on it.
+constexpr std::int64_t kGroup = 4;
+// Steps between two looks at the clock, the interrupt and the progress line.
+constexpr std::int64_t kSegment = 10;
+// Starts that are rounded on the way and at the end, best first.
+constexpr std::size_t kRoundedOnTheWay = 1, kRounded = 4;
+// Tilings that are scored in one batch.
+constexpr std::size_t kChunk = 2048;
+// Weight of a layer that needs more than the largest buffers, in the relaxed loss.
+constexpr double kExcessWeight = 10;
+// Local moves look for the best tilings at these multiples of the price of a cycle.
+constexpr double kPrices[] = {0.5, 1, 2};
+// How far a move of two dimensions goes, in places of their lists of sizes.
+constexpr int kPairReach = 2;
+constexpr int kMostRounds = 100;
+
+/// A layer run by one call, and the tile sizes that are worth a look.
+struct RtlVariant {
+  std::size_t layer;
+  Call call;
+  LayerRun run;
+  RunBatch batch;                                      // of this run alone
+  std::array<std::vector<std::int64_t>, kDims> sizes;  // ascending
+  double combinations = 1;
+  bool complete = false;    // all of them were scored
+  std::set<DimSizes> seen;  // scored already, or not legal
+};
+
+/// The tilings of one layer that nothing beats so far.
+struct RtlPool {
+  std::vector<Tile> tiles;
+  Tensor numbers;      // [tiles, 6], as Frontier::numbers; cycles with their uncertainty
+  Tensor mean_cycles;  // [tiles], predicted
+};
+
+/// Sizes with a tile per layer, and sums over the network.
+struct RtlChoice {
+  Hardware hardware;
+  std::vector<Tile> tiles;
+  double energy_pj = 0, cycles = 0, mean_cycles = 0;
+  double log_objective = kInfinity;  // of energy and cycles
+};
+
+std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel& model,
+                                    std::int64_t pe_dim) {
+  std::vector<RtlVariant> variants;
+  for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
+    const Layer& layer = problem.workload.layers[l];
+    for (const Call call : gemmini::calls_for(layer)) {
+      RtlVariant v{l, call, RtlModel::run(layer, call), {}, {}, 1, false, {}};
+      v.batch = model.batch({v.run});
+      for (const Dim dim : all_dims()) {
+        const std::int64_t most = gemmini::max_tile(layer, call, dim, pe_dim);
+        const bool blocks = call == Call::kMatmul ? most > 1 : dim == Dim::C || dim == Dim::K;
+        auto& sizes = v.sizes[static_cast<std::size_t>(dim)];
+        for (const std::int64_t size : gemmini::useful_tile_sizes(most, blocks ? pe_dim : 1))
+          sizes.push_back(std::min(size, most));
+        v.combinations *= static_cast<double>(sizes.size());
+      }
+      variants.push_back(std::move(v));
+    }
+  }
+  return variants;
+}
+
+/// The differentiable form: per start, variant and dimension, log tile = a point between the logarithms of
+/// the smallest and the largest useful size.
+class RtlRelaxation {
+ public:
+  RtlRelaxation(const SearchProblem& problem, const RtlModel& model, const std::vector<RtlVariant>& variants,
+                const std::vector<Tensor>& anchors, const Hardware& largest, double kappa)
+      : problem_(problem), model_(model), largest_(largest), kappa_(kappa) {
+    const auto count = static_cast<std::int64_t>(variants.size());
+    const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
+    std::vector<LayerRun> runs;
+    std::vector<Tensor> anchor_rows;
+    log_low_ = torch::zeros({count, kDims}, torch::kFloat64);
+    log_span_ = torch::zeros({count, kDims}, torch::kFloat64);
+    repetitions_ = torch::zeros({count}, torch::kFloat64);
+    of_layer_ = torch::zeros({count, layers}, torch::kFloat64);
+    for (std::int64_t v = 0; v < count; ++v) {
+      const RtlVariant& variant = variants[static_cast<std::size_t>(v)];
+      runs.push_back(variant.run);
+      if (anchors[variant.layer].defined()) anchor_rows.push_back(anchors[variant.layer]);
+      repetitions_[v] = static_cast<double>(problem.workload.layers[variant.layer].repetitions());
+      of_layer_[v][static_cast<std::int64_t>(variant.layer)] = 1.0;
+      for (int d = 0; d < kDims; ++d) {
+        const auto& sizes = variant.sizes[static_cast<std::size_t>(d)];
+        log_low_[v][d] = std::log(static_cast<double>(sizes.front()));
+        log_span_[v][d] = std::log(static_cast<double>(sizes.back()) / static_cast<double>(sizes.front()));
+      }
+    }
+    batch_ = model.batch(runs);
+    if (!anchor_rows.empty())
+      anchors_ = torch::stack(anchor_rows, 1).unsqueeze(1);  // [networks, 1, variants]
+    pe_dim_ = torch::full({}, static_cast<double>(largest.pe_dim), torch::kFloat64);
+  }
+
+  std::int64_t variants() const { return log_low_.size(0); }
+
+  /// Logits -> tiles [starts, variants, 7], real numbers. Differentiable.
+  Tensor tiles(const Tensor& logits) const { return (log_low_ + log_span_ * torch::sigmoid(logits)).exp(); }
+
+  /// [starts]. Differentiable, with subgradients where maxima meet.
+  Tensor loss(const Tensor& logits, double temperature) const {
+    const TilingCosts costs = model_.costs(tiles(logits), pe_dim_, batch_, true);
+    const Cost at_largest =
+        model_.price(costs.traffic, HardwareTensors::from(largest_, torch::kFloat64), true);
+    Tensor cycles = costs.cycles.defined() ? costs.cycles : at_largest.cycles.squeeze(-1);
+    if (kappa_ > 0 && costs.networks.defined())
+      cycles = cycles * (kappa_ * model_.log_sd_of_ratio(costs.networks, costs.growth, anchors_)).exp();
+    // The calls of a layer, mixed by how good each is.
+    const Objective& objective = problem_.objective;
+    const Tensor quality = objective.log_value(at_largest.energy_pj.squeeze(-1), cycles);
+    const Tensor likely = ((quality - quality.detach().amin()) / -temperature).clamp_min(-200).exp();
+    const Tensor share = likely / torch::matmul(torch::matmul(likely, of_layer_), of_layer_.t());
+    // Sizes: what the layer that needs most needs, twice for double buffering.
+    const auto sized = [&](const Tensor& rows, double bytes, std::int64_t least, std::int64_t most,
+                           Tensor& excess) {
+      const Tensor kib = rows * (2 * bytes * static_cast<double>(largest_.pe_dim) / 1024);
+      const Tensor of_layers = torch::matmul(share * kib, of_layer_);
+      excess = torch::relu((of_layers / static_cast<double>(most)).log());
+      return of_layers.amax(-1, true).clamp(static_cast<double>(least), static_cast<double>(most));
+    };
+    Tensor beyond_scratchpad, beyond_accumulator;
+    const HardwareBounds& bounds = problem_.bounds;
+    const HardwareTensors hardware{pe_dim_,
+                                   sized(costs.rows.input + costs.rows.weight, 1, bounds.min.scratchpad_kib,
+                                         largest_.scratchpad_kib, beyond_scratchpad),
+                                   sized(costs.rows.output, 4, bounds.min.accumulator_kib,
+                                         largest_.accumulator_kib, beyond_accumulator)};
+    const Tensor energy = model_.price(costs.traffic, hardware, true).energy_pj.squeeze(-1);
+    const Tensor total_energy = (share * energy * repetitions_).sum(-1);
+    const Tensor layer_cycles = torch::matmul(share * cycles * repetitions_, of_layer_);
+    const Tensor total_cycles = layer_cycles.sum(-1);
+    const Tensor weight = (layer_cycles / total_cycles.unsqueeze(-1)).detach();
+    return objective.log_value(total_energy * 1e-6, total_cycles) +
+           kExcessWeight * (weight * (beyond_scratchpad + beyond_accumulator)).sum(-1);
+  }
+
+ private:
+  const SearchProblem& problem_;
+  const RtlModel& model_;
+  Hardware largest_;
+  double kappa_;
+  RunBatch batch_;
+  Tensor anchors_;
+  Tensor log_low_, log_span_;  // [variants, 7]
+  Tensor repetitions_;         // [variants]
+  Tensor of_layer_;            // [variants, layers], 0/1
+  Tensor pe_dim_;
+};
+
+/// A group of starts with its own optimizer.
+class RtlDescent {
+ public:
+  RtlDescent(const RtlRelaxation& relaxation, std::int64_t starts, at::Generator generator, double rate)
+      : relaxation_(relaxation),
+        logits_(6 * torch::rand({starts, relaxation.variants(), kDims}, generator, torch::kFloat64) - 3),
+        adam_(logits_),
+        rate_(rate) {
+    logits_.requires_grad_(true);
+  }
+
+  void run(std::int64_t from, std::int64_t to, std::int64_t steps) {
+    for (std::int64_t step = from; step < to; ++step) {
+      const double share = static_cast<double>(step) / static_cast<double>(steps);
+      logits_.mutable_grad() = Tensor();
+      relaxation_.loss(logits_, temperature(share)).sum().backward();
+      // A number that ran away moves nothing.
+      adam_.move(logits_, logits_.grad().nan_to_num(0, 0, 0), step, cosine_rate(rate_, share));
+    }
+  }
+
+  Tensor loss(double share) const {
+    const torch::NoGradGuard no_gradients;
+    return relaxation_.loss(logits_, temperature(share));
+  }
+  Tensor tiles() const {
+    const torch::NoGradGuard no_gradients;
+    return relaxation_.tiles(logits_);
+  }
+
+ private:
+  /// The mixture of calls cools.
+  static double temperature(double share) { return 0.5 * std::pow(0.04, share); }
+
+  const RtlRelaxation& relaxation_;
+  Tensor logits_;
+  Adam adam_;
+  double rate_;
+};
+
+class RtlSearch {
+ public:
+  RtlSearch(const SearchProblem& problem, const RtlModel& model, const RtlSearchOptions& options,
+            const ProgressCallback& progress, const std::atomic<bool>* interrupt)
+      : problem_(problem),
+        model_(model),
+        options_(options.search),
+        kappa_(options.kappa),
+        progress_(progress),
+        interrupt_(interrupt) {
+    threads_ = options_.threads > 0 ? options_.threads
+                                    : std::max<std::int64_t>(1, std::thread::hardware_concurrency());
+    for (const Hardware& sizes : gemmini::legal_hardware(problem.bounds.min, problem.bounds.max)) {
+      if (area_mm2(problem.machine.area, sizes) <= problem.bounds.max_area_mm2) hardware_.push_back(sizes);
+    }
+    if (hardware_.empty()) {
+      const Hardware near = gemmini::nearest_hardware(problem.bounds.min);
+      fail(ErrorId::kBounds,
+           "no Gemmini can be built within the bounds; the nearest has pe_dim {}, scratchpad_kib {}, "
+           "accumulator_kib {}",
+           near.pe_dim, near.scratchpad_kib, near.accumulator_kib);
+    }
+    largest_ = hardware_.front();
+    for (const Hardware& sizes : hardware_) {
+      largest_.scratchpad_kib = std::max(largest_.scratchpad_kib, sizes.scratchpad_kib);
+      largest_.accumulator_kib = std::max(largest_.accumulator_kib, sizes.accumulator_kib);
+    }
+    variants_ = variants_of(problem, model, largest_.pe_dim);
+    pools_.resize(layers());
+    start_with_defaults();
+  }
+
+  SearchSummary run() {
+    descend();
+    polish();
+    summary_.best = design_of(best_);
+    summary_.wall_s = elapsed();
+    return std::move(summary_);
+  }
+
+ private:
+  std::size_t layers() const { return problem_.workload.layers.size(); }
+  const Layer& layer(std::size_t l) const { return problem_.workload.layers[l]; }
+  double elapsed() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
+
+  /// `share` of the time may have passed. The reason is kept.
+  bool stop(double share) {
+    if (interrupt_ != nullptr && *interrupt_) {
+      summary_.stopped = "interrupt";
+    } else if (options_.time_limit_s > 0 && elapsed() > share * options_.time_limit_s) {
+      summary_.stopped = "time";
+    } else if (options_.max_evaluations > 0 && summary_.evaluations >= options_.max_evaluations) {
+      summary_.stopped = "evaluations";
+    } else {
+      return false;
+    }
+    return true;
+  }
+  /// The same from within a thread, without a trace: the clock and the interrupt only.
+  bool hurry() const {
+    return (interrupt_ != nullptr && *interrupt_) ||
+           (options_.time_limit_s > 0 && elapsed() > options_.time_limit_s);
+  }
+
+  /// The library's own tiles: those on the default hardware, which every tiling is compared with, and those
+  /// on every hardware of the search.
+  void start_with_defaults() {
+    const Hardware built = default_gemmini(model_.machine(), largest_.pe_dim);
+    for (std::size_t l = 0; l < layers(); ++l) {
+      default_tiles_.push_back(
+          gemmini::runnable_default_tile(layer(l), built, gemmini::calls_for(layer(l)).front()));
+    }
+    const TileCosts costs = model_.costs(problem_.workload.layers, default_tiles_, built);
+    summary_.evaluations += static_cast<std::int64_t>(layers());
+    for (std::size_t l = 0; l < layers(); ++l) {
+      const auto row = static_cast<std::int64_t>(l);
+      anchors_.push_back(costs.networks.defined() ? costs.networks.select(-1, row) : Tensor());
+      default_cycles_ += costs.cycles[row].item<double>() * static_cast<double>(layer(l).count);
+    }
+    parallel(static_cast<std::int64_t>(layers()), threads_, [&](std::int64_t l) {
+      for_variants(static_cast<std::size_t>(l), [&](RtlVariant& v) {
+        std::vector<Tile> tiles;
+        if (default_tiles_[v.layer].call == v.call) tiles.push_back(default_tiles_[v.layer]);
+        for (const Hardware& sizes : hardware_) {
+          try {
+            tiles.push_back(gemmini::runnable_default_tile(layer(v.layer), sizes, v.call));
+          } catch (const Error& error) {
+            if (error.id() != ErrorId::kCapacity) throw;
+          }
+        }
+        score(v, tiles);
+      });
+    });
+    count_scored();
+    for (std::size_t l = 0; l < layers(); ++l) {
+      if (!pools_[l].tiles.empty()) continue;
+      fail(
+          ErrorId::kBounds,
+          "layer '{}' has no tile that fits a scratchpad of {} KiB and an accumulator of {} KiB, the largest "
+          "that are allowed",
+          layer(l).name, largest_.scratchpad_kib, largest_.accumulator_kib);
+    }
+    choose();
+  }
+
+  void for_variants(std::size_t l, const std::function<void(RtlVariant&)>& work) {
+    for (RtlVariant& v : variants_) {
+      if (v.layer == l) work(v);
+    }
+  }
+
+  /// Scores those of the tiles that are legal and new, and adds to the layer's pool what nothing there beats.
+  /// Layers may be scored at the same time.
+  void score(RtlVariant& v, const std::vector<Tile>& tiles) {
+    const torch::InferenceMode no_gradients;
+    const gemmini::Params params = gemmini::params_of(largest_);
+    std::vector<Tile> fresh;
+    for (const Tile& tile : tiles) {
+      if (v.seen.insert(tile.size).second && gemmini::tile_is_legal(layer(v.layer), params, tile))
+        fresh.push_back(tile);
+    }
+    for (std::size_t from = 0; from < fresh.size(); from += kChunk) {
+      const auto begin = fresh.begin() + static_cast<std::ptrdiff_t>(from);
+      score_chunk(v, {begin, begin + static_cast<std::ptrdiff_t>(std::min(kChunk, fresh.size() - from))});
+    }
+  }
+
+  void score_chunk(RtlVariant& v, const std::vector<Tile>& tiles) {
+    const auto count = static_cast<std::int64_t>(tiles.size());
+    const Tensor sizes = torch::empty({count, 1, kDims}, torch::kFloat64);
+    const Tensor is_default = torch::zeros({count}, torch::kBool);
+    auto cell = sizes.accessor<double, 3>();
+    for (std::int64_t i = 0; i < count; ++i) {
+      const Tile& tile = tiles[static_cast<std::size_t>(i)];
+      for (int d = 0; d < kDims; ++d)
+        cell[i][0][d] = static_cast<double>(tile.size[static_cast<std::size_t>(d)]);
+      if (tile == default_tiles_[v.layer]) is_default[i] = true;
+    }
+    const auto pe_dim = static_cast<double>(largest_.pe_dim);
+    const TilingCosts costs = model_.costs(sizes, torch::full({}, pe_dim, torch::kFloat64), v.batch, false);
+    const auto priced = [&](double scratchpad, double accumulator) {
+      const auto number = [](double value) { return torch::full({}, value, torch::kFloat64); };
+      return model_.price(costs.traffic, {number(pe_dim), number(scratchpad), number(accumulator)}, false);
+    };
+    const Cost none = priced(0, 0);
+    const Tensor energy = none.energy_pj.flatten();
+    const Tensor mean = (costs.cycles.defined() ? costs.cycles : none.cycles).flatten();
+    Tensor cycles = mean;
+    if (costs.networks.defined()) {
+      const Tensor sd = model_.log_sd_of_ratio(costs.networks.squeeze(-1), costs.growth.squeeze(-1),
+                                               anchors_[v.layer].unsqueeze(-1));
+      cycles = mean * (kappa_ * sd.masked_fill(is_default, 0)).exp();
+    }
+    // The least sizes of the list that do.
+    const auto built = [&](const Tensor& rows, double bytes, std::int64_t Hardware::*size) {
+      const Tensor need = rows.flatten() * (2 * bytes * pe_dim / 1024);
+      Tensor kib = torch::full_like(need, static_cast<double>(largest_.*size));
+      for (const Hardware& option : hardware_) {
+        const auto option_kib = static_cast<double>(option.*size);
+        kib = torch::where(need <= option_kib, kib.clamp_max(option_kib), kib);
+      }
+      return kib;
+    };
+    const auto groups = static_cast<double>(layer(v.layer).groups);
+    const Tensor numbers =
+        torch::stack({built(costs.rows.input + costs.rows.weight, 1, &Hardware::scratchpad_kib),
+                      built(costs.rows.output, 4, &Hardware::accumulator_kib), cycles * groups,
+                      energy * groups, (priced(1, 0).energy_pj.flatten() - energy) * groups,
+                      (priced(0, 1).energy_pj.flatten() - energy) * groups},
+                     1);
+    scored_ += count;
+    RtlPool& pool = pools_[v.layer];
+    const Tensor all = pool.tiles.empty() ? numbers : torch::cat({pool.numbers, numbers});
+    const Tensor all_means =
+        pool.tiles.empty() ? mean * groups : torch::cat({pool.mean_cycles, mean * groups});
+    pool.tiles.insert(pool.tiles.end(), tiles.begin(), tiles.end());
+    const Tensor kept = std::get<0>(undominated(all).sort());
+    std::vector<Tile> kept_tiles;
+    for (std::int64_t i = 0; i < kept.size(0); ++i)
+      kept_tiles.push_back(pool.tiles[static_cast<std::size_t>(kept[i].item<std::int64_t>())]);
+    pool = {std::move(kept_tiles), all.index_select(0, kept), all_means.index_select(0, kept)};
+  }
+
+  void count_scored() {
+    summary_.evaluations += scored_;
+    scored_ = 0;
+  }
+
+  void descend() {
+    const RtlRelaxation relaxation(problem_, model_, variants_, anchors_, largest_, kappa_);
+    std::vector<RtlDescent> descents;
+    for (std::int64_t first = 0; first < options_.starts; first += kGroup) {
+      // Every group draws from its own generator.
+      const auto group_seed = options_.seed * 1'000'003 + static_cast<std::uint64_t>(first);
+      descents.emplace_back(relaxation, std::min(kGroup, options_.starts - first),
+                            at::detail::createCPUGenerator(group_seed), options_.learning_rate);
+    }
+    while (summary_.steps < options_.steps && !stop(0.5)) {
+      const std::int64_t to_rounding = options_.round_every - summary_.steps % options_.round_every;
+      const std::int64_t to =
+          std::min({summary_.steps + kSegment, summary_.steps + to_rounding, options_.steps});
+      parallel(static_cast<std::int64_t>(descents.size()), threads_, [&](std::int64_t group) {
+        descents[static_cast<std::size_t>(group)].run(summary_.steps, to, options_.steps);
+      });
+      summary_.evaluations +=
+          options_.starts * static_cast<std::int64_t>(variants_.size()) * (to - summary_.steps);
+      summary_.steps = to;
+      if (to % options_.round_every == 0 && to < options_.steps) round(descents, kRoundedOnTheWay);
+      report("descent");
+    }
+    if (summary_.steps > 0) round(descents, kRounded);
+  }
+
+  /// Scores, of the best starts, every combination of the useful sizes next below and above.
+  void round(const std::vector<RtlDescent>& descents, std::size_t count) {
+    std::vector<std::pair<double, Tensor>> starts;
+    const double share = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
+    for (const RtlDescent& descent : descents) {
+      const Tensor loss = descent.loss(share), tiles = descent.tiles();
+      for (std::int64_t i = 0; i < loss.size(0); ++i) {
+        if (std::isfinite(loss[i].item<double>())) starts.emplace_back(loss[i].item<double>(), tiles[i]);
+      }
+    }
+    std::stable_sort(starts.begin(), starts.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    starts.resize(std::min(starts.size(), count));
+    parallel(static_cast<std::int64_t>(layers()), threads_, [&](std::int64_t l) {
+      std::int64_t index = -1;
+      for (RtlVariant& v : variants_) {
+        ++index;
+        if (v.layer != static_cast<std::size_t>(l)) continue;
+        for (const auto& start : starts) score(v, around(v, start.second[index]));
+      }
+    });
+    count_scored();
+    choose();
+  }
+
+  static std::vector<Tile> around(const RtlVariant& v, const Tensor& real_tile) {
+    Tile tile;
+    tile.call = v.call;
+    std::vector<Tile> tiles{tile};
+    for (const Dim dim : all_dims()) {
+      const auto& sizes = v.sizes[static_cast<std::size_t>(dim)];
+      const double wanted = real_tile[static_cast<int>(dim)].item<double>();
+      const auto above = std::lower_bound(sizes.begin(), sizes.end(), wanted - 1e-6);
+      std::vector<std::int64_t> next;
+      if (above != sizes.begin()) next.push_back(*(above - 1));
+      if (above != sizes.end()) next.push_back(*above);
+      std::vector<Tile> wider;
+      for (const Tile& so_far : tiles) {
+        for (const std::int64_t size : next) {
+          wider.push_back(so_far);
+          wider.back()[dim] = size;
+        }
+      }
+      tiles = std::move(wider);
+    }
+    return tiles;
+  }
+
+  /// Layers with few tilings are enumerated; of the others the best tilings on every hardware are improved by
+  /// local moves until no move helps, at the prices of energy and latency of the design that this leads to.
+  void polish() {
+    report("polish");
+    if (stop(1)) return;
+    parallel(static_cast<std::int64_t>(layers()), threads_, [&](std::int64_t l) {
+      for_variants(static_cast<std::size_t>(l), [&](RtlVariant& v) {
+        if (v.combinations <= static_cast<double>(options_.polish_nests)) enumerate(v);
+      });
+    });
+    count_scored();
+    choose();
+    report("polish");
+    for (int round = 0; round < kMostRounds && !stop(1); ++round) {
+      const double before = best_.log_objective;
+      parallel(static_cast<std::int64_t>(layers()), threads_,
+               [&](std::int64_t l) { improve(static_cast<std::size_t>(l)); });
+      count_scored();
+      choose();
+      report("polish");
+      if (!(best_.log_objective < before - 1e-12)) break;
+    }
+    summary_.polish_complete =
+        std::all_of(variants_.begin(), variants_.end(), [](const RtlVariant& v) { return v.complete; });
+  }
+
+  /// Scores every legal tiling of useful sizes.
+  void enumerate(RtlVariant& v) {
+    const gemmini::Params params = gemmini::params_of(largest_);
+    std::vector<Tile> tiles;
+    Tile tile;
+    tile.call = v.call;
+    const std::function<void(int)> fill = [&](int d) {
+      if (d == kDims) {
+        tiles.push_back(tile);
+        return;
+      }
+      for (const std::int64_t size : v.sizes[static_cast<std::size_t>(d)]) {
+        tile.size[static_cast<std::size_t>(d)] = size;
+        // The dimensions to come are at their smallest: what does not fit now never will.
+        Tile least = tile;
+        for (int rest = d + 1; rest < kDims; ++rest)
+          least.size[static_cast<std::size_t>(rest)] = v.sizes[static_cast<std::size_t>(rest)].front();
+        if (!gemmini::fits(layer(v.layer), least, params)) break;
+        fill(d + 1);
+        if (tiles.size() >= kChunk && !hurry()) {
+          score(v, tiles);
+          tiles.clear();
+        }
+        if (hurry()) return;
+      }
+    };
+    fill(0);
+    score(v, tiles);
+    if (!hurry()) v.complete = true;
+  }
+
+  /// Local moves on one layer.
+  void improve(std::size_t l) {
+    const torch::InferenceMode no_gradients;
+    const Objective& objective = problem_.objective;
+    std::set<std::pair<int, DimSizes>> expanded;
+    for (int round = 0; round < kMostRounds && !hurry(); ++round) {
+      // The best tilings for every hardware and price.
+      const RtlPool& pool = pools_[l];
+      std::set<std::int64_t> rows;
+      for (const Hardware& sizes : hardware_) {
+        const auto s = static_cast<double>(sizes.scratchpad_kib),
+                   a = static_cast<double>(sizes.accumulator_kib);
+        const Tensor n = pool.numbers;
+        const Tensor energy = n.select(1, 3) + s * n.select(1, 4) + a * n.select(1, 5);
+        const Tensor fits = (n.select(1, 0) <= s) & (n.select(1, 1) <= a);
+        if (!fits.any().item<bool>()) continue;
+        for (const double price : kPrices) {
+          const Tensor value = energy * (objective.energy / best_.energy_pj) +
+                               n.select(1, 2) * (price * objective.latency / best_.cycles);
+          rows.insert(value.masked_fill(~fits, kInfinity).argmin().item<std::int64_t>());
+        }
+      }
+      std::vector<Tile> from;
+      for (const std::int64_t row : rows) {
+        const Tile& tile = pool.tiles[static_cast<std::size_t>(row)];
+        if (expanded.insert({static_cast<int>(tile.call), tile.size}).second) from.push_back(tile);
+      }
+      if (from.empty()) return;
+      for_variants(l, [&](RtlVariant& v) {
+        if (v.complete) return;
+        std::vector<Tile> moves;
+        for (const Tile& tile : from) {
+          if (tile.call == v.call) add_moves(v, tile, moves);
+        }
+        score(v, moves);
+      });
+    }
+  }
+
+  /// Every other size of one dimension, and small steps of two at a time.
+  static void add_moves(const RtlVariant& v, const Tile& tile, std::vector<Tile>& moves) {
+    const auto move = [&](std::initializer_list<std::pair<std::size_t, std::int64_t>> changes) {
+      Tile moved = tile;
+      for (const auto& [d, size] : changes) moved.size[d] = size;
+      moves.push_back(moved);
+    };
+    const auto nearby = [&](std::size_t d) {
+      const auto& sizes = v.sizes[d];
+      const auto here = std::lower_bound(sizes.begin(), sizes.end(), tile.size[d]) - sizes.begin();
+      std::vector<std::int64_t> list;
+      for (auto i = here - kPairReach; i <= here + kPairReach; ++i) {
+        if (i >= 0 && i < static_cast<std::ptrdiff_t>(sizes.size()) &&
+            sizes[static_cast<std::size_t>(i)] != tile.size[d])
+          list.push_back(sizes[static_cast<std::size_t>(i)]);
+      }
+      return list;
+    };
+    for (std::size_t d = 0; d < kDims; ++d) {
+      for (const std::int64_t size : v.sizes[d]) move({{d, size}});
+      for (std::size_t e = d + 1; e < kDims; ++e) {
+        for (const std::int64_t first : nearby(d)) {
+          for (const std::int64_t second : nearby(e)) move({{d, first}, {e, second}});
+        }
+      }
+    }
+  }
+
+  /// The best sizes and tilings of the pools together, no slower in all than the default. Where the objective
+  /// would trade latency away, latency counts more and more.
+  void choose() {
+    const torch::InferenceMode no_gradients;
+    std::vector<Frontier> frontiers(layers());
+    for (std::size_t l = 0; l < layers(); ++l) frontiers[l].numbers = pools_[l].numbers;
+    SearchProblem problem = problem_;
+    for (int attempt = 0; attempt < 12; ++attempt) {
+      const IntegerDesign integer = best_design_among(problem, frontiers, hardware_);
+      if (integer.entry.empty()) {
+        fail(ErrorId::kBounds,
+             "no sizes within the bounds run every layer: a scratchpad of {} and an accumulator of {} KiB "
+             "are the "
+             "largest",
+             largest_.scratchpad_kib, largest_.accumulator_kib);
+      }
+      const RtlChoice choice = choice_of(integer);
+      const bool fast = choice.mean_cycles <= default_cycles_ * (1 + 1e-12);
+      if (fast == best_is_fast_ ? choice.log_objective < best_.log_objective : fast) {
+        best_ = choice;
+        best_is_fast_ = fast;
+      }
+      if (fast) return;
+      problem.objective.latency = std::max(0.25, 2 * problem.objective.latency);
+    }
+  }
+
+  RtlChoice choice_of(const IntegerDesign& integer) const {
+    RtlChoice choice;
+    choice.hardware = integer.hardware;
+    const auto s = static_cast<double>(integer.hardware.scratchpad_kib);
+    const auto a = static_cast<double>(integer.hardware.accumulator_kib);
+    for (std::size_t l = 0; l < layers(); ++l) {
+      const RtlPool& pool = pools_[l];
+      const std::int64_t row = integer.entry[l];
+      const auto count = static_cast<double>(layer(l).count);
+      const auto number = [&](int column) { return pool.numbers[row][column].item<double>(); };
+      choice.tiles.push_back(pool.tiles[static_cast<std::size_t>(row)]);
+      choice.cycles += count * number(2);
+      choice.energy_pj += count * (number(3) + s * number(4) + a * number(5));
+      choice.mean_cycles += count * pool.mean_cycles[row].item<double>();
+    }
+    choice.log_objective = problem_.objective.energy * std::log(choice.energy_pj) +
+                           problem_.objective.latency * std::log(choice.cycles);
+    return choice;
+  }
+
+  Design design_of(const RtlChoice& choice) const {
+    Design design;
+    design.workload = problem_.workload.name;
+    design.target = problem_.machine.name;
+    design.objective = problem_.objective.name;
+    design.hardware = choice.hardware;
+    for (std::size_t l = 0; l < layers(); ++l) {
+      DesignLayer entry;
+      entry.layer = layer(l);
+      entry.tile = choice.tiles[l];
+      design.layers.push_back(std::move(entry));
+    }
+    evaluate(design, model_.machine(), model_.surrogate());
+    return design;
+  }
+
+  void report(const char* phase) {
+    if (!progress_) return;
+    SearchProgress now;
+    now.step = summary_.steps;
+    now.steps = options_.steps;
+    now.phase = phase;
+    now.elapsed_s = elapsed();
+    now.evaluations = summary_.evaluations;
+    const double done = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
+    now.eta_s = done > 0 ? now.elapsed_s * (1 / done - 1) : 0;
+    now.hardware = best_.hardware;
+    now.best_objective = std::pow(best_.energy_pj * 1e-6, problem_.objective.energy) *
+                         std::pow(best_.mean_cycles, problem_.objective.latency);
+    progress_(now);
+  }
+
+  const SearchProblem& problem_;
+  const RtlModel& model_;
+  const SearchOptions& options_;
+  double kappa_;
+  const ProgressCallback& progress_;
+  const std::atomic<bool>* interrupt_;
+  std::vector<Hardware> hardware_;  // all that may be chosen
+  Hardware largest_;                // element-wise
+  std::vector<RtlVariant> variants_;
+  std::vector<RtlPool> pools_;       // by layer
+  std::vector<Tile> default_tiles_;  // by layer, on the default hardware
+  std::vector<Tensor> anchors_;      // by layer, what the networks say of the default tile, [networks]
+  double default_cycles_ = 0;        // of the network
+  std::atomic<std::int64_t> scored_{0};
+  RtlChoice best_;
+  bool best_is_fast_ = false;
+  std::int64_t threads_ = 1;
+  Clock::time_point begin_ = Clock::now();
+  SearchSummary summary_;
+};
+
+}  // namespace
+
+SearchOptions RtlSearchOptions::default_search() {
+  SearchOptions options;
+  options.starts = 8;
+  options.steps = 150;
+  options.round_every = 50;
+  options.learning_rate = 0.15;
+  options.polish_nests = 20'000;
+  return options;
+}
+
+bool RtlSearchOptions::is_valid(std::string* error) const {
+  if (!(kappa >= 0 && kappa <= 10)) {
+    *error = fmt::format("kappa: found {}, expected 0 to 10", kappa);
+    return false;
+  }
+  return search.is_valid(error);
+}
+
+Hardware default_gemmini(const Machine& machine, std::int64_t pe_dim) {
+  Hardware built = machine.default_hardware;
+  if (built.pe_dim == pe_dim) return built;
+  built.pe_dim = pe_dim;
+  return gemmini::nearest_hardware(built);
+}
+
+SearchSummary rtl_search(const SearchProblem& problem, const RtlModel& model, const RtlSearchOptions& options,
+                         const ProgressCallback& progress, const std::atomic<bool>* interrupt) {
+  std::string error;
+  if (!options.is_valid(&error)) fail(ErrorId::kValue, "{}", error);
+  TORCH_CHECK(problem.bounds.min.pe_dim == problem.bounds.max.pe_dim, "one array per search");
+  if (model.surrogate() != nullptr) model.surrogate()->check_hardware(problem.bounds.max, "hardware");
+  one_thread_per_operation();
+  return RtlSearch(problem, model, options, progress, interrupt).run();
+}
+
+}  // namespace dosa
