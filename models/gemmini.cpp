@@ -205,6 +205,7 @@ Params params_of(const Hardware& built) {
 }
 
 std::vector<Violation> check_hardware(const Hardware& built) {
+  if (is_legal(built)) return {};
   std::vector<Violation> violations;
   const Hardware near = nearest_hardware(built);
   const std::int64_t dim = built.pe_dim;
@@ -253,8 +254,9 @@ Hardware nearest_hardware(const Hardware& built) {
   // At least one block of pe_dim rows in each of the 4 and 2 banks.
   near.scratchpad_kib = power_of_two_from(std::max(built.scratchpad_kib, ceil_div(4 * square, 1024)));
   near.accumulator_kib = power_of_two_from(std::max(built.accumulator_kib, ceil_div(8 * square, 1024)));
-  while (near.accumulator_kib * 256 / square > near.scratchpad_kib * 1024 / square - 2)
-    near.scratchpad_kib *= 2;
+  // All are powers of two with enough rows: what can still be wrong is the scratchpad next to the
+  // accumulator.
+  while (!is_legal(near)) near.scratchpad_kib *= 2;
   return near;
 }
 
@@ -274,7 +276,7 @@ std::vector<Hardware> legal_hardware(const Hardware& min, const Hardware& max) {
     for (const std::int64_t scratchpad : powers(min.scratchpad_kib, max.scratchpad_kib)) {
       for (const std::int64_t accumulator : powers(min.accumulator_kib, max.accumulator_kib)) {
         const Hardware hardware{pe_dim, scratchpad, accumulator};
-        if (check_hardware(hardware).empty()) legal.push_back(hardware);
+        if (is_legal(hardware)) legal.push_back(hardware);
       }
     }
   }

@@ -1,23 +1,51 @@
-#include "core/measure/sample.hpp"
-
+#include <algorithm>
 #include <memory>
 
 #include "core/cli/commands.hpp"
+#include "core/measure/disagreement.hpp"
 #include "models/error.hpp"
 
 namespace dosa::cli {
 
+namespace {
+
+struct SampleFlags {
+  std::string workload, folder, surrogate;
+  SampleOptions options;
+};
+
+/// The surrogate that says what is uncertain; none, with a line on stderr, where none was asked for and the
+/// shipped one does not know the hardware.
+std::optional<Surrogate> sampling_surrogate(const SampleFlags& flags) {
+  const std::int64_t pe_dim = flags.options.hardware.pe_dim;
+  if (flags.options.uncertain_share == 0) return std::nullopt;
+  if (!flags.surrogate.empty()) return Surrogate::load(flags.surrogate);
+  const std::filesystem::path shipped = shipped_surrogate(gemmini::kTarget);
+  if (shipped.empty()) {
+    fmt::print(stderr, "dosa: no surrogate is shipped for {}: no uncertain tilings in the sample\n",
+               gemmini::kTarget);
+    return std::nullopt;
+  }
+  Surrogate surrogate = Surrogate::load(shipped);
+  const std::vector<std::int64_t>& known = surrogate.target.pe_dims;
+  if (std::find(known.begin(), known.end(), pe_dim) != known.end()) return surrogate;
+  fmt::print(stderr,
+             "dosa: the shipped surrogate knows pe_dim {}, not {}: no uncertain tilings in the sample; "
+             "--surrogate names another one\n",
+             fmt::join(known, ", "), pe_dim);
+  return std::nullopt;
+}
+
+}  // namespace
+
 void add_sample(CLI::App& app) {
-  struct Flags {
-    std::string workload, folder;
-    SampleOptions options;
-  };
   CLI::App* command = app.add_subcommand(
       "sample",
       described("Choose tilings of a network's layers to measure on a real Gemmini, and write the programs.",
                 {"dosa sample resnet50 --count 200 --seed 1 -o campaign/",
+                 "dosa sample unet --surrogate mine.pt --uncertain 0.8 -o campaign/",
                  "dosa sample bert --count 50 --pe 8 --scratchpad 64 --accumulator 16 -o campaign/"}));
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<SampleFlags>();
   const auto output = std::make_shared<Output>(*command);
   SampleOptions& options = flags->options;
   command->add_option("workload", flags->workload, "A shipped network's name or a workload JSON or YAML file")
@@ -34,16 +62,34 @@ void add_sample(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--max-macs", options.max_macs, "Leave out layers with more multiply-accumulates")
       ->capture_default_str();
+  command->add_option("--surrogate", flags->surrogate,
+                      "Trained by dosa train: says of which tilings it is least sure (default: the shipped "
+                      "one where it knows the array)");
+  command
+      ->add_option("--uncertain", options.uncertain_share,
+                   "Of what is drawn, the share of tilings that the surrogate is least sure of, 0 to 1")
+      ->capture_default_str();
   command->callback([flags, output] {
     std::string error;
     if (!flags->options.IsValid(&error)) fail(ErrorId::kUsage, "{}", error);
+    const std::optional<Surrogate> surrogate = sampling_surrogate(*flags);
+    const RtlModel model(load_machine(gemmini::kTarget), surrogate ? &*surrogate : nullptr);
+    if (surrogate) {
+      flags->options.uncertainty =
+          disagreement(model, flags->options.hardware,
+                       flags->surrogate.empty() ? std::string("--surrogate") : flags->surrogate);
+    }
     const Sample sample = sample_campaign(load_workload(flags->workload), flags->options);
     write_folder(flags->folder, "sample", campaign_files(sample.plan));
     Json left_out = Json::array();
     for (const auto& [layer, reason] : sample.left_out)
       left_out.push_back({{"layer", layer}, {"reason", reason}});
+    flags->options.uncertainty = nullptr;  // it refers to the model
+    Json kinds = Json::object();
+    for (const auto& [tiling, count] : sample.kinds()) kinds[tiling] = count;
     output->print({{"folder", flags->folder},
                    {"measurements", sample.plan.measurements.size()},
+                   {"tilings", kinds},
                    {"layers", sample.plan.layers.size()},
                    {"programs", sample.plan.program_count()},
                    {"left_out", left_out}},

@@ -1,6 +1,10 @@
 // Input files for timeloop-model, format version 0.3: one architecture, and per layer a problem and a
 // mapping. The format: https://timeloop.csail.mit.edu and the examples of the published DOSA artefact
 // (ucb-bar/dosa).
+//
+// Factors of this format are perfect: they multiply to the problem. A tile of gemmini-rtl need not divide its
+// layer, so such a layer is written as the library call sees it, padded to whole tiles, and the totals to
+// expect are those of the padded problems by the analytical model.
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -97,8 +101,10 @@ std::string architecture(const Machine& machine, const Hardware& hardware, bool 
   return std::string(out.c_str()) + "\n";
 }
 
-std::string problem(const Layer& layer) {
+/// `comment`, if any, is the file's first line.
+std::string problem(const Layer& layer, const std::string& comment) {
   YAML::Emitter out;
+  if (!comment.empty()) out << YAML::Comment(comment) << YAML::Newline;
   const auto term = [&](std::initializer_list<const char*> names) {
     out << YAML::BeginSeq;
     for (const char* name : names) out << name;
@@ -193,53 +199,64 @@ std::string mapping_text(const Mapping& mapping, const Machine& machine) {
   return std::string(out.c_str()) + "\n";
 }
 
-std::int64_t largest_divisor(std::int64_t value, std::int64_t limit) {
-  for (std::int64_t d = std::min(value, limit); d > 1; --d) {
-    if (value % d == 0) return d;
-  }
-  return 1;
-}
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
-/// A tile as a mapping in the library's loop order. Timeloop needs factors that divide.
-Mapping mapping_of_tile(const DesignLayer& design, const gemmini::Tile& tile, const Machine& machine,
-                        std::int64_t pe_dim) {
-  const Layer& layer = design.layer;
-  Mapping mapping;
-  mapping.levels.resize(machine.levels.size());
-  DimSizes inner{}, outer{};
+/// "P 56 -> 69, C 20 -> 32" of two sets of sizes; empty where they are the same.
+std::string changes(const DimSizes& from, const DimSizes& to) {
+  std::string text;
   for (const Dim d : all_dims()) {
     const auto i = static_cast<std::size_t>(d);
-    const bool flattened = tile.call == gemmini::Call::kMatmul && (d == Dim::Q || d == Dim::N);
-    inner[i] = flattened ? layer[d] : std::min(tile[d], layer[d]);
-    if (tile.call == gemmini::Call::kMatmul && d == Dim::P &&
-        tile[d] < layer[Dim::P] * layer[Dim::Q] * layer[Dim::N]) {
-      // A block of rows of an image or a batch is a product of factors only where nothing is flattened.
-      inner[i] = layer[Dim::Q] * layer[Dim::N] == 1 ? tile[d] : 0;
-    }
-    if (inner[i] == 0 || layer[d] % inner[i] != 0) {
-      const std::int64_t near = largest_divisor(layer[d], std::max<std::int64_t>(1, tile[d]));
-      fail(ErrorId::kMapping,
-           "layer {}: Timeloop needs tiles that divide the layer; found a tile of {} {} of {}; nearest "
-           "legal: {}",
-           layer.name, name_of(d), tile[d], layer[d], near);
-    }
-    outer[i] = layer[d] / inner[i];
+    if (from[i] != to[i])
+      text += fmt::format("{}{} {} -> {}", text.empty() ? "" : ", ", name_of(d), from[i], to[i]);
   }
-  const auto add = [](std::vector<Loop>& loops, Dim d, std::int64_t factor) {
-    if (factor > 1) loops.push_back({d, factor});
-  };
-  for (const Dim d : {Dim::N, Dim::Q, Dim::P, Dim::K, Dim::S, Dim::R, Dim::C})
-    add(mapping.levels[3].temporal, d, outer[static_cast<std::size_t>(d)]);
-  for (const Dim d : {Dim::K, Dim::S, Dim::R, Dim::C, Dim::N, Dim::Q, Dim::P}) {
-    std::int64_t factor = inner[static_cast<std::size_t>(d)];
-    if (d == Dim::C || d == Dim::K) {
-      const std::int64_t spatial = largest_divisor(factor, pe_dim);
-      add(mapping.levels[d == Dim::C ? 1 : 2].spatial, d, spatial);
-      factor /= spatial;
-    }
-    add(mapping.levels[1].temporal, d, factor);
+  return text;
+}
+
+/// What a reader of the problem file must know: how it differs from the layer.
+std::string comment_of(const Layer& layer, const gemmini::Tile& tile, const Layer& padded) {
+  std::string text = fmt::format("layer {} as the tile {} runs it", layer.name, gemmini::to_string(tile));
+  if (tile.call == gemmini::Call::kMatmul && !layer.is_matmul()) text += "; P*Q*N are rows in P";
+  if (padded.wstride != layer.wstride) text += "; inputs that the stride passes over are not loaded";
+  const std::string grown = changes(gemmini::extents(layer, tile.call), padded.size);
+  text += grown.empty() ? "; nothing is padded" : "; padded to whole tiles: " + grown;
+  for (char& c : text) c = c == '\n' || c == '\r' ? ' ' : c;
+  return text;
+}
+
+constexpr const char* kPaddedNote =
+    "Layers with a \"tile\" are written as the library call sees them, padded to whole tiles, because "
+    "Timeloop's factors must divide the problem. cycles, energy and totals are those of these padded "
+    "problems "
+    "by the analytical model; they are not the latency that the surrogate predicts for the design, and not "
+    "the design's totals.";
+
+std::string readme(bool padded) {
+  std::string text =
+      "# Input of timeloop-model, format 0.3\n\n"
+      "architecture.yaml, and per layer NNN_NAME.problem.yaml and NNN_NAME.mapping.yaml, one run of one "
+      "group:\n\n"
+      "    timeloop-model architecture.yaml 000_NAME.problem.yaml 000_NAME.mapping.yaml\n\n"
+      "expected.json has the cycles and the energy to expect of each, and the network's totals (every layer "
+      "times its\ncount and groups).\n";
+  if (padded) {
+    text +=
+        "\n## Padded problems\n\n"
+        "The tiles of this design need not divide their layers, and Timeloop's factors must. So each layer "
+        "with a tile is\nwritten as the library call sees it (a matrix product has P*Q*N rows in P; a "
+        "strided "
+        "1x1 convolution that loads\nonly what it needs has stride 1), and every dimension is as many whole "
+        "tiles as the call runs; tiles of C and K\nlarger than the array are whole blocks of it. The first "
+        "line of each problem says what changed. Such a mapping cannot say that Gemmini puts several kernel "
+        "columns "
+        "of a\nconvolution with few input channels side by side on the array (3 or 1 channels: three and "
+        "more); "
+        "its cycles are then\nthat many times more.\n\n"
+        "The totals in expected.json are those of these padded problems by the analytical model. They are "
+        "not the latency\nthat the surrogate predicts for the design, and not the totals in the design "
+        "file.\n";
   }
-  return mapping;
+  return text;
 }
 
 class TimeloopExporter : public Exporter {
@@ -250,48 +267,152 @@ class TimeloopExporter : public Exporter {
            "expect";
   }
   std::vector<OutputFile> files(const Design& design, const Machine& machine) const override {
-    const bool rtl = design.target == "gemmini-rtl";
-    std::vector<OutputFile> files{{"architecture.yaml", architecture(machine, design.hardware, rtl)}};
-    Json layers = Json::array();
+    const bool rtl = design.target == gemmini::kTarget;
+    // What is written: every layer as a problem with a mapping.
+    Design written = design;
+    std::vector<std::string> comments(design.layers.size());
+    bool tiled = false;
     for (std::size_t i = 0; i < design.layers.size(); ++i) {
       const DesignLayer& layer = design.layers[i];
-      Mapping mapping;
       try {
-        mapping = layer.mapping.levels.empty() ? mapping_of_tile(layer, tile_of(layer, design.hardware),
-                                                                 machine, design.hardware.pe_dim)
-                                               : layer.mapping;
-        check_mapping(mapping, layer.layer, machine);
+        if (layer.tile || layer.mapping.levels.empty()) {
+          const gemmini::Tile tile = tile_of(layer, design.hardware);
+          const TimeloopProblem padded = padded_problem(layer.layer, tile, machine, design.hardware);
+          comments[i] = comment_of(layer.layer, tile, padded.layer);
+          written.layers[i].layer = padded.layer;
+          written.layers[i].mapping = padded.mapping;
+          written.layers[i].tile.reset();
+          tiled = true;
+        }
+        check_mapping(written.layers[i].mapping, written.layers[i].layer, machine);
       } catch (const Error& error) {
         const std::string where = fmt::format("layer {}", layer.layer.name);
         if (std::string(error.what()).rfind(where, 0) == 0) throw;
         throw error.in(where);
       }
-      const std::string stem = file_stem(i, layer.layer.name);
-      files.push_back({stem + ".problem.yaml", problem(layer.layer)});
-      files.push_back({stem + ".mapping.yaml", mapping_text(mapping, machine)});
-      layers.push_back({{"name", layer.layer.name},
-                        {"problem", stem + ".problem.yaml"},
-                        {"mapping", stem + ".mapping.yaml"},
-                        {"count", layer.layer.count},
-                        {"groups", layer.layer.groups},
-                        {"cycles", layer.cycles / static_cast<double>(layer.layer.groups)},
-                        {"energy_uj", layer.energy_uj / static_cast<double>(layer.layer.groups)}});
     }
-    const Json expected{{"schema", "dosa-timeloop/1"},
-                        {"workload", design.workload},
-                        {"run", "timeloop-model architecture.yaml PROBLEM MAPPING"},
-                        {"totals",
-                         {{"cycles", design.totals.cycles},
-                          {"energy_uj", design.totals.energy_uj},
-                          {"edp", design.totals.edp},
-                          {"area_mm2", design.totals.area_mm2}}},
-                        {"layers", layers}};
+    // The design's own costs are those of its mappings, but not of padded problems.
+    if (tiled) evaluate(written, machine);
+    std::vector<OutputFile> files{{"README.md", readme(tiled)},
+                                  {"architecture.yaml", architecture(machine, design.hardware, rtl)}};
+    Json layers = Json::array();
+    for (std::size_t i = 0; i < written.layers.size(); ++i) {
+      const DesignLayer& layer = written.layers[i];
+      const std::string stem = file_stem(i, layer.layer.name);
+      files.push_back({stem + ".problem.yaml", problem(layer.layer, comments[i])});
+      files.push_back({stem + ".mapping.yaml", mapping_text(layer.mapping, machine)});
+      Json entry{{"name", layer.layer.name},
+                 {"problem", stem + ".problem.yaml"},
+                 {"mapping", stem + ".mapping.yaml"},
+                 {"count", layer.layer.count},
+                 {"groups", layer.layer.groups},
+                 {"cycles", layer.cycles / static_cast<double>(layer.layer.groups)},
+                 {"energy_uj", layer.energy_uj / static_cast<double>(layer.layer.groups)}};
+      if (!comments[i].empty()) {
+        const Layer& own = design.layers[i].layer;
+        entry["tile"] = gemmini::to_string(tile_of(design.layers[i], design.hardware));
+        entry["layer_dims"] = to_json(own)["dims"];
+        entry["macs_over_layer"] = static_cast<double>(layer.layer.macs()) / static_cast<double>(own.macs());
+      }
+      layers.push_back(std::move(entry));
+    }
+    Json expected{{"schema", "dosa-timeloop/1"},
+                  {"workload", design.workload},
+                  {"run", "timeloop-model architecture.yaml PROBLEM MAPPING"},
+                  {"model", "analytical"},
+                  {"padded", tiled}};
+    if (tiled) expected["note"] = kPaddedNote;
+    expected["totals"] = {{"cycles", written.totals.cycles},
+                          {"energy_uj", written.totals.energy_uj},
+                          {"edp", written.totals.edp},
+                          {"area_mm2", written.totals.area_mm2}};
+    expected["layers"] = std::move(layers);
     files.push_back({"expected.json", expected.dump(2) + "\n"});
     return files;
   }
 };
 
 }  // namespace
+
+TimeloopProblem padded_problem(const Layer& layer, const gemmini::Tile& tile, const Machine& machine,
+                               const Hardware& built) {
+  if (machine.levels.size() != 4)
+    fail(ErrorId::kMapping, "{} has {} levels, a tile is a mapping on 4", machine.name,
+         machine.levels.size());
+  TimeloopProblem result;
+  Layer& padded = result.layer = layer;
+  padded.size = gemmini::extents(layer, tile.call);
+  padded.padding = padded.known_input_width = padded.known_input_height = std::nullopt;
+  if (tile.call == gemmini::Call::kConv && gemmini::downsamples(layer)) padded.wstride = padded.hstride = 1;
+  DimSizes inner{}, spatial{1, 1, 1, 1, 1, 1, 1};
+  const auto at = [](Dim d) { return static_cast<std::size_t>(d); };
+  const auto set_blocks = [&](Dim d, std::int64_t size, std::int64_t fan_out) {
+    spatial[at(d)] = fan_out;
+    inner[at(d)] = round_up(size, fan_out);
+  };
+  DimSizes tiles{};  // as many as the call runs, although whole blocks may need fewer
+  for (const Dim d : all_dims()) {
+    inner[at(d)] = std::min(tile[d], padded[d]);
+    tiles[at(d)] = ceil_div(padded[d], inner[at(d)]);
+  }
+  set_blocks(Dim::K, inner[at(Dim::K)], std::min(inner[at(Dim::K)], built.pe_dim));
+  // What one tile keeps in the scratchpad, words of a byte: weights and the window of inputs.
+  const auto scratchpad_words = [&] {
+    const auto window = [&](Dim out, Dim kernel, std::int64_t stride, std::int64_t dilation) {
+      return (inner[at(out)] - 1) * stride + (inner[at(kernel)] - 1) * dilation + 1;
+    };
+    return inner[at(Dim::C)] * (inner[at(Dim::R)] * inner[at(Dim::S)] * inner[at(Dim::K)] +
+                                inner[at(Dim::N)] * window(Dim::P, Dim::R, padded.wstride, padded.wdilation) *
+                                    window(Dim::Q, Dim::S, padded.hstride, padded.hdilation));
+  };
+  // The library keeps weights for the channels there are, not for whole blocks; where blocks as wide as the
+  // array would not fit, narrower ones do (a divisor pads nothing, so one always does).
+  const std::int64_t channels = inner[at(Dim::C)];
+  for (std::int64_t fan_out = std::min(channels, built.pe_dim); fan_out >= 1; --fan_out) {
+    set_blocks(Dim::C, channels, fan_out);
+    if (scratchpad_words() <= built.scratchpad_kib * 1024 / 2) break;
+  }
+  // One accumulator per column holds 32-bit words, of which a tile may use half.
+  const std::int64_t accumulator_words = inner[at(Dim::N)] * inner[at(Dim::P)] * inner[at(Dim::Q)] *
+                                         (inner[at(Dim::K)] / spatial[at(Dim::K)]) * built.pe_dim;
+  if (scratchpad_words() > built.scratchpad_kib * 1024 / 2 ||
+      accumulator_words * 4 > built.accumulator_kib * 1024 / 2) {
+    fail(ErrorId::kCapacity,
+         "layer {}: the tile {} needs {} bytes of scratchpad and {} of accumulator; half of the memories has "
+         "{} and {}",
+         layer.name, gemmini::to_string(tile), scratchpad_words(), accumulator_words * 4,
+         built.scratchpad_kib * 1024 / 2, built.accumulator_kib * 1024 / 2);
+  }
+  result.mapping.levels.resize(machine.levels.size());
+  const auto add = [](std::vector<Loop>& loops, Dim d, std::int64_t factor) {
+    if (factor > 1) loops.push_back({d, factor});
+  };
+  for (const Dim d : {Dim::N, Dim::Q, Dim::P, Dim::K, Dim::S, Dim::R, Dim::C}) {
+    padded[d] = tiles[at(d)] * inner[at(d)];
+    add(result.mapping.levels[3].temporal, d, tiles[at(d)]);
+  }
+  for (const Dim d : {Dim::K, Dim::S, Dim::R, Dim::C, Dim::N, Dim::Q, Dim::P})
+    add(result.mapping.levels[1].temporal, d, inner[at(d)] / spatial[at(d)]);
+  add(result.mapping.levels[2].spatial, Dim::K, spatial[at(Dim::K)]);
+  add(result.mapping.levels[1].spatial, Dim::C, spatial[at(Dim::C)]);
+  check_layer(padded);
+  return result;
+}
+
+Layer layer_from_timeloop(const std::string& yaml) {
+  const YAML::Node instance = YAML::Load(yaml)["problem"]["instance"];
+  const auto number = [&](const std::string& key) {
+    if (!instance || !instance[key]) fail(ErrorId::kSyntax, "problem.instance has no {}", key);
+    return instance[key].as<std::int64_t>();
+  };
+  Layer layer;
+  for (const Dim d : all_dims()) layer[d] = number(std::string(1, name_of(d)));
+  layer.wstride = number("Wstride");
+  layer.hstride = number("Hstride");
+  layer.wdilation = number("Wdilation");
+  layer.hdilation = number("Hdilation");
+  return layer;
+}
 
 Mapping mapping_from_timeloop(const std::string& yaml, const Machine& machine) {
   Mapping mapping;

@@ -87,12 +87,16 @@ bool SampleOptions::IsValid(std::string* error) const {
   return true;
 }
 
+std::map<std::string, std::size_t> Sample::kinds() const {
+  std::map<std::string, std::size_t> count;
+  for (const PlannedCall& m : plan.measurements) ++count[m.tiling];
+  return count;
+}
+
 std::string Sample::brief_report() const {
-  std::map<std::string, std::size_t> kinds;
-  for (const PlannedCall& m : plan.measurements) ++kinds[m.tiling];
   std::string text = fmt::format("{} measurements of {} layers in {} programs:", plan.measurements.size(),
                                  plan.layers.size(), plan.program_count());
-  for (const auto& [tiling, count] : kinds) text += fmt::format(" {} {}", count, tiling);
+  for (const auto& [tiling, count] : kinds()) text += fmt::format(" {} {}", count, tiling);
   text += "\n";
   for (const auto& [layer, reason] : left_out) text += fmt::format("left out: {}: {}\n", layer, reason);
   return text;
@@ -177,8 +181,7 @@ Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
   std::vector<std::pair<Hardware, std::string>> sizes{{options.hardware, "random"}};
   for (const std::int64_t divisor : {2, 4}) {
     const Hardware small = smaller(options.hardware, divisor);
-    if (gemmini::check_hardware(small).empty())
-      sizes.emplace_back(small, fmt::format("small{}", small.scratchpad_kib));
+    if (gemmini::is_legal(small)) sizes.emplace_back(small, fmt::format("small{}", small.scratchpad_kib));
   }
   const auto draw_one = [&](std::size_t turn) {
     const std::size_t layer = turn % plan.layers.size();
@@ -203,17 +206,20 @@ Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
         questions.emplace_back(plan.layers[candidate->layer], candidate->tile);
       }
     }
-    const std::vector<double> unsure = options.uncertainty(questions);
+    std::vector<double> unsure = options.uncertainty(questions);
+    // Not a number is no prediction at all, and would put the order in disorder.
+    for (double& sd : unsure) sd = std::isnan(sd) ? INFINITY : sd;
     std::vector<std::size_t> order(pool.size());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(),
                      [&](std::size_t a, std::size_t b) { return unsure[a] > unsure[b]; });
+    const double median = order.empty() ? 0 : unsure[order[order.size() / 2]];
     // No more than a few of one layer, or one strange layer would take them all.
     const std::size_t most = 2 + 2 * wanted / plan.layers.size();
     std::vector<std::size_t> taken(plan.layers.size(), 0);
     std::size_t chosen = 0;
     for (const std::size_t i : order) {
-      if (chosen == wanted) break;
+      if (chosen == wanted || unsure[i] < median) break;
       if (taken[pool[i].layer] < most && draw.add(pool[i].layer, pool[i].tile, "uncertain")) {
         ++taken[pool[i].layer];
         ++chosen;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <random>
 #include <string>
 #include <utility>
@@ -24,7 +25,8 @@ struct SampleOptions {
   /// Layers with more multiply-accumulates are left out: simulated RTL runs some ten thousand cycles a
   /// second.
   std::int64_t max_macs = kMaxMacs;
-  /// Of the drawn tilings, the share that is chosen for its uncertainty out of `pool` times as many.
+  /// Of the drawn tilings, the share that is chosen for its uncertainty out of `pool` times as many, from the
+  /// less certain half of them.
   double uncertain_share = 0.5;
   std::int64_t pool = 20;
   Uncertainty uncertainty;  ///< empty: nothing is chosen that way
@@ -37,6 +39,8 @@ struct Sample {
   Plan plan;
   /// Layers without measurements and why, such as shapes that the measurement format cannot hold.
   std::vector<std::pair<std::string, std::string>> left_out;
+  /// How many measurements there are of each kind of tiling (PlannedCall::tiling).
+  std::map<std::string, std::size_t> kinds() const;
   std::string brief_report() const;
 };
 

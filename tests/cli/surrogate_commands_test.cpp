@@ -139,8 +139,30 @@ TEST(OptimizeCommand, GemminiRtlDesignsEvaluatePredictAndExport) {
   EXPECT_NEAR(
       Json::parse(predicted.out)["predicted_cycles"].get<double>() / design["totals"]["cycles"].get<double>(),
       1, 1e-9);
-  for (const char* format : {"gemmini", "csv", "json"})
+  for (const char* format : {"gemmini", "timeloop", "csv", "json"})
     EXPECT_EQ(dosa("export " + at("d.json") + " --format " + format + " -o " + at(format)).code, 0) << format;
+  EXPECT_EQ(Json::parse(read_file(folder.path() / "timeloop" / "expected.json"))["padded"], true);
+  // A tile of rows as large as a layer: nothing is written, not even in part, and an earlier export stays.
+  Json broken = design;
+  broken.erase("default_comparison");
+  broken["provenance"].erase("wall_time_s");
+  broken["layers"][1]["tile"] = {{"call", "matmul"}, {"P", 112}, {"C", 208}, {"K", 304000}};
+  const std::string file = folder.file("broken.json", broken.dump());
+  const std::size_t entries = folder.count();
+  const std::string before = read_file(folder.path() / "timeloop" / "expected.json");
+  for (const char* format : {"gemmini", "timeloop"}) {
+    for (const char* to : {"new", "timeloop"}) {
+      const Outcome stopped = dosa("export " + file + " --format " + format + " -o " + at(to), true);
+      EXPECT_EQ(stopped.code, 2);
+      EXPECT_NE(stopped.out.find("layer dense: a tile of K is in 1..304"), std::string::npos) << stopped.out;
+    }
+  }
+  const Outcome unknown = dosa("export " + at("d.json") + " --format verilog -o " + at("new"), true);
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_NE(unknown.out.find("formats: gemmini, timeloop, json, csv"), std::string::npos) << unknown.out;
+  EXPECT_EQ(folder.count(), entries);
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "new"));
+  EXPECT_EQ(read_file(folder.path() / "timeloop" / "expected.json"), before);
   // A design that another surrogate costed says so.
   const std::string other = folder.file(
       "o.json", testing::replaced(read_file(at("d.json")), design["provenance"]["model"]["data_hash"],
@@ -149,6 +171,41 @@ TEST(OptimizeCommand, GemminiRtlDesignsEvaluatePredictAndExport) {
   EXPECT_EQ(refused.code, 2);
   EXPECT_NE(refused.out.find("--surrogate"), std::string::npos) << refused.out;
   EXPECT_EQ(dosa("evaluate " + other + " --surrogate " + shipped("surrogate/gemmini-rtl.pt")).code, 0);
+}
+
+// A campaign asks for what the surrogate is least sure of, where there is a surrogate.
+TEST(SampleCommand, AsksForWhatTheSurrogateIsLeastSureOf) {
+  const TemporaryFolder folder;
+  const auto at = [&](const char* name) { return (folder.path() / name).string(); };
+  const auto kinds = [&](const std::string& arguments, const char* to) {
+    const Outcome done = dosa("sample alexnet --count 60 --json " + arguments + " -o " + at(to));
+    EXPECT_EQ(done.code, 0) << dosa("sample alexnet --count 60 " + arguments + " -o " + at(to), true).out;
+    return done.code == 0 ? Json::parse(done.out)["tilings"] : Json::object();
+  };
+  const auto plan = [&](const char* of) { return read_file(folder.path() / of / "plan.json"); };
+  const Json shipped_one = kinds("", "a");
+  EXPECT_GE(shipped_one.value("uncertain", 0), 15) << shipped_one;
+  EXPECT_NE(plan("a").find("\"uncertain\""), std::string::npos);
+  kinds("--surrogate " + shipped("surrogate/gemmini-rtl.pt"), "b");
+  EXPECT_EQ(plan("b"), plan("a"));
+  kinds("--seed 2", "c");
+  EXPECT_NE(plan("c"), plan("a"));
+  EXPECT_FALSE(kinds("--uncertain 0", "d").contains("uncertain"));
+  // An array that the shipped surrogate does not know: without, and it says so.
+  EXPECT_FALSE(kinds("--pe 8 --scratchpad 64 --accumulator 16", "e").contains("uncertain"));
+  EXPECT_NE(dosa("sample alexnet --count 60 --pe 8 --scratchpad 64 --accumulator 16 -o " + at("e"), true)
+                .out.find("knows pe_dim 16, not 8: no uncertain tilings in the sample"),
+            std::string::npos);
+  for (const auto& [arguments, part] : std::vector<std::pair<std::string, std::string>>{
+           {"--pe 8 --scratchpad 64 --accumulator 16 --surrogate " + shipped("surrogate/gemmini-rtl.pt"),
+            "pe_dim: found 8"},
+           {"--surrogate " + folder.file("s.pt", "none"), "s.pt"},
+           {"--uncertain 1.5", "uncertain_share: found 1.5"}}) {
+    const Outcome refused = dosa("sample alexnet --count 60 " + arguments + " -o " + at("f"), true);
+    EXPECT_EQ(refused.code, 2) << arguments;
+    EXPECT_NE(refused.out.find(part), std::string::npos) << refused.out;
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "f"));
+  }
 }
 
 TEST(OptimizeCommand, GemminiRtlRefusesWhatItDoesNotKnow) {

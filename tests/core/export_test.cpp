@@ -372,23 +372,164 @@ TEST(RoundTrip, TimeloopMappings) {
       std::find_if(files.begin(), files.end(), [](const auto& f) { return f.name == "expected.json"; });
   ASSERT_NE(expected, files.end());
   EXPECT_EQ(Json::parse(expected->content)["totals"], json["totals"]);
+  EXPECT_EQ(Json::parse(expected->content)["padded"], false);
 }
 
-TEST(Timeloop, TilesThatDivideBecomeMappingsAndOthersAreRefused) {
-  Json json = design_json();
-  json["layers"] =
-      Json::array({layer_json("conv", {3, 3, 56, 56, 64, 64, 1}, 1, 1, conv({3, 3, 28, 14, 64, 16, 1}))});
-  std::string mapping;
-  for (const OutputFile& file : exported(json, "timeloop")) {
-    if (file.name == "000_conv.mapping.yaml") mapping = file.content;
+std::string content_of(const std::vector<OutputFile>& files, const std::string& name) {
+  for (const OutputFile& file : files) {
+    if (file.name == name) return file.content;
   }
+  ADD_FAILURE() << "no file " << name;
+  return "";
+}
+
+TEST(Timeloop, TilesBecomeMappingsOfPaddedProblems) {
   const Machine machine = load_machine("gemmini-rtl");
-  EXPECT_EQ(print_mapping(mapping_from_timeloop(mapping, machine), machine),
+  const auto padded = [&](const Layer& layer, const gemmini::Tile& tile) {
+    EXPECT_TRUE(gemmini::check_tile(layer, {16, 256, 64}, tile).empty());
+    const TimeloopProblem problem = padded_problem(layer, tile, machine, {16, 256, 64});
+    std::string text;
+    for (const Dim d : all_dims()) text += fmt::format("{}{} ", name_of(d), problem.layer[d]);
+    return fmt::format("{}s{}: {}", text, problem.layer.wstride, print_mapping(problem.mapping, machine));
+  };
+  Layer layer;
+  layer.name = "conv";
+  layer.size = {3, 3, 56, 56, 64, 64, 1};
+  layer.padding = 1;
+  // Dividing tiles change nothing.
+  EXPECT_EQ(padded(layer, conv({3, 3, 28, 14, 64, 16, 1})),
+            "R3 S3 P56 Q56 C64 K64 N1 s1: "
             "L3[WIO] Q4 P2 K4 - L2[WI] N1 K16X - L1[O] S3 R3 C4 Q14 P28 C16X - L0[W] N1");
-  json["layers"][0]["tile"] = gemmini::to_json(conv({3, 3, 23, 22, 64, 16, 1}));
-  EXPECT_EQ(refusal(json, "timeloop"),
-            "layer conv: Timeloop needs tiles that divide the layer; found a tile of P 23 of 56; nearest "
-            "legal: 14");
+  // Neither P nor Q nor C do here; 24 channels are two blocks of the array, and 64 are three tiles.
+  EXPECT_EQ(padded(layer, conv({3, 3, 23, 22, 24, 16, 1})),
+            "R3 S3 P69 Q66 C96 K64 N1 s1: "
+            "L3[WIO] Q3 P3 K4 C3 - L2[WI] N1 K16X - L1[O] S3 R3 C2 Q22 P23 C16X - L0[W] N1");
+  // Fewer channels than the array are one block of their own size.
+  layer.size = {7, 7, 12, 12, 3, 20, 1};
+  layer.wstride = layer.hstride = 2;
+  layer.padding = 3;
+  EXPECT_EQ(padded(layer, conv({7, 4, 5, 7, 3, 12, 1})),
+            "R7 S8 P15 Q14 C3 K24 N1 s2: "
+            "L3[WIO] Q2 P3 K2 S2 - L2[WI] N1 K12X - L1[O] S4 R7 Q7 P5 C3X - L0[W] N1");
+  // A strided 1x1 convolution that loads only what it needs.
+  layer.size = {1, 1, 7, 7, 24, 40, 1};
+  layer.padding = 0;
+  EXPECT_EQ(padded(layer, conv({1, 1, 3, 4, 24, 32, 1})),
+            "R1 S1 P9 Q8 C32 K64 N1 s1: "
+            "L3[WIO] Q2 P3 K2 - L2[WI] N1 K16X - L1[O] K2 C2 Q4 P3 C16X - L0[W] N1");
+  // A matrix product has rows: 9 * 9 * 2 = 162, in blocks of 48; 50 of them in one block of 64.
+  layer.size = {1, 1, 9, 9, 20, 24, 2};
+  layer.wstride = layer.hstride = 1;
+  EXPECT_EQ(padded(layer, matmul(48, 32, 32)),
+            "R1 S1 P192 Q1 C32 K32 N1 s1: L3[WIO] P4 - L2[WI] N1 K16X - L1[O] K2 C2 P48 C16X - L0[W] N1");
+  layer.size = {1, 1, 50, 1, 64, 16, 1};
+  EXPECT_EQ(padded(layer, matmul(64, 64, 16)),
+            "R1 S1 P50 Q1 C64 K16 N1 s1: L3[WIO] N1 - L2[WI] N1 K16X - L1[O] C4 P50 C16X - L0[W] N1");
+  // 77 channels in blocks of 16 would be 80, and their weights would not fit.
+  layer.size = {5, 5, 4, 4, 100, 64, 1};
+  const gemmini::Tile full = conv({5, 5, 4, 4, 77, 64, 1});
+  EXPECT_EQ(gemmini::rows_needed(layer, full, 16).scratchpad, 8020);
+  EXPECT_EQ(padded(layer, full),
+            "R5 S5 P4 Q4 C156 K64 N1 s1: "
+            "L3[WIO] C2 - L2[WI] N1 K16X - L1[O] K4 S5 R5 C6 Q4 P4 C13X - L0[W] N1");
+}
+
+// Every kind of layer with tiles of every kind: what is written comes back, fits, and costs what it says.
+TEST(Timeloop, SampledTilesComeBackFitAndCostWhatIsWritten) {
+  const Machine machine = load_machine("gemmini-rtl");
+  const auto kernels = [](const Layer& layer) { return layer.wdilation == 1; };
+  for (const Hardware& built : {Hardware{16, 256, 64}, Hardware{8, 16, 8}}) {
+    Workload workload;
+    workload.name = "mixed";
+    for (const auto& layer : load(design_json()).design.layers) {
+      if (kernels(layer.layer)) workload.layers.push_back(layer.layer);
+    }
+    workload.layers.front().groups = 3;
+    workload.layers.back().count = 2;
+    SampleOptions options;
+    options.count = 300;
+    options.hardware = built;
+    const Plan plan = sample_campaign(workload, options).plan;
+    Design design;
+    design.workload = "mixed";
+    design.target = "gemmini-rtl";
+    design.hardware = built;
+    for (const PlannedCall& call : plan.measurements) {
+      DesignLayer entry;
+      entry.layer = plan.layers[call.layer];
+      entry.tile = call.tile;
+      entry.cycles = entry.energy_uj = 1;  // of some surrogate
+      design.layers.push_back(entry);
+    }
+    const auto files = exporter("timeloop").files(design, machine);
+    const Json expected = Json::parse(content_of(files, "expected.json"));
+    EXPECT_EQ(expected["padded"], true);
+    EXPECT_NE(expected["note"].get<std::string>().find("not the latency that the surrogate predicts"),
+              std::string::npos);
+    EXPECT_NE(content_of(files, "README.md").find("## Padded problems"), std::string::npos);
+    Design read = design;
+    const Hardware half{built.pe_dim, built.scratchpad_kib / 2, built.accumulator_kib / 2};
+    for (std::size_t i = 0; i < design.layers.size(); ++i) {
+      const Json& entry = expected["layers"][i];
+      const std::string text = content_of(files, entry["problem"].get<std::string>());
+      EXPECT_EQ(text.rfind("# layer ", 0), 0u) << text;
+      const Layer& own = design.layers[i].layer;
+      const gemmini::Tile& tile = *design.layers[i].tile;
+      read.layers[i].tile.reset();
+      read.layers[i].layer = layer_from_timeloop(text);
+      Layer& padded = read.layers[i].layer;
+      padded.name = own.name;
+      padded.count = entry["count"].get<std::int64_t>();
+      padded.groups = entry["groups"].get<std::int64_t>();
+      Mapping& mapping = read.layers[i].mapping;
+      mapping = mapping_from_timeloop(content_of(files, entry["mapping"].get<std::string>()), machine);
+      EXPECT_EQ(mapping, padded_problem(own, tile, machine, built).mapping);
+      // In the library's order, and what is inside is the tile.
+      const gemmini::Tile inside = gemmini::tile_of_mapping(mapping, padded, tile.call, built.pe_dim);
+      const DimSizes extent = gemmini::extents(own, tile.call);
+      for (const Dim d : all_dims()) {
+        const std::int64_t size = extent[static_cast<std::size_t>(d)], cut = std::min(tile[d], size);
+        const std::int64_t factor =
+            mapping.temporal(0, d) * mapping.temporal(1, d) * mapping.spatial(1, d) * mapping.spatial(2, d);
+        const bool block = (d == Dim::C || d == Dim::K) && cut > built.pe_dim;
+        EXPECT_GE(factor, cut);
+        EXPECT_LT(factor, cut + (block ? built.pe_dim : 1));
+        if (tile.call == gemmini::Call::kConv) {
+          EXPECT_EQ(inside[d], factor);
+        }
+        EXPECT_EQ(padded[d], (size + cut - 1) / cut * factor) << "as many tiles as the call runs";
+      }
+      EXPECT_NEAR(entry["macs_over_layer"].get<double>(),
+                  static_cast<double>(padded.macs()) / static_cast<double>(own.macs()), 1e-12);
+    }
+    // On half of the memories: a tile may use no more.
+    Design fitting = read;
+    fitting.hardware = half;
+    EXPECT_NO_THROW(evaluate(fitting, machine));
+    evaluate(read, machine);
+    double cycles = 0;
+    for (std::size_t i = 0; i < design.layers.size(); ++i) {
+      const Json& entry = expected["layers"][i];
+      const auto groups = static_cast<double>(read.layers[i].layer.groups);
+      EXPECT_DOUBLE_EQ(entry["cycles"].get<double>() * groups, read.layers[i].cycles);
+      EXPECT_DOUBLE_EQ(entry["energy_uj"].get<double>() * groups, read.layers[i].energy_uj);
+      cycles += entry["cycles"].get<double>() * groups * entry["count"].get<double>();
+    }
+    EXPECT_DOUBLE_EQ(expected["totals"]["cycles"].get<double>(), cycles);
+    EXPECT_DOUBLE_EQ(expected["totals"]["cycles"].get<double>(), read.totals.cycles);
+    EXPECT_DOUBLE_EQ(expected["totals"]["energy_uj"].get<double>(), read.totals.energy_uj);
+    EXPECT_DOUBLE_EQ(expected["totals"]["edp"].get<double>(), read.totals.edp);
+    EXPECT_DOUBLE_EQ(expected["totals"]["area_mm2"].get<double>(), read.totals.area_mm2);
+  }
+}
+
+TEST(Timeloop, TilesThatCannotRunAreRefused) {
+  Json json = design_json();
+  json["layers"][2]["tile"] = gemmini::to_json(conv({7, 6, 12, 1, 3, 16, 1}));
+  EXPECT_NE(refusal(json, "timeloop").find("layer first: no kernel tile lies wholly in the padding"),
+            std::string::npos)
+      << refusal(json, "timeloop");
+  EXPECT_EQ(refusal(design_json(), "timeloop"), "");
 }
 
 TEST(Csv, OneRowPerLayerWithQuotedText) {

@@ -2,10 +2,13 @@
 // it?
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
 #include "core/measure/collect.hpp"
+#include "core/measure/disagreement.hpp"
 #include "core/measure/sample.hpp"
 #include "models/csv_input.hpp"
 #include "models/error.hpp"
@@ -71,6 +74,63 @@ TEST(Samples, AskForWhatIsUncertain) {
   ASSERT_GT(uncertain_count, 50);
   ASSERT_GT(random_count, 5);
   EXPECT_GT(uncertain / uncertain_count, 2 * random / random_count);
+}
+
+TEST(Samples, TheUncertainOnesAreLessCertainThanTheMedianRandomOne) {
+  const Surrogate surrogate = Surrogate::load(shipped_surrogate(gemmini::kTarget));
+  const RtlModel model(load_machine(gemmini::kTarget), &surrogate);
+  for (const char* network : {"resnet50", "bert", "mobilenet_v2"}) {
+    SampleOptions options;
+    options.count = 200;
+    options.pool = 5;
+    options.uncertainty = disagreement(model, options.hardware, "test");
+    const Sample drawn = sample_campaign(load_workload(network), options);
+    EXPECT_EQ(to_json(sample_campaign(load_workload(network), options).plan), to_json(drawn.plan));
+    EXPECT_NO_THROW(check_plan(drawn.plan));
+    std::vector<std::pair<Layer, gemmini::Tile>> calls;
+    for (const PlannedCall& m : drawn.plan.measurements)
+      calls.emplace_back(drawn.plan.layers[m.layer], m.tile);
+    const std::vector<double> sd = options.uncertainty(calls);
+    std::vector<double> random;
+    double least = INFINITY;
+    for (std::size_t i = 0; i < sd.size(); ++i) {
+      const std::string& kind = drawn.plan.measurements[i].tiling;
+      if (kind == "random") random.push_back(sd[i]);
+      if (kind == "uncertain") least = std::min(least, sd[i]);
+    }
+    ASSERT_GT(drawn.kinds()["uncertain"], 40u) << drawn.brief_report();
+    ASSERT_GT(random.size(), 10u) << drawn.brief_report();
+    std::sort(random.begin(), random.end());
+    EXPECT_GE(least, random[random.size() / 2]) << network;
+  }
+}
+
+TEST(Samples, OnlyASurrogateThatKnowsTheHardwareCanBeUnsure) {
+  Surrogate surrogate = Surrogate::load(shipped_surrogate(gemmini::kTarget));
+  const Machine machine = load_machine(gemmini::kTarget);
+  const RtlModel none(machine, nullptr), model(machine, &surrogate);
+  testing::expect_error(
+      [&] {
+        disagreement(none, {16, 256, 64}, "x");
+      },
+      ErrorId::kValue, {"x: no surrogate"});
+  testing::expect_error(
+      [&] {
+        disagreement(model, {8, 256, 64}, "x");
+      },
+      ErrorId::kValue, {"x: pe_dim: found 8"});
+  surrogate.predictor = Predictor::kAnalytical;
+  testing::expect_error(
+      [&] {
+        disagreement(model, {16, 256, 64}, "x");
+      },
+      ErrorId::kValue, {"x: predictor: found analytical"});
+  surrogate.target.name = "firesim-artefact";
+  testing::expect_error(
+      [&] {
+        disagreement(model, {16, 256, 64}, "x");
+      },
+      ErrorId::kValue, {"x: target.name: found firesim-artefact"});
 }
 
 TEST(Samples, AFewTilingsAreAllThereIs) {

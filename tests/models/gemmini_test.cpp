@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bitset>
 #include <cmath>
 #include <filesystem>
 #include <random>
@@ -98,28 +99,53 @@ Layer random_layer(std::mt19937& random) {
 
 // ---- Which sizes elaborate?
 
-TEST(Hardware, AgreesWithTheRulesAsWritten) {
-  const auto power_of_two = [](double x) { return x >= 1 && std::exp2(std::floor(std::log2(x))) == x; };
+/// The rules of the specification, one after the other, in whole numbers.
+bool legal_as_written(std::int64_t d, std::int64_t s, std::int64_t a) {
+  const auto is_power_of_two = [](std::int64_t x) {
+    return std::bitset<64>(static_cast<std::uint64_t>(x)).count() == 1;
+  };
+  // The array is a power of two of at least 2.
+  if (!is_power_of_two(d) || d < 2) return false;
+  // Rows per scratchpad bank, S * 1024 / (4 * D): a power of two and a multiple of D.
+  if (s * 1024 % (4 * d) != 0) return false;
+  const std::int64_t bank_rows = s * 1024 / (4 * d);
+  if (!is_power_of_two(bank_rows) || bank_rows % d != 0) return false;
+  // Accumulator rows, A * 1024 / (4 * D), in two banks: rows per bank are a power of two and a multiple of D.
+  if (a * 1024 % (4 * d) != 0) return false;
+  const std::int64_t acc_rows = a * 1024 / (4 * d);
+  if (acc_rows % 2 != 0 || !is_power_of_two(acc_rows / 2) || acc_rows / 2 % d != 0) return false;
+  // Accumulator rows / D are at most scratchpad rows / D - 2; there are four banks.
+  return acc_rows / d <= 4 * bank_rows / d - 2;
+}
+
+TEST(Hardware, AgreesWithTheRulesAsWrittenForEverySize) {
+  std::size_t legal = 0;
   for (std::int64_t d = 2; d <= 128; ++d) {
-    const double dim = static_cast<double>(d);
-    // S and A meet only in the last rule, which asks for powers of two first; all S with a few A and the
-    // reverse cover every pair for which that rule is decisive.
-    const auto expected = [&](std::int64_t s, std::int64_t a) {
-      const double bank_rows = static_cast<double>(s) * 1024 / (4 * dim);
-      const double acc_rows = static_cast<double>(a) * 1024 / (4 * dim);
-      const double acc_bank_rows = acc_rows / 2;
-      return power_of_two(dim) && power_of_two(bank_rows) && std::fmod(bank_rows, dim) == 0 &&
-             power_of_two(acc_bank_rows) && std::fmod(acc_bank_rows, dim) == 0 &&
-             acc_rows / dim <= 4 * bank_rows / dim - 2;
-    };
-    const bool power = power_of_two(dim);
-    for (std::int64_t s = 1; s <= 4096; s += power ? 1 : 13) {
-      const bool s_power = power_of_two(static_cast<double>(s));
-      for (std::int64_t a = 1; a <= 4096; a = power && s_power ? a + 1 : a * 2) {
-        ASSERT_EQ(check_hardware({d, s, a}).empty(), expected(s, a)) << d << " " << s << " " << a;
+    for (std::int64_t s = 1; s <= 4096; ++s) {
+      for (std::int64_t a = 1; a <= 4096; ++a) {
+        const bool found = is_legal({d, s, a});
+        if (found != legal_as_written(d, s, a)) FAIL() << d << " " << s << " " << a << ": found " << found;
+        legal += found;
       }
     }
   }
+  EXPECT_EQ(legal_hardware({2, 1, 1}, {128, 4096, 4096}).size(), legal);
+}
+
+TEST(Hardware, ViolationsAreSpelledOutExactlyWhereThereAreSome) {
+  std::mt19937 random(4);
+  const auto pick = [&](std::uint32_t high) {
+    const std::int64_t any = random() % (high + 1);
+    // Half of them powers of two, or nothing legal would come up.
+    return random() % 2 == 0 ? any : std::int64_t{1} << (any % 13);
+  };
+  int legal = 0;
+  for (int i = 0; i < 100000; ++i) {
+    const Hardware built{pick(128), pick(4096), pick(4096)};
+    ASSERT_EQ(check_hardware(built).empty(), is_legal(built)) << to_json(built).dump();
+    legal += is_legal(built);
+  }
+  EXPECT_GT(legal, 1000);
 }
 
 TEST(Hardware, TheNearestSizesAreLegalAndAtLeastAsLarge) {
