@@ -39,13 +39,13 @@ RunBatch RtlModel::batch(const std::vector<LayerRun>& runs) const {
 TilingCosts RtlModel::costs(const Tensor& tile, const Tensor& pe_dim, const RunBatch& layers,
                             bool relaxed) const {
   TilingCosts costs;
-  const Counts counts = executed_counts(tile, pe_dim, layers, relaxed);
+  const Counts counts = executed_counts(tile, pe_dim, layers, relaxed, surrogate_ != nullptr);
   costs.rows = tile_rows(tile, pe_dim, layers, relaxed);
   costs.traffic = executed_traffic(counts, costs.rows, pe_dim, layers, machine());
   if (surrogate_ == nullptr) return costs;
   const Estimate estimate = surrogate_->predictor == Predictor::kAnalytical
                                 ? surrogate_->predict(tile, pe_dim, layers, relaxed)
-                                : surrogate_->predict(Executed::of(counts, tile, pe_dim, layers, relaxed));
+                                : surrogate_->predict(counts, tile, pe_dim, layers, relaxed);
   const MeasuredTarget& measured = surrogate_->target;
   const auto octaves = [&](const Tensor& tile_rows, double bytes, std::int64_t kib) {
     if (kib == 0) return torch::zeros_like(tile_rows);

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "surrogate/relaxed_counts.hpp"
+
 namespace dosa {
 namespace {
+
+using namespace counting;
 
 using torch::Tensor;
 using torch::indexing::Ellipsis;
@@ -12,13 +16,7 @@ using torch::indexing::None;
 using torch::indexing::Slice;
 
 constexpr double kEpsilon = 1e-9;  // room for rounding in divisions of whole numbers
-constexpr double kLine = 64;       // bytes of a cache line and of the largest DMA request
-constexpr double kBeat = 16;       // bytes of a bus beat
 constexpr double kSets = 1024;     // sets of either cache
-constexpr double kPage = 4096;     // bytes of a DRAM page
-// How fast a share of 1 is fetched again once the footprint exceeds a cache.
-constexpr double kMissSharpness = 6;
-constexpr double kMinExecuteCycles = 4;  // of one compute instruction
 
 constexpr int index(Dim dim) { return static_cast<int>(dim); }
 
@@ -42,24 +40,20 @@ Tensor ceil_div(const Tensor& number, const Tensor& by, bool relaxed) {
   return relaxed ? ratio.clamp_min(1) : (ratio - kEpsilon).ceil();
 }
 
-/// The distinct tile sizes of every dimension, [V, B..., layers, 7], and how often each occurs. Exact: the
-/// full tile and the edge (occurring 0 or 1 times); relaxed: a real number of full tiles.
+/// The distinct tile sizes of every dimension, [2, B..., layers, 7], and how often each occurs: the full tile
+/// and the edge (occurring 0 or 1 times).
 struct TileSizes {
   Tensor size, times;
 };
 
-TileSizes distinct_tiles(const Tensor& tile, const Tensor& number, const Tensor& size, bool relaxed) {
-  if (relaxed) return {tile.unsqueeze(0), number.unsqueeze(0)};
+TileSizes distinct_tiles(const Tensor& tile, const Tensor& size) {
   const Tensor full = (size / tile + kEpsilon).floor();
   const Tensor edge = size - full * tile;
   return {torch::stack({tile, edge.clamp_min(1)}), torch::stack({full, (edge > 0.5).to(tile.scalar_type())})};
 }
 
 /// Sum over tile sizes (the first dimension).
-Tensor over_tiles(const Tensor& times, const Tensor& value) {
-  const Tensor product = times * value;
-  return product.size(0) == 1 ? product.squeeze(0) : product.sum(0);
-}
+Tensor over_tiles(const Tensor& times, const Tensor& value) { return (times * value).sum(0); }
 
 /// Dimensions in groups that share formulas. Taken apart once: the gradient of a split is one concatenation.
 struct DimGroups {
@@ -88,37 +82,16 @@ struct Axis {
   Tensor valid;   ///< rows without
   Tensor chunks;  ///< groups of pe_dim of the valid rows of a tile
   Tensor flanks;  ///< sides of tiles that are padding
-  Tensor hangs;   ///< pairs wholly inside the padding; exact mode only
+  Tensor hangs;   ///< pairs wholly inside the padding
 };
 
 struct AxisLayer {
   Tensor outputs, output_tile, kernel, kernel_tile, stride, padding, input, downsampled, pe_dim;
 };
 
-Axis relaxed_axis(const AxisLayer& a) {
-  const Tensor pairs = a.outputs / a.output_tile * (a.kernel / a.kernel_tile);
-  const Tensor halo =
-      torch::where(a.downsampled, a.output_tile, (a.output_tile - 1) * a.stride + a.kernel_tile);
-  const Tensor before = a.padding;
-  const Tensor after = ((a.outputs - 1) * a.stride + a.kernel - a.padding - a.input).clamp_min(0);
-  // A kernel in one piece meets the padding once per side, one in single rows `padding` times, less each
-  // time.
-  const Tensor pieces = (a.kernel / a.kernel_tile - 1) / (a.kernel - 1).clamp_min(1);
-  const auto clipped = [&](const Tensor& side) {
-    return side * (1 + pieces * ((side - 1) / 2).clamp_min(0));
-  };
-  Axis axis;
-  axis.padded = pairs * halo;
-  axis.valid = (axis.padded - clipped(before) - clipped(after)).clamp_min(1);
-  axis.chunks = pairs * (halo * axis.valid / axis.padded / a.pe_dim).clamp_min(1);
-  axis.flanks = ((before > 0).to(halo.scalar_type()) + (after > 0).to(halo.scalar_type())) *
-                (a.kernel / a.kernel_tile).sqrt();
-  return axis;
-}
-
 /// Only tiles within `max_padding` of either end of the image can meet padding: those are enumerated, all
 /// others are alike.
-Axis exact_axis(const AxisLayer& a, std::int64_t max_padding, std::int64_t max_kernel) {
+Axis axis_of(const AxisLayer& a, std::int64_t max_padding, std::int64_t max_kernel) {
   const auto options = a.outputs.options();
   const std::int64_t ends = max_padding + 1;
   const Tensor tiles = ceil_div(a.outputs, a.output_tile, false).unsqueeze(-1);
@@ -162,24 +135,18 @@ Axis exact_axis(const AxisLayer& a, std::int64_t max_padding, std::int64_t max_k
 }
 
 /// Mean number of `unit`-byte pieces that rows of `bytes` touch when they start at multiples of `grain`.
-Tensor pieces_touched(const Tensor& bytes, const Tensor& grain, double unit, bool relaxed) {
-  const Tensor covered = relaxed ? torch::maximum(bytes, grain) : (bytes / grain - kEpsilon).ceil() * grain;
+Tensor pieces_touched(const Tensor& bytes, const Tensor& grain, double unit) {
+  const Tensor covered = (bytes / grain - kEpsilon).ceil() * grain;
   return 1 + (covered - grain) / unit;
 }
 
 /// The same for a tile's row of channels, cut into DMA rows of at most `chunk` bytes.
-Tensor row_pieces(const Tensor& channels, const Tensor& chunk, const Tensor& grain, double unit,
-                  bool relaxed) {
+Tensor row_pieces(const Tensor& channels, const Tensor& chunk, const Tensor& grain, double unit) {
   const Tensor fine = grain.clamp_max(unit);
-  if (relaxed) {
-    return (channels / chunk).clamp_min(1) *
-           pieces_touched(torch::minimum(channels, chunk), fine, unit, relaxed);
-  }
   const Tensor whole = (channels / chunk + kEpsilon).floor();
   const Tensor rest = channels - whole * chunk;
-  return whole * pieces_touched(chunk.expand_as(channels), fine, unit, relaxed) +
-         torch::where(rest > 0.5, pieces_touched(rest.clamp_min(1), fine, unit, relaxed),
-                      torch::zeros_like(rest));
+  return whole * pieces_touched(chunk.expand_as(channels), fine, unit) +
+         torch::where(rest > 0.5, pieces_touched(rest.clamp_min(1), fine, unit), torch::zeros_like(rest));
 }
 
 /// Lines of the three tensors that parts of the layer touch, and the bytes that they take of a cache,
@@ -189,13 +156,12 @@ struct Footprint {
 };
 
 /// `extent` [..., layers, 7]; `output_share`: how much of the output is written while the part runs.
-Footprint footprint_of(const Tensor& extent, const Tensor& output_share, const RunBatch& l, bool relaxed) {
+Footprint footprint_of(const Tensor& extent, const Tensor& output_share, const RunBatch& l) {
   const DimGroups e = DimGroups::of(extent);
   const Tensor halo = torch::minimum((e.image - 1) * l.stride + e.kernel, l.input);
   const auto [columns, rows] = apart(torch::where(l.skips.unsqueeze(-1), e.image, halo));
-  const Tensor grain = relaxed ? torch::minimum(l.pow2, e.channels)
-                               : torch::where(e.channels >= l.channels, l.pow2.expand_as(e.channels),
-                                              torch::minimum(l.pow2, pow2_divisor(e.channels)));
+  const Tensor grain = torch::where(e.channels >= l.channels, l.pow2.expand_as(e.channels),
+                                    torch::minimum(l.pow2, pow2_divisor(e.channels)));
   const Tensor lines = torch::minimum(l.channels / kLine, 1 + (e.channels - grain) / kLine);
   const auto [per_pixel, per_row] = apart(lines);
   const auto [spread_pixel, spread_row] = apart(torch::maximum(lines, l.set_lines));
@@ -223,7 +189,7 @@ Tensor with_batch(const Tensor& t, std::int64_t batch_dims) {
 /// Walks the loops over tiles outwards. A loop multiplies what a tensor fetches by the growth of its
 /// footprint while the cache holds what one iteration touches, and by the number of iterations once it does
 /// not.
-Misses cache_misses(const Tensor& tile, const Tensor& tiles, const RunBatch& l, bool relaxed) {
+Misses cache_misses(const Tensor& tile, const Tensor& tiles, const RunBatch& l) {
   const std::int64_t batch_dims = tile.dim() - 2;
   const Tensor extent = torch::where(with_batch(l.walked, batch_dims), l.size, tile);  // [8, B..., layers, 7]
   // Iterations by place, innermost first: [7, B..., layers].
@@ -233,7 +199,7 @@ Misses cache_misses(const Tensor& tile, const Tensor& tiles, const RunBatch& l, 
   const Tensor reductions =
       torch::where(with_batch(l.reduces, batch_dims), iterations.log(), torch::zeros_like(l.one));
   const Tensor outside = torch::tensordot(l.outer_places, reductions, {1}, {0});  // log, [8, B..., layers]
-  const Footprint foot = footprint_of(extent, (-outside).exp(), l, relaxed);
+  const Footprint foot = footprint_of(extent, (-outside).exp(), l);
 
   std::vector<std::int64_t> cache_shape(static_cast<std::size_t>(batch_dims) + 3, 1);
   cache_shape[0] = 2;
@@ -252,12 +218,12 @@ Misses cache_misses(const Tensor& tile, const Tensor& tiles, const RunBatch& l, 
 }
 
 /// Both axes of the image at once, [B..., layers, 2]: width (P and R), height (Q and S).
-Axis axes_of(const DimGroups& tile, const Tensor& pe_dim, const RunBatch& l, bool relaxed) {
+Axis axes_of(const DimGroups& tile, const Tensor& pe_dim, const RunBatch& l) {
   const auto pair = [&](const Tensor& t) { return t.expand_as(tile.image); };
   const auto both = [&](const Tensor& t) { return t.unsqueeze(-1).expand_as(tile.image); };
   const AxisLayer axes{pair(l.image),   tile.image,    pair(l.kernel), tile.kernel, pair(l.stride),
                        both(l.padding), pair(l.input), both(l.skips),  both(pe_dim)};
-  return relaxed ? relaxed_axis(axes) : exact_axis(axes, l.max_padding, l.max_kernel);
+  return axis_of(axes, l.max_padding, l.max_kernel);
 }
 
 }  // namespace
@@ -355,6 +321,7 @@ void RunBatch::complete() {
   walked = (place.unsqueeze(0) < torch::arange(kDims + 1).view({-1, 1, 1}));
   const Tensor blocks_of = torch::tensor({0, 0, 1, 0, 1, 1, 0}, torch::kBool);
   in_blocks = is_matmul.unsqueeze(-1).logical_and(blocks_of);
+  complete_relaxed();
 }
 
 RunBatch RunBatch::select(const Tensor& chosen) const {
@@ -373,10 +340,12 @@ Tensor run_tiles(const Tensor& tile, const Tensor& pe_dim, const RunBatch& l, bo
   return torch::minimum(torch::where(l.in_blocks, blocked, tile), l.size);
 }
 
-Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const RunBatch& l, bool relaxed) {
+Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const RunBatch& l, bool relaxed,
+                       bool misses) {
   const Tensor tile = run_tiles(any_tile, pe_dim_in, l, relaxed);
-  const Tensor number = relaxed ? l.size / tile : (l.size / tile - kEpsilon).ceil();
-  const TileSizes sizes = distinct_tiles(tile, number, l.size, relaxed);
+  if (relaxed) return relaxed_counts(tile, pe_dim_in, l, misses);
+  const Tensor number = (l.size / tile - kEpsilon).ceil();
+  const TileSizes sizes = distinct_tiles(tile, l.size);
   const DimGroups t = DimGroups::of(tile), size = DimGroups::of(sizes.size),
                   times = DimGroups::of(sizes.times);
   const std::vector<Tensor> tiles = number.unbind(-1), layer = l.size.unbind(-1);
@@ -395,17 +364,16 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   Tensor groups = kernel_columns;
   if (l.rules.first_layer_packing) {
     const Tensor fitting = pe_dim / tile_c;
-    const Tensor packed =
-        torch::minimum(relaxed ? fitting : (fitting + kEpsilon).floor(), t.kernel.select(-1, 0)).clamp_min(1);
-    groups = ceil_div(kernel_columns, torch::where(l.is_matmul.logical_or(l.skips), l.one, packed), relaxed);
+    const Tensor packed = torch::minimum((fitting + kEpsilon).floor(), t.kernel.select(-1, 0)).clamp_min(1);
+    groups = ceil_div(kernel_columns, torch::where(l.is_matmul.logical_or(l.skips), l.one, packed), false);
   }
   const Tensor column_groups = over_tiles(times.kernel.select(-1, 0), groups);
   const auto [c_blocks, k_blocks] =
-      apart(over_tiles(times.channels, ceil_div(size.channels, pe_pair, relaxed)));
+      apart(over_tiles(times.channels, ceil_div(size.channels, pe_pair, false)));
   c.out_blocks = k_blocks;
   c.reduction_blocks = column_groups * layer_of(Dim::S) * c_blocks;
   const Tensor weight_blocks = c.reduction_blocks * k_blocks;
-  const Tensor p_blocks = over_tiles(columns_times, ceil_div(columns, pe_dim, relaxed));
+  const Tensor p_blocks = over_tiles(columns_times, ceil_div(columns, pe_dim, false));
   const Tensor image_tiles = tiles_of(Dim::N) * tiles_of(Dim::Q);
   const Tensor all_image_tiles = image_tiles * tiles_of(Dim::P);
   const Tensor output_rows = layer_of(Dim::N) * layer_of(Dim::Q);
@@ -415,14 +383,10 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   c.steps = weight_blocks * output_rows * tiles_of(Dim::P);
   c.array_rows = weight_blocks * output_rows * layer_of(Dim::P);
   const auto floor_with = [&](double at_least) {
-    Tensor row;  // cycles of one output row of a tile
-    if (relaxed) {
-      row = columns.clamp_min(at_least);
-    } else {
-      const Tensor whole = (columns / pe_dim + kEpsilon).floor() * pe_dim;
-      const Tensor rest = columns - whole;
-      row = whole + torch::where(rest > 0.5, rest.clamp_min(at_least), torch::zeros_like(rest));
-    }
+    const Tensor whole = (columns / pe_dim + kEpsilon).floor() * pe_dim;
+    const Tensor rest = columns - whole;
+    // Cycles of one output row of a tile.
+    const Tensor row = whole + torch::where(rest > 0.5, rest.clamp_min(at_least), torch::zeros_like(rest));
     // The first instruction after a preload takes at least pe_dim cycles.
     const Tensor wait = (pe_dim - torch::minimum(columns, pe_dim).clamp_min(at_least)).clamp_min(0);
     return weight_blocks * over_tiles(columns_times, output_rows * row + image_tiles * wait);
@@ -433,16 +397,15 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   // DMA. Rows are at most 64 bytes, or pe_dim where that is more; an input is loaded again for every tile of
   // output channels, a weight for every tile of pixels.
   const Tensor chunk = pe_pair.clamp_min(kLine);
-  const Axis axes = axes_of(t, pe_dim, l, relaxed);
+  const Axis axes = axes_of(t, pe_dim, l);
   const auto [padded_w, padded_h] = apart(axes.padded);
   const auto [valid_w, valid_h] = apart(axes.valid);
   const Tensor chunks_w = axes.chunks.select(-1, 0);
-  const Tensor grain = relaxed ? torch::minimum(l.pow2, t.channels)
-                               : torch::where(t.channels >= l.channels, l.pow2.expand_as(t.channels),
-                                              torch::minimum(l.pow2, pow2_divisor(t.channels)));
-  const auto [c_rows, k_rows] = apart(over_tiles(times.channels, ceil_div(size.channels, chunk, relaxed)));
+  const Tensor grain = torch::where(t.channels >= l.channels, l.pow2.expand_as(t.channels),
+                                    torch::minimum(l.pow2, pow2_divisor(t.channels)));
+  const auto [c_rows, k_rows] = apart(over_tiles(times.channels, ceil_div(size.channels, chunk, false)));
   const auto touched = [&](double unit) {
-    return apart(over_tiles(times.channels, row_pieces(size.channels, chunk, grain, unit, relaxed)));
+    return apart(over_tiles(times.channels, row_pieces(size.channels, chunk, grain, unit)));
   };
   const auto [c_requests, k_requests] = touched(kLine);
   const auto [c_beats, k_beats] = touched(kBeat);
@@ -473,19 +436,20 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   c.output.requests = outputs * torch::where(l.is_matmul, k_requests, k_blocks);
   c.output.beats = outputs * k_beats;
   c.output.words = outputs * layer_of(Dim::K);
-  if (!relaxed) c.hangs = axes.hangs.sum(-1);
+  c.hangs = axes.hangs.sum(-1);
 
-  const Misses misses = cache_misses(tile, number, l, relaxed);
+  if (!misses) return c;
+  const Misses missed = cache_misses(tile, number, l);
   const auto split = [](Transfers& transfers, const Tensor& lines) {
     const std::vector<Tensor> caches = lines.unbind(0);
     transfers.l2_misses = caches[0];
     transfers.llc_misses = caches[1];
   };
-  split(c.input, misses.input);
-  split(c.weight, misses.weight);
-  split(c.output, misses.output);
-  c.footprint = misses.footprint;
-  c.cold_lines = l.cold * misses.footprint / kLine;
+  split(c.input, missed.input);
+  split(c.weight, missed.weight);
+  split(c.output, missed.output);
+  c.footprint = missed.footprint;
+  c.cold_lines = l.cold * missed.footprint / kLine;
   // Short rows far apart open a page each; a whole pixel at a time streams.
   const Tensor step = layer_of(Dim::C) * (1 + l.skips.to(tile.scalar_type()));
   const Tensor part = (tile_c / layer_of(Dim::C)).square();
@@ -521,7 +485,7 @@ Tensor legal_tilings(const Tensor& any_tile, const RunBatch& l, const Hardware& 
   const Tensor fits =
       (rows.input + rows.weight <= static_cast<double>(params.scratchpad_rows_per_tile()))
           .logical_and(rows.output <= static_cast<double>(params.accumulator_rows_per_tile()));
-  const Axis axes = axes_of(DimGroups::of(tile), pe.expand_as(tile.select(-1, 0)), l, false);
+  const Axis axes = axes_of(DimGroups::of(tile), pe.expand_as(tile.select(-1, 0)), l);
   return fits.logical_and(axes.hangs.sum(-1) == 0);
 }
 

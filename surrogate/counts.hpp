@@ -1,9 +1,10 @@
 // What Gemmini executes for a tiling: instructions, rows, memory requests, tiles, the compute floor, cache
 // misses.
 //
-// Two modes over one set of formulas, as in the analytical model. Exact: tile sizes are whole numbers, tiles
-// at the edges are partial. Relaxed: every tile is full, their number is a real number, ceilings become
-// max(., 1); piecewise smooth and differentiable in the logarithms of the tile sizes and in pe_dim.
+// Two modes. Exact: tile sizes are whole numbers, tiles at the edges are partial. Relaxed: every tile is
+// full, their number is a real number, ceilings become max(., 1); piecewise smooth and differentiable in the
+// logarithms of the tile sizes and in pe_dim. They are the same formulas, but in the relaxed mode every count
+// is a product, and it is written as such for speed (relaxed_counts.cpp); tests hold the two together.
 //
 // Per dimension there are at most two distinct tile sizes (full and edge), so every sum over tiles is a
 // product of short sums per dimension; nothing here loops over layers, rows or tiles.
@@ -54,6 +55,26 @@ struct LayerRun {
   static LayerRun of(const Layer& layer);
 };
 
+/// Constants of layers in the relaxed mode's formulas, derived from a RunBatch; see relaxed_counts.cpp.
+struct RelaxedLayers {
+  torch::Tensor one, log_narrow, miss_offset, sharpness;           ///< []
+  torch::Tensor log_size;                                          ///< [layers, 7]
+  torch::Tensor halo_image, halo_kernel, halo_offset, halo_limit;  ///< [layers, 2]
+  torch::Tensor clip, clip_per_tile;                               ///< [layers, 2], rows of padding
+  torch::Tensor flanks, packs, minus_half_c4;                      ///< [layers]
+  torch::Tensor footprint;                                         ///< [layers], bytes in whole lines
+  torch::Tensor channel_lines;                                     ///< [layers, 2]
+  torch::Tensor output_rows;                                       ///< [layers, 1]
+  torch::Tensor piece_grain, per_piece, least_cycles;              ///< [layers, 2, 2]; [2]; [2]
+  torch::Tensor reductions_outside;                                ///< [8, layers, 7], 0 or -1
+  torch::Tensor cache_levels;                                      ///< [2, 1, 1, 1]
+  torch::Tensor fetches;                                           ///< [1, 3, 7, layers], 0 or 1
+  torch::Tensor count_offset;                                      ///< [layers, counts]
+  torch::Tensor ratio_matrix, ratio_offset, pe_dim_ratio;  ///< [factors, ratios]; [layers, ratios]; [ratios]
+  torch::Tensor term_constants;                            ///< [layers, terms]
+  torch::Tensor plain_terms, latency_terms, pipeline_terms;  ///< [terms], 0 or 1
+};
+
 /// Layers as constant tensors, float64. `layers` may also be one entry per measurement. Pairs are (width,
 /// height) of the image or (C, K) of the channels.
 struct RunBatch {
@@ -78,6 +99,7 @@ struct RunBatch {
   torch::Tensor in_blocks;        ///< [layers, 7] bool: tiles are whole blocks of pe_dim
   torch::Tensor log_caches, one;  ///< [2] log bytes; []
   torch::Tensor outer_places;     ///< [8, 7], 1 where a place lies outside the n innermost
+  RelaxedLayers relaxed;
 
   static RunBatch of(const std::vector<LayerRun>& runs, const RunRules& rules);
   /// The layers (or measurements) with these indices, int64 [n].
@@ -85,6 +107,8 @@ struct RunBatch {
 
  private:
   void complete();
+  void complete_relaxed();
+  torch::Tensor lines_of_layer() const;
 };
 
 /// DMA work of one operand, all [B..., layers].
@@ -117,6 +141,8 @@ struct Counts {
   torch::Tensor cold_lines;  ///< lines of the layer that a cold run fetches from DRAM for the first time
   torch::Tensor footprint;   ///< bytes of all three tensors of the layer, in whole lines
   torch::Tensor hangs;       ///< exact mode: > 0 where a tile lies wholly inside the padding
+  /// Relaxed mode: what everything above is made of, for relaxed_inputs.
+  torch::Tensor log_factors, values;
 };
 
 /// The tiles that run: at most the layer; of a matrix product P, C and K in whole blocks of pe_dim (relaxed:
@@ -126,9 +152,11 @@ torch::Tensor run_tiles(const torch::Tensor& tile, const torch::Tensor& pe_dim, 
 
 /// Counts of tilings. `tile` [B..., layers, 7]: elements per tile and dimension (whole numbers when exact; a
 /// tile larger than its dimension counts as the dimension). `pe_dim` broadcasts to [B..., layers]. Relaxed:
-/// differentiable in `tile` and `pe_dim`; minima and maxima have subgradients.
+/// differentiable in `tile` and `pe_dim`; minima and maxima have subgradients. Without `misses`, which only a
+/// surrogate needs, those of the caches and DRAM pages (and, exact, the
+/// footprint and cold lines) are left undefined.
 Counts executed_counts(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
-                       bool relaxed);
+                       bool relaxed, bool misses = true);
 
 /// Rows of pe_dim words that a tile occupies in the scratchpad (inputs, weights) and in the accumulator, all
 /// [B..., layers]; the arguments are those of executed_counts. Exact: gemmini::rows_needed. Relaxed:

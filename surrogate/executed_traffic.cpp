@@ -34,7 +34,9 @@ Traffic executed_traffic(const Counts& c, const TileRows& rows, const Tensor& pe
                          const Machine& machine) {
   require_gemmini(machine);
   const Tensor pe_dim = pe_dim_in.expand_as(c.tiles);
-  const auto column = [&](const Tensor& t) { return t.expand_as(c.tiles).unsqueeze(-1); };
+  const auto column = [&](const Tensor& t) {
+    return (t.sizes() == c.tiles.sizes() ? t : t.expand_as(c.tiles)).unsqueeze(-1);
+  };
   Traffic traffic;
   traffic.accesses.resize(4);
   traffic.tile_words.resize(4);

@@ -7,19 +7,19 @@
 #include "models/error.hpp"
 #include "models/files.hpp"
 #include "models/tensor_file.hpp"
+#include "surrogate/relaxed_counts.hpp"
 
 namespace dosa {
 namespace {
 
 using torch::Tensor;
+using namespace counting;
 
 constexpr const char* kSchema = "dosa-surrogate/1";
 constexpr const char* kKind = "dosa surrogate";
 constexpr double kMinRatio = 1e-6;        // inside logarithms of shares
 constexpr double kMinExcess = 1e-4;       // of log(base / E), for its inverse softplus
-constexpr double kMissOffset = 0.01;      // misses per request that count as none
 constexpr double kDramBytesPerCycle = 8;  // of the roofline
-constexpr double kQueueBytes = 16;        // DMA commands in flight: floor(16 / pe_dim) + 1
 constexpr double kMaxDeviations = 4;
 
 /// What the base charges for, in order of BaseModel::constants; `initial` in cycles per unit.
@@ -209,6 +209,10 @@ Executed Executed::of(const Tensor& tile, const Tensor& pe_dim, const RunBatch& 
 
 Executed Executed::of(const Counts& c, const Tensor& tile, const Tensor& pe_dim_in, const RunBatch& layers,
                       bool relaxed) {
+  if (relaxed) {
+    const RelaxedInputs inputs = relaxed_inputs(c, pe_dim_in, layers);
+    return {inputs.terms, inputs.ratios, c.floor, c.tiles, layers.matmul, {}, true};
+  }
   const Tensor pe_dim = pe_dim_in.expand_as(c.tiles);
   const Tensor in_flight = (kQueueBytes / pe_dim.detach()).floor() + 1;
   std::vector<Tensor> terms;
@@ -251,12 +255,17 @@ Executed Executed::of(const Counts& c, const Tensor& tile, const Tensor& pe_dim_
     return torch::stack(same, -1);
   };
   Executed executed{stacked(terms), stacked(ratios), c.floor, c.tiles, layers.matmul, {}};
-  executed.raw =
-      torch::cat({layers.size.log2().expand_as(clipped), clipped.log2(), pe_dim.log2().unsqueeze(-1),
-                  layers.stride.select(-1, 0).log2().expand_as(c.tiles).unsqueeze(-1),
-                  layers.matmul.expand_as(c.tiles).unsqueeze(-1)},
-                 -1);
+  executed.raw = raw_of(clipped, pe_dim_in, layers);
   return executed;
+}
+
+Tensor Executed::raw_of(const Tensor& tile, const Tensor& pe_dim, const RunBatch& layers) {
+  const Tensor one = tile.select(-1, 0);
+  return torch::cat(
+      {layers.size.log2().expand_as(tile), tile.log2(), pe_dim.expand_as(one).log2().unsqueeze(-1),
+       layers.stride.select(-1, 0).log2().expand_as(one).unsqueeze(-1),
+       layers.matmul.expand_as(one).unsqueeze(-1)},
+      -1);
 }
 
 Executed Executed::select(const Tensor& index) const {
@@ -274,18 +283,14 @@ BaseLatency BaseModel::latency(const Executed& e) const {
   const Tensor kind = e.matmul.to(torch::kInt64);
   const Tensor cycles = e.terms * constants.exp().index_select(0, kind);
   const auto of_kind = [&](int which) { return overlap.select(1, which).index_select(0, kind); };
-  std::int64_t from = 0;
-  const auto group = [&](std::int64_t count) {
-    const Tensor sum = cycles.narrow(-1, from, count).sum(-1);
-    from += count;
-    return sum;
-  };
-  const Tensor input = group(kInputTerms);
-  const Tensor weight = group(kWeightTerms);
+  const std::vector<Tensor> groups =
+      cycles.split_with_sizes({kInputTerms, kWeightTerms, kExecuteTerms, kOutputTerms, kOverheadTerms}, -1);
+  const Tensor input = groups[0].sum(-1);
+  const Tensor weight = groups[1].sum(-1);
   BaseLatency b;
-  b.execute = e.floor + group(kExecuteTerms);
-  b.store = group(kOutputTerms);
-  b.overhead = group(kOverheadTerms);
+  b.execute = e.floor + groups[2].sum(-1);
+  b.store = groups[3].sum(-1);
+  b.overhead = groups[4].sum(-1);
   // Norms of a fitted order stand between a sum (order 1, no overlap) and a maximum (perfect overlap).
   const Tensor load_order = 1 + of_kind(4).exp();
   b.load = (torch::logaddexp(load_order * input.log(), load_order * weight.log()) / load_order).exp();
@@ -330,11 +335,50 @@ double one_cycle(int step, int steps) {
 }
 
 Tensor Ensemble::normalise(const Tensor& inputs) const {
-  const Tensor clamped = torch::minimum(torch::maximum(inputs, lowest), highest);
+  const Tensor clamped = torch::clamp(inputs, lowest, highest);
   return ((clamped - mean) / scale).to(torch::kFloat32).clamp(-kMaxDeviations, kMaxDeviations);
 }
 
+namespace {
+
+/// silu(x) and its derivative sigmoid(x) + silu(x) (1 - sigmoid(x)), the latter in place of x.
+Tensor silu_and_slope(Tensor& x) {
+  const Tensor sigmoid = torch::sigmoid(x);
+  const Tensor value = x * sigmoid;
+  x = torch::addcmul(sigmoid, value, 1 - sigmoid);
+  return value;
+}
+
+/// The networks of an ensemble on the same inputs x [N, inputs] -> [networks, N], differentiable in x alone:
+///   d output / dx = W1 (slope1 * (W2 (slope2 * w3))),
+/// with the slopes kept from the forward pass. Torch's own derivatives compute every sigmoid again.
+class FixedNetworks : public torch::autograd::Function<FixedNetworks> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Ensemble* e) {
+    const std::int64_t networks = e->w1.size(0), width = e->w1.size(2);
+    const Tensor all = e->w1.transpose(0, 1).reshape({-1, networks * width});
+    Tensor slope1 = torch::addmm(e->b1.reshape({-1}), x, all);  // [N, networks * width]
+    const Tensor hidden = silu_and_slope(slope1).view({-1, networks, width}).transpose(0, 1);
+    Tensor slope2 = torch::baddbmm(e->b2, hidden, e->w2);
+    const Tensor hidden2 = silu_and_slope(slope2);
+    context->save_for_backward({slope1, slope2, all, e->w2, e->w3});
+    return torch::baddbmm(e->b3, hidden2, e->w3).squeeze(-1);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const Tensor &slope1 = saved[0], &slope2 = saved[1], &all = saved[2], &w2 = saved[3], &w3 = saved[4];
+    const Tensor upper = slope2 * w3.transpose(1, 2) * gradients[0].unsqueeze(-1);
+    const Tensor lower = torch::bmm(upper, w2.transpose(1, 2)).transpose(0, 1).reshape(slope1.sizes());
+    return {torch::mm(lower * slope1, all.t()), Tensor()};
+  }
+};
+
+}  // namespace
+
 Tensor Ensemble::operator()(const Tensor& x) const {
+  if (x.dim() == 2 && x.requires_grad() && torch::GradMode::is_enabled() && !w1.requires_grad())
+    return FixedNetworks::apply(x, this);
   Tensor hidden;
   if (x.dim() == 3) {
     hidden = torch::baddbmm(b1, x, w1);
@@ -352,9 +396,34 @@ Tensor combine(const Tensor& correction, const Tensor& log_base, const Tensor& l
   return log_floor + torch::softplus(inverse_softplus(log_base - log_floor) + correction);
 }
 
+namespace {
+
+/// The inputs that come from the base as one matrix product of logarithms; the formulas are those of
+/// Surrogate::inputs.
+Tensor relaxed_base_inputs(const Executed& e, const BaseLatency& b, const Tensor& total) {
+  // cycles, load, execute, store, overhead, total, floor -> inputs
+  static const Tensor to_inputs = [] {
+    const torch::InferenceMode off(false);
+    return torch::tensor({{1., 0., 0., 0., 0., 1., 0.},
+                          {0., 1., 0., 0., 0., 0., 1.},
+                          {0., 0., 1., 0., 0., 0., -1.},
+                          {0., 0., 0., 1., 0., 0., 0.},
+                          {0., 0., 0., 0., 1., 0., 0.},
+                          {0., -1., -1., -1., -1., 0., 0.},
+                          {0., 0., 0., 0., 0., -1., 0.}},
+                         torch::kFloat64);
+  }();
+  const Tensor logs =
+      torch::stack({b.cycles, b.load, b.execute, b.store, b.overhead, total, e.floor}, -1).log();
+  return torch::matmul(logs, to_inputs);
+}
+
+}  // namespace
+
 Tensor Surrogate::inputs(const Executed& e, const BaseLatency& b) const {
   if (predictor == Predictor::kLearned) return e.raw;
   const Tensor total = b.load + b.execute + b.store + b.overhead;
+  if (e.relaxed) return torch::cat({relaxed_base_inputs(e, b, total), e.ratios}, -1);
   const Tensor from_base = torch::stack(
       {b.cycles.log(), log_of(b.load / total), log_of(b.execute / total), log_of(b.store / total),
        log_of(b.overhead / total), log_of(b.cycles / e.floor), log_of(b.load / b.execute)},
@@ -394,7 +463,16 @@ Estimate Surrogate::predict(const Tensor& tile, const Tensor& pe_dim, const RunB
     estimate.log_sd = torch::zeros_like(estimate.log_cycles);
     return estimate;
   }
-  return predict(Executed::of(tile, pe_dim, layers, relaxed));
+  const Counts counts = executed_counts(tile, pe_dim, layers, relaxed);
+  return predict(counts, tile, pe_dim, layers, relaxed);
+}
+
+Estimate Surrogate::predict(const Counts& counts, const Tensor& tile, const Tensor& pe_dim,
+                            const RunBatch& layers, bool relaxed) const {
+  Executed executed = Executed::of(counts, tile, pe_dim, layers, relaxed);
+  if (relaxed && predictor == Predictor::kLearned)
+    executed.raw = Executed::raw_of(run_tiles(tile, pe_dim, layers, true), pe_dim, layers);
+  return predict(executed);
 }
 
 Tensor roofline_cycles(const Tensor& any_tile, const Tensor& pe_dim, const RunBatch& l) {

@@ -43,13 +43,16 @@ struct Executed {
   torch::Tensor floor;   ///< [B..., layers], E in cycles
   torch::Tensor tiles;   ///< [B..., layers]
   torch::Tensor matmul;  ///< [layers], 0 or 1
-  torch::Tensor raw;     ///< [B..., layers, kRawInputs]: logarithms of sizes, tiles and pe_dim
+  torch::Tensor raw;  ///< [B..., layers, 17]: logarithms of sizes, tiles and pe_dim; undefined when relaxed
+  bool relaxed = false;
 
   static Executed of(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
                      bool relaxed);
   /// The same from the counts of these tilings.
   static Executed of(const Counts& counts, const torch::Tensor& tile, const torch::Tensor& pe_dim,
                      const RunBatch& layers, bool relaxed);
+  /// `raw` of tiles as run_tiles gives them.
+  static torch::Tensor raw_of(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers);
   /// Of shape [measurements]: those with these indices.
   Executed select(const torch::Tensor& index) const;
 };
@@ -115,7 +118,10 @@ class Surrogate {
   /// differentiable in `tile` (not in pe_dim's DMA queue depth), for searching; else exact, for scoring.
   Estimate predict(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
                    bool relaxed) const;
-  /// The same from the counts.
+  /// The same from the counts of these tilings; not for the analytical predictor.
+  Estimate predict(const Counts& counts, const torch::Tensor& tile, const torch::Tensor& pe_dim,
+                   const RunBatch& layers, bool relaxed) const;
+  /// The same from what the networks see.
   Estimate predict(const Executed& executed) const;
   /// log cycles of every network, [networks, N], of inputs [N] rows.
   torch::Tensor network_log_cycles(const Executed& executed, BaseLatency* base_latency) const;

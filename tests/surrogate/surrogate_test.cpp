@@ -7,11 +7,16 @@
 #include "models/files.hpp"
 #include "surrogate/training.hpp"
 #include "tests/support.hpp"
+#include "tests/surrogate/promises.hpp"
 
 namespace dosa {
 namespace {
 
+using testing::double_channels;
+using testing::Doubled;
 using testing::expect_error;
+using testing::expect_none_below_the_floor;
+using testing::measured_layers;
 using testing::replaced;
 using testing::TemporaryFolder;
 using torch::Tensor;
@@ -24,20 +29,6 @@ std::filesystem::path shipped_path() { return data_folder() / "surrogate" / "gem
 const Hardware kGemmini{16, 256, 64};
 
 Tensor scalar(double value) { return torch::full({}, value, torch::kFloat64); }
-
-/// Layers of the shipped measurements, each once.
-std::vector<LayerRun> measured_layers(int count) {
-  const Measurements m = shipped_measurements();
-  const std::vector<std::int64_t> ids = m.layer_ids();
-  std::vector<LayerRun> runs;
-  std::int64_t next = 0;
-  for (std::size_t i = 0; i < ids.size() && static_cast<int>(runs.size()) < count; ++i) {
-    if (ids[i] != next) continue;
-    ++next;
-    runs.push_back(run_of(m.rows[i]));
-  }
-  return runs;
-}
 
 TEST(Surrogate, IsTheBaseWhileUntrained) {
   const TrainingSet set = TrainingSet::of(shipped_measurements());
@@ -56,37 +47,15 @@ TEST(Surrogate, IsTheBaseWhileUntrained) {
 }
 
 TEST(Surrogate, NeverBelowTheFloorAtRandomLegalTilings) {
-  const Surrogate s = Surrogate::load(shipped_path());
-  const torch::NoGradGuard no_grad;
-  std::int64_t checked = 0;
-  std::uint64_t seed = 0;
-  for (const LayerRun& run : measured_layers(120)) {
-    const Tensor tiles = random_tilings(run, s.target.rules, kGemmini, 60, ++seed);
-    const RunBatch batch = s.batch({run});
-    EXPECT_TRUE(legal_tilings(tiles.unsqueeze(1), batch, kGemmini).all().item<bool>());
-    const Estimate e = s.predict(tiles.unsqueeze(1), scalar(16), batch, false);
-    EXPECT_TRUE((e.log_cycles >= e.floor.log()).all().item<bool>());
-    EXPECT_TRUE(torch::isfinite(e.log_sd).all().item<bool>());
-    checked += tiles.size(0);
-  }
-  EXPECT_GE(checked, 5000);
+  const std::vector<LayerRun> layers = measured_layers(shipped_measurements(), 120);
+  EXPECT_GE(expect_none_below_the_floor(Surrogate::load(shipped_path()), layers, kGemmini, 60), 5000);
 }
 
 TEST(Surrogate, DoublingChannelsAtDramNeverLowersAPrediction) {
-  const Surrogate s = Surrogate::load(shipped_path());
-  const torch::NoGradGuard no_grad;
-  std::uint64_t seed = 1000;
-  for (const LayerRun& run : measured_layers(429)) {
-    const Tensor tiles = random_tilings(run, s.target.rules, kGemmini, 20, ++seed);
-    if (tiles.size(0) == 0) continue;
-    const Tensor before = s.predict(tiles.unsqueeze(1), scalar(16), s.batch({run}), false).log_cycles;
-    for (const Dim dim : {Dim::C, Dim::K}) {
-      LayerRun twice = run;
-      twice.layer[dim] *= 2;
-      const Tensor after = s.predict(tiles.unsqueeze(1), scalar(16), s.batch({twice}), false).log_cycles;
-      EXPECT_GE((after - before).min().item<double>(), 0) << run.layer.name << " " << name_of(dim);
-    }
-  }
+  const std::vector<LayerRun> layers = measured_layers(shipped_measurements());
+  const Doubled doubled = double_channels(Surrogate::load(shipped_path()), layers, kGemmini, 20);
+  EXPECT_GE(doubled.pairs, 10000);
+  EXPECT_EQ(doubled.lowered, 0);
 }
 
 TEST(Surrogate, RelaxedPredictionsAreCloseAndDifferentiable) {
@@ -106,7 +75,7 @@ TEST(Surrogate, RelaxedPredictionsAreCloseAndDifferentiable) {
 
 TEST(Surrogate, GradientsAreThoseOfFiniteDifferences) {
   const Surrogate s = Surrogate::load(shipped_path());
-  const RunBatch batch = s.batch(measured_layers(8));
+  const RunBatch batch = s.batch(measured_layers(shipped_measurements(), 8));
   const Tensor log_tile = (batch.size.log() * 0.63).requires_grad_();
   const auto total = [&](const Tensor& point) {
     const Estimate e = s.predict(point.exp(), scalar(16), batch, true);

@@ -3,13 +3,20 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "models/files.hpp"
 #include "tests/support.hpp"
+#include "tests/surrogate/promises.hpp"
 
 namespace dosa {
 namespace {
 
+using testing::double_channels;
+using testing::Doubled;
 using testing::expect_error;
+using testing::expect_none_below_the_floor;
+using testing::measured_layers;
 using testing::reference_data;
 using testing::TemporaryFolder;
 using torch::Tensor;
@@ -53,11 +60,28 @@ TEST(Learning, HeldOutAccuracyOnFireSim) {
   const auto path = reference_data("firesim_train.csv");
   DOSA_SKIP_WITHOUT(path, "firesim_train.csv");
   TrainSummary summary;
-  train_surrogate(read_measurements(*path), TrainOptions{}, &summary, nullptr);
+  const Measurements measurements = read_measurements(*path);
+  const Surrogate s = train_surrogate(measurements, TrainOptions{}, &summary, nullptr);
   expect_reached(summary.validations[0], {0.997, 0.09, 1.095});
   expect_reached(summary.validations[1], {0.995, 0.13, 1.14});
-  // Recordings of one tiling differ by 8.5 % in the median there.
+  // Asked for is 1.03. Noise does not explain the rest: a perfect predictor would show 1.003.
   EXPECT_LE(summary.validations[1].accuracy.top1_regret, 1.04);
+  // Every array that was measured, on every layer; the buffers were larger than any tile needs.
+  std::int64_t floors = 0;
+  Doubled doubled;
+  for (const std::int64_t pe_dim : s.target.pe_dims) {
+    SCOPED_TRACE(pe_dim);
+    const Hardware hardware{pe_dim, 1024, 1024};
+    const std::vector<LayerRun> layers = measured_layers(measurements);
+    floors += expect_none_below_the_floor(s, layers, hardware, 40);
+    const Doubled now = double_channels(s, layers, hardware, 40);
+    doubled = {doubled.pairs + now.pairs, doubled.lowered + now.lowered, std::min(doubled.worst, now.worst)};
+  }
+  EXPECT_GE(floors, 5000);
+  EXPECT_GE(doubled.pairs, 10000);
+  // A known gap: with 3 input channels, or a single output channel, a few predictions fall where they double.
+  EXPECT_LE(doubled.lowered, doubled.pairs / 1000);
+  EXPECT_GE(doubled.worst, -0.12);
 }
 
 TEST(Learning, CombinedBeatsLearnedBeatsNothing) {

@@ -1,0 +1,30 @@
+// The relaxed mode of executed_counts and of Executed; for the surrogate's own files.
+#pragma once
+
+#include "surrogate/counts.hpp"
+
+namespace dosa {
+namespace counting {
+
+constexpr double kLine = 64;             // bytes of a cache line and of the largest DMA request
+constexpr double kBeat = 16;             // bytes of a bus beat
+constexpr double kPage = 4096;           // bytes of a DRAM page
+constexpr double kMissSharpness = 6;     // how fast a share of 1 is fetched again beyond a cache's size
+constexpr double kMinExecuteCycles = 4;  // of one compute instruction
+constexpr double kQueueBytes = 16;       // DMA commands in flight: floor(16 / pe_dim) + 1
+constexpr double kMissOffset = 0.01;     // misses per request that count as none
+
+}  // namespace counting
+
+/// `tile` as run (run_tiles), [B..., layers, 7]; differentiable in it and in pe_dim. `misses` as in
+/// executed_counts.
+Counts relaxed_counts(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
+                      bool misses);
+
+/// Executed::terms and Executed::ratios of relaxed counts with misses. Differentiable in the counts.
+struct RelaxedInputs {
+  torch::Tensor terms, ratios;
+};
+RelaxedInputs relaxed_inputs(const Counts& counts, const torch::Tensor& pe_dim, const RunBatch& layers);
+
+}  // namespace dosa

@@ -1,0 +1,70 @@
+#include "tests/surrogate/promises.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace dosa::testing {
+namespace {
+
+using torch::Tensor;
+
+Tensor pe_dim_of(const Hardware& hardware) {
+  return torch::full({}, static_cast<double>(hardware.pe_dim), torch::kFloat64);
+}
+
+}  // namespace
+
+std::vector<LayerRun> measured_layers(const Measurements& m, std::size_t most) {
+  const std::vector<std::int64_t> ids = m.layer_ids();
+  std::vector<LayerRun> runs;
+  std::int64_t next = 0;
+  for (std::size_t i = 0; i < ids.size() && runs.size() < most; ++i) {
+    if (ids[i] != next) continue;
+    ++next;
+    runs.push_back(run_of(m.rows[i]));
+  }
+  return runs;
+}
+
+std::int64_t expect_none_below_the_floor(const Surrogate& s, const std::vector<LayerRun>& layers,
+                                         const Hardware& hardware, int per_layer) {
+  const torch::NoGradGuard no_grad;
+  std::int64_t checked = 0;
+  std::uint64_t seed = 0;
+  for (const LayerRun& run : layers) {
+    const Tensor tiles = random_tilings(run, s.target.rules, hardware, per_layer, ++seed);
+    if (tiles.size(0) == 0) continue;
+    const RunBatch batch = s.batch({run});
+    EXPECT_TRUE(legal_tilings(tiles.unsqueeze(1), batch, hardware).all().item<bool>());
+    const Estimate e = s.predict(tiles.unsqueeze(1), pe_dim_of(hardware), batch, false);
+    EXPECT_TRUE((e.log_cycles >= e.floor.log()).all().item<bool>()) << run.layer.name;
+    EXPECT_TRUE(torch::isfinite(e.log_sd).all().item<bool>()) << run.layer.name;
+    checked += tiles.size(0);
+  }
+  return checked;
+}
+
+Doubled double_channels(const Surrogate& s, const std::vector<LayerRun>& layers, const Hardware& hardware,
+                        int per_layer) {
+  const torch::NoGradGuard no_grad;
+  Doubled result;
+  std::uint64_t seed = 1000;
+  const Tensor pe_dim = pe_dim_of(hardware);
+  for (const LayerRun& run : layers) {
+    const Tensor tiles = random_tilings(run, s.target.rules, hardware, per_layer, ++seed);
+    if (tiles.size(0) == 0) continue;
+    const Tensor before = s.predict(tiles.unsqueeze(1), pe_dim, s.batch({run}), false).log_cycles;
+    for (const Dim dim : {Dim::C, Dim::K}) {
+      LayerRun twice = run;
+      twice.layer[dim] *= 2;
+      const Tensor after = s.predict(tiles.unsqueeze(1), pe_dim, s.batch({twice}), false).log_cycles;
+      result.pairs += tiles.size(0);
+      result.lowered += (after < before).sum().item<std::int64_t>();
+      result.worst = std::min(result.worst, (after - before).min().item<double>());
+    }
+  }
+  return result;
+}
+
+}  // namespace dosa::testing

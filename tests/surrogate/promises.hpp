@@ -1,0 +1,27 @@
+// What every trained surrogate promises, at random legal tilings of the layers that it was trained on.
+#pragma once
+
+#include <vector>
+
+#include "surrogate/training.hpp"
+
+namespace dosa::testing {
+
+/// Each layer of the measurements once, as it was run; at most `most`.
+std::vector<LayerRun> measured_layers(const Measurements& measurements, std::size_t most = SIZE_MAX);
+
+/// Predictions at `per_layer` random legal tilings of every layer are finite and at least the compute floor.
+/// How many were looked at.
+std::int64_t expect_none_below_the_floor(const Surrogate& surrogate, const std::vector<LayerRun>& layers,
+                                         const Hardware& hardware, int per_layer);
+
+/// Predictions with twice as many input or output channels in DRAM, the tile staying the same.
+struct Doubled {
+  std::int64_t pairs = 0;
+  std::int64_t lowered = 0;  ///< pairs of which the larger layer is predicted to take less time
+  double worst = 0;          ///< the least log(doubled / single), at most 0
+};
+Doubled double_channels(const Surrogate& surrogate, const std::vector<LayerRun>& layers,
+                        const Hardware& hardware, int per_layer);
+
+}  // namespace dosa::testing
