@@ -57,7 +57,7 @@ struct LayerRun {
 
 /// Constants of layers in the relaxed mode's formulas, derived from a RunBatch; see relaxed_counts.cpp.
 struct RelaxedLayers {
-  torch::Tensor one, log_narrow, miss_offset, sharpness;           ///< []
+  torch::Tensor one, log_narrow, miss_offset;                      ///< []
   torch::Tensor log_size;                                          ///< [layers, 7]
   torch::Tensor halo_image, halo_kernel, halo_offset, halo_limit;  ///< [layers, 2]
   torch::Tensor clip, clip_per_tile;                               ///< [layers, 2], rows of padding
@@ -66,13 +66,14 @@ struct RelaxedLayers {
   torch::Tensor channel_lines;                                     ///< [layers, 2]
   torch::Tensor output_rows;                                       ///< [layers, 1]
   torch::Tensor piece_grain, per_piece, least_cycles;              ///< [layers, 2, 2]; [2]; [2]
-  torch::Tensor reductions_outside;                                ///< [8, layers, 7], 0 or -1
-  torch::Tensor cache_levels;                                      ///< [2, 1, 1, 1]
-  torch::Tensor fetches;                                           ///< [1, 3, 7, layers], 0 or 1
+  torch::Tensor window_image, window_kernel, window_offset;        ///< [layers, 2, 2]
+  torch::Tensor walk;         ///< [features, columns], or [layers, features, columns]
+  torch::Tensor walk_offset;  ///< [layers, columns]
+  torch::Tensor cache_levels;                                      ///< [2, 1]
   torch::Tensor count_offset;                                      ///< [layers, counts]
   torch::Tensor ratio_matrix, ratio_offset, pe_dim_ratio;  ///< [factors, ratios]; [layers, ratios]; [ratios]
-  torch::Tensor term_constants;                            ///< [layers, terms]
-  torch::Tensor plain_terms, latency_terms, pipeline_terms;  ///< [terms], 0 or 1
+  torch::Tensor term_constants;                            ///< [layers, terms + 2]
+  torch::Tensor plain_terms, latency_terms, pipeline_terms;  ///< [terms + 2], 0 or 1
 };
 
 /// Layers as constant tensors, float64. `layers` may also be one entry per measurement. Pairs are (width,
@@ -108,6 +109,7 @@ struct RunBatch {
  private:
   void complete();
   void complete_relaxed();
+  void complete_walk();
   torch::Tensor lines_of_layer() const;
 };
 

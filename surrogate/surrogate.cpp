@@ -211,7 +211,7 @@ Executed Executed::of(const Counts& c, const Tensor& tile, const Tensor& pe_dim_
                       bool relaxed) {
   if (relaxed) {
     const RelaxedInputs inputs = relaxed_inputs(c, pe_dim_in, layers);
-    return {inputs.terms, inputs.ratios, c.floor, c.tiles, layers.matmul, {}, true};
+    return {inputs.terms, inputs.ratios, inputs.floor, inputs.tiles, layers.matmul, {}, true};
   }
   const Tensor pe_dim = pe_dim_in.expand_as(c.tiles);
   const Tensor in_flight = (kQueueBytes / pe_dim.detach()).floor() + 1;
@@ -279,29 +279,49 @@ BaseModel BaseModel::initial() {
   return {float64(logs).repeat({2, 1}), float64({std::log(2.0), -2, 0, -1, 0}).repeat({2, 1})};
 }
 
+namespace {
+
+/// Sums of terms: input, weight, execute, store and overhead, [terms, 5].
+const Tensor& term_groups() {
+  static const Tensor groups = [] {
+    const torch::InferenceMode off(false);
+    Tensor built = torch::zeros({kTermCount, 5}, torch::kFloat64);
+    std::int64_t from = 0, column = 0;
+    for (const std::int64_t terms : {kInputTerms, kWeightTerms, kExecuteTerms, kOutputTerms, kOverheadTerms}) {
+      built.narrow(0, from, terms).select(1, column++).fill_(1);
+      from += terms;
+    }
+    return built;
+  }();
+  return groups;
+}
+
+}  // namespace
+
 BaseLatency BaseModel::latency(const Executed& e) const {
   const Tensor kind = e.matmul.to(torch::kInt64);
-  const Tensor cycles = e.terms * constants.exp().index_select(0, kind);
-  const auto of_kind = [&](int which) { return overlap.select(1, which).index_select(0, kind); };
-  const std::vector<Tensor> groups =
-      cycles.split_with_sizes({kInputTerms, kWeightTerms, kExecuteTerms, kOutputTerms, kOverheadTerms}, -1);
-  const Tensor input = groups[0].sum(-1);
-  const Tensor weight = groups[1].sum(-1);
+  const std::vector<Tensor> constant = overlap.index_select(0, kind).unbind(-1);
+  const std::vector<Tensor> group =
+      torch::matmul(e.terms * constants.exp().index_select(0, kind), term_groups()).unbind(-1);
   BaseLatency b;
-  b.execute = e.floor + groups[2].sum(-1);
-  b.store = groups[3].sum(-1);
-  b.overhead = groups[4].sum(-1);
+  b.execute = group[2] + e.floor;
+  b.store = group[3];
+  b.overhead = group[4];
   // Norms of a fitted order stand between a sum (order 1, no overlap) and a maximum (perfect overlap).
-  const Tensor load_order = 1 + of_kind(4).exp();
-  b.load = (torch::logaddexp(load_order * input.log(), load_order * weight.log()) / load_order).exp();
-  const Tensor order = 1 + of_kind(0).exp();
-  const Tensor phases = torch::stack({b.load, b.execute, b.store}, -1);
-  const Tensor overlapped = (torch::logsumexp(order.unsqueeze(-1) * phases.log(), -1) / order).exp();
+  const Tensor load_order = 1 + constant[4].exp();
+  const Tensor log_load =
+      torch::logaddexp(load_order * group[0].log(), load_order * group[1].log()) / load_order;
+  b.load = log_load.exp();
+  const Tensor order = 1 + constant[0].exp();
+  const Tensor overlapped =
+      (torch::logaddexp(torch::logaddexp(order * log_load, order * b.execute.log()), order * b.store.log()) /
+       order)
+          .exp();
   // A share is exposed however many tiles there are, another shrinks with their number.
-  const Tensor always = torch::sigmoid(of_kind(1));
-  const Tensor exposed =
-      always + (1 - always) * torch::sigmoid(of_kind(2)) * torch::exp(-of_kind(3).exp() * e.tiles.log());
-  b.cycles = overlapped + exposed * (phases.sum(-1) - overlapped) + b.overhead;
+  const Tensor always = torch::sigmoid(constant[1]);
+  const Tensor exposed = torch::addcmul(always, (1 - always) * torch::sigmoid(constant[2]),
+                                        torch::exp(-constant[3].exp() * e.tiles.log()));
+  b.cycles = torch::addcmul(overlapped + b.overhead, exposed, b.load + b.execute + b.store - overlapped);
   return b;
 }
 
@@ -335,50 +355,55 @@ double one_cycle(int step, int steps) {
 }
 
 Tensor Ensemble::normalise(const Tensor& inputs) const {
-  const Tensor clamped = torch::clamp(inputs, lowest, highest);
-  return ((clamped - mean) / scale).to(torch::kFloat32).clamp(-kMaxDeviations, kMaxDeviations);
+  const auto [least, most] = range();
+  return ((torch::clamp(inputs, least, most) - mean) / scale).to(torch::kFloat32);
+}
+
+std::pair<Tensor, Tensor> Ensemble::range() const {
+  const Tensor deviations = kMaxDeviations * scale;
+  return {torch::maximum(lowest, mean - deviations), torch::minimum(highest, mean + deviations)};
 }
 
 namespace {
 
-/// silu(x) and its derivative sigmoid(x) + silu(x) (1 - sigmoid(x)), the latter in place of x.
-Tensor silu_and_slope(Tensor& x) {
-  const Tensor sigmoid = torch::sigmoid(x);
-  const Tensor value = x * sigmoid;
-  x = torch::addcmul(sigmoid, value, 1 - sigmoid);
-  return value;
-}
-
-/// The networks of an ensemble on the same inputs x [N, inputs] -> [networks, N], differentiable in x alone:
-///   d output / dx = W1 (slope1 * (W2 (slope2 * w3))),
-/// with the slopes kept from the forward pass. Torch's own derivatives compute every sigmoid again.
+/// The networks of an ensemble on the same inputs x [N, inputs], not normalised -> [networks, N], differentiable
+/// in x alone: d output / dx = x within the range ? W1 (silu'(z1) * (W2 (silu'(z2) * w3))) / scale : 0.
+/// One node of the graph in place of twenty.
 class FixedNetworks : public torch::autograd::Function<FixedNetworks> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Ensemble* e) {
     const std::int64_t networks = e->w1.size(0), width = e->w1.size(2);
-    const Tensor all = e->w1.transpose(0, 1).reshape({-1, networks * width});
-    Tensor slope1 = torch::addmm(e->b1.reshape({-1}), x, all);  // [N, networks * width]
-    const Tensor hidden = silu_and_slope(slope1).view({-1, networks, width}).transpose(0, 1);
-    Tensor slope2 = torch::baddbmm(e->b2, hidden, e->w2);
-    const Tensor hidden2 = silu_and_slope(slope2);
-    context->save_for_backward({slope1, slope2, all, e->w2, e->w3});
-    return torch::baddbmm(e->b3, hidden2, e->w3).squeeze(-1);
+    const Tensor side_by_side = e->w1.transpose(0, 1).reshape({-1, networks * width});
+    const Tensor z1 = torch::addmm(e->b1.reshape({-1}), e->normalise(x), side_by_side);
+    const Tensor z2 =
+        torch::baddbmm(e->b2, torch::silu(z1).view({-1, networks, width}).transpose(0, 1), e->w2);
+    const auto [least, most] = e->range();
+    context->save_for_backward({x, least, most, e->scale, z1, z2, side_by_side, e->w2, e->w3});
+    return torch::baddbmm(e->b3, torch::silu(z2), e->w3).squeeze(-1);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     const torch::autograd::variable_list saved = context->get_saved_variables();
-    const Tensor &slope1 = saved[0], &slope2 = saved[1], &all = saved[2], &w2 = saved[3], &w3 = saved[4];
-    const Tensor upper = slope2 * w3.transpose(1, 2) * gradients[0].unsqueeze(-1);
-    const Tensor lower = torch::bmm(upper, w2.transpose(1, 2)).transpose(0, 1).reshape(slope1.sizes());
-    return {torch::mm(lower * slope1, all.t()), Tensor()};
+    const Tensor &x = saved[0], &least = saved[1], &most = saved[2], &scale = saved[3], &z1 = saved[4],
+                 &z2 = saved[5], &side_by_side = saved[6], &w2 = saved[7], &w3 = saved[8];
+    const Tensor upper =
+        at::silu_backward(gradients[0].unsqueeze(-1) * w3.transpose(1, 2), z2);  // [networks, N, width]
+    const Tensor lower =
+        at::silu_backward(torch::bmm(upper, w2.transpose(1, 2)).transpose(0, 1).reshape(z1.sizes()), z1);
+    const Tensor inside = (x >= least).logical_and_(x <= most);
+    return {torch::mm(lower, side_by_side.t()) / scale * inside, Tensor()};
   }
 };
 
 }  // namespace
 
-Tensor Ensemble::operator()(const Tensor& x) const {
-  if (x.dim() == 2 && x.requires_grad() && torch::GradMode::is_enabled() && !w1.requires_grad())
+Tensor Ensemble::of_inputs(const Tensor& x) const {
+  if (x.requires_grad() && torch::GradMode::is_enabled() && !w1.requires_grad())
     return FixedNetworks::apply(x, this);
+  return (*this)(normalise(x));
+}
+
+Tensor Ensemble::operator()(const Tensor& x) const {
   Tensor hidden;
   if (x.dim() == 3) {
     hidden = torch::baddbmm(b1, x, w1);
@@ -435,8 +460,7 @@ Tensor Surrogate::network_log_cycles(const Executed& e, BaseLatency* base_latenc
   BaseLatency b;
   if (predictor == Predictor::kCombined) b = base.latency(e);
   if (base_latency) *base_latency = b;
-  const Tensor x = ensemble.normalise(inputs(e, b)).flatten(0, -2);
-  const Tensor f = ensemble(x).to(torch::kFloat64);
+  const Tensor f = ensemble.of_inputs(inputs(e, b).flatten(0, -2)).to(torch::kFloat64);
   std::vector<std::int64_t> shape = e.floor.sizes().vec();
   shape.insert(shape.begin(), f.size(0));
   const Tensor correction = f.view(shape);
@@ -450,7 +474,7 @@ Estimate Surrogate::predict(const Executed& e) const {
   estimate.networks = each;
   estimate.log_cycles = each.mean(0);
   // Biased variance with a little added: its root has a gradient everywhere.
-  const Tensor variance = (each - estimate.log_cycles).square().mean(0);
+  const Tensor variance = each.var(0, false);
   estimate.log_sd = (sd_scale * sd_scale * variance + sd_floor * sd_floor).sqrt();
   return estimate;
 }

@@ -89,7 +89,11 @@ struct Ensemble {
   std::vector<torch::Tensor*> weights() { return {&w1, &b1, &w2, &b2, &w3, &b3}; }
   /// [N, inputs] normalised inputs, or [networks, N, inputs] -> [networks, N]. Differentiable.
   torch::Tensor operator()(const torch::Tensor& normalised) const;
+  /// The same from inputs that are not normalised, [N, inputs]. Differentiable.
+  torch::Tensor of_inputs(const torch::Tensor& inputs) const;
   torch::Tensor normalise(const torch::Tensor& inputs) const;
+  /// The least and the largest inputs that are told apart, [inputs] each.
+  std::pair<torch::Tensor, torch::Tensor> range() const;
 };
 
 /// log cycles and its uncertainty, [B..., layers]; the parts of the base say what dominates.
