@@ -51,10 +51,11 @@ TilingCosts RtlModel::costs(const Tensor& tile, const Tensor& pe_dim, const RunB
   const auto larger = [&](const Tensor& tile_rows, double bytes, std::int64_t kib) {
     return tile_rows * (pe_dim * (kib > 0 ? 2 * bytes / 1024 / static_cast<double>(kib) : 0));
   };
-  costs.growth = torch::maximum(larger(costs.rows.input + costs.rows.weight, 1, measured.scratchpad_kib),
-                                larger(costs.rows.output, 4, measured.accumulator_kib))
-                     .clamp_min(1)
-                     .pow(std::log2(kGrowthPerOctave));
+  const Tensor in_accumulator = larger(costs.rows.output, 4, measured.accumulator_kib).clamp_min(1);
+  const Tensor in_scratchpad = larger(costs.rows.input + costs.rows.weight, 1, measured.scratchpad_kib);
+  // max(a, b) as b + relu(a - b), whose derivative takes fewer operations.
+  costs.growth =
+      (in_accumulator + torch::relu(in_scratchpad - in_accumulator)).pow(std::log2(kGrowthPerOctave));
   costs.cycles = estimate.log_cycles.exp();
   costs.log_sd = estimate.log_sd * costs.growth;
   costs.networks = estimate.networks;
@@ -104,7 +105,8 @@ TileCosts RtlModel::costs(const std::vector<Layer>& layers, const std::vector<ge
 // overstated.
 Tensor RtlModel::log_sd_of_ratio(const Tensor& networks, const Tensor& growth, const Tensor& other) const {
   if (surrogate_ == nullptr || !networks.defined()) return torch::zeros({}, torch::kFloat64);
-  const Tensor variance = (networks - other).var(0, false);
+  const Tensor ratio = networks - other;
+  const Tensor variance = (ratio - ratio.mean(0)).square().mean(0);
   const double scale = surrogate_->sd_scale, floor = surrogate_->sd_floor;
   return (growth.square() * (scale * scale * variance + floor * floor) + floor * floor).sqrt();
 }

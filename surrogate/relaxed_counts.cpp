@@ -23,11 +23,11 @@ constexpr int kPeDimRatio = 0, kMatmulRatio = 1, kFirstCountRatio = 2, kFirstMis
               kPow2KRatio = 13, kPow2CRatio = 14, kTileKRatio = 15, kTileCRatio = 16, kL2Ratio = 17,
               kLlcRatio = 18, kColdRatio = 19, kFewKRatio = 20, kFloorRatio = 21, kRatioInputs = 22;
 
-// Loops that can make a cache fetch lines again. The footprint of a tensor grows by their iterations along all
-// other loops that it depends on. Both channels of a pair and both axes of the image stand together.
+// Loops that can make a cache fetch lines again. The footprint of a tensor grows by their iterations along
+// all other loops that it depends on. Both channels of a pair and both axes of the image stand together.
 enum Refetch : int {
   kInputC,
-  kChannelsK,  // weights and outputs
+  kChannelsK,        // weights and outputs
   kInputInnerWidth,  // of P and R the loop inside the other
   kInputInnerHeight,
   kInputOuterWidth,
@@ -137,7 +137,7 @@ const std::array<Product, kCountCount>& products() {
     const std::vector<int> valid = times(rows_c, {kValidWidth, kValidHeight});
     const std::vector<int> weight_rows = times(image, {kTilesK, kRowsK});
     const auto input_misses = [](int cache) {
-      return std::vector<int>{cache + kInputC,           cache + kInputInnerWidth, cache + kInputInnerHeight,
+      return std::vector<int>{cache + kInputC,          cache + kInputInnerWidth,  cache + kInputInnerHeight,
                               cache + kInputOuterWidth, cache + kInputOuterHeight, cache + kInputK};
     };
     const auto weight_misses = [](int cache) {
@@ -208,8 +208,8 @@ struct Matrices {
   Tensor to_terms;     ///< [counts, terms, the floor and the number of tiles]
 };
 
-const Matrices& matrices() {
-  static const Matrices m = [] {
+const Matrices& matrices(torch::ScalarType type) {
+  static const Matrices in_double = [] {
     const torch::InferenceMode off(false);  // whatever the first caller is in, others differentiate
     const auto zeros = [](std::int64_t rows, std::int64_t columns) {
       return torch::zeros({rows, columns}, torch::kFloat64);
@@ -269,16 +269,22 @@ const Matrices& matrices() {
     built.to_terms[kTiles][kTilesColumn] = 1.0;
     return built;
   }();
-  return m;
+  static const Matrices in_float = [] {
+    const torch::InferenceMode off(false);
+    const auto f32 = [](const Tensor& t) { return t.to(torch::kFloat32); };
+    const Matrices& m = in_double;
+    return Matrices{f32(m.counts), f32(m.sizes), f32(m.to_ratios), f32(m.from_narrow), f32(m.to_terms)};
+  }();
+  return type == torch::kFloat32 ? in_float : in_double;
 }
 
 // What the walk of counts.cpp depends on, as logarithms of a tile's (or the whole layer's) numbers. The first
 // seven are its extents.
 enum Feature : int {
-  kWindow = kDims,         // input columns and rows
+  kWindow = kDims,           // input columns and rows
   kInnerWindow = kDims + 2,  // with the whole layer along the inner one of the loops over an axis
-  kLines = kDims + 4,      // cache lines of a row of C and K
-  kSets = kDims + 6,       // or sets of the cache, where those are more
+  kLines = kDims + 4,        // cache lines of a row of C and K
+  kSets = kDims + 6,         // or sets of the cache, where those are more
   kFeatures = kDims + 8
 };
 constexpr int kFootprints = 3;  // inputs, weights and outputs
@@ -358,49 +364,100 @@ Walk walk_of(const std::array<int, kDims>& place) {
   return walk;
 }
 
-/// Features of tiles, [B..., layers, features].
-Tensor walk_features(const Tensor& tile, const Tensor& log_tile, const RunBatch& l) {
+/// Numbers of tiles whose logarithms are the features, [B..., layers, features].
+Tensor walk_numbers(const Tensor& tile, const RunBatch& l) {
   const RelaxedLayers& c = l.relaxed;
   const std::vector<Tensor> parts = tile.split_with_sizes({2, 2, 2, 1}, -1);
   const Tensor &kernel = parts[0], &image = parts[1], &channels = parts[2];
   const Tensor windows =
       torch::minimum(torch::addcmul(torch::addcmul(c.window_offset, image.unsqueeze(-2), c.window_image),
                                     kernel.unsqueeze(-2), c.window_kernel),
-                     c.halo_limit.unsqueeze(-2))
-          .flatten(-2);
+                     c.halo_limit.unsqueeze(-2));
   const Tensor lines = torch::minimum(
       c.channel_lines, torch::add(c.one, channels - torch::minimum(l.pow2, channels), 1 / kLine));
-  return torch::cat({log_tile, torch::cat({windows, lines, torch::maximum(lines, l.set_lines)}, -1).log()},
-                    -1);
+  return torch::cat({tile, windows.flatten(-2), lines, torch::maximum(lines, l.set_lines)}, -1);
+}
+
+/// numbers [..., layers, n] times a matrix [n, m], or one of every layer [layers, n, m].
+Tensor times(const Tensor& numbers, const Tensor& matrix) {
+  return matrix.dim() == 2 ? torch::matmul(numbers, matrix)
+                           : torch::matmul(numbers.unsqueeze(-2), matrix).squeeze(-2);
 }
 
 /// Logarithms of the factors by which the loops of Refetch fetch lines again, [B..., layers, 2 caches *
-/// refetches].
+/// refetches]. Differentiable in the tile, as one node of the graph; minima and maxima have subgradients.
 ///
-/// Walking the loops outwards, a loop multiplies what a tensor fetches by the growth of its footprint, g, while
-/// the cache holds what one iteration touches, and by its n iterations once it does not: g + max(0, n - g) s =
-/// g (1 + max(0, n / g - 1) s) with the share s that is fetched again. The product of all g is the whole
-/// tensor, a constant of the layer, which leaves the second factors.
-Tensor log_refetched(const Tensor& tile, const Tensor& log_tile, const RunBatch& l) {
-  const RelaxedLayers& c = l.relaxed;
-  const Tensor features = walk_features(tile, log_tile, l);
-  const Tensor sums = c.walk.dim() == 2 ? torch::matmul(features, c.walk)
-                                        : torch::matmul(features.unsqueeze(-2), c.walk).squeeze(-2);
-  const std::vector<Tensor> parts =
-      (sums + c.walk_offset).exp().split_with_sizes({kFootprints * kRefetches, kRefetches}, -1);
-  const Tensor log_lines = parts[0].unflatten(-1, {kFootprints, 1, kRefetches}).sum(-3).log();
-  const Tensor again = torch::sigmoid(log_lines * kMissSharpness - c.cache_levels);
-  return torch::log1p(torch::relu(parts[1] - 1).unsqueeze(-2) * again).flatten(-2);
-}
+/// Walking the loops outwards, a loop multiplies what a tensor fetches by the growth of its footprint, g,
+/// while the cache holds what one iteration touches, and by its n iterations once it does not:
+///   g + max(0, n - g) s = g (1 + m s) with the surplus m = max(0, n / g - 1),
+/// where s = x^6 / (1 + x^6) of footprint / cache = x is the share that is fetched again. The product of all
+/// g is the whole tensor, a constant of the layer, which leaves y = log(1 + m s):
+///   dy/dm = s / (1 + m s), dy/dlog x = 6 m s (1 - s) / (1 + m s).
+class LogRefetched : public torch::autograd::Function<LogRefetched> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& tile, const RunBatch* l) {
+    const RelaxedLayers& c = l->relaxed;
+    const Tensor numbers = walk_numbers(tile, *l);
+    const Tensor parts = (times(numbers.log(), c.walk) + c.walk_offset).exp();
+    const Tensor lines = part(parts, 0) + part(parts, 1) + part(parts, 2);
+    const Tensor again = torch::sigmoid((lines.log() * kMissSharpness).unsqueeze(-2) - c.cache_levels);
+    const Tensor surplus = torch::relu(part(parts, kFootprints) - 1);
+    const Tensor factor = surplus.unsqueeze(-2) * again + 1;
+    context->save_for_backward({numbers, parts, lines, again, surplus, factor, c.walk, c.window_image,
+                                c.window_kernel, c.halo_limit, c.channel_lines, l->pow2, l->set_lines});
+    return factor.log().flatten(-2);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const Tensor &numbers = saved[0], &parts = saved[1], &lines = saved[2], &again = saved[3],
+                 &surplus = saved[4], &factor = saved[5], &walk = saved[6], &window_image = saved[7],
+                 &window_kernel = saved[8], &halo_limit = saved[9], &channel_lines = saved[10],
+                 &pow2 = saved[11], &set_lines = saved[12];
+    const Tensor by_cache = gradients[0].view(again.sizes()) * again / factor;
+    const Tensor by_lines = (by_cache * (1 - again)).sum(-2).mul_(surplus).mul_(kMissSharpness).div_(lines);
+    const Tensor footprints =
+        parts.narrow(-1, 0, kFootprints * kRefetches).unflatten(-1, {kFootprints, kRefetches});
+    const Tensor by_surplus = by_cache.sum(-2) * torch::where(surplus > 0, surplus + 1, surplus);
+    const Tensor by_parts = torch::cat({(footprints * by_lines.unsqueeze(-2)).flatten(-2), by_surplus}, -1);
+    const Tensor by_numbers = times(by_parts, walk.transpose(-1, -2)) / numbers;
+
+    const std::vector<Tensor> of = numbers.split_with_sizes({4, 2, 1, 4, 2, 2}, -1);
+    const std::vector<Tensor> by = by_numbers.split_with_sizes({kDims, 4, 2, 2}, -1);
+    const Tensor windows = of[3].unflatten(-1, {2, 2});
+    const Tensor by_windows = by[1].unflatten(-1, {2, 2}) * (windows < halo_limit.unsqueeze(-2));
+    const Tensor by_rows = by[2] + by[3] * (of[4] >= set_lines);
+    Tensor by_tile = by[0].clone();
+    by_tile.narrow(-1, 0, 2).add_((by_windows * window_kernel).sum(-2));
+    by_tile.narrow(-1, 2, 2).add_((by_windows * window_image).sum(-2));
+    by_tile.narrow(-1, 4, 2).add_(by_rows * (of[4] < channel_lines).logical_and_(of[1] > pow2), 1 / kLine);
+    return {by_tile, Tensor()};
+  }
+
+ private:
+  static Tensor part(const Tensor& parts, int which) {
+    return parts.narrow(-1, which * kRefetches, kRefetches);
+  }
+};
 
 }  // namespace
+
+std::vector<Tensor*> RelaxedLayers::all() {
+  return {&one,           &log_narrow,    &miss_offset,   &log_size,      &halo_image,   &halo_kernel,
+          &halo_offset,   &halo_limit,    &clip,          &clip_per_tile, &flanks,       &packs,
+          &minus_half_c4, &footprint,     &channel_lines, &output_rows,   &piece_grain,  &per_piece,
+          &least_cycles,  &window_image,  &window_kernel, &window_offset, &walk,         &walk_offset,
+          &cache_levels,  &count_offset,  &ratio_matrix,  &ratio_offset,  &pe_dim_ratio, &term_constants,
+          &plain_terms,   &latency_terms, &pipeline_terms};
+}
 
 void RunBatch::complete_relaxed() {
   const torch::NoGradGuard no_gradients;
   const auto f64 = [](const Tensor& t) { return t.to(torch::kFloat64); };
   const auto pair = [](const Tensor& t) { return t.unsqueeze(-1); };
   RelaxedLayers& c = relaxed;
-  const Matrices& m = matrices();
+  const Matrices& m = matrices(torch::kFloat64);
   const Tensor keeps = f64(skips.logical_not());
   c.log_size = size.log();
   c.one = torch::ones({}, size.options());
@@ -503,13 +560,12 @@ void RunBatch::complete_walk() {
                : torch::stack(walks).index_select(0, torch::tensor(walk_of_layer, torch::kInt64));
   };
   c.walk = of_layers(tiles);
-  c.walk_offset =
-      torch::matmul(walk_features(size, c.log_size, *this).unsqueeze(-2), of_layers(wholes)).squeeze(-2);
+  c.walk_offset = times(walk_numbers(size, *this).log(), of_layers(wholes));
 }
 
 /// Lines of the three tensors of whole layers, [layers, 3].
 Tensor RunBatch::lines_of_layer() const {
-  const std::vector<Tensor> f = walk_features(size, relaxed.log_size, *this).exp().unbind(-1);
+  const std::vector<Tensor> f = walk_numbers(size, *this).unbind(-1);
   const auto extent = [&](Dim dim) { return f[static_cast<std::size_t>(dim)]; };
   return torch::stack({extent(Dim::N) * f[kWindow] * f[kWindow + 1] * f[kLines],
                        extent(Dim::R) * extent(Dim::S) * extent(Dim::C) * f[kLines + 1],
@@ -519,7 +575,7 @@ Tensor RunBatch::lines_of_layer() const {
 
 Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatch& l, bool misses) {
   const RelaxedLayers& c = l.relaxed;
-  const Matrices& m = matrices();
+  const Matrices& m = matrices(tile.scalar_type());
   const Tensor log_pe = pe_dim_in.log();
   const Tensor log_tile = tile.log();
   const Tensor log_number = c.log_size - log_tile;
@@ -569,14 +625,15 @@ Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatc
   const Tensor matmul = last(l.is_matmul);
   const Tensor stores = torch::where(matmul, of_blocks[3], of_blocks[2]);
   const Tensor requests = torch::where(matmul, of_blocks[3] + touched.narrow(-1, 2, 1), of_blocks[2]);
-  std::vector<Tensor> factors{log_number,   blocks, blocks_p, groups, touched,
-                              valid,        padded.log(), chunks,   flanked, floors,
-                              page,         stores, requests, torch::minimum(log_channels, c.log_narrow)};
-  if (misses) factors.push_back(log_refetched(tile, log_tile, l));
+  std::vector<Tensor> factors{
+      log_number, blocks,  blocks_p, groups, touched, valid,    padded.log(),
+      chunks,     flanked, floors,   page,   stores,  requests, torch::minimum(log_channels, c.log_narrow)};
+  if (misses) factors.push_back(LogRefetched::apply(tile, &l));
 
   Counts n;
   n.log_factors = torch::cat(factors, -1);
-  const Tensor log_counts = torch::matmul(n.log_factors, misses ? m.counts : m.counts.narrow(0, 0, kWithoutMisses));
+  const Tensor log_counts =
+      torch::matmul(n.log_factors, misses ? m.counts : m.counts.narrow(0, 0, kWithoutMisses));
   n.values = (log_counts + c.count_offset).exp();
   const std::vector<Tensor> parts =
       n.values.split_with_sizes({kTrafficCounts, kCountCount - kTrafficCounts}, -1);
@@ -623,7 +680,8 @@ RelaxedInputs relaxed_inputs(const Counts& n, const Tensor& pe_dim, const RunBat
   const Tensor pe = pe_dim.unsqueeze(-1);
   const Tensor in_flight = (kQueueBytes / pe.detach()).floor() + 1;
   const Tensor scale = c.plain_terms + c.latency_terms / in_flight + c.pipeline_terms * (pe / 16);
-  const Tensor terms = torch::addcmul(c.term_constants, torch::matmul(n.values, matrices().to_terms), scale);
+  const Tensor terms = torch::addcmul(
+      c.term_constants, torch::matmul(n.values, matrices(n.values.scalar_type()).to_terms), scale);
   const Tensor linear =
       torch::matmul(n.log_factors, c.ratio_matrix) + (c.ratio_offset + c.pe_dim_ratio * pe.log2());
   const std::vector<Tensor> columns = terms.split_with_sizes({kBaseTerms, 1, 1}, -1);

@@ -21,6 +21,7 @@ constexpr double kMinRatio = 1e-6;        // inside logarithms of shares
 constexpr double kMinExcess = 1e-4;       // of log(base / E), for its inverse softplus
 constexpr double kDramBytesPerCycle = 8;  // of the roofline
 constexpr double kMaxDeviations = 4;
+constexpr int kLogBase = 0, kLogExcess = 5;  // places among combined_input_names
 
 /// What the base charges for, in order of BaseModel::constants; `initial` in cycles per unit.
 struct Term {
@@ -287,7 +288,8 @@ const Tensor& term_groups() {
     const torch::InferenceMode off(false);
     Tensor built = torch::zeros({kTermCount, 5}, torch::kFloat64);
     std::int64_t from = 0, column = 0;
-    for (const std::int64_t terms : {kInputTerms, kWeightTerms, kExecuteTerms, kOutputTerms, kOverheadTerms}) {
+    for (const std::int64_t terms :
+         {kInputTerms, kWeightTerms, kExecuteTerms, kOutputTerms, kOverheadTerms}) {
       built.narrow(0, from, terms).select(1, column++).fill_(1);
       from += terms;
     }
@@ -300,9 +302,10 @@ const Tensor& term_groups() {
 
 BaseLatency BaseModel::latency(const Executed& e) const {
   const Tensor kind = e.matmul.to(torch::kInt64);
-  const std::vector<Tensor> constant = overlap.index_select(0, kind).unbind(-1);
-  const std::vector<Tensor> group =
-      torch::matmul(e.terms * constants.exp().index_select(0, kind), term_groups()).unbind(-1);
+  const auto type = e.terms.scalar_type();
+  const std::vector<Tensor> constant = overlap.to(type).index_select(0, kind).unbind(-1);
+  const Tensor charges = constants.to(type).exp().index_select(0, kind);
+  const std::vector<Tensor> group = torch::matmul(e.terms * charges, term_groups().to(type)).unbind(-1);
   BaseLatency b;
   b.execute = group[2] + e.floor;
   b.store = group[3];
@@ -355,53 +358,67 @@ double one_cycle(int step, int steps) {
 }
 
 Tensor Ensemble::normalise(const Tensor& inputs) const {
-  const auto [least, most] = range();
-  return ((torch::clamp(inputs, least, most) - mean) / scale).to(torch::kFloat32);
+  const auto type = inputs.scalar_type();
+  const auto [least, most] = range(type);
+  const Tensor clamped = torch::minimum(torch::maximum(inputs, least), most);
+  return ((clamped - mean.to(type)) / scale.to(type)).to(torch::kFloat32);
 }
 
-std::pair<Tensor, Tensor> Ensemble::range() const {
+std::pair<Tensor, Tensor> Ensemble::range(torch::ScalarType type) const {
   const Tensor deviations = kMaxDeviations * scale;
-  return {torch::maximum(lowest, mean - deviations), torch::minimum(highest, mean + deviations)};
+  return {torch::maximum(lowest, mean - deviations).to(type),
+          torch::minimum(highest, mean + deviations).to(type)};
 }
 
 namespace {
 
-/// The networks of an ensemble on the same inputs x [N, inputs], not normalised -> [networks, N], differentiable
-/// in x alone: d output / dx = x within the range ? W1 (silu'(z1) * (W2 (silu'(z2) * w3))) / scale : 0.
-/// One node of the graph in place of twenty.
+/// log cycles by every network, as combine() of Ensemble of normalised inputs: x [N, inputs] -> [networks,
+/// N]. Differentiable in x alone. One node of the graph in place of thirty; with v = log(base / floor), which
+/// like log base is an input, and z1, z2 the hidden sums,
+///   y = log base - v + softplus(u), u = log(exp(v) - 1) + f
+///   dy/du = sigmoid(u), du/dv = 1 / (1 - exp(-v))
+///   df/dx = x within the range ? W1 (silu'(z1) * (W2 (silu'(z2) * w3))) / scale : 0.
 class FixedNetworks : public torch::autograd::Function<FixedNetworks> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Ensemble* e) {
     const std::int64_t networks = e->w1.size(0), width = e->w1.size(2);
     const Tensor side_by_side = e->w1.transpose(0, 1).reshape({-1, networks * width});
-    const Tensor z1 = torch::addmm(e->b1.reshape({-1}), e->normalise(x), side_by_side);
+    const auto [least, most] = e->range(x.scalar_type());
+    const Tensor normalised = e->normalise(x);
+    const Tensor z1 = torch::addmm(e->b1.reshape({-1}), normalised, side_by_side);
     const Tensor z2 =
         torch::baddbmm(e->b2, torch::silu(z1).view({-1, networks, width}).transpose(0, 1), e->w2);
-    const auto [least, most] = e->range();
-    context->save_for_backward({x, least, most, e->scale, z1, z2, side_by_side, e->w2, e->w3});
-    return torch::baddbmm(e->b3, torch::silu(z2), e->w3).squeeze(-1);
+    const Tensor f = torch::baddbmm(e->b3, torch::silu(z2), e->w3).squeeze(-1);
+    const Tensor excess = x.select(1, kLogExcess);
+    const Tensor u = inverse_softplus(excess) + f;
+    context->save_for_backward(
+        {x, u, least, most, e->scale.to(x.scalar_type()), z1, z2, side_by_side, e->w2, e->w3});
+    return (x.select(1, kLogBase) - excess) + torch::softplus(u);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     const torch::autograd::variable_list saved = context->get_saved_variables();
-    const Tensor &x = saved[0], &least = saved[1], &most = saved[2], &scale = saved[3], &z1 = saved[4],
-                 &z2 = saved[5], &side_by_side = saved[6], &w2 = saved[7], &w3 = saved[8];
-    const Tensor upper =
-        at::silu_backward(gradients[0].unsqueeze(-1) * w3.transpose(1, 2), z2);  // [networks, N, width]
+    const Tensor &x = saved[0], &u = saved[1], &least = saved[2], &most = saved[3], &scale = saved[4],
+                 &z1 = saved[5], &z2 = saved[6], &side_by_side = saved[7], &w2 = saved[8], &w3 = saved[9];
+    const Tensor by_u = gradients[0] * torch::sigmoid(u);
+    const Tensor upper = at::silu_backward(by_u.to(z2.scalar_type()).unsqueeze(-1) * w3.transpose(1, 2),
+                                           z2);  // [networks, N, width]
     const Tensor lower =
         at::silu_backward(torch::bmm(upper, w2.transpose(1, 2)).transpose(0, 1).reshape(z1.sizes()), z1);
     const Tensor inside = (x >= least).logical_and_(x <= most);
-    return {torch::mm(lower, side_by_side.t()) / scale * inside, Tensor()};
+    Tensor by_x = torch::mm(lower, side_by_side.t()).to(x.scalar_type()).div_(scale).mul_(inside);
+    const Tensor direct = gradients[0].sum(0);
+    by_x.select(1, kLogBase).add_(direct);
+    const Tensor excess = x.select(1, kLogExcess);
+    by_x.select(1, kLogExcess)
+        .add_(torch::where(excess > kMinExcess, by_u.sum(0) / -torch::expm1(-excess),
+                           torch::zeros_like(excess)) -
+              direct);
+    return {by_x, Tensor()};
   }
 };
 
 }  // namespace
-
-Tensor Ensemble::of_inputs(const Tensor& x) const {
-  if (x.requires_grad() && torch::GradMode::is_enabled() && !w1.requires_grad())
-    return FixedNetworks::apply(x, this);
-  return (*this)(normalise(x));
-}
 
 Tensor Ensemble::operator()(const Tensor& x) const {
   Tensor hidden;
@@ -440,7 +457,7 @@ Tensor relaxed_base_inputs(const Executed& e, const BaseLatency& b, const Tensor
   }();
   const Tensor logs =
       torch::stack({b.cycles, b.load, b.execute, b.store, b.overhead, total, e.floor}, -1).log();
-  return torch::matmul(logs, to_inputs);
+  return torch::matmul(logs, to_inputs.to(logs.scalar_type()));
 }
 
 }  // namespace
@@ -460,11 +477,13 @@ Tensor Surrogate::network_log_cycles(const Executed& e, BaseLatency* base_latenc
   BaseLatency b;
   if (predictor == Predictor::kCombined) b = base.latency(e);
   if (base_latency) *base_latency = b;
-  const Tensor f = ensemble.of_inputs(inputs(e, b).flatten(0, -2)).to(torch::kFloat64);
+  const Tensor x = inputs(e, b).flatten(0, -2);
   std::vector<std::int64_t> shape = e.floor.sizes().vec();
-  shape.insert(shape.begin(), f.size(0));
-  const Tensor correction = f.view(shape);
-  return predictor == Predictor::kLearned ? correction : combine(correction, b.cycles.log(), e.floor.log());
+  shape.insert(shape.begin(), ensemble.w1.size(0));
+  const bool fixed = x.requires_grad() && torch::GradMode::is_enabled() && !ensemble.w1.requires_grad();
+  if (fixed && predictor == Predictor::kCombined) return FixedNetworks::apply(x, &ensemble).view(shape);
+  const Tensor f = ensemble(ensemble.normalise(x)).to(e.floor.scalar_type()).view(shape);
+  return predictor == Predictor::kLearned ? f : combine(f, b.cycles.log(), e.floor.log());
 }
 
 Estimate Surrogate::predict(const Executed& e) const {
@@ -474,7 +493,7 @@ Estimate Surrogate::predict(const Executed& e) const {
   estimate.networks = each;
   estimate.log_cycles = each.mean(0);
   // Biased variance with a little added: its root has a gradient everywhere.
-  const Tensor variance = each.var(0, false);
+  const Tensor variance = (each - estimate.log_cycles).square().mean(0);
   estimate.log_sd = (sd_scale * sd_scale * variance + sd_floor * sd_floor).sqrt();
   return estimate;
 }
@@ -529,6 +548,15 @@ Tensor roofline_cycles(const Tensor& any_tile, const Tensor& pe_dim, const RunBa
                         torch::where(reductions > 1, along(number, Dim::K), torch::ones_like(pixels));
   const Tensor outputs = volume(l.size, {Dim::P, Dim::Q, Dim::K, Dim::N});
   return torch::maximum(compute, (weights + inputs + outputs) / kDramBytesPerCycle);
+}
+
+Surrogate Surrogate::to(torch::ScalarType type) const {
+  Surrogate converted = *this;
+  Ensemble& e = converted.ensemble;
+  for (Tensor* t :
+       {&converted.base.constants, &converted.base.overlap, &e.mean, &e.scale, &e.lowest, &e.highest})
+    if (t->defined()) *t = t->to(type);
+  return converted;
 }
 
 void Surrogate::check_hardware(const Hardware& hardware, const std::string& where) const {

@@ -89,11 +89,9 @@ struct Ensemble {
   std::vector<torch::Tensor*> weights() { return {&w1, &b1, &w2, &b2, &w3, &b3}; }
   /// [N, inputs] normalised inputs, or [networks, N, inputs] -> [networks, N]. Differentiable.
   torch::Tensor operator()(const torch::Tensor& normalised) const;
-  /// The same from inputs that are not normalised, [N, inputs]. Differentiable.
-  torch::Tensor of_inputs(const torch::Tensor& inputs) const;
   torch::Tensor normalise(const torch::Tensor& inputs) const;
   /// The least and the largest inputs that are told apart, [inputs] each.
-  std::pair<torch::Tensor, torch::Tensor> range() const;
+  std::pair<torch::Tensor, torch::Tensor> range(torch::ScalarType type) const;
 };
 
 /// log cycles and its uncertainty, [B..., layers]; the parts of the base say what dominates.
@@ -130,6 +128,9 @@ class Surrogate {
   /// log cycles of every network, [networks, N], of inputs [N] rows.
   torch::Tensor network_log_cycles(const Executed& executed, BaseLatency* base_latency) const;
   torch::Tensor inputs(const Executed& executed, const BaseLatency& base_latency) const;
+
+  /// The same surrogate for relaxed tiles of this type: only its speed differs.
+  Surrogate to(torch::ScalarType type) const;
 
   /// Layers as this target runs them.
   RunBatch batch(const std::vector<LayerRun>& runs) const { return RunBatch::of(runs, target.rules); }
