@@ -17,9 +17,13 @@ using torch::Tensor;
 
 constexpr std::int64_t kMinRows = 50;
 constexpr std::int64_t kMinTuningRows = 3;
-constexpr int kLookEvery = 5;          // epochs between looks at the held-out layers
-constexpr double kScaleOffset = 1e-3;  // added to standard deviations of inputs
-constexpr double kFloorSlack = 1e-6;   // relative; a measurement below the floor by more is a wrong row
+constexpr int kLookEvery = 5;              // epochs between looks at the held-out layers
+constexpr double kOrderWeight = 1;         // of the penalty for a wrong order of ChannelPairs, in the loss
+constexpr double kOrderMargin = 0.1;       // by which the larger layer's log cycles are to be larger
+constexpr int kPairTilings = 10;           // per layer, array and doubled dimension
+constexpr std::int64_t kBufferKib = 1024;  // where measurements do not say: more than any tile needs
+constexpr double kScaleOffset = 1e-3;      // added to standard deviations of inputs
+constexpr double kFloorSlack = 1e-6;       // relative; a measurement below the floor by more is a wrong row
 
 torch::TensorOptions f64() { return torch::TensorOptions(torch::kFloat64); }
 torch::TensorOptions i64() { return torch::TensorOptions(torch::kInt64); }
@@ -78,11 +82,24 @@ std::vector<std::vector<std::int64_t>> split_rows(const TrainingSet& set, bool b
   return parts;
 }
 
-/// What one training run sees: inputs are normalised already.
-struct Batchable {
-  Tensor inputs, log_base, log_floor, log_cycles;  // float32 [rows, ...]
-  Tensor training;                                 // [networks, rows], 0 for rows of held-out layers
+/// What the networks and combine() see of tilings: float32 [rows, ...], normalised already.
+struct Seen {
+  Tensor inputs, log_base, log_floor;
 };
+
+/// What one training run sees.
+struct Batchable : Seen {
+  Tensor log_cycles;     // float32 [rows]
+  Tensor training;       // [networks, rows], 0 for rows of held-out layers
+  Seen single, doubled;  // ChannelPairs of the rows' layers
+};
+
+/// The rows of each network, [networks, rows in this step] -> [networks, rows, ...].
+Tensor rows_of(const Tensor& t, const Tensor& rows) {
+  std::vector<std::int64_t> shape{rows.size(0), rows.size(1)};
+  if (t.dim() == 2) shape.push_back(t.size(1));
+  return t.index_select(0, rows.flatten()).view(shape);
+}
 
 Tensor network_output(Predictor predictor, const Tensor& f, const Tensor& log_base, const Tensor& log_floor) {
   return predictor == Predictor::kLearned ? f : combine(f, log_base, log_floor);
@@ -110,17 +127,20 @@ void train_networks(Surrogate& s, const Batchable& data, const TrainOptions& o, 
     const Tensor order = torch::stack(orders);
     for (std::int64_t from = 0; from < rows; from += o.batch, ++step) {
       const Tensor rows_now = order.slice(1, from, std::min<std::int64_t>(rows, from + o.batch));
-      const auto now = [&](const Tensor& t) {
-        std::vector<std::int64_t> shape{rows_now.size(0), rows_now.size(1)};
-        if (t.dim() == 2) shape.push_back(t.size(1));
-        return t.index_select(0, rows_now.flatten()).view(shape);
+      const auto predict = [&](const Seen& seen, const Tensor& at) {
+        return network_output(s.predictor, e(rows_of(seen.inputs, at)), rows_of(seen.log_base, at),
+                              rows_of(seen.log_floor, at));
       };
       const Tensor use = data.training.gather(1, rows_now);
-      const Tensor predicted =
-          network_output(s.predictor, e(now(data.inputs)), now(data.log_base), now(data.log_floor));
-      const Tensor loss =
-          torch::huber_loss(predicted, now(data.log_cycles), at::Reduction::None, o.huber) / o.huber;
-      const Tensor mean = ((loss * use).sum(1) / use.sum(1).clamp_min(1)).sum();
+      const Tensor loss = torch::huber_loss(predict(data, rows_now), rows_of(data.log_cycles, rows_now),
+                                            at::Reduction::None, o.huber) /
+                          o.huber;
+      // More channels in DRAM never make a layer faster.
+      const Tensor pairs_now = torch::remainder(rows_now + step * o.batch, data.single.inputs.size(0));
+      const Tensor wrong =
+          torch::relu(predict(data.single, pairs_now) + kOrderMargin - predict(data.doubled, pairs_now));
+      const Tensor mean =
+          ((loss * use).sum(1) / use.sum(1).clamp_min(1) + kOrderWeight * wrong.mean(1)).sum();
       options.lr(o.rate * one_cycle(step, static_cast<int>(per_epoch * o.epochs)));
       optimizer.zero_grad();
       mean.backward();
@@ -170,11 +190,24 @@ Surrogate fit_rows(const TrainingSet& set, const std::vector<std::int64_t>& rows
     e.scale = x.std(0) + kScaleOffset;
     e.lowest = std::get<0>(x.min(0));
     e.highest = std::get<0>(x.max(0));
-    data.inputs = e.normalise(x);
     const auto f32 = [](const Tensor& t) { return t.to(torch::kFloat32); };
+    const auto see = [&](const Executed& tilings) -> Seen {
+      BaseLatency latency;
+      if (o.predictor == Predictor::kCombined) latency = s.base.latency(tilings);
+      const Tensor log_floor = f32(tilings.floor.log());
+      return {e.normalise(s.inputs(tilings, latency)),
+              o.predictor == Predictor::kCombined ? f32(latency.cycles.log()) : log_floor, log_floor};
+    };
+    static_cast<Seen&>(data) = see(executed);
     data.log_cycles = f32(log_cycles);
-    data.log_floor = f32(executed.floor.log());
-    data.log_base = o.predictor == Predictor::kCombined ? f32(b.cycles.log()) : data.log_floor;
+    const std::vector<std::int64_t> trained = picked(set.layers, rows);
+    const std::set<std::int64_t> layers(trained.begin(), trained.end());
+    std::vector<std::int64_t> pairs;
+    for (std::size_t i = 0; i < set.pairs.layers.size(); ++i) {
+      if (layers.count(set.pairs.layers[i])) pairs.push_back(static_cast<std::int64_t>(i));
+    }
+    data.single = see(set.pairs.single.select(indices(pairs)));
+    data.doubled = see(set.pairs.doubled.select(indices(pairs)));
   }
   // Networks with a last layer of zeros: the untrained surrogate is the base (or the mean, without one).
   const std::int64_t inputs = e.mean.size(0);
@@ -361,6 +394,41 @@ LayerRun run_of(const Measurement& m) {
   return {m.layer, m.matmul, m.input_size, m.input_size, m.order, m.cold};
 }
 
+ChannelPairs ChannelPairs::of(const Measurements& m, const MeasuredTarget& target) {
+  const torch::NoGradGuard no_grad;
+  ChannelPairs pairs;
+  const std::vector<std::int64_t> ids = m.layer_ids();
+  std::set<std::int64_t> done;
+  std::vector<LayerRun> single, doubled;
+  std::vector<Tensor> tiles, pe_dims;
+  const auto kib = [](std::int64_t known) { return known > 0 ? known : kBufferKib; };
+  for (std::size_t row = 0; row < ids.size(); ++row) {
+    if (!done.insert(ids[row]).second) continue;
+    const LayerRun run = run_of(m.rows[row]);
+    for (const std::int64_t pe_dim : target.pe_dims) {
+      const Hardware buffers{pe_dim, kib(target.scratchpad_kib), kib(target.accumulator_kib)};
+      const auto seed = static_cast<std::uint64_t>(ids[row] * 1009 + pe_dim);
+      const Tensor drawn = random_tilings(run, target.rules, buffers, kPairTilings, seed);
+      for (const Dim dim : {Dim::C, Dim::K}) {
+        LayerRun larger = run;
+        larger.layer[dim] *= 2;
+        const auto count = static_cast<std::size_t>(drawn.size(0));
+        single.insert(single.end(), count, run);
+        doubled.insert(doubled.end(), count, larger);
+        pairs.layers.insert(pairs.layers.end(), count, ids[row]);
+        tiles.push_back(drawn);
+        pe_dims.push_back(torch::full({drawn.size(0)}, static_cast<double>(pe_dim), f64()));
+      }
+    }
+  }
+  const auto executed = [&](const std::vector<LayerRun>& runs) {
+    return Executed::of(torch::cat(tiles), torch::cat(pe_dims), RunBatch::of(runs, target.rules), false);
+  };
+  pairs.single = executed(single);
+  pairs.doubled = executed(doubled);
+  return pairs;
+}
+
 TrainingSet TrainingSet::of(const Measurements& m) {
   TrainingSet set;
   const auto rows = static_cast<std::int64_t>(m.rows.size());
@@ -420,6 +488,7 @@ TrainingSet TrainingSet::of(const Measurements& m) {
     }
     set.tilings.push_back(tilings.emplace(key, static_cast<std::int64_t>(tilings.size())).first->second);
   }
+  set.pairs = ChannelPairs::of(m, set.target);
   return set;
 }
 
@@ -427,8 +496,8 @@ TrainingSet TrainingSet::select(const std::vector<std::int64_t>& rows) const {
   const Tensor index = indices(rows);
   const auto chosen = [&](const Tensor& t) { return t.index_select(0, index); };
   return {
-      target,       runs.select(index),   chosen(tile),          chosen(pe_dim),        chosen(log_cycles),
-      chosen(macs), picked(layers, rows), picked(tilings, rows), executed.select(index)};
+      target,       runs.select(index),   chosen(tile),          chosen(pe_dim),         chosen(log_cycles),
+      chosen(macs), picked(layers, rows), picked(tilings, rows), executed.select(index), pairs};
 }
 
 Accuracy accuracy_of(const Tensor& log_predicted, const Tensor& log_sd, const TrainingSet& set) {

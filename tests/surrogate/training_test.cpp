@@ -79,9 +79,9 @@ TEST(Learning, HeldOutAccuracyOnFireSim) {
   }
   EXPECT_GE(floors, 5000);
   EXPECT_GE(doubled.pairs, 10000);
-  // A known gap: with 3 input channels, or a single output channel, a few predictions fall where they double.
-  EXPECT_LE(doubled.lowered, doubled.pairs / 1000);
-  EXPECT_GE(doubled.worst, -0.12);
+  // Training penalises what falls, at other tilings of the same layers. None does here; rounding may differ.
+  EXPECT_LE(doubled.lowered, doubled.pairs / 10000);
+  EXPECT_GE(doubled.worst, -0.02);
 }
 
 TEST(Learning, CombinedBeatsLearnedBeatsNothing) {
