@@ -161,6 +161,7 @@ void optimize(const Flags& flags, const Output& output) {
   problem.bounds =
       real ? rtl_bounds_of(flags, problem.machine, *surrogate) : flags.sizes.bounds(problem.machine);
   if (!flags.pareto.empty()) {
+    if (Ranks::here().size() > 1) fail(ErrorId::kUsage, "--pareto is not there for mpirun");
     ParetoOptions front = flags.front;
     front.nests = flags.search.polish_nests;
     front.threads = flags.search.threads;
@@ -214,10 +215,7 @@ void add_optimize(CLI::App& app) {
                  "mpirun -n 4 dosa optimize unet --starts 64 --checkpoint unet.ckpt -o design.json"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
-  command
-      ->add_option("workload", flags->workload,
-                   "A shipped network's name (see dosa workloads) or a workload JSON or YAML file")
-      ->required();
+  add_workload(*command, flags->workload);
   CLI::Option* file =
       command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
   command
@@ -253,11 +251,7 @@ void add_optimize(CLI::App& app) {
   command->add_option("--seed", search.seed, "Same seed, same machine: the same design, byte for byte")
       ->capture_default_str()
       ->check(integer_in(0, kAnyInteger));
-  command
-      ->add_option("--threads", search.threads,
-                   "Threads, 0 for one per core; the result does not depend on it")
-      ->capture_default_str()
-      ->check(integer_in(0, 1024));
+  add_threads(*command, search.threads);
   add_time_limit(*command, search.time_limit_s);
   command
       ->add_option("--samples", search.max_evaluations,

@@ -4,9 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <set>
-#include <thread>
 
 #include "core/search/checkpoint.hpp"
 #include "core/search/mapper.hpp"
@@ -60,10 +58,8 @@ class GradientSearch {
     threads_ = options.threads > 0 ? options.threads : ranks_.cores();
     per_step_ = options.starts * evaluations_per_nest();
     for (std::int64_t first = 0; first < options.starts; first += kGroup) {
-      // Every group draws from its own generator.
-      const auto group_seed = options.seed * 1'000'003 + static_cast<std::uint64_t>(first);
       descents_.emplace_back(relaxation_, std::min(kGroup, options.starts - first),
-                             at::detail::createCPUGenerator(group_seed), options.learning_rate);
+                             group_generator(options.seed, first), options.learning_rate);
       if (ranks_.owns(descents_.size() - 1)) mine_.push_back(descents_.size() - 1);
     }
   }
@@ -305,14 +301,7 @@ class GradientSearch {
 
   void report(const char* phase) {
     if (!progress_) return;
-    SearchProgress now;
-    now.step = summary_.steps;
-    now.steps = options_.steps;
-    now.phase = phase;
-    now.elapsed_s = elapsed();
-    now.evaluations = summary_.evaluations;
-    const double done = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
-    now.eta_s = done > 0 ? now.elapsed_s * (1 / done - 1) : 0;
+    SearchProgress now = summary_.progress(options_, phase, elapsed());
     now.best_objective = std::exp(best_objective_);
     now.hardware = summary_.best.hardware;
     if (best_objective_ == kInfinity) {
@@ -364,9 +353,22 @@ bool SearchOptions::is_valid(std::string* error) const {
          in_range("samples", static_cast<double>(max_evaluations), 0, 1e18);
 }
 
+SearchProgress SearchSummary::progress(const SearchOptions& options, const char* phase,
+                                       double elapsed_s) const {
+  SearchProgress now;
+  now.step = steps;
+  now.steps = options.steps;
+  now.phase = phase;
+  now.elapsed_s = elapsed_s;
+  now.evaluations = evaluations;
+  const double done = static_cast<double>(steps) / static_cast<double>(options.steps);
+  now.eta_s = done > 0 ? elapsed_s * (1 / done - 1) : 0;
+  return now;
+}
+
 std::string SearchSummary::brief_report() const {
-  return fmt::format("{} steps, {} mappings evaluated, {:.1f} s, stopped by {}{}\n", steps, evaluations,
-                     wall_s, stopped, polish_complete ? "; the polish saw the whole map space" : "");
+  return fmt::format("{} steps, {} evaluations, {:.1f} s, stopped by {}{}\n", steps, evaluations, wall_s,
+                     stopped, polish_complete ? "; the polish saw the whole map space" : "");
 }
 
 SearchSummary gradient_search(const SearchProblem& problem, const SearchOptions& options,

@@ -61,13 +61,15 @@ struct SearchProgress {
 struct SearchSummary {
   Design best;
   std::int64_t steps = 0;
-  /// Mappings evaluated: every layer's nest in every loop order, relaxed or exact, of every step, rounding
-  /// and polish.
+  /// Evaluations of the model: every layer's nest in every loop order, relaxed or exact, of every step,
+  /// rounding and polish, and every lower bound.
   std::int64_t evaluations = 0;
   double wall_s = 0;
   std::string stopped = "steps";  ///< "steps", "time", "evaluations" or "interrupt"
   bool polish_complete = false;   ///< the polish on the chosen array saw the whole map space
 
+  /// How far a search with these options is; objectives and hardware are left to the caller.
+  SearchProgress progress(const SearchOptions& options, const char* phase, double elapsed_s) const;
   std::string brief_report() const;
 };
 
