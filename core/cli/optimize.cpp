@@ -124,6 +124,7 @@ Json provenance(const Flags& flags, const HardwareBounds& bounds, const SearchOp
              {{"starts", search.starts},
               {"steps", search.steps},
               {"round_every", search.round_every},
+              {"patience", search.patience},
               {"learning_rate", search.learning_rate},
               {"polish_nests", search.polish_nests},
               {"min", to_json(bounds.min)},
@@ -243,6 +244,11 @@ void add_optimize(CLI::App& app) {
   command->add_option("--round-every", search.round_every, "Steps between roundings to integer designs")
       ->capture_default_str()
       ->check(integer_in(1, 10'000'000));
+  command
+      ->add_option("--patience", search.patience,
+                   "Roundings in a row without a better design that end the descent, 0: none does")
+      ->capture_default_str()
+      ->check(integer_in(0, 10'000'000));
   command->add_option("--learning-rate", search.learning_rate, "Adam's first step size")
       ->capture_default_str();
   command->add_option("--polish-nests", search.polish_nests, "Nests per layer that the final polish looks at")

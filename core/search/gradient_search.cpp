@@ -81,6 +81,8 @@ class GradientSearch {
   bool stop() {
     if (interrupted()) {
       summary_.stopped = "interrupt";
+    } else if (options_.patience > 0 && stale_ >= options_.patience) {
+      summary_.stopped = "patience";
     } else if (options_.time_limit_s > 0 && elapsed() > kDescentShare * options_.time_limit_s) {
       summary_.stopped = "time";
     } else if (options_.max_evaluations > 0 && descent_evaluations_left() < per_step_) {
@@ -145,8 +147,10 @@ class GradientSearch {
       if (!ranks_.is_root()) continue;
       if (to % options_.round_every == 0 && to < options_.steps) {
         const std::vector<Start> starts = ranked_starts();
+        const double before = best_objective_;
         for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
           realise(starts[i].hardware.pe_dim, {starts[i]}, kRoundingNests);
+        stale_ = best_objective_ < before ? 0 : stale_ + 1;
       }
       report("descent");
       if (elapsed() > next_checkpoint_) checkpoint();
@@ -156,7 +160,7 @@ class GradientSearch {
 
   void checkpoint() {
     if (options_.checkpoint.empty()) return;
-    SearchState state{summary_.steps, summary_.evaluations, best_objective_, {}};
+    SearchState state{summary_.steps, summary_.evaluations, stale_, best_objective_, {}};
     if (best_objective_ < kInfinity) state.best = summary_.best;
     save_checkpoint(options_.checkpoint, problem_, options_, state, descents_);
     next_checkpoint_ = elapsed() + kCheckpointEvery;
@@ -166,6 +170,7 @@ class GradientSearch {
     SearchState state = load_checkpoint(options_.resume, problem_, options_, descents_);
     summary_.steps = state.steps;
     summary_.evaluations = state.evaluations;
+    stale_ = state.stale_roundings;
     if (!state.best) return;
     summary_.best = std::move(*state.best);
     best_objective_ = state.best_log_objective;
@@ -329,6 +334,7 @@ class GradientSearch {
   std::int64_t per_step_ = 0;  // evaluations
   SearchSummary summary_;
   double best_objective_ = kInfinity;  // logarithm
+  std::int64_t stale_ = 0;             // roundings since it changed
 };
 
 }  // namespace
@@ -346,6 +352,7 @@ bool SearchOptions::is_valid(std::string* error) const {
   return in_range("starts", static_cast<double>(starts), 1, 4096) &&
          in_range("steps", static_cast<double>(steps), 1, 1e7) &&
          in_range("round-every", static_cast<double>(round_every), 1, 1e7) &&
+         in_range("patience", static_cast<double>(patience), 0, 1e7) &&
          in_range("learning-rate", learning_rate, 1e-9, 10) &&
          in_range("polish-nests", static_cast<double>(polish_nests), 64, 1e8) &&
          in_range("threads", static_cast<double>(threads), 0, 1024) &&

@@ -243,7 +243,12 @@ class RtlSearch {
       descents.emplace_back(relaxation, std::min(kGroup, options_.starts - first),
                             group_generator(options_.seed, first), options_.learning_rate);
     }
+    std::int64_t stale = 0;  // roundings without a better design
     while (summary_.steps < options_.steps && !stop(0.5)) {
+      if (options_.patience > 0 && stale >= options_.patience) {
+        summary_.stopped = "patience";
+        break;
+      }
       const std::int64_t to_rounding = options_.round_every - summary_.steps % options_.round_every;
       const std::int64_t to =
           std::min({summary_.steps + kSegment, summary_.steps + to_rounding, options_.steps});
@@ -253,7 +258,11 @@ class RtlSearch {
       summary_.evaluations +=
           options_.starts * static_cast<std::int64_t>(variants_.size()) * (to - summary_.steps);
       summary_.steps = to;
-      if (to % options_.round_every == 0 && to < options_.steps) round(descents, kRoundedOnTheWay);
+      if (to % options_.round_every == 0 && to < options_.steps) {
+        const double before = best_.log_objective;
+        round(descents, kRoundedOnTheWay);
+        stale = best_.log_objective < before ? 0 : stale + 1;
+      }
       report("descent");
     }
     if (summary_.steps > 0) round(descents, kRounded);

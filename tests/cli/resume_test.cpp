@@ -34,9 +34,23 @@ TEST_F(Resume, ContinuesToTheBit) {
   EXPECT_EQ(content("resumed.json"), content("whole.json"));
 }
 
+TEST_F(Resume, KnowsHowLongNothingHasImproved) {
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"optimize",      "bert", "--starts",   "16", "--steps", "400", "-q",
+                                       "--round-every", "10",   "--patience", "4"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_dosa(folder_.path(), arguments);
+  };
+  const Finished whole = with({"-o", "whole.json"});
+  EXPECT_THAT(whole.out, HasSubstr("stopped by patience"));
+  EXPECT_EQ(with({"--samples", "40000", "--checkpoint", "run.ckpt"}).code, 0);
+  EXPECT_THAT(with({"--resume", "run.ckpt", "-o", "resumed.json"}).out, HasSubstr("stopped by patience"));
+  EXPECT_EQ(content("resumed.json"), content("whole.json"));
+}
+
 TEST_F(Resume, RefusesTheCheckpointOfAnotherRun) {
   ASSERT_EQ(search({"--samples", "5000", "--checkpoint", "run.ckpt"}).code, 0);
-  folder_.file("other.ckpt", replaced(content("run.ckpt"), "dosa-checkpoint/1", "dosa-checkpoint/9"));
+  folder_.file("other.ckpt", replaced(content("run.ckpt"), "dosa-checkpoint/2", "dosa-checkpoint/9"));
   folder_.file("short.ckpt", content("run.ckpt").substr(0, 3000));
   folder_.file("text.ckpt", "no checkpoint");
   folder_.file("design.json", "as before");
