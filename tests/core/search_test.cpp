@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/search/descent.hpp"
 #include "core/search/gradient_search.hpp"
 #include "core/search/mapper.hpp"
 #include "core/search/relaxation.hpp"
@@ -66,6 +67,20 @@ TEST(Relaxation, FactorsMultiplyToTheLayerAndStayAboveOne) {
       EXPECT_LT((sum - expected).abs().max().item<double>(), 1e-9);
     }
   }
+}
+
+TEST(Relaxation, StaysOnItsDevice) {
+  // The meta device, which computes shapes only, stands in for a GPU: operations that mix devices throw.
+  if (TORCH_VERSION_MAJOR < 2) GTEST_SKIP() << "the meta device of LibTorch 1 has no index_select";
+  const SearchProblem problem = small_problem();
+  const Relaxation relaxation(problem, torch::TensorOptions(torch::kFloat32).device(torch::kMeta));
+  Tensor logits = relaxation.random_logits(4, at::detail::createCPUGenerator(1)).requires_grad_();
+  const RelaxedCost cost = relaxation.cost(relaxation.log_factors(logits), {});
+  EXPECT_TRUE(cost.loss.is_meta());
+  EXPECT_TRUE(cost.hardware.scratchpad_kib.is_meta());
+  cost.loss.sum().backward();
+  Adam(logits).move(logits, logits.grad(), 0, 0.1);
+  EXPECT_TRUE(logits.is_meta());
 }
 
 TEST(Relaxation, LossHasFiniteGradientsEverywhere) {
