@@ -79,7 +79,7 @@ TEST_F(Resume, RefusesTheCheckpointOfAnotherRun) {
 TEST_F(Resume, AFullDiskLeavesTheLastCheckpoint) {
   ASSERT_EQ(search({"--samples", "5000", "--checkpoint", "run.ckpt"}).code, 0);
   const std::string before = content("run.ckpt");
-  // A limit of 4 KiB on the size of files stands in for a full disk.
+  // A limit of a few KiB on the size of files stands in for a full disk.
   const Finished full = search({"--seed", "1", "--checkpoint", "run.ckpt"},
                                {"/bin/sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"});
   EXPECT_EQ(full.code, 2);
