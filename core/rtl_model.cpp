@@ -47,14 +47,15 @@ TilingCosts RtlModel::costs(const Tensor& tile, const Tensor& pe_dim, const RunB
                                 ? surrogate_->predict(tile, pe_dim, layers, relaxed)
                                 : surrogate_->predict(counts, tile, pe_dim, layers, relaxed);
   const MeasuredTarget& measured = surrogate_->target;
-  const auto octaves = [&](const Tensor& tile_rows, double bytes, std::int64_t kib) {
-    if (kib == 0) return torch::zeros_like(tile_rows);
-    return (tile_rows * pe_dim * (2 * bytes / 1024 / static_cast<double>(kib))).log2().clamp_min(0);
+  // Times what was measured that a tile needs; 0 where that is not known.
+  const auto larger = [&](const Tensor& tile_rows, double bytes, std::int64_t kib) {
+    return tile_rows * (pe_dim * (kib > 0 ? 2 * bytes / 1024 / static_cast<double>(kib) : 0));
   };
-  costs.growth = (std::log(kGrowthPerOctave) *
-                  torch::maximum(octaves(costs.rows.input + costs.rows.weight, 1, measured.scratchpad_kib),
-                                 octaves(costs.rows.output, 4, measured.accumulator_kib)))
-                     .exp();
+  const Tensor in_accumulator = larger(costs.rows.output, 4, measured.accumulator_kib).clamp_min(1);
+  const Tensor in_scratchpad = larger(costs.rows.input + costs.rows.weight, 1, measured.scratchpad_kib);
+  // max(a, b) as b + relu(a - b), whose derivative takes fewer operations.
+  costs.growth =
+      (in_accumulator + torch::relu(in_scratchpad - in_accumulator)).pow(std::log2(kGrowthPerOctave));
   costs.cycles = estimate.log_cycles.exp();
   costs.log_sd = estimate.log_sd * costs.growth;
   costs.networks = estimate.networks;

@@ -324,6 +324,19 @@ void RunBatch::complete() {
   complete_relaxed();
 }
 
+RunBatch RunBatch::to(torch::ScalarType type) const {
+  RunBatch converted = *this;
+  std::vector<Tensor*> fields = converted.relaxed.all();
+  for (Tensor* field :
+       {&converted.size, &converted.stride, &converted.input, &converted.padding, &converted.matmul,
+        &converted.cold, &converted.pow2, &converted.set_lines, &converted.kernel, &converted.image,
+        &converted.channels, &converted.log_caches, &converted.one, &converted.outer_places}) {
+    fields.push_back(field);
+  }
+  for (Tensor* field : fields) *field = field->to(type);
+  return converted;
+}
+
 RunBatch RunBatch::select(const Tensor& chosen) const {
   RunBatch part = *this;
   for (Tensor* field : {&part.size, &part.dim_at, &part.stride, &part.input, &part.padding, &part.matmul,

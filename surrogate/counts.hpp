@@ -57,7 +57,9 @@ struct LayerRun {
 
 /// Constants of layers in the relaxed mode's formulas, derived from a RunBatch; see relaxed_counts.cpp.
 struct RelaxedLayers {
-  torch::Tensor one, log_narrow, miss_offset, sharpness;           ///< []
+  std::vector<torch::Tensor*> all();
+
+  torch::Tensor one, log_narrow, miss_offset;                      ///< []
   torch::Tensor log_size;                                          ///< [layers, 7]
   torch::Tensor halo_image, halo_kernel, halo_offset, halo_limit;  ///< [layers, 2]
   torch::Tensor clip, clip_per_tile;                               ///< [layers, 2], rows of padding
@@ -66,17 +68,18 @@ struct RelaxedLayers {
   torch::Tensor channel_lines;                                     ///< [layers, 2]
   torch::Tensor output_rows;                                       ///< [layers, 1]
   torch::Tensor piece_grain, per_piece, least_cycles;              ///< [layers, 2, 2]; [2]; [2]
-  torch::Tensor reductions_outside;                                ///< [8, layers, 7], 0 or -1
-  torch::Tensor cache_levels;                                      ///< [2, 1, 1, 1]
-  torch::Tensor fetches;                                           ///< [1, 3, 7, layers], 0 or 1
-  torch::Tensor count_offset;                                      ///< [layers, counts]
+  torch::Tensor window_image, window_kernel, window_offset;        ///< [layers, 2, 2]
+  torch::Tensor walk;          ///< [features, columns], or [layers, features, columns]
+  torch::Tensor walk_offset;   ///< [layers, columns]
+  torch::Tensor cache_levels;  ///< [2, 1]
+  torch::Tensor count_offset;  ///< [layers, counts]
   torch::Tensor ratio_matrix, ratio_offset, pe_dim_ratio;  ///< [factors, ratios]; [layers, ratios]; [ratios]
-  torch::Tensor term_constants;                            ///< [layers, terms]
-  torch::Tensor plain_terms, latency_terms, pipeline_terms;  ///< [terms], 0 or 1
+  torch::Tensor term_constants;                            ///< [layers, terms + 2]
+  torch::Tensor plain_terms, latency_terms, pipeline_terms;  ///< [terms + 2], 0 or 1
 };
 
-/// Layers as constant tensors, float64. `layers` may also be one entry per measurement. Pairs are (width,
-/// height) of the image or (C, K) of the channels.
+/// Layers as constant tensors, float64 unless converted. `layers` may also be one entry per measurement.
+/// Pairs are (width, height) of the image or (C, K) of the channels.
 struct RunBatch {
   torch::Tensor size;    ///< [layers, 7]
   torch::Tensor dim_at;  ///< [layers, 7] int64: the dimension of the tile loop at each place, innermost first
@@ -102,12 +105,15 @@ struct RunBatch {
   RelaxedLayers relaxed;
 
   static RunBatch of(const std::vector<LayerRun>& runs, const RunRules& rules);
+  /// For tiles of this type. Counts that are to be exact need float64.
+  RunBatch to(torch::ScalarType type) const;
   /// The layers (or measurements) with these indices, int64 [n].
   RunBatch select(const torch::Tensor& index) const;
 
  private:
   void complete();
   void complete_relaxed();
+  void complete_walk();
   torch::Tensor lines_of_layer() const;
 };
 

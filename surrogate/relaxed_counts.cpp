@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cmath>
+#include <map>
 
 namespace dosa {
 namespace {
@@ -17,10 +18,26 @@ using namespace counting;
 // Places among the base's terms and among the inputs that do not depend on the base (base_term_names,
 // combined_input_names).
 constexpr int kInputLatency = 2, kWeightLatency = 11, kOutputLatency = 22, kPipeline = 28, kCold = 29,
-              kStart = 30, kBaseTerms = 31;
+              kStart = 30, kBaseTerms = 31, kFloorColumn = 31, kTilesColumn = 32, kTermColumns = 33;
 constexpr int kPeDimRatio = 0, kMatmulRatio = 1, kFirstCountRatio = 2, kFirstMissRatio = 8, kMissRatios = 5,
               kPow2KRatio = 13, kPow2CRatio = 14, kTileKRatio = 15, kTileCRatio = 16, kL2Ratio = 17,
               kLlcRatio = 18, kColdRatio = 19, kFewKRatio = 20, kFloorRatio = 21, kRatioInputs = 22;
+
+// Loops that can make a cache fetch lines again. The footprint of a tensor grows by their iterations along
+// all other loops that it depends on. Both channels of a pair and both axes of the image stand together.
+enum Refetch : int {
+  kInputC,
+  kChannelsK,        // weights and outputs
+  kInputInnerWidth,  // of P and R the loop inside the other
+  kInputInnerHeight,
+  kInputOuterWidth,
+  kInputOuterHeight,
+  kInputK,
+  kWeightP,
+  kWeightQ,
+  kWeightN,
+  kRefetches
+};
 
 // Columns of the factors' logarithms. The first seven are the number of tiles per dimension.
 enum Factor : int {
@@ -49,18 +66,15 @@ enum Factor : int {
   kChunksFlanksWidth,  // and sides of tiles that are padding
   kFloorRow,           // cycles of the rows of an output column tile, per weight block
   kFloor8Row,
-  kInputL2,
-  kWeightL2,
-  kOutputL2,
-  kInputLlc,
-  kWeightLlc,
-  kOutputLlc,
   kPageShare,
   kStores,         // mvout per pixel and tile of K
   kStoreRequests,  // requests of them
   kNarrowC,        // min(tile C, 64)
   kNarrowK,
-  kFactorCount
+  kWithoutMisses,
+  kL2 = kWithoutMisses,  // what is fetched again into each cache, by Refetch
+  kLlc = kL2 + kRefetches,
+  kFactorCount = kLlc + kRefetches
 };
 
 /// One count: factors and sizes of the layer that it is the product of.
@@ -122,6 +136,13 @@ const std::array<Product, kCountCount>& products() {
     const std::vector<int> blocks = times(reduction, {kTilesK, kBlocksK});
     const std::vector<int> valid = times(rows_c, {kValidWidth, kValidHeight});
     const std::vector<int> weight_rows = times(image, {kTilesK, kRowsK});
+    const auto input_misses = [](int cache) {
+      return std::vector<int>{cache + kInputC,          cache + kInputInnerWidth,  cache + kInputInnerHeight,
+                              cache + kInputOuterWidth, cache + kInputOuterHeight, cache + kInputK};
+    };
+    const auto weight_misses = [](int cache) {
+      return std::vector<int>{cache + kChannelsK, cache + kWeightP, cache + kWeightQ, cache + kWeightN};
+    };
     std::array<Product, kCountCount> p;
     p[kTiles] = {{kTilesR, kTilesS, kTilesP, kTilesQ, kTilesC, kTilesK, kTilesN}, {}};
     p[kOutBlocks] = {{kTilesK, kBlocksK}, {}};
@@ -137,16 +158,16 @@ const std::array<Product, kCountCount>& products() {
     p[kPaddedRows] = {times(rows_c, {kPaddedHeight, kPaddedWidth}), D({Dim::N})};
     p[kInputRequests] = {times(valid, {kLinesC}), D({Dim::N})};
     p[kInputBeats] = {times(valid, {kBeatsC}), D({Dim::N})};
-    p[kInputL2Misses] = {{kInputL2}, {}};
-    p[kInputLlcMisses] = {{kInputLlc}, {}};
-    p[kInputPageMisses] = {{kInputLlc, kPageShare}, {}};
+    p[kInputL2Misses] = {input_misses(kL2), {}};
+    p[kInputLlcMisses] = {input_misses(kLlc), {}};
+    p[kInputPageMisses] = {times(input_misses(kLlc), {kPageShare}), {}};
     p[kWeightInstructions] = {times(weight_rows, {kTilesC, kBlocksC}), D({Dim::R, Dim::S})};
     p[kWeightRows] = {weight_rows, D({Dim::R, Dim::S, Dim::C})};
     p[kWeightRequests] = {times(weight_rows, {kLinesK}), D({Dim::R, Dim::S, Dim::C})};
     p[kWeightBeats] = {times(weight_rows, {kBeatsK}), D({Dim::R, Dim::S, Dim::C})};
-    p[kWeightL2Misses] = {{kWeightL2}, {}};
-    p[kWeightLlcMisses] = {{kWeightLlc}, {}};
-    p[kWeightPageMisses] = {{kWeightLlc}, {}};
+    p[kWeightL2Misses] = {weight_misses(kL2), {}};
+    p[kWeightLlcMisses] = {weight_misses(kLlc), {}};
+    p[kWeightPageMisses] = {weight_misses(kLlc), {}};
     p[kSteps] = {times(blocks, {kTilesP}), D({Dim::S, Dim::N, Dim::Q})};
     p[kPreloads] = {times(blocks, {kTilesP, kTilesQ, kTilesN}), D({Dim::S})};
     p[kExecutes] = {times(blocks, {kTilesP, kBlocksP}), D({Dim::S, Dim::N, Dim::Q})};
@@ -154,8 +175,8 @@ const std::array<Product, kCountCount>& products() {
     p[kOutputRows] = {{kTilesK, kStores}, D({Dim::N, Dim::Q, Dim::P})};
     p[kOutputRequests] = {{kTilesK, kStoreRequests}, D({Dim::N, Dim::Q, Dim::P})};
     p[kOutputBeats] = {{kTilesK, kRowsK, kBeatsK}, D({Dim::N, Dim::Q, Dim::P})};
-    p[kOutputL2Misses] = {{kOutputL2}, {}};
-    p[kOutputLlcMisses] = {{kOutputLlc}, {}};
+    p[kOutputL2Misses] = {{kL2 + kChannelsK}, {}};
+    p[kOutputLlcMisses] = {{kLlc + kChannelsK}, {}};
     p[kFloor] = {times(blocks, {kTilesP, kFloorRow}), D({Dim::S})};
     p[kFloor8] = {times(blocks, {kTilesP, kFloor8Row}), D({Dim::S})};
     return p;
@@ -184,18 +205,18 @@ struct Matrices {
   Tensor sizes;        ///< [7, counts]
   Tensor to_ratios;    ///< [counts, ratios]
   Tensor from_narrow;  ///< [factors, ratios]
-  Tensor to_terms;     ///< [counts, terms]
+  Tensor to_terms;     ///< [counts, terms, the floor and the number of tiles]
 };
 
-const Matrices& matrices() {
-  static const Matrices m = [] {
+const Matrices& matrices(torch::ScalarType type) {
+  static const Matrices in_double = [] {
     const torch::InferenceMode off(false);  // whatever the first caller is in, others differentiate
     const auto zeros = [](std::int64_t rows, std::int64_t columns) {
       return torch::zeros({rows, columns}, torch::kFloat64);
     };
     Matrices built{zeros(kFactorCount, kCountCount), zeros(kDims, kCountCount),
                    zeros(kCountCount, kRatioInputs), zeros(kFactorCount, kRatioInputs),
-                   zeros(kCountCount, kBaseTerms)};
+                   zeros(kCountCount, kTermColumns)};
     for (int count = 0; count < kCountCount; ++count) {
       const Product& product = products()[static_cast<std::size_t>(count)];
       for (const int factor : product.factors) built.counts[factor][count] += 1.0;
@@ -244,65 +265,199 @@ const Matrices& matrices() {
       built.to_terms[terms[term]][static_cast<std::int64_t>(term)] += 1.0;
     built.to_terms[kInputInstructions][1] -= 1.0;
     built.to_terms[kInputRows][3] -= 1.0;
+    built.to_terms[kFloor][kFloorColumn] = 1.0;
+    built.to_terms[kTiles][kTilesColumn] = 1.0;
     return built;
   }();
-  return m;
+  static const Matrices in_float = [] {
+    const torch::InferenceMode off(false);
+    const auto f32 = [](const Tensor& t) { return t.to(torch::kFloat32); };
+    const Matrices& m = in_double;
+    return Matrices{f32(m.counts), f32(m.sizes), f32(m.to_ratios), f32(m.from_narrow), f32(m.to_terms)};
+  }();
+  return type == torch::kFloat32 ? in_float : in_double;
 }
 
-/// Misses of the three tensors in both caches, log, [B..., layers, 6]; the walk of counts.cpp.
-Tensor log_misses(const Tensor& tile, const Tensor& log_number, const RunBatch& l) {
+// What the walk of counts.cpp depends on, as logarithms of a tile's (or the whole layer's) numbers. The first
+// seven are its extents.
+enum Feature : int {
+  kWindow = kDims,           // input columns and rows
+  kInnerWindow = kDims + 2,  // with the whole layer along the inner one of the loops over an axis
+  kLines = kDims + 4,        // cache lines of a row of C and K
+  kSets = kDims + 6,         // or sets of the cache, where those are more
+  kFeatures = kDims + 8
+};
+constexpr int kFootprints = 3;  // inputs, weights and outputs
+
+/// By the order of the loops: the logarithms of the footprints inside each Refetch's loop, and of what is
+/// fetched there if nothing stays over what is fetched if all stays, are matmul(features of the tile, tile) +
+/// matmul(features of the layer, whole). Both [features, (3 + 1) * refetches].
+struct Walk {
+  Tensor tile, whole;
+};
+
+Walk walk_of(const std::array<int, kDims>& place) {
+  const torch::InferenceMode off(false);
+  Walk walk{torch::zeros({kFeatures, (kFootprints + 1) * kRefetches}, torch::kFloat64), {}};
+  walk.whole = torch::zeros_like(walk.tile);
+  auto tile = walk.tile.accessor<double, 2>(), whole = walk.whole.accessor<double, 2>();
+  const auto at = [&](Dim dim) { return place[static_cast<std::size_t>(dim)]; };
+  constexpr Dim kOnAxis[2][2] = {{Dim::P, Dim::R}, {Dim::Q, Dim::S}};
+  const auto loop = [&](int refetch, int axis, bool outer) {
+    const auto [image, kernel] = kOnAxis[axis];
+    return std::pair(refetch, (at(image) < at(kernel)) == outer ? kernel : image);
+  };
+  const std::pair<int, Dim> loops[] = {{kInputC, Dim::C},
+                                       {kChannelsK, Dim::K},
+                                       loop(kInputInnerWidth, 0, false),
+                                       loop(kInputInnerHeight, 1, false),
+                                       loop(kInputOuterWidth, 0, true),
+                                       loop(kInputOuterHeight, 1, true),
+                                       {kInputK, Dim::K},
+                                       {kWeightP, Dim::P},
+                                       {kWeightQ, Dim::Q},
+                                       {kWeightN, Dim::N}};
+  for (const auto& [refetch, dim] : loops) {
+    const auto inside = [&, here = at(dim)](Dim other) { return at(other) < here; };
+    const auto multiply = [&, column = refetch](int feature, Dim along, int tensor) {
+      (inside(along) ? whole : tile)[feature][tensor * kRefetches + column] += 1;
+    };
+    const auto extents = [&](std::initializer_list<Dim> dims, int tensor) {
+      for (const Dim d : dims) multiply(static_cast<int>(d), d, tensor);
+    };
+    const int input = 0, weight = 1, output = 2;
+    extents({Dim::N}, input);
+    extents({Dim::R, Dim::S, Dim::C}, weight);
+    extents({Dim::P, Dim::Q, Dim::N}, output);
+    multiply(kSets, Dim::C, input);
+    multiply(kSets + 1, Dim::K, weight);
+    multiply(kSets + 1, Dim::K, output);
+    for (int axis = 0; axis < 2; ++axis) {
+      const int walked = inside(kOnAxis[axis][0]) + inside(kOnAxis[axis][1]);
+      if (walked == 2) {
+        whole[kWindow + axis][refetch] += 1;
+      } else {
+        tile[(walked == 1 ? kInnerWindow : kWindow) + axis][refetch] += 1;
+      }
+    }
+    const auto iterations = [&](Dim of, int column, double power) {
+      whole[static_cast<int>(of)][column] += power;
+      tile[static_cast<int>(of)][column] -= power;
+    };
+    // Partial sums stay in the accumulator: the output is written in the last iteration of the reductions
+    // outside.
+    for (const Dim reduction : {Dim::R, Dim::S, Dim::C}) {
+      if (!inside(reduction)) iterations(reduction, output * kRefetches + refetch, -1);
+    }
+    iterations(dim, kFootprints * kRefetches + refetch, 1);
+  }
+  // The footprint's own growth along a loop.
+  const auto grows = [&](int refetch, int from, Tensor& of_end, int to) {
+    tile[from][kFootprints * kRefetches + refetch] += 1;
+    of_end[to][kFootprints * kRefetches + refetch] -= 1;
+  };
+  for (int i = 0; i < 2; ++i) {
+    grows(kInputC + i, kLines + i, walk.whole, kLines + i);
+    grows(kInputInnerWidth + i, kWindow + i, walk.tile, kInnerWindow + i);
+    grows(kInputOuterWidth + i, kInnerWindow + i, walk.whole, kWindow + i);
+  }
+  return walk;
+}
+
+/// Numbers of tiles whose logarithms are the features, [B..., layers, features].
+Tensor walk_numbers(const Tensor& tile, const RunBatch& l) {
   const RelaxedLayers& c = l.relaxed;
-  const std::int64_t batch_dims = tile.dim() - 2;
-  const auto spread = [&](const Tensor& t, int before) {
-    // A tensor [before..., layers, ...] with dimensions of size 1 for the batch before its layers.
-    std::vector<std::int64_t> shape = t.sizes().vec();
-    shape.insert(shape.begin() + before, static_cast<std::size_t>(batch_dims), 1);
-    return t.view(shape);
-  };
-  const Tensor extent = torch::where(spread(l.walked, 1), l.size, tile);  // [8, B..., layers, 7]
-  const std::vector<Tensor> e = extent.split_with_sizes({2, 2, 2, 1}, -1);
-  const Tensor &kernel = e[0], &image = e[1], &channels = e[2];
-  const Tensor batch = e[3].squeeze(-1);
-  const Tensor window = torch::minimum(
-      torch::addcmul(torch::addcmul(c.halo_offset, image, c.halo_image), kernel, c.halo_kernel),
-      c.halo_limit);
-  // Pixels of the input, kernel positions and pixels of the output in one product over the last dimension.
-  const auto both = [](const Tensor& pair) {
-    const std::vector<Tensor> parts = pair.unbind(-1);
-    return parts[0] * parts[1];
-  };
-  const Tensor pixels = both(window) * batch, outputs = both(image) * batch;
+  const std::vector<Tensor> parts = tile.split_with_sizes({2, 2, 2, 1}, -1);
+  const Tensor &kernel = parts[0], &image = parts[1], &channels = parts[2];
+  const Tensor windows =
+      torch::minimum(torch::addcmul(torch::addcmul(c.window_offset, image.unsqueeze(-2), c.window_image),
+                                    kernel.unsqueeze(-2), c.window_kernel),
+                     c.halo_limit.unsqueeze(-2));
   const Tensor lines = torch::minimum(
       c.channel_lines, torch::add(c.one, channels - torch::minimum(l.pow2, channels), 1 / kLine));
-  const std::vector<Tensor> each = channels.unbind(-1), per = lines.unbind(-1),
-                            sets = torch::maximum(lines, l.set_lines).unbind(-1);
-  const Tensor filters = both(kernel) * each[0];
-  // Partial sums stay in the accumulator: the output is written in the last iteration of the reductions
-  // outside.
-  const Tensor written = (log_number * spread(c.reductions_outside, 1)).sum(-1).exp();
-  const Tensor log_bytes =
-      torch::addcmul(pixels * sets[0], torch::addcmul(filters, outputs, written), sets[1]).log();
-  const Tensor log_lines =
-      torch::stack({pixels * per[0], filters * per[1], outputs * per[1]}).log();  // [3, 8, B..., layers]
-  const Tensor inner = log_lines.narrow(1, 0, kDims);
-  const Tensor growth = (log_lines.narrow(1, 1, kDims) - inner).exp();
-  const Tensor iterations = log_number.exp().gather(-1, l.dim_at.expand_as(log_number)).movedim(-1, 0);
-  // The share that is fetched again, [2, 1, 7, B..., layers].
-  const Tensor again =
-      torch::sigmoid(log_bytes.narrow(0, 0, kDims) * c.sharpness - spread(c.cache_levels, 3));
-  const Tensor factor = torch::addcmul(growth, torch::relu(iterations - growth), again);
-  const Tensor fetched = (factor.log() * spread(c.fetches, 3)).sum(2) + log_lines.select(1, 0);
-  return fetched.flatten(0, 1).movedim(0, -1);
+  return torch::cat({tile, windows.flatten(-2), lines, torch::maximum(lines, l.set_lines)}, -1);
 }
 
+/// numbers [..., layers, n] times a matrix [n, m], or one of every layer [layers, n, m].
+Tensor times(const Tensor& numbers, const Tensor& matrix) {
+  return matrix.dim() == 2 ? torch::matmul(numbers, matrix)
+                           : torch::matmul(numbers.unsqueeze(-2), matrix).squeeze(-2);
+}
+
+/// Logarithms of the factors by which the loops of Refetch fetch lines again, [B..., layers, 2 caches *
+/// refetches]. Differentiable in the tile, as one node of the graph; minima and maxima have subgradients.
+///
+/// Walking the loops outwards, a loop multiplies what a tensor fetches by the growth of its footprint, g,
+/// while the cache holds what one iteration touches, and by its n iterations once it does not:
+///   g + max(0, n - g) s = g (1 + m s) with the surplus m = max(0, n / g - 1),
+/// where s = x^6 / (1 + x^6) of footprint / cache = x is the share that is fetched again. The product of all
+/// g is the whole tensor, a constant of the layer, which leaves y = log(1 + m s):
+///   dy/dm = s / (1 + m s), dy/dlog x = 6 m s (1 - s) / (1 + m s).
+class LogRefetched : public torch::autograd::Function<LogRefetched> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& tile, const RunBatch* l) {
+    const RelaxedLayers& c = l->relaxed;
+    const Tensor numbers = walk_numbers(tile, *l);
+    const Tensor parts = (times(numbers.log(), c.walk) + c.walk_offset).exp();
+    const Tensor lines = part(parts, 0) + part(parts, 1) + part(parts, 2);
+    const Tensor again = torch::sigmoid((lines.log() * kMissSharpness).unsqueeze(-2) - c.cache_levels);
+    const Tensor surplus = torch::relu(part(parts, kFootprints) - 1);
+    const Tensor factor = surplus.unsqueeze(-2) * again + 1;
+    context->save_for_backward({numbers, parts, lines, again, surplus, factor, c.walk, c.window_image,
+                                c.window_kernel, c.halo_limit, c.channel_lines, l->pow2, l->set_lines});
+    return factor.log().flatten(-2);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const Tensor &numbers = saved[0], &parts = saved[1], &lines = saved[2], &again = saved[3],
+                 &surplus = saved[4], &factor = saved[5], &walk = saved[6], &window_image = saved[7],
+                 &window_kernel = saved[8], &halo_limit = saved[9], &channel_lines = saved[10],
+                 &pow2 = saved[11], &set_lines = saved[12];
+    const Tensor by_cache = gradients[0].view(again.sizes()) * again / factor;
+    const Tensor by_lines = (by_cache * (1 - again)).sum(-2).mul_(surplus).mul_(kMissSharpness).div_(lines);
+    const Tensor footprints =
+        parts.narrow(-1, 0, kFootprints * kRefetches).unflatten(-1, {kFootprints, kRefetches});
+    const Tensor by_surplus = by_cache.sum(-2) * torch::where(surplus > 0, surplus + 1, surplus);
+    const Tensor by_parts = torch::cat({(footprints * by_lines.unsqueeze(-2)).flatten(-2), by_surplus}, -1);
+    const Tensor by_numbers = times(by_parts, walk.transpose(-1, -2)) / numbers;
+
+    const std::vector<Tensor> of = numbers.split_with_sizes({4, 2, 1, 4, 2, 2}, -1);
+    const std::vector<Tensor> by = by_numbers.split_with_sizes({kDims, 4, 2, 2}, -1);
+    const Tensor windows = of[3].unflatten(-1, {2, 2});
+    const Tensor by_windows = by[1].unflatten(-1, {2, 2}) * (windows < halo_limit.unsqueeze(-2));
+    const Tensor by_rows = by[2] + by[3] * (of[4] >= set_lines);
+    Tensor by_tile = by[0].clone();
+    by_tile.narrow(-1, 0, 2).add_((by_windows * window_kernel).sum(-2));
+    by_tile.narrow(-1, 2, 2).add_((by_windows * window_image).sum(-2));
+    by_tile.narrow(-1, 4, 2).add_(by_rows * (of[4] < channel_lines).logical_and_(of[1] > pow2), 1 / kLine);
+    return {by_tile, Tensor()};
+  }
+
+ private:
+  static Tensor part(const Tensor& parts, int which) {
+    return parts.narrow(-1, which * kRefetches, kRefetches);
+  }
+};
+
 }  // namespace
+
+std::vector<Tensor*> RelaxedLayers::all() {
+  return {&one,           &log_narrow,    &miss_offset,   &log_size,      &halo_image,   &halo_kernel,
+          &halo_offset,   &halo_limit,    &clip,          &clip_per_tile, &flanks,       &packs,
+          &minus_half_c4, &footprint,     &channel_lines, &output_rows,   &piece_grain,  &per_piece,
+          &least_cycles,  &window_image,  &window_kernel, &window_offset, &walk,         &walk_offset,
+          &cache_levels,  &count_offset,  &ratio_matrix,  &ratio_offset,  &pe_dim_ratio, &term_constants,
+          &plain_terms,   &latency_terms, &pipeline_terms};
+}
 
 void RunBatch::complete_relaxed() {
   const torch::NoGradGuard no_gradients;
   const auto f64 = [](const Tensor& t) { return t.to(torch::kFloat64); };
   const auto pair = [](const Tensor& t) { return t.unsqueeze(-1); };
   RelaxedLayers& c = relaxed;
-  const Matrices& m = matrices();
+  const Matrices& m = matrices(torch::kFloat64);
   const Tensor keeps = f64(skips.logical_not());
   c.log_size = size.log();
   c.one = torch::ones({}, size.options());
@@ -336,17 +491,17 @@ void RunBatch::complete_relaxed() {
   c.minus_half_c4 = -0.5 * size_c.pow(-4);
 
   c.channel_lines = channels / kLine;
-  c.sharpness = torch::full({}, kMissSharpness, size.options());
-  c.cache_levels = (kMissSharpness * (log_caches - std::log(kLine))).view({2, 1, 1, 1});
-  c.fetches = torch::ones({1, 3, kDims, size.size(0)}, size.options());
-  c.fetches[0][2].masked_fill_(reduces, 0);
-  // Minus 1 where a dimension is a reduction and its loop lies outside the n innermost.
-  const Tensor reduction = torch::tensor({1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0}, size.options());
-  c.reductions_outside = -f64(walked.logical_not()) * reduction;
+  c.cache_levels = (kMissSharpness * (log_caches - std::log(kLine))).unsqueeze(-1);
+  complete_walk();
+  const Tensor lines = lines_of_layer();
+  const std::vector<Tensor> log_lines = lines.log().unbind(-1);
+  for (const int count : {kInputL2Misses, kInputLlcMisses, kInputPageMisses}) offset(count, log_lines[0]);
+  for (const int count : {kWeightL2Misses, kWeightLlcMisses, kWeightPageMisses}) offset(count, log_lines[1]);
+  for (const int count : {kOutputL2Misses, kOutputLlcMisses}) offset(count, log_lines[2]);
 
   c.ratio_matrix = torch::matmul(m.counts, m.to_ratios) + m.from_narrow;
   c.ratio_offset = torch::matmul(c.count_offset, m.to_ratios);
-  c.footprint = lines_of_layer() * kLine;
+  c.footprint = lines.sum(-1) * kLine;
   const auto ratio = [&](int column, const Tensor& value) { c.ratio_offset.select(-1, column).add_(value); };
   const auto exceeds = [&](double kib) { return torch::sigmoid(2 * (c.footprint / (kib * 1024)).log()); };
   ratio(kMatmulRatio, matmul);
@@ -356,11 +511,11 @@ void RunBatch::complete_relaxed() {
   ratio(kLlcRatio, exceeds(rules.llc_kib));
   ratio(kColdRatio, cold);
   ratio(kFewKRatio, (1 - size_k / 64).clamp_min(0));
-  c.term_constants = torch::zeros({size.size(0), kBaseTerms}, size.options());
+  c.term_constants = torch::zeros({size.size(0), kTermColumns}, size.options());
   c.term_constants.select(-1, kCold).copy_(cold * c.footprint / kLine);
   c.term_constants.select(-1, kStart).fill_(1);
   const auto mask = [&](std::initializer_list<int> columns) {
-    const Tensor list = torch::zeros({kBaseTerms}, size.options());
+    const Tensor list = torch::zeros({kTermColumns}, size.options());
     for (const int column : columns) list[column] = 1.0;
     return list;
   };
@@ -372,22 +527,55 @@ void RunBatch::complete_relaxed() {
   c.miss_offset = torch::full({}, kMissOffset, size.options());
 }
 
-/// Lines of the three tensors of whole layers, [layers].
+/// The walks of the layers' orders: one for all layers where they share it, else one each.
+void RunBatch::complete_walk() {
+  RelaxedLayers& c = relaxed;
+  // The image's or the kernel's extent is the whole one where its loop is the inner one of the two.
+  const Tensor place = torch::empty_like(dim_at).scatter_(1, dim_at, torch::arange(kDims).expand_as(dim_at));
+  const Tensor kernel_inside = place.narrow(1, 0, 2) < place.narrow(1, 2, 2);
+  const Tensor none = torch::zeros_like(c.halo_image);
+  c.window_image = torch::stack({c.halo_image, torch::where(kernel_inside, c.halo_image, none)}, 1);
+  c.window_kernel = torch::stack({c.halo_kernel, torch::where(kernel_inside, none, c.halo_kernel)}, 1);
+  c.window_offset = torch::stack(
+      {c.halo_offset,
+       c.halo_offset + torch::where(kernel_inside, kernel * c.halo_kernel, image * c.halo_image)},
+      1);
+  std::map<std::array<int, kDims>, std::int64_t> known;
+  std::vector<Tensor> tiles, wholes;
+  std::vector<std::int64_t> walk_of_layer;
+  const auto places = place.accessor<std::int64_t, 2>();
+  for (std::int64_t i = 0; i < place.size(0); ++i) {
+    std::array<int, kDims> order{};
+    for (int d = 0; d < kDims; ++d) order[static_cast<std::size_t>(d)] = static_cast<int>(places[i][d]);
+    const auto [found, fresh] = known.emplace(order, static_cast<std::int64_t>(known.size()));
+    walk_of_layer.push_back(found->second);
+    if (!fresh) continue;
+    const Walk walk = walk_of(order);
+    tiles.push_back(walk.tile);
+    wholes.push_back(walk.whole);
+  }
+  const auto of_layers = [&](const std::vector<Tensor>& walks) {
+    return walks.size() == 1
+               ? walks[0]
+               : torch::stack(walks).index_select(0, torch::tensor(walk_of_layer, torch::kInt64));
+  };
+  c.walk = of_layers(tiles);
+  c.walk_offset = times(walk_numbers(size, *this).log(), of_layers(wholes));
+}
+
+/// Lines of the three tensors of whole layers, [layers, 3].
 Tensor RunBatch::lines_of_layer() const {
-  const RelaxedLayers& c = relaxed;
-  const Tensor window = torch::minimum(
-      torch::addcmul(torch::addcmul(c.halo_offset, image, c.halo_image), kernel, c.halo_kernel),
-      c.halo_limit);
-  const Tensor lines =
-      torch::minimum(channels / kLine, 1 + (channels - torch::minimum(pow2, channels)) / kLine);
-  const Tensor n = size.select(-1, 6);
-  const Tensor filters = kernel.prod(-1) * size.select(-1, 4);
-  return n * window.prod(-1) * lines.select(-1, 0) + (filters + n * image.prod(-1)) * lines.select(-1, 1);
+  const std::vector<Tensor> f = walk_numbers(size, *this).unbind(-1);
+  const auto extent = [&](Dim dim) { return f[static_cast<std::size_t>(dim)]; };
+  return torch::stack({extent(Dim::N) * f[kWindow] * f[kWindow + 1] * f[kLines],
+                       extent(Dim::R) * extent(Dim::S) * extent(Dim::C) * f[kLines + 1],
+                       extent(Dim::N) * extent(Dim::P) * extent(Dim::Q) * f[kLines + 1]},
+                      -1);
 }
 
 Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatch& l, bool misses) {
   const RelaxedLayers& c = l.relaxed;
-  const Matrices& m = matrices();
+  const Matrices& m = matrices(tile.scalar_type());
   const Tensor log_pe = pe_dim_in.log();
   const Tensor log_tile = tile.log();
   const Tensor log_number = c.log_size - log_tile;
@@ -437,17 +625,16 @@ Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatc
   const Tensor matmul = last(l.is_matmul);
   const Tensor stores = torch::where(matmul, of_blocks[3], of_blocks[2]);
   const Tensor requests = torch::where(matmul, of_blocks[3] + touched.narrow(-1, 2, 1), of_blocks[2]);
-  std::vector<std::int64_t> none = log_number.sizes().vec();
-  none.back() = kOutputLlc - kInputL2 + 1;
-  const Tensor missed = misses ? log_misses(tile, log_number, l) : torch::zeros(none, log_number.options());
-  const Tensor factors =
-      torch::cat({log_number, blocks, blocks_p, groups, touched, valid, padded.log(), chunks, flanked, floors,
-                  missed, page, stores, requests, torch::minimum(log_channels, c.log_narrow)},
-                 -1);
+  std::vector<Tensor> factors{
+      log_number, blocks,  blocks_p, groups, touched, valid,    padded.log(),
+      chunks,     flanked, floors,   page,   stores,  requests, torch::minimum(log_channels, c.log_narrow)};
+  if (misses) factors.push_back(LogRefetched::apply(tile, &l));
 
   Counts n;
-  n.log_factors = factors;
-  n.values = (torch::matmul(factors, m.counts) + c.count_offset).exp();
+  n.log_factors = torch::cat(factors, -1);
+  const Tensor log_counts =
+      torch::matmul(n.log_factors, misses ? m.counts : m.counts.narrow(0, 0, kWithoutMisses));
+  n.values = (log_counts + c.count_offset).exp();
   const std::vector<Tensor> parts =
       n.values.split_with_sizes({kTrafficCounts, kCountCount - kTrafficCounts}, -1);
   const std::vector<Tensor> traffic = parts[0].unbind(-1), others = parts[1].unbind(-1);
@@ -493,13 +680,16 @@ RelaxedInputs relaxed_inputs(const Counts& n, const Tensor& pe_dim, const RunBat
   const Tensor pe = pe_dim.unsqueeze(-1);
   const Tensor in_flight = (kQueueBytes / pe.detach()).floor() + 1;
   const Tensor scale = c.plain_terms + c.latency_terms / in_flight + c.pipeline_terms * (pe / 16);
-  const Tensor terms = torch::addcmul(c.term_constants, torch::matmul(n.values, matrices().to_terms), scale);
+  const Tensor terms = torch::addcmul(
+      c.term_constants, torch::matmul(n.values, matrices(n.values.scalar_type()).to_terms), scale);
   const Tensor linear =
       torch::matmul(n.log_factors, c.ratio_matrix) + (c.ratio_offset + c.pe_dim_ratio * pe.log2());
+  const std::vector<Tensor> columns = terms.split_with_sizes({kBaseTerms, 1, 1}, -1);
   // No ratio here is anywhere near the smallest that counts, but misses can be few.
   const std::vector<Tensor> parts = linear.split_with_sizes(
       {kFirstMissRatio, kMissRatios, kRatioInputs - kFirstMissRatio - kMissRatios}, -1);
-  return {terms, torch::cat({parts[0], (parts[1].exp() + c.miss_offset).log(), parts[2]}, -1)};
+  return {columns[0], torch::cat({parts[0], (parts[1].exp() + c.miss_offset).log(), parts[2]}, -1),
+          columns[1].squeeze(-1), columns[2].squeeze(-1)};
 }
 
 }  // namespace dosa

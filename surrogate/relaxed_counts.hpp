@@ -21,9 +21,9 @@ constexpr double kMissOffset = 0.01;     // misses per request that count as non
 Counts relaxed_counts(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
                       bool misses);
 
-/// Executed::terms and Executed::ratios of relaxed counts with misses. Differentiable in the counts.
+/// What Executed has of relaxed counts with misses. Differentiable in the counts.
 struct RelaxedInputs {
-  torch::Tensor terms, ratios;
+  torch::Tensor terms, ratios, floor, tiles;
 };
 RelaxedInputs relaxed_inputs(const Counts& counts, const torch::Tensor& pe_dim, const RunBatch& layers);
 

@@ -21,6 +21,7 @@ constexpr double kMinRatio = 1e-6;        // inside logarithms of shares
 constexpr double kMinExcess = 1e-4;       // of log(base / E), for its inverse softplus
 constexpr double kDramBytesPerCycle = 8;  // of the roofline
 constexpr double kMaxDeviations = 4;
+constexpr int kLogBase = 0, kLogExcess = 5;  // places among combined_input_names
 
 /// What the base charges for, in order of BaseModel::constants; `initial` in cycles per unit.
 struct Term {
@@ -211,7 +212,7 @@ Executed Executed::of(const Counts& c, const Tensor& tile, const Tensor& pe_dim_
                       bool relaxed) {
   if (relaxed) {
     const RelaxedInputs inputs = relaxed_inputs(c, pe_dim_in, layers);
-    return {inputs.terms, inputs.ratios, c.floor, c.tiles, layers.matmul, {}, true};
+    return {inputs.terms, inputs.ratios, inputs.floor, inputs.tiles, layers.matmul, {}, true};
   }
   const Tensor pe_dim = pe_dim_in.expand_as(c.tiles);
   const Tensor in_flight = (kQueueBytes / pe_dim.detach()).floor() + 1;
@@ -279,29 +280,51 @@ BaseModel BaseModel::initial() {
   return {float64(logs).repeat({2, 1}), float64({std::log(2.0), -2, 0, -1, 0}).repeat({2, 1})};
 }
 
+namespace {
+
+/// Sums of terms: input, weight, execute, store and overhead, [terms, 5].
+const Tensor& term_groups() {
+  static const Tensor groups = [] {
+    const torch::InferenceMode off(false);
+    Tensor built = torch::zeros({kTermCount, 5}, torch::kFloat64);
+    std::int64_t from = 0, column = 0;
+    for (const std::int64_t terms :
+         {kInputTerms, kWeightTerms, kExecuteTerms, kOutputTerms, kOverheadTerms}) {
+      built.narrow(0, from, terms).select(1, column++).fill_(1);
+      from += terms;
+    }
+    return built;
+  }();
+  return groups;
+}
+
+}  // namespace
+
 BaseLatency BaseModel::latency(const Executed& e) const {
   const Tensor kind = e.matmul.to(torch::kInt64);
-  const Tensor cycles = e.terms * constants.exp().index_select(0, kind);
-  const auto of_kind = [&](int which) { return overlap.select(1, which).index_select(0, kind); };
-  const std::vector<Tensor> groups =
-      cycles.split_with_sizes({kInputTerms, kWeightTerms, kExecuteTerms, kOutputTerms, kOverheadTerms}, -1);
-  const Tensor input = groups[0].sum(-1);
-  const Tensor weight = groups[1].sum(-1);
+  const auto type = e.terms.scalar_type();
+  const std::vector<Tensor> constant = overlap.to(type).index_select(0, kind).unbind(-1);
+  const Tensor charges = constants.to(type).exp().index_select(0, kind);
+  const std::vector<Tensor> group = torch::matmul(e.terms * charges, term_groups().to(type)).unbind(-1);
   BaseLatency b;
-  b.execute = e.floor + groups[2].sum(-1);
-  b.store = groups[3].sum(-1);
-  b.overhead = groups[4].sum(-1);
+  b.execute = group[2] + e.floor;
+  b.store = group[3];
+  b.overhead = group[4];
   // Norms of a fitted order stand between a sum (order 1, no overlap) and a maximum (perfect overlap).
-  const Tensor load_order = 1 + of_kind(4).exp();
-  b.load = (torch::logaddexp(load_order * input.log(), load_order * weight.log()) / load_order).exp();
-  const Tensor order = 1 + of_kind(0).exp();
-  const Tensor phases = torch::stack({b.load, b.execute, b.store}, -1);
-  const Tensor overlapped = (torch::logsumexp(order.unsqueeze(-1) * phases.log(), -1) / order).exp();
+  const Tensor load_order = 1 + constant[4].exp();
+  const Tensor log_load =
+      torch::logaddexp(load_order * group[0].log(), load_order * group[1].log()) / load_order;
+  b.load = log_load.exp();
+  const Tensor order = 1 + constant[0].exp();
+  const Tensor overlapped =
+      (torch::logaddexp(torch::logaddexp(order * log_load, order * b.execute.log()), order * b.store.log()) /
+       order)
+          .exp();
   // A share is exposed however many tiles there are, another shrinks with their number.
-  const Tensor always = torch::sigmoid(of_kind(1));
-  const Tensor exposed =
-      always + (1 - always) * torch::sigmoid(of_kind(2)) * torch::exp(-of_kind(3).exp() * e.tiles.log());
-  b.cycles = overlapped + exposed * (phases.sum(-1) - overlapped) + b.overhead;
+  const Tensor always = torch::sigmoid(constant[1]);
+  const Tensor exposed = torch::addcmul(always, (1 - always) * torch::sigmoid(constant[2]),
+                                        torch::exp(-constant[3].exp() * e.tiles.log()));
+  b.cycles = torch::addcmul(overlapped + b.overhead, exposed, b.load + b.execute + b.store - overlapped);
   return b;
 }
 
@@ -335,50 +358,69 @@ double one_cycle(int step, int steps) {
 }
 
 Tensor Ensemble::normalise(const Tensor& inputs) const {
-  const Tensor clamped = torch::clamp(inputs, lowest, highest);
-  return ((clamped - mean) / scale).to(torch::kFloat32).clamp(-kMaxDeviations, kMaxDeviations);
+  const auto type = inputs.scalar_type();
+  const auto [least, most] = range(type);
+  const Tensor clamped = torch::minimum(torch::maximum(inputs, least), most);
+  return ((clamped - mean.to(type)) / scale.to(type)).to(torch::kFloat32);
+}
+
+std::pair<Tensor, Tensor> Ensemble::range(torch::ScalarType type) const {
+  const Tensor deviations = kMaxDeviations * scale;
+  return {torch::maximum(lowest, mean - deviations).to(type),
+          torch::minimum(highest, mean + deviations).to(type)};
 }
 
 namespace {
 
-/// silu(x) and its derivative sigmoid(x) + silu(x) (1 - sigmoid(x)), the latter in place of x.
-Tensor silu_and_slope(Tensor& x) {
-  const Tensor sigmoid = torch::sigmoid(x);
-  const Tensor value = x * sigmoid;
-  x = torch::addcmul(sigmoid, value, 1 - sigmoid);
-  return value;
-}
-
-/// The networks of an ensemble on the same inputs x [N, inputs] -> [networks, N], differentiable in x alone:
-///   d output / dx = W1 (slope1 * (W2 (slope2 * w3))),
-/// with the slopes kept from the forward pass. Torch's own derivatives compute every sigmoid again.
+/// log cycles by every network, as combine() of Ensemble of normalised inputs: x [N, inputs] -> [networks,
+/// N]. Differentiable in x alone. One node of the graph in place of thirty; with v = log(base / floor), which
+/// like log base is an input, and z1, z2 the hidden sums,
+///   y = log base - v + softplus(u), u = log(exp(v) - 1) + f
+///   dy/du = sigmoid(u), du/dv = 1 / (1 - exp(-v))
+///   df/dx = x within the range ? W1 (silu'(z1) * (W2 (silu'(z2) * w3))) / scale : 0.
 class FixedNetworks : public torch::autograd::Function<FixedNetworks> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Ensemble* e) {
     const std::int64_t networks = e->w1.size(0), width = e->w1.size(2);
-    const Tensor all = e->w1.transpose(0, 1).reshape({-1, networks * width});
-    Tensor slope1 = torch::addmm(e->b1.reshape({-1}), x, all);  // [N, networks * width]
-    const Tensor hidden = silu_and_slope(slope1).view({-1, networks, width}).transpose(0, 1);
-    Tensor slope2 = torch::baddbmm(e->b2, hidden, e->w2);
-    const Tensor hidden2 = silu_and_slope(slope2);
-    context->save_for_backward({slope1, slope2, all, e->w2, e->w3});
-    return torch::baddbmm(e->b3, hidden2, e->w3).squeeze(-1);
+    const Tensor side_by_side = e->w1.transpose(0, 1).reshape({-1, networks * width});
+    const auto [least, most] = e->range(x.scalar_type());
+    const Tensor normalised = e->normalise(x);
+    const Tensor z1 = torch::addmm(e->b1.reshape({-1}), normalised, side_by_side);
+    const Tensor z2 =
+        torch::baddbmm(e->b2, torch::silu(z1).view({-1, networks, width}).transpose(0, 1), e->w2);
+    const Tensor f = torch::baddbmm(e->b3, torch::silu(z2), e->w3).squeeze(-1);
+    const Tensor excess = x.select(1, kLogExcess);
+    const Tensor u = inverse_softplus(excess) + f;
+    context->save_for_backward(
+        {x, u, least, most, e->scale.to(x.scalar_type()), z1, z2, side_by_side, e->w2, e->w3});
+    return (x.select(1, kLogBase) - excess) + torch::softplus(u);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     const torch::autograd::variable_list saved = context->get_saved_variables();
-    const Tensor &slope1 = saved[0], &slope2 = saved[1], &all = saved[2], &w2 = saved[3], &w3 = saved[4];
-    const Tensor upper = slope2 * w3.transpose(1, 2) * gradients[0].unsqueeze(-1);
-    const Tensor lower = torch::bmm(upper, w2.transpose(1, 2)).transpose(0, 1).reshape(slope1.sizes());
-    return {torch::mm(lower * slope1, all.t()), Tensor()};
+    const Tensor &x = saved[0], &u = saved[1], &least = saved[2], &most = saved[3], &scale = saved[4],
+                 &z1 = saved[5], &z2 = saved[6], &side_by_side = saved[7], &w2 = saved[8], &w3 = saved[9];
+    const Tensor by_u = gradients[0] * torch::sigmoid(u);
+    const Tensor upper = at::silu_backward(by_u.to(z2.scalar_type()).unsqueeze(-1) * w3.transpose(1, 2),
+                                           z2);  // [networks, N, width]
+    const Tensor lower =
+        at::silu_backward(torch::bmm(upper, w2.transpose(1, 2)).transpose(0, 1).reshape(z1.sizes()), z1);
+    const Tensor inside = (x >= least).logical_and_(x <= most);
+    Tensor by_x = torch::mm(lower, side_by_side.t()).to(x.scalar_type()).div_(scale).mul_(inside);
+    const Tensor direct = gradients[0].sum(0);
+    by_x.select(1, kLogBase).add_(direct);
+    const Tensor excess = x.select(1, kLogExcess);
+    by_x.select(1, kLogExcess)
+        .add_(torch::where(excess > kMinExcess, by_u.sum(0) / -torch::expm1(-excess),
+                           torch::zeros_like(excess)) -
+              direct);
+    return {by_x, Tensor()};
   }
 };
 
 }  // namespace
 
 Tensor Ensemble::operator()(const Tensor& x) const {
-  if (x.dim() == 2 && x.requires_grad() && torch::GradMode::is_enabled() && !w1.requires_grad())
-    return FixedNetworks::apply(x, this);
   Tensor hidden;
   if (x.dim() == 3) {
     hidden = torch::baddbmm(b1, x, w1);
@@ -415,7 +457,7 @@ Tensor relaxed_base_inputs(const Executed& e, const BaseLatency& b, const Tensor
   }();
   const Tensor logs =
       torch::stack({b.cycles, b.load, b.execute, b.store, b.overhead, total, e.floor}, -1).log();
-  return torch::matmul(logs, to_inputs);
+  return torch::matmul(logs, to_inputs.to(logs.scalar_type()));
 }
 
 }  // namespace
@@ -435,12 +477,13 @@ Tensor Surrogate::network_log_cycles(const Executed& e, BaseLatency* base_latenc
   BaseLatency b;
   if (predictor == Predictor::kCombined) b = base.latency(e);
   if (base_latency) *base_latency = b;
-  const Tensor x = ensemble.normalise(inputs(e, b)).flatten(0, -2);
-  const Tensor f = ensemble(x).to(torch::kFloat64);
+  const Tensor x = inputs(e, b).flatten(0, -2);
   std::vector<std::int64_t> shape = e.floor.sizes().vec();
-  shape.insert(shape.begin(), f.size(0));
-  const Tensor correction = f.view(shape);
-  return predictor == Predictor::kLearned ? correction : combine(correction, b.cycles.log(), e.floor.log());
+  shape.insert(shape.begin(), ensemble.w1.size(0));
+  const bool fixed = x.requires_grad() && torch::GradMode::is_enabled() && !ensemble.w1.requires_grad();
+  if (fixed && predictor == Predictor::kCombined) return FixedNetworks::apply(x, &ensemble).view(shape);
+  const Tensor f = ensemble(ensemble.normalise(x)).to(e.floor.scalar_type()).view(shape);
+  return predictor == Predictor::kLearned ? f : combine(f, b.cycles.log(), e.floor.log());
 }
 
 Estimate Surrogate::predict(const Executed& e) const {
@@ -505,6 +548,18 @@ Tensor roofline_cycles(const Tensor& any_tile, const Tensor& pe_dim, const RunBa
                         torch::where(reductions > 1, along(number, Dim::K), torch::ones_like(pixels));
   const Tensor outputs = volume(l.size, {Dim::P, Dim::Q, Dim::K, Dim::N});
   return torch::maximum(compute, (weights + inputs + outputs) / kDramBytesPerCycle);
+}
+
+Surrogate Surrogate::lighter(torch::ScalarType type, std::int64_t networks) const {
+  Surrogate converted = *this;
+  Ensemble& e = converted.ensemble;
+  for (Tensor* t : {&e.w1, &e.b1, &e.w2, &e.b2, &e.w3, &e.b3}) {
+    if (t->defined()) *t = t->slice(0, 0, networks).contiguous();
+  }
+  for (Tensor* t :
+       {&converted.base.constants, &converted.base.overlap, &e.mean, &e.scale, &e.lowest, &e.highest})
+    if (t->defined()) *t = t->to(type);
+  return converted;
 }
 
 void Surrogate::check_hardware(const Hardware& hardware, const std::string& where) const {

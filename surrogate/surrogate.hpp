@@ -90,6 +90,8 @@ struct Ensemble {
   /// [N, inputs] normalised inputs, or [networks, N, inputs] -> [networks, N]. Differentiable.
   torch::Tensor operator()(const torch::Tensor& normalised) const;
   torch::Tensor normalise(const torch::Tensor& inputs) const;
+  /// The least and the largest inputs that are told apart, [inputs] each.
+  std::pair<torch::Tensor, torch::Tensor> range(torch::ScalarType type) const;
 };
 
 /// log cycles and its uncertainty, [B..., layers]; the parts of the base say what dominates.
@@ -126,6 +128,9 @@ class Surrogate {
   /// log cycles of every network, [networks, N], of inputs [N] rows.
   torch::Tensor network_log_cycles(const Executed& executed, BaseLatency* base_latency) const;
   torch::Tensor inputs(const Executed& executed, const BaseLatency& base_latency) const;
+
+  /// For relaxed tiles of this type, with the first `networks` alone: faster, and a little less sure.
+  Surrogate lighter(torch::ScalarType type, std::int64_t networks) const;
 
   /// Layers as this target runs them.
   RunBatch batch(const std::vector<LayerRun>& runs) const { return RunBatch::of(runs, target.rules); }

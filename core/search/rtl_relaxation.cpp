@@ -12,6 +12,10 @@ using torch::Tensor;
 // Weight of a layer that needs more than the largest buffers, in the relaxed loss.
 constexpr double kExcessWeight = 10;
 
+// Networks of the ensemble that the descent asks: enough for a mean and its uncertainty. What it finds is
+// scored by all.
+constexpr std::int64_t kNetworks = 2;
+
 /// The mixture of calls cools.
 double temperature(double share) { return 0.5 * std::pow(0.04, share); }
 
@@ -41,8 +45,14 @@ std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel
 
 RtlRelaxation::RtlRelaxation(const SearchProblem& problem, const RtlModel& model,
                              const std::vector<RtlVariant>& variants, const std::vector<Tensor>& anchors,
-                             const Hardware& largest, double kappa)
-    : problem_(problem), model_(model), largest_(largest), kappa_(kappa) {
+                             const Hardware& largest, double kappa, torch::ScalarType type)
+    : problem_(problem),
+      surrogate_(model.surrogate() == nullptr
+                     ? nullptr
+                     : std::make_shared<const Surrogate>(model.surrogate()->lighter(type, kNetworks))),
+      model_(model.machine(), surrogate_.get()),
+      largest_(largest),
+      kappa_(kappa) {
   const auto count = static_cast<std::int64_t>(variants.size());
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
   std::vector<LayerRun> runs;
@@ -63,9 +73,13 @@ RtlRelaxation::RtlRelaxation(const SearchProblem& problem, const RtlModel& model
       log_span_[v][d] = std::log(static_cast<double>(sizes.back()) / static_cast<double>(sizes.front()));
     }
   }
-  batch_ = model.batch(runs);
-  if (!anchor_rows.empty()) anchors_ = torch::stack(anchor_rows, 1).unsqueeze(1);  // [networks, 1, variants]
-  pe_dim_ = torch::full({}, static_cast<double>(largest.pe_dim), torch::kFloat64);
+  batch_ = model.batch(runs).to(type);
+  if (!anchor_rows.empty())
+    anchors_ =
+        torch::stack(anchor_rows, 1).unsqueeze(1).slice(0, 0, kNetworks).to(type);  // [networks, 1, variants]
+  calls_ = torch::matmul(of_layer_, of_layer_.sum(0));
+  for (Tensor* t : {&log_low_, &log_span_, &repetitions_, &of_layer_, &calls_}) *t = t->to(type);
+  pe_dim_ = torch::full({}, static_cast<double>(largest.pe_dim), type);
 }
 
 Tensor RtlRelaxation::tiles(const Tensor& logits) const {
@@ -74,15 +88,21 @@ Tensor RtlRelaxation::tiles(const Tensor& logits) const {
 
 Tensor RtlRelaxation::loss(const Tensor& logits, double temperature) const {
   const TilingCosts costs = model_.costs(tiles(logits), pe_dim_, batch_, true);
-  const Cost at_largest = model_.price(costs.traffic, HardwareTensors::from(largest_, torch::kFloat64), true);
+  const Cost at_largest = model_.price(costs.traffic, HardwareTensors::from(largest_, type()), true);
   Tensor cycles = costs.cycles.defined() ? costs.cycles : at_largest.cycles.squeeze(-1);
   if (kappa_ > 0 && costs.networks.defined())
     cycles = cycles * (kappa_ * model_.log_sd_of_ratio(costs.networks, costs.growth, anchors_)).exp();
   // The calls of a layer, mixed by how good each is.
   const Objective& objective = problem_.objective;
   const Tensor quality = objective.log_value(at_largest.energy_pj.squeeze(-1), cycles);
-  const Tensor likely = ((quality - quality.detach().amin()) / -temperature).clamp_min(-200).exp();
-  const Tensor share = likely / torch::matmul(torch::matmul(likely, of_layer_), of_layer_.t());
+  // A constant of every layer cancels: without the layer's mean nothing overflows, however cool the mixture.
+  constexpr double kLargest = 80;
+  const auto sum_of_layer = [&](const Tensor& t) {
+    return torch::matmul(torch::matmul(t, of_layer_), of_layer_.t());
+  };
+  const Tensor middle = sum_of_layer(quality.detach()) / calls_;
+  const Tensor likely = ((quality - middle) / -temperature).clamp(-kLargest, kLargest).exp();
+  const Tensor share = likely / sum_of_layer(likely);
   // Sizes: what the layer that needs most needs, twice for double buffering.
   const auto sized = [&](const Tensor& rows, double bytes, std::int64_t least, std::int64_t most,
                          Tensor& excess) {
@@ -110,7 +130,8 @@ Tensor RtlRelaxation::loss(const Tensor& logits, double temperature) const {
 RtlDescent::RtlDescent(const RtlRelaxation& relaxation, std::int64_t starts, at::Generator generator,
                        double rate)
     : relaxation_(relaxation),
-      logits_(6 * torch::rand({starts, relaxation.variants(), kDims}, generator, torch::kFloat64) - 3),
+      logits_((6 * torch::rand({starts, relaxation.variants(), kDims}, generator, torch::kFloat64) - 3)
+                  .to(relaxation.type())),
       adam_(logits_),
       rate_(rate) {
   logits_.requires_grad_(true);

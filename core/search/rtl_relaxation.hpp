@@ -2,6 +2,7 @@
 // are used).
 #pragma once
 
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -31,11 +32,13 @@ std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel
 class RtlRelaxation {
  public:
   /// `anchors`: by layer, what the networks say of the tiling that gains are counted from, [networks];
-  /// undefined without a surrogate. `problem` and `model` must outlive this.
+  /// undefined without a surrogate. `problem` must outlive this. `type`: of logits and all else.
   RtlRelaxation(const SearchProblem& problem, const RtlModel& model, const std::vector<RtlVariant>& variants,
-                const std::vector<torch::Tensor>& anchors, const Hardware& largest, double kappa);
+                const std::vector<torch::Tensor>& anchors, const Hardware& largest, double kappa,
+                torch::ScalarType type);
 
   std::int64_t variants() const { return log_low_.size(0); }
+  torch::ScalarType type() const { return log_low_.scalar_type(); }
 
   /// Logits -> tiles [starts, variants, 7], real numbers. Differentiable.
   torch::Tensor tiles(const torch::Tensor& logits) const;
@@ -45,7 +48,8 @@ class RtlRelaxation {
 
  private:
   const SearchProblem& problem_;
-  const RtlModel& model_;
+  std::shared_ptr<const Surrogate> surrogate_;  // of `model`, in this type; may be null
+  RtlModel model_;
   Hardware largest_;
   double kappa_;
   RunBatch batch_;
@@ -53,6 +57,7 @@ class RtlRelaxation {
   torch::Tensor log_low_, log_span_;  // [variants, 7]
   torch::Tensor repetitions_;         // [variants]
   torch::Tensor of_layer_;            // [variants, layers], 0/1
+  torch::Tensor calls_;               // [variants], variants of the same layer
   torch::Tensor pe_dim_;
 };
 

@@ -237,7 +237,7 @@ class RtlSearch {
   }
 
   void descend() {
-    const RtlRelaxation relaxation(problem_, model_, variants_, anchors_, largest_, kappa_);
+    const RtlRelaxation relaxation(problem_, model_, variants_, anchors_, largest_, kappa_, torch::kFloat32);
     std::vector<RtlDescent> descents;
     for (std::int64_t first = 0; first < options_.starts; first += kGroup) {
       descents.emplace_back(relaxation, std::min(kGroup, options_.starts - first),
@@ -300,7 +300,8 @@ class RtlSearch {
     for (const Dim dim : all_dims()) {
       const auto& sizes = v.sizes[static_cast<std::size_t>(dim)];
       const double wanted = real_tile[static_cast<int>(dim)].item<double>();
-      const auto above = std::lower_bound(sizes.begin(), sizes.end(), wanted - 1e-6);
+      // The relaxed sizes are float32.
+      const auto above = std::lower_bound(sizes.begin(), sizes.end(), wanted * (1 - 1e-5));
       std::vector<std::int64_t> next;
       if (above != sizes.begin()) next.push_back(*(above - 1));
       if (above != sizes.end()) next.push_back(*above);

@@ -28,6 +28,7 @@ void one_thread_per_operation() {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, kKeptBytes);
   mallopt(M_TOP_PAD, 16 << 20);
+  mallopt(M_MXFAST, 0);  // else freeing a tensor merges all small blocks
 #endif
 }
 

@@ -48,7 +48,8 @@ void RtlStep(benchmark::State& state) {
     std::vector<torch::Tensor> anchors(layers.size());
     for (std::size_t l = 0; networks.defined() && l < layers.size(); ++l)
       anchors[l] = networks.select(-1, static_cast<std::int64_t>(l)).clone();
-    return RtlRelaxation(rtl, model, variants_of(rtl, model, kPeDim), anchors, rtl.bounds.max, 1);
+    return RtlRelaxation(rtl, model, variants_of(rtl, model, kPeDim), anchors, rtl.bounds.max, 1,
+                         torch::kFloat32);
   };
   const RtlRelaxation with = relaxation(predicted), without = relaxation(analytical);
   RtlDescent with_surrogate(with, kStarts, generator(), 0.15);

@@ -96,6 +96,27 @@ TEST(Surrogate, GradientsAreThoseOfFiniteDifferences) {
   EXPECT_LT(worst, 0.05);
 }
 
+TEST(Surrogate, RelaxedFloat32IsCloseToFloat64) {
+  const Surrogate s = Surrogate::load(shipped_path());
+  const TrainingSet set = TrainingSet::of(shipped_measurements());
+  const Tensor tile = torch::minimum(set.tile, set.runs.size) * 0.93 + 0.07;
+  struct Found {
+    Tensor log_cycles, gradient;
+  };
+  const auto found = [&](torch::ScalarType type) {
+    const Tensor log_tile = tile.log().to(type).requires_grad_();
+    const Estimate e = s.to(type).predict(log_tile.exp(), scalar(16).to(type), set.runs.to(type), true);
+    EXPECT_EQ(e.log_cycles.scalar_type(), type);  // nothing is computed in a wider type on the way
+    e.log_cycles.sum().backward();
+    return Found{e.log_cycles.detach().to(torch::kFloat64), log_tile.grad().to(torch::kFloat64)};
+  };
+  const Found single = found(torch::kFloat32), twice = found(torch::kFloat64);
+  EXPECT_LT((single.log_cycles - twice.log_cycles).abs().max().item<double>(), 1e-3);
+  // At kinks (tiles that are the whole layer) either side may be taken.
+  const Tensor apart = (single.gradient - twice.gradient).abs();
+  EXPECT_LT((apart > 1e-2).to(torch::kFloat64).mean().item<double>(), 0.02);
+}
+
 TEST(SurrogateFile, RoundTrip) {
   const TemporaryFolder folder;
   const Surrogate s = Surrogate::load(shipped_path());
