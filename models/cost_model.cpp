@@ -538,13 +538,25 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
     Tensor tile_words = product(sums[static_cast<std::size_t>(plan.tile_column[level][operand])], exact);
     if (fill.operand == Operand::I) {
       const InputTile tile = input_tile<Plan>(fill, sums, layers, exact);
-      Tensor kept;  // the share of the window that successive tiles have in common
+      Tensor kept;                  // the share of the window that successive tiles have in common
+      std::array<Tensor, 2> moved;  // lower bound: whether a loop met so far slides along height, width
       for (std::int64_t h = 0; h < fill.halo_count; ++h) {
         const Plan::Halo& halo = plan.halos[static_cast<std::size_t>(fill.halo_begin + h)];
         const Tensor overlap = torch::relu(1 - tile.step(halo.dim, layers) / tile.full(halo.dim));
         const Tensor later = 1 - (-x.select(-1, halo.slot)).exp();  // all iterations but the first: 1 - 1/x
-        kept = plus(kept, halo_weights[static_cast<std::size_t>(fill.halo_begin + h)] *
-                              (overlap * later).unsqueeze(-1));
+        if (!sharpness.least) {
+          kept = plus(kept, halo_weights[static_cast<std::size_t>(fill.halo_begin + h)] *
+                                (overlap * later).unsqueeze(-1));
+          continue;
+        }
+        // The innermost loop outside saves its overlap, with the first coincidence in every iteration; the
+        // second coincidence needs two loops along one axis and saves less than every other tile.
+        const Tensor moves = (later > 0).to(x.dtype());
+        Tensor& along = moved[along_width(halo.dim) ? 1 : 0];
+        Tensor shared = overlap * moves;
+        if (along.defined()) shared = torch::maximum(shared, along * moves / 2);
+        along = along.defined() ? torch::maximum(along, moves) : moves;
+        kept = kept.defined() ? torch::maximum(kept, shared.unsqueeze(-1)) : shared.unsqueeze(-1);
       }
       const Tensor window = (tile.width * tile.height).unsqueeze(-1);
       words = words * window;

@@ -64,8 +64,12 @@ struct Sharpness {
   /// relevant loops inside it); no ceilings, no coincidences. Differentiable in the log factors and the
   /// hardware; the maxima over levels and the minimum in the input overlap have subgradients.
   double gate = 0;
+  /// Lower bounds: relaxed with all gates closed, and with inputs that overlap as much as in any loop order.
+  /// No exact access count of a nest, in whatever order, is less (but for the rounding of floating point).
+  bool least = false;
 
-  static Sharpness relaxed(double gate) { return {false, gate}; }
+  static Sharpness relaxed(double gate) { return {false, gate, false}; }
+  static Sharpness lower_bound() { return {false, 0, true}; }
 };
 
 /// Loop nests of shape B.

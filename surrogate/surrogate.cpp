@@ -550,9 +550,12 @@ Tensor roofline_cycles(const Tensor& any_tile, const Tensor& pe_dim, const RunBa
   return torch::maximum(compute, (weights + inputs + outputs) / kDramBytesPerCycle);
 }
 
-Surrogate Surrogate::to(torch::ScalarType type) const {
+Surrogate Surrogate::lighter(torch::ScalarType type, std::int64_t networks) const {
   Surrogate converted = *this;
   Ensemble& e = converted.ensemble;
+  for (Tensor* t : {&e.w1, &e.b1, &e.w2, &e.b2, &e.w3, &e.b3}) {
+    if (t->defined()) *t = t->slice(0, 0, networks).contiguous();
+  }
   for (Tensor* t :
        {&converted.base.constants, &converted.base.overlap, &e.mean, &e.scale, &e.lowest, &e.highest})
     if (t->defined()) *t = t->to(type);

@@ -1,5 +1,7 @@
 #include "surrogate/training.hpp"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -27,6 +29,20 @@ constexpr double kFloorSlack = 1e-6;       // relative; a measurement below the 
 
 torch::TensorOptions f64() { return torch::TensorOptions(torch::kFloat64); }
 torch::TensorOptions i64() { return torch::TensorOptions(torch::kInt64); }
+
+/// While it lives, operations run on the thread that calls them. Batches are so small that threads would
+/// mostly wait for each other, by spinning: on busy cores training with LibTorch 2.6 took twenty times as
+/// long.
+class OneThread {
+ public:
+  OneThread() { at::set_num_threads(1); }
+  ~OneThread() { at::set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  const int before_ = at::get_num_threads();
+};
 
 /// Random numbers that are the same everywhere (the standard's distributions are not).
 class Random {
@@ -557,6 +573,7 @@ Accuracy accuracy_of(const Tensor& log_predicted, const Tensor& log_sd, const Tr
 Surrogate train_surrogate(const Measurements& m, const TrainOptions& o, TrainSummary* summary,
                           const Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
+  const OneThread one_thread;
   o.check();
   const TrainingSet set = TrainingSet::of(m);
   check_trainable(m, set, kMinRows);
@@ -625,6 +642,7 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& o, TrainSum
 Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOptions& o,
                     TrainSummary* summary, const Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
+  const OneThread one_thread;
   o.check();
   constexpr double kRate = 1e-3, kPull = 0.05;
   const TrainingSet set = TrainingSet::of(m);

@@ -318,10 +318,7 @@ void add_compare(CLI::App& app) {
                                      "dosa compare my_network.json --pe 16 --samples 500000"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
-  command
-      ->add_option("workload", flags->workload,
-                   "A shipped network's name (see dosa workloads) or a workload JSON or YAML file")
-      ->required();
+  add_workload(*command, flags->workload);
   command->add_option("--methods", flags->methods, "Methods, separated by commas")
       ->delimiter(',')
       ->capture_default_str();
@@ -348,9 +345,7 @@ void add_compare(CLI::App& app) {
   command->add_option("--steps", flags->gradient.steps, "Steps of the gradient search")
       ->check(integer_in(1, 10'000'000))
       ->capture_default_str();
-  command->add_option("--threads", flags->threads, "Threads, 0 for one per core")
-      ->check(integer_in(0, 1024))
-      ->capture_default_str();
+  add_threads(*command, flags->threads);
   command->add_flag("-q,--quiet", flags->quiet, "No progress lines");
   command->callback([flags, output] { compare(*flags, *output); });
 }

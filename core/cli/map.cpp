@@ -158,10 +158,7 @@ void add_map(CLI::App& app) {
                        "tilings, and nothing is proven")
           ->capture_default_str()
           ->check(integer_in(64, 1'000'000'000'000));
-  CLI::Option* threads =
-      command->add_option("--threads", flags->map.threads, "Threads, 0 for one per core; same result")
-          ->capture_default_str()
-          ->check(integer_in(0, 1024));
+  CLI::Option* threads = add_threads(*command, flags->map.threads);
   CLI::Option* certify = command->add_flag("--certify", flags->certify,
                                            "Compare a design with the best mappings on its hardware");
   certify->excludes(file);

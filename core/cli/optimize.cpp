@@ -124,6 +124,7 @@ Json provenance(const Flags& flags, const HardwareBounds& bounds, const SearchOp
              {{"starts", search.starts},
               {"steps", search.steps},
               {"round_every", search.round_every},
+              {"patience", search.patience},
               {"learning_rate", search.learning_rate},
               {"polish_nests", search.polish_nests},
               {"min", to_json(bounds.min)},
@@ -161,6 +162,7 @@ void optimize(const Flags& flags, const Output& output) {
   problem.bounds =
       real ? rtl_bounds_of(flags, problem.machine, *surrogate) : flags.sizes.bounds(problem.machine);
   if (!flags.pareto.empty()) {
+    if (Ranks::here().size() > 1) fail(ErrorId::kUsage, "--pareto is not there for mpirun");
     ParetoOptions front = flags.front;
     front.nests = flags.search.polish_nests;
     front.threads = flags.search.threads;
@@ -214,10 +216,7 @@ void add_optimize(CLI::App& app) {
                  "mpirun -n 4 dosa optimize unet --starts 64 --checkpoint unet.ckpt -o design.json"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
-  command
-      ->add_option("workload", flags->workload,
-                   "A shipped network's name (see dosa workloads) or a workload JSON or YAML file")
-      ->required();
+  add_workload(*command, flags->workload);
   CLI::Option* file =
       command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
   command
@@ -245,6 +244,11 @@ void add_optimize(CLI::App& app) {
   command->add_option("--round-every", search.round_every, "Steps between roundings to integer designs")
       ->capture_default_str()
       ->check(integer_in(1, 10'000'000));
+  command
+      ->add_option("--patience", search.patience,
+                   "Roundings in a row without a better design that end the descent, 0: none does")
+      ->capture_default_str()
+      ->check(integer_in(0, 10'000'000));
   command->add_option("--learning-rate", search.learning_rate, "Adam's first step size")
       ->capture_default_str();
   command->add_option("--polish-nests", search.polish_nests, "Nests per layer that the final polish looks at")
@@ -253,11 +257,7 @@ void add_optimize(CLI::App& app) {
   command->add_option("--seed", search.seed, "Same seed, same machine: the same design, byte for byte")
       ->capture_default_str()
       ->check(integer_in(0, kAnyInteger));
-  command
-      ->add_option("--threads", search.threads,
-                   "Threads, 0 for one per core; the result does not depend on it")
-      ->capture_default_str()
-      ->check(integer_in(0, 1024));
+  add_threads(*command, search.threads);
   add_time_limit(*command, search.time_limit_s);
   command
       ->add_option("--samples", search.max_evaluations,

@@ -88,7 +88,7 @@ std::string front_text(const SearchProblem& problem, const ParetoSummary& summar
   }
   text += fmt::format(
       "\n{} on {}: {} designs that no other one beats in area, latency and energy, of {} found\n"
-      "arrays {}; {} mappings evaluated, {:.1f} s{}{}\n",
+      "arrays {}; {} evaluations, {:.1f} s{}{}\n",
       problem.workload.name, problem.machine.name, summary.front.size(), summary.found,
       fmt::join(summary.arrays, " "), summary.evaluations, summary.wall_s,
       summary.complete ? "; the whole map space on each" : "", summary.interrupted ? "; interrupted" : "");

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "core/cli/commands.hpp"
+#include "core/cli/search_flags.hpp"
 #include "core/measure/disagreement.hpp"
 #include "models/error.hpp"
 
@@ -48,8 +49,7 @@ void add_sample(CLI::App& app) {
   const auto flags = std::make_shared<SampleFlags>();
   const auto output = std::make_shared<Output>(*command);
   SampleOptions& options = flags->options;
-  command->add_option("workload", flags->workload, "A shipped network's name or a workload JSON or YAML file")
-      ->required();
+  add_workload(*command, flags->workload);
   command->add_option("-o,--output", flags->folder, "New folder, or an earlier sample to replace")
       ->required();
   command->add_option("--count", options.count, "Measurements in all")->capture_default_str();

@@ -92,6 +92,20 @@ Hardware SizeFlags::hardware(const Machine& machine) const {
   return hardware;
 }
 
+void add_workload(CLI::App& command, std::string& name) {
+  command
+      .add_option("workload", name,
+                  "A shipped network's name (see dosa workloads) or a workload JSON or YAML file")
+      ->required();
+}
+
+CLI::Option* add_threads(CLI::App& command, std::int64_t& threads) {
+  return command
+      .add_option("--threads", threads, "Threads, 0 for one per core; the result does not depend on it")
+      ->capture_default_str()
+      ->check(integer_in(0, 1024));
+}
+
 void add_objective(CLI::App& command, std::string& name) {
   command
       .add_option("--objective", name,

@@ -1,4 +1,5 @@
-// What the commands that search have in common: sizes to fix or limit, the objective, Ctrl-C.
+// What the commands that search have in common: the network, sizes to fix or limit, the objective, threads,
+// Ctrl-C.
 #pragma once
 
 #include <atomic>
@@ -24,6 +25,12 @@ struct SizeFlags {
   /// The machine's default hardware with what was given.
   Hardware hardware(const Machine& machine) const;
 };
+
+/// The network to work on, as the first argument.
+void add_workload(CLI::App& command, std::string& name);
+
+/// --threads, for what does not depend on their number.
+CLI::Option* add_threads(CLI::App& command, std::int64_t& threads);
 
 /// --objective.
 void add_objective(CLI::App& command, std::string& name);

@@ -8,7 +8,7 @@
 namespace dosa {
 namespace {
 
-constexpr const char* kSchema = "dosa-checkpoint/1";
+constexpr const char* kSchema = "dosa-checkpoint/2";
 constexpr const char* kKind = "dosa checkpoint";
 
 /// What a run is: two runs with the same fields and state go on in the same way.
@@ -48,7 +48,8 @@ void save_checkpoint(const std::filesystem::path& path, const SearchProblem& pro
   Json header{{"schema", kSchema},
               {"run", identity(problem, options)},
               {"steps", state.steps},
-              {"evaluations", state.evaluations}};
+              {"evaluations", state.evaluations},
+              {"stale_roundings", state.stale_roundings}};
   if (state.best) {
     Json mappings = Json::array();
     for (const DesignLayer& layer : state.best->layers)
@@ -63,7 +64,7 @@ void save_checkpoint(const std::filesystem::path& path, const SearchProblem& pro
 SearchState load_checkpoint(const std::filesystem::path& path, const SearchProblem& problem,
                             const SearchOptions& options, std::vector<Descent>& descents) {
   const TensorFile file(path, kKind);
-  file.allow_only({"schema", "run", "steps", "evaluations", "best"});
+  file.allow_only({"schema", "run", "steps", "evaluations", "stale_roundings", "best"});
   const JsonInput& header = file.header();
   header.require_schema(kSchema);
   const Json wanted = identity(problem, options);
@@ -78,6 +79,7 @@ SearchState load_checkpoint(const std::filesystem::path& path, const SearchProbl
   SearchState state;
   state.steps = header.at("steps").integer(0, options.steps);
   state.evaluations = header.at("evaluations").integer(0, std::numeric_limits<std::int64_t>::max());
+  state.stale_roundings = header.at("stale_roundings").integer(0, options.steps);
   if (const auto best = header.find("best")) {
     best->allow_only({"log_objective", "hardware", "mappings"});
     state.best_log_objective = best->at("log_objective").number();

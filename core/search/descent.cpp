@@ -20,6 +20,10 @@ void Adam::move(Tensor& values, const Tensor& gradient, std::int64_t step, doubl
 
 double cosine_rate(double first, double share) { return first * 0.5 * (1 + std::cos(M_PI * share)); }
 
+at::Generator group_generator(std::uint64_t seed, std::int64_t first) {
+  return at::detail::createCPUGenerator(seed * 1'000'003 + static_cast<std::uint64_t>(first));
+}
+
 Softness softness_at(double share) { return {3 + 20 * share, 0.5 * std::pow(0.04, share)}; }
 
 Descent::Descent(const Relaxation& relaxation, std::int64_t starts, at::Generator generator,

@@ -26,6 +26,10 @@ struct Adam {
 /// A learning rate that falls from `first` to zero along a cosine, after a share of the run.
 double cosine_rate(double first, double share);
 
+/// Starts are descended in groups, each with random numbers of its own: those of the group that begins with
+/// start number `first`.
+at::Generator group_generator(std::uint64_t seed, std::int64_t first);
+
 class Descent {
  public:
   /// `starts` random starts drawn from `generator`; `learning_rate` is Adam's first step size, which falls to

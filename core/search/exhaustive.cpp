@@ -68,7 +68,8 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
            problem.workload.layers[l].name, frontier.looked_at);
     }
     summary.coverage.push_back({frontier.space, frontier.candidates, frontier.looked_at,
-                                frontier.over_capacity, frontier.evaluated, frontier.complete});
+                                frontier.over_capacity, frontier.beaten, frontier.evaluated,
+                                frontier.complete});
   }
   const IntegerDesign best = best_entries(problem, fixed.frontiers, hardware);
   summary.best = to_design(problem, mapper, fixed.frontiers, best);
@@ -143,6 +144,7 @@ Json to_json(const LayerCoverage& coverage) {
           {"candidate_nests", coverage.candidates},
           {"looked_at_nests", coverage.looked_at},
           {"over_capacity_nests", coverage.over_capacity},
+          {"beaten_nests", coverage.beaten},
           {"evaluated_mappings", coverage.evaluated},
           {"proven", coverage.proven}};
 }
@@ -177,19 +179,20 @@ Json to_json(const Certificate& certificate, const Machine& machine) {
 
 std::string report(const MapSummary& summary) {
   const std::size_t width = name_width(summary.best);
-  std::string text = fmt::format("{:<{}}  {:>12}  {:>12}  {:>12}  {:>12}  {:>12}\n", "map space, nests",
-                                 width, "all", "candidates", "looked at", "too large", "evaluated");
+  std::string text =
+      fmt::format("{:<{}}  {:>12}  {:>12}  {:>12}  {:>12}  {:>12}  {:>12}\n", "map space, nests", width,
+                  "all", "candidates", "looked at", "too large", "beaten", "evaluated");
   for (std::size_t l = 0; l < summary.coverage.size(); ++l) {
     const LayerCoverage& c = summary.coverage[l];
-    text +=
-        fmt::format("{:<{}}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {}\n",
-                    summary.best.layers[l].layer.name, std::max<std::size_t>(width, 16), c.space,
-                    c.candidates, c.looked_at, c.over_capacity, c.looked_at - c.over_capacity, proof_text(c));
+    text += fmt::format("{:<{}}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {}\n",
+                        summary.best.layers[l].layer.name, std::max<std::size_t>(width, 16), c.space,
+                        c.candidates, c.looked_at, c.over_capacity, c.beaten,
+                        c.looked_at - c.over_capacity - c.beaten, proof_text(c));
   }
   text += fmt::format(
-      "candidates: not beaten in everything by the same nest with larger spatial factors; each evaluated "
-      "nest "
-      "in {} loop order{}\n{} mappings evaluated, {:.1f} s: {}{}\n",
+      "candidates: not beaten in everything by the same nest with larger spatial factors; beaten: by a known "
+      "mapping, even at a lower bound of all loop orders; each evaluated nest in {} loop order{}\n{} "
+      "evaluations, {:.1f} s: {}{}\n",
       summary.orders, summary.orders == 1 ? "" : "s", summary.evaluations, summary.wall_s,
       summary.proven() ? "proven, no mappings of the map space are better on this hardware" : "not proven",
       summary.interrupted ? " (interrupted)" : "");
@@ -210,7 +213,7 @@ std::string report(const Certificate& certificate) {
   }
   text += fmt::format(
       "gap of a layer: how much the network's {0} is above what it would be with this layer's mapping alone "
-      "changed\n{0} {1:.6g}, best on this hardware {2:.6g}: gap {3:.4f} %, {4}\n{5} mappings evaluated, "
+      "changed\n{0} {1:.6g}, best on this hardware {2:.6g}: gap {3:.4f} %, {4}\n{5} evaluations, "
       "{6:.1f} s\n",
       certificate.objective.name, certificate.value, certificate.best_value, 100 * certificate.gap(),
       certificate.map.proven() ? "proven" : "not proven", certificate.map.evaluations,

@@ -23,14 +23,16 @@ struct MapOptions {
 };
 
 /// What the enumeration of one layer's map space covered, in nests; every nest goes with every loop order.
-/// space >= candidates >= looked_at >= over_capacity.
+/// space >= candidates >= looked_at >= over_capacity + beaten.
 struct LayerCoverage {
-  double space = 0;            ///< all splits of all dimensions that the array allows
-  double candidates = 0;       ///< without those that larger spatial factors match or beat in everything
-  double looked_at = 0;        ///< candidates that were looked at
-  double over_capacity = 0;    ///< of these, too large for the buffers
-  std::int64_t evaluated = 0;  ///< mappings evaluated: the other nests looked at, in every loop order
-  bool proven = false;         ///< all candidates were looked at
+  double space = 0;          ///< all splits of all dimensions that the array allows
+  double candidates = 0;     ///< without those that larger spatial factors match or beat in everything
+  double looked_at = 0;      ///< candidates that were looked at
+  double over_capacity = 0;  ///< of these, too large for the buffers
+  double beaten = 0;         ///< of these, beaten by a known mapping even at a lower bound of all orders
+  /// Evaluations: the lower bound of every nest that fits, and every loop order of those that it left.
+  std::int64_t evaluated = 0;
+  bool proven = false;  ///< all candidates were looked at
 };
 
 struct MapProgress {
@@ -54,9 +56,10 @@ struct MapSummary {
 
 /// The mappings with the lowest objective of the whole network on hardware that the bounds fix (min = max).
 /// For every layer the nests are enumerated (see Mapper), those that do not fit are left out, those that
-/// another one matches or beats are dropped; the rest is combined by best_entries, which is exact for every
-/// objective. With `*interrupt`, each layer not done yet keeps what a first batch gives. Throws
-/// Error{kBounds} (see SearchProblem::check) and Error{kValue} for options out of range.
+/// another one matches or beats are dropped, most of them at a lower bound already; the rest is combined by
+/// best_entries, which is exact for every objective. With `*interrupt`, each layer not done yet keeps what a
+/// first batch gives. Throws Error{kBounds} (see SearchProblem::check) and Error{kValue} for options out of
+/// range.
 MapSummary map_exhaustively(const SearchProblem& problem, const MapOptions& options,
                             const MapProgressCallback& progress = {},
                             const std::atomic<bool>* interrupt = nullptr);

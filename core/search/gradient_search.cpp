@@ -4,9 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <set>
-#include <thread>
 
 #include "core/search/checkpoint.hpp"
 #include "core/search/mapper.hpp"
@@ -60,10 +58,8 @@ class GradientSearch {
     threads_ = options.threads > 0 ? options.threads : ranks_.cores();
     per_step_ = options.starts * evaluations_per_nest();
     for (std::int64_t first = 0; first < options.starts; first += kGroup) {
-      // Every group draws from its own generator.
-      const auto group_seed = options.seed * 1'000'003 + static_cast<std::uint64_t>(first);
       descents_.emplace_back(relaxation_, std::min(kGroup, options.starts - first),
-                             at::detail::createCPUGenerator(group_seed), options.learning_rate);
+                             group_generator(options.seed, first), options.learning_rate);
       if (ranks_.owns(descents_.size() - 1)) mine_.push_back(descents_.size() - 1);
     }
   }
@@ -85,6 +81,8 @@ class GradientSearch {
   bool stop() {
     if (interrupted()) {
       summary_.stopped = "interrupt";
+    } else if (options_.patience > 0 && stale_ >= options_.patience) {
+      summary_.stopped = "patience";
     } else if (options_.time_limit_s > 0 && elapsed() > kDescentShare * options_.time_limit_s) {
       summary_.stopped = "time";
     } else if (options_.max_evaluations > 0 && descent_evaluations_left() < per_step_) {
@@ -149,8 +147,10 @@ class GradientSearch {
       if (!ranks_.is_root()) continue;
       if (to % options_.round_every == 0 && to < options_.steps) {
         const std::vector<Start> starts = ranked_starts();
+        const double before = best_objective_;
         for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
           realise(starts[i].hardware.pe_dim, {starts[i]}, kRoundingNests);
+        stale_ = best_objective_ < before ? 0 : stale_ + 1;
       }
       report("descent");
       if (elapsed() > next_checkpoint_) checkpoint();
@@ -160,7 +160,7 @@ class GradientSearch {
 
   void checkpoint() {
     if (options_.checkpoint.empty()) return;
-    SearchState state{summary_.steps, summary_.evaluations, best_objective_, {}};
+    SearchState state{summary_.steps, summary_.evaluations, stale_, best_objective_, {}};
     if (best_objective_ < kInfinity) state.best = summary_.best;
     save_checkpoint(options_.checkpoint, problem_, options_, state, descents_);
     next_checkpoint_ = elapsed() + kCheckpointEvery;
@@ -170,6 +170,7 @@ class GradientSearch {
     SearchState state = load_checkpoint(options_.resume, problem_, options_, descents_);
     summary_.steps = state.steps;
     summary_.evaluations = state.evaluations;
+    stale_ = state.stale_roundings;
     if (!state.best) return;
     summary_.best = std::move(*state.best);
     best_objective_ = state.best_log_objective;
@@ -305,14 +306,7 @@ class GradientSearch {
 
   void report(const char* phase) {
     if (!progress_) return;
-    SearchProgress now;
-    now.step = summary_.steps;
-    now.steps = options_.steps;
-    now.phase = phase;
-    now.elapsed_s = elapsed();
-    now.evaluations = summary_.evaluations;
-    const double done = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
-    now.eta_s = done > 0 ? now.elapsed_s * (1 / done - 1) : 0;
+    SearchProgress now = summary_.progress(options_, phase, elapsed());
     now.best_objective = std::exp(best_objective_);
     now.hardware = summary_.best.hardware;
     if (best_objective_ == kInfinity) {
@@ -340,6 +334,7 @@ class GradientSearch {
   std::int64_t per_step_ = 0;  // evaluations
   SearchSummary summary_;
   double best_objective_ = kInfinity;  // logarithm
+  std::int64_t stale_ = 0;             // roundings since it changed
 };
 
 }  // namespace
@@ -357,6 +352,7 @@ bool SearchOptions::is_valid(std::string* error) const {
   return in_range("starts", static_cast<double>(starts), 1, 4096) &&
          in_range("steps", static_cast<double>(steps), 1, 1e7) &&
          in_range("round-every", static_cast<double>(round_every), 1, 1e7) &&
+         in_range("patience", static_cast<double>(patience), 0, 1e7) &&
          in_range("learning-rate", learning_rate, 1e-9, 10) &&
          in_range("polish-nests", static_cast<double>(polish_nests), 64, 1e8) &&
          in_range("threads", static_cast<double>(threads), 0, 1024) &&
@@ -364,9 +360,22 @@ bool SearchOptions::is_valid(std::string* error) const {
          in_range("samples", static_cast<double>(max_evaluations), 0, 1e18);
 }
 
+SearchProgress SearchSummary::progress(const SearchOptions& options, const char* phase,
+                                       double elapsed_s) const {
+  SearchProgress now;
+  now.step = steps;
+  now.steps = options.steps;
+  now.phase = phase;
+  now.elapsed_s = elapsed_s;
+  now.evaluations = evaluations;
+  const double done = static_cast<double>(steps) / static_cast<double>(options.steps);
+  now.eta_s = done > 0 ? elapsed_s * (1 / done - 1) : 0;
+  return now;
+}
+
 std::string SearchSummary::brief_report() const {
-  return fmt::format("{} steps, {} mappings evaluated, {:.1f} s, stopped by {}{}\n", steps, evaluations,
-                     wall_s, stopped, polish_complete ? "; the polish saw the whole map space" : "");
+  return fmt::format("{} steps, {} evaluations, {:.1f} s, stopped by {}{}\n", steps, evaluations, wall_s,
+                     stopped, polish_complete ? "; the polish saw the whole map space" : "");
 }
 
 SearchSummary gradient_search(const SearchProblem& problem, const SearchOptions& options,

@@ -20,6 +20,9 @@ struct SearchOptions {
   std::int64_t steps = 800;
   /// Steps between roundings to integer designs. 1 to 10 million.
   std::int64_t round_every = 200;
+  /// Roundings in a row without a better design that end the descent; the polish follows. 0: none does. 0 to
+  /// 10 million.
+  std::int64_t patience = 10;
   /// Adam's step in the logits at the beginning; falls to zero along a cosine. Over 0 to 10.
   double learning_rate = 0.3;
   /// Nests per layer that the final polish looks at; beyond it each dimension keeps the choices nearest to
@@ -61,13 +64,15 @@ struct SearchProgress {
 struct SearchSummary {
   Design best;
   std::int64_t steps = 0;
-  /// Mappings evaluated: every layer's nest in every loop order, relaxed or exact, of every step, rounding
-  /// and polish.
+  /// Evaluations of the model: every layer's nest in every loop order, relaxed or exact, of every step,
+  /// rounding and polish, and every lower bound.
   std::int64_t evaluations = 0;
   double wall_s = 0;
-  std::string stopped = "steps";  ///< "steps", "time", "evaluations" or "interrupt"
+  std::string stopped = "steps";  ///< "steps", "patience", "time", "evaluations" or "interrupt"
   bool polish_complete = false;   ///< the polish on the chosen array saw the whole map space
 
+  /// How far a search with these options is; objectives and hardware are left to the caller.
+  SearchProgress progress(const SearchOptions& options, const char* phase, double elapsed_s) const;
   std::string brief_report() const;
 };
 

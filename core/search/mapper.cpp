@@ -16,16 +16,8 @@ using torch::Tensor;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Columns of Frontier::numbers.
-enum Column : std::int64_t {
-  kScratchpad,
-  kAccumulator,
-  kCycles,
-  kEnergy,
-  kPerScratchpad,
-  kPerAccumulator,
-  kColumns
-};
+// Nests that are evaluated before their mappings are first compared with the bounds of the others.
+constexpr std::int64_t kFirstBatch = 64;
 
 /// One way to spread a dimension over its slots.
 using Split = std::vector<std::int64_t>;
@@ -94,60 +86,93 @@ void keep_nearest(std::vector<Split>& splits, const std::vector<double>& wanted,
 
 }  // namespace
 
-// A plain scan in the order of the sums of logarithms (a row can only be beaten by an earlier one), comparing
-// with the rows kept so far; most rows fall to one of the first few.
-Tensor undominated(const Tensor& numbers) {
-  const std::int64_t rows = numbers.size(0);
-  const auto width = static_cast<std::size_t>(numbers.size(1));
-  const Tensor order =
-      std::get<1>((numbers + 1e-9).log().sum(1).sort(/*stable=*/true, 0, /*descending=*/false));
-  const Tensor sorted = numbers.index_select(0, order).contiguous();
-  const double* values = sorted.data_ptr<double>();
-  std::vector<const double*> kept;
-  std::vector<std::int64_t> indices;
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const double* row = values + static_cast<std::size_t>(i) * width;
-    std::size_t by = 0;
-    for (; by < kept.size(); ++by) {
+namespace {
+
+/// Rows of numbers, none of which matches or beats another one in every column.
+class Front {
+ public:
+  explicit Front(std::int64_t columns) : columns_(static_cast<std::size_t>(columns)) {}
+
+  /// Whether one of the rows is nowhere above this one; most rows fall to one of the first few.
+  bool beats(const double* row) {
+    for (std::size_t by = 0; by < rows_.size(); ++by) {
       std::size_t c = 0;
-      while (c < width && kept[by][c] <= row[c]) ++c;
-      if (c == width) break;
-    }
-    if (by < kept.size()) {
+      while (c < columns_ && rows_[by][c] <= row[c]) ++c;
+      if (c < columns_) continue;
       // The row that beat this one will beat others: move it a step towards the front.
-      if (by > 0) std::swap(kept[by], kept[by / 2]);
-      continue;
+      std::swap(rows_[by], rows_[by / 2]);
+      return true;
     }
-    kept.push_back(row);
+    return false;
+  }
+  /// `row` must outlive the front.
+  void add(const double* row) { rows_.push_back(row); }
+
+ private:
+  std::size_t columns_;
+  std::vector<const double*> rows_;
+};
+
+/// Sums of logarithms of the rows: what beats a row is never above it.
+Tensor sum_of_logs(const Tensor& numbers) { return (numbers + 1e-9).log().sum(1); }
+
+/// Indices of the rows of `numbers` [n, columns] that no row of `front` [m, columns] matches or beats in
+/// every column.
+Tensor unbeaten(const Tensor& numbers, const Tensor& front) {
+  const std::int64_t columns = numbers.size(1);
+  const Tensor order = sum_of_logs(front).argsort();
+  const Tensor own = numbers.contiguous(), sorted = front.index_select(0, order).contiguous();
+  Front by(columns);
+  for (std::int64_t i = 0; i < sorted.size(0); ++i) by.add(sorted.data_ptr<double>() + i * columns);
+  std::vector<std::int64_t> indices;
+  for (std::int64_t i = 0; i < own.size(0); ++i) {
+    if (!by.beats(own.data_ptr<double>() + i * columns)) indices.push_back(i);
+  }
+  return torch::tensor(indices, torch::kInt64);
+}
+
+}  // namespace
+
+// A scan in the order of the sums of logarithms: a row can only be beaten by an earlier one.
+Tensor undominated(const Tensor& numbers) {
+  const std::int64_t columns = numbers.size(1);
+  const Tensor order = std::get<1>(sum_of_logs(numbers).sort(/*stable=*/true, 0, /*descending=*/false));
+  const Tensor sorted = numbers.index_select(0, order).contiguous();
+  Front front(columns);
+  std::vector<std::int64_t> indices;
+  for (std::int64_t i = 0; i < sorted.size(0); ++i) {
+    const double* row = sorted.data_ptr<double>() + i * columns;
+    if (front.beats(row)) continue;
+    front.add(row);
     indices.push_back(i);
   }
   return order.index_select(0, torch::tensor(indices, torch::kInt64));
 }
 
-namespace {
-
-/// Energy [rows] in pJ of `numbers` [rows, columns] on buffers of these sizes.
 Tensor energy_at(const Tensor& numbers, double scratchpad_kib, double accumulator_kib) {
-  return numbers.select(1, kEnergy) + numbers.select(1, kPerScratchpad) * scratchpad_kib +
-         numbers.select(1, kPerAccumulator) * accumulator_kib;
+  return numbers.select(1, Frontier::kEnergy) + numbers.select(1, Frontier::kPerScratchpad) * scratchpad_kib +
+         numbers.select(1, Frontier::kPerAccumulator) * accumulator_kib;
 }
+
+namespace {
 
 /// A range of buffer sizes in KiB.
 struct Corners {
   double scratchpad_lo, scratchpad_hi, accumulator_lo, accumulator_hi;
 
+  bool is_one_point() const { return scratchpad_lo == scratchpad_hi && accumulator_lo == accumulator_hi; }
   /// What decides which of two entries that fit into the range is at least as good everywhere in it: a row of
   /// `numbers` with no column above another one's fits wherever that one fits and takes no more cycles, and
   /// no more energy at the corners, hence anywhere, since energy is affine.
   Tensor columns(const Tensor& numbers) const {
-    std::vector<Tensor> columns{numbers.select(1, kCycles)};
+    std::vector<Tensor> columns{numbers.select(1, Frontier::kCycles)};
     std::vector<double> scratchpads{scratchpad_hi}, accumulators{accumulator_hi};
     if (scratchpad_lo < scratchpad_hi) {
-      columns.push_back(numbers.select(1, kScratchpad).clamp_min(scratchpad_lo));
+      columns.push_back(numbers.select(1, Frontier::kScratchpad).clamp_min(scratchpad_lo));
       scratchpads.push_back(scratchpad_lo);
     }
     if (accumulator_lo < accumulator_hi) {
-      columns.push_back(numbers.select(1, kAccumulator).clamp_min(accumulator_lo));
+      columns.push_back(numbers.select(1, Frontier::kAccumulator).clamp_min(accumulator_lo));
       accumulators.push_back(accumulator_lo);
     }
     for (const double s : scratchpads) {
@@ -161,7 +186,8 @@ struct Corners {
 
 Mapper::Mapper(const SearchProblem& problem)
     : problem_(problem),
-      model_(problem.machine, search_slots(problem.machine), search_orders(problem.machine),
+      model_(problem.machine, search_slots(problem.machine), search_orders(problem.machine), torch::kFloat64),
+      bound_(problem.machine, search_slots(problem.machine), {search_orders(problem.machine).front()},
              torch::kFloat64) {}
 
 Frontier Mapper::frontier(std::size_t layer, std::int64_t pe_dim, std::int64_t max_nests,
@@ -254,29 +280,61 @@ Frontier Mapper::frontier(std::size_t layer_index, std::int64_t pe_dim, const Te
       Tensor& field = memory.sized_by == SizedBy::kScratchpad ? scratchpad : accumulator;
       field = torch::maximum(field, tiles.need_kib(memory, level, array).squeeze(-1).ceil());
     }
-    return std::pair(scratchpad, accumulator);
+    return std::pair{scratchpad, accumulator};
   };
-  std::vector<Tensor> numbers, factors, orders;
-  const auto evaluate_nests = [&](const Tensor& nests) {
-    const auto [scratchpad, accumulator] = needs(nests);
-    const Traffic traffic = model_.traffic({nests, {}}, batch, Sharpness{});
-    frontier.evaluated += nests.size(0) * model_.order_count();
-    const Cost none = model_.cost(traffic, hardware(0, 0), Sharpness{});
-    const Tensor per_scratchpad =
-        model_.cost(traffic, hardware(1, 0), Sharpness{}).energy_pj - none.energy_pj;
-    const Tensor per_accumulator =
-        model_.cost(traffic, hardware(0, 1), Sharpness{}).energy_pj - none.energy_pj;
+  // Numbers of nests with these needs, [nests, orders, columns].
+  const auto numbers_of = [&](const CostModel& model, const Tensor& nests,
+                              const std::pair<Tensor, Tensor>& needed, const Sharpness& sharpness) {
+    const Traffic traffic = model.traffic({nests, {}}, batch, sharpness);
+    frontier.evaluated += nests.size(0) * model.order_count();
+    const auto energy = [&](double scratchpad, double accumulator) {
+      return model.cost(traffic, hardware(scratchpad, accumulator), sharpness).energy_pj;
+    };
+    const Cost none = model.cost(traffic, hardware(0, 0), sharpness);
     const Tensor shape = none.energy_pj;  // [nests, orders]
-    const Tensor chunk =
-        torch::stack({scratchpad.unsqueeze(-1).expand_as(shape), accumulator.unsqueeze(-1).expand_as(shape),
-                      none.cycles.expand_as(shape) * groups, none.energy_pj * groups,
-                      per_scratchpad.expand_as(shape) * groups, per_accumulator.expand_as(shape) * groups},
-                     -1)
-            .flatten(0, 1);
-    const Tensor chosen = undominated(corners.columns(chunk));
-    numbers.push_back(chunk.index_select(0, chosen));
-    factors.push_back(nests.index_select(0, chosen.div(model_.order_count(), "floor")));
-    orders.push_back(chosen.remainder(model_.order_count()));
+    return torch::stack({needed.first.unsqueeze(-1).expand_as(shape),
+                         needed.second.unsqueeze(-1).expand_as(shape), none.cycles.expand_as(shape) * groups,
+                         shape * groups, (energy(1, 0) - shape) * groups, (energy(0, 1) - shape) * groups},
+                        -1);
+  };
+  // Evaluates nests with these needs and merges them into the frontier.
+  const auto add = [&](const Tensor& nests, const Tensor& scratchpad, const Tensor& accumulator) {
+    const Tensor numbers = numbers_of(model_, nests, {scratchpad, accumulator}, Sharpness{}).flatten(0, 1);
+    const Tensor chosen = undominated(corners.columns(numbers));
+    const auto append = [](Tensor& all, const Tensor& more) {
+      all = all.defined() ? torch::cat({all, more}) : more;
+    };
+    append(frontier.numbers, numbers.index_select(0, chosen));
+    append(frontier.log_factors, nests.index_select(0, chosen.div(model_.order_count(), "floor")));
+    append(frontier.order, chosen.remainder(model_.order_count()));
+    const Tensor kept = undominated(corners.columns(frontier.numbers));
+    for (Tensor* field : {&frontier.numbers, &frontier.log_factors, &frontier.order})
+      *field = field->index_select(0, kept);
+  };
+  // Best first: in the order of lower bounds, so that good mappings are known early, and what those beat
+  // whatever its order is never evaluated. A little less than the bound, since it is rounded otherwise than
+  // the exact numbers. Over a range of sizes there is nearly always one at which nothing beats the bound
+  // (of ResNet-50's nests 97 % are evaluated all the same), so there it is not asked for.
+  const auto evaluate_nests = [&](const Tensor& nests) {
+    const auto needed = needs(nests);
+    if (!corners.is_one_point()) return add(nests, needed.first, needed.second);
+    const Tensor bounds =
+        corners.columns(numbers_of(bound_, nests, needed, Sharpness::lower_bound()).flatten(0, 1)) *
+        (1 - 1e-9);
+    Tensor open = sum_of_logs(bounds).argsort();
+    for (std::int64_t size = kFirstBatch; open.size(0) > 0; size *= 2) {
+      if (frontier.numbers.defined()) {
+        const Tensor left = unbeaten(bounds.index_select(0, open), corners.columns(frontier.numbers));
+        frontier.beaten += static_cast<double>(open.size(0) - left.size(0));
+        open = open.index_select(0, left);
+      }
+      const Tensor now = open.slice(0, 0, size);
+      if (now.size(0) > 0) {
+        add(nests.index_select(0, now), needed.first.index_select(0, now),
+            needed.second.index_select(0, now));
+      }
+      open = open.slice(0, size);
+    }
   };
 
   // Depth first, one dimension after the other, in batches. A partial nest has the dimensions to come at DRAM
@@ -326,12 +384,6 @@ Frontier Mapper::frontier(std::size_t layer_index, std::int64_t pe_dim, const Te
   } else {
     flush();
   }
-  if (numbers.empty()) return frontier;
-  frontier.numbers = torch::cat(numbers);
-  const Tensor kept = undominated(corners.columns(frontier.numbers));
-  frontier.numbers = frontier.numbers.index_select(0, kept);
-  frontier.log_factors = torch::cat(factors).index_select(0, kept);
-  frontier.order = torch::cat(orders).index_select(0, kept);
   return frontier;
 }
 
@@ -364,12 +416,13 @@ class FrontierTable {
     FrontierTable reduced = *this;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       const Tensor& own = layers_[l];
-      std::vector<Tensor> columns{own.select(1, kScratchpad).clamp_min(box.scratchpad_lo),
-                                  own.select(1, kAccumulator).clamp_min(box.accumulator_lo)};
+      std::vector<Tensor> columns{own.select(1, Frontier::kScratchpad).clamp_min(box.scratchpad_lo),
+                                  own.select(1, Frontier::kAccumulator).clamp_min(box.accumulator_lo)};
       for (const double s : {box.scratchpad_lo, box.scratchpad_hi}) {
         for (const double a : {box.accumulator_lo, box.accumulator_hi}) {
           for (const double price : {box.cycle_price_lo, box.cycle_price_hi}) {
-            columns.push_back(energy_at(own, s, a) * objective_.energy + own.select(1, kCycles) * price);
+            columns.push_back(energy_at(own, s, a) * objective_.energy +
+                              own.select(1, Frontier::kCycles) * price);
           }
         }
       }
@@ -394,11 +447,13 @@ class FrontierTable {
   Choice choose(const Tensor& scratchpad_kib, const Tensor& accumulator_kib) const {
     const Tensor s = scratchpad_kib.view({-1, 1, 1});
     const Tensor a = accumulator_kib.view({-1, 1, 1});
-    const Tensor fits = (numbers_[kScratchpad] <= s) & (numbers_[kAccumulator] <= a);
+    const Tensor fits = (numbers_[Frontier::kScratchpad] <= s) & (numbers_[Frontier::kAccumulator] <= a);
     const Tensor infinity = torch::full({1}, kInfinity, torch::kFloat64);
-    const Tensor energy = torch::where(
-        fits, numbers_[kEnergy] + s * numbers_[kPerScratchpad] + a * numbers_[kPerAccumulator], infinity);
-    const Tensor cycles = torch::where(fits, numbers_[kCycles], infinity);
+    const Tensor energy = torch::where(fits,
+                                       numbers_[Frontier::kEnergy] + s * numbers_[Frontier::kPerScratchpad] +
+                                           a * numbers_[Frontier::kPerAccumulator],
+                                       infinity);
+    const Tensor cycles = torch::where(fits, numbers_[Frontier::kCycles], infinity);
     Choice choice;
     choice.log_objective = torch::full({s.size(0)}, kInfinity, torch::kFloat64);
     // First by each layer's own objective, then by the linearised total.
@@ -428,7 +483,7 @@ class FrontierTable {
   }
 
   /// What chosen rows [layers] need of a buffer.
-  std::int64_t need(const Tensor& entries, Column column) const {
+  std::int64_t need(const Tensor& entries, Frontier::Column column) const {
     return std::llround(numbers_[column].gather(-1, entries.unsqueeze(-1)).max().item<double>());
   }
 
@@ -445,7 +500,7 @@ class FrontierTable {
   void pad() {
     std::int64_t widest = 1;
     for (const Tensor& own : layers_) widest = std::max(widest, own.size(0));
-    numbers_ = torch::full({kColumns, static_cast<std::int64_t>(layers_.size()), widest}, kInfinity,
+    numbers_ = torch::full({Frontier::kColumns, static_cast<std::int64_t>(layers_.size()), widest}, kInfinity,
                            torch::kFloat64);
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       numbers_.select(1, static_cast<std::int64_t>(l)).slice(1, 0, layers_[l].size(0)).copy_(layers_[l].t());
@@ -486,8 +541,10 @@ struct BufferSearch {
     const Tensor entries = choice.entries[at];
     best.log_objective = value;
     best.entry = table.frontier_entries(entries);
-    best.hardware.scratchpad_kib = std::max(bounds.min.scratchpad_kib, table.need(entries, kScratchpad));
-    best.hardware.accumulator_kib = std::max(bounds.min.accumulator_kib, table.need(entries, kAccumulator));
+    best.hardware.scratchpad_kib =
+        std::max(bounds.min.scratchpad_kib, table.need(entries, Frontier::kScratchpad));
+    best.hardware.accumulator_kib =
+        std::max(bounds.min.accumulator_kib, table.need(entries, Frontier::kAccumulator));
     energy_pj = choice.total_energy[at].item<double>();
     cycles = choice.total_cycles[at].item<double>();
     return true;
@@ -542,9 +599,10 @@ FrontierCosts costs_at(const Frontier& frontier, const Hardware& hardware) {
   const Tensor& numbers = frontier.numbers;
   const auto s = static_cast<double>(hardware.scratchpad_kib);
   const auto a = static_cast<double>(hardware.accumulator_kib);
-  const Tensor fits = ((numbers.select(1, kScratchpad) <= s) & (numbers.select(1, kAccumulator) <= a));
+  const Tensor fits =
+      ((numbers.select(1, Frontier::kScratchpad) <= s) & (numbers.select(1, Frontier::kAccumulator) <= a));
   return {energy_at(numbers, s, a).masked_select(fits) * 1e-6,
-          numbers.select(1, kCycles).masked_select(fits)};
+          numbers.select(1, Frontier::kCycles).masked_select(fits)};
 }
 
 IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
@@ -576,8 +634,8 @@ IntegerDesign best_entries(const SearchProblem& problem, const std::vector<Front
     const auto energies_a = energies.accessor<double, 1>();
     std::vector<Point> points;
     for (std::int64_t i = 0; i < numbers.size(0); ++i) {
-      if (rows[i][kScratchpad] <= s && rows[i][kAccumulator] <= a)
-        points.push_back({rows[i][kCycles] * count, energies_a[i] * count, i});
+      if (rows[i][Frontier::kScratchpad] <= s && rows[i][Frontier::kAccumulator] <= a)
+        points.push_back({rows[i][Frontier::kCycles] * count, energies_a[i] * count, i});
     }
     if (points.empty()) return best;
     std::sort(points.begin(), points.end(), [](const Point& x, const Point& y) {
@@ -685,11 +743,11 @@ IntegerDesign best_design(const SearchProblem& problem, const std::vector<Fronti
     // Tight sizes or a tight area: the least of both buffers that every layer has a mapping for.
     Hardware least = bounds.min;
     for (const Frontier& frontier : frontiers) {
-      const auto size = [&](Column column) {
+      const auto size = [&](Frontier::Column column) {
         return std::llround(frontier.numbers.select(1, column).min().item<double>());
       };
-      least.scratchpad_kib = std::max<std::int64_t>(least.scratchpad_kib, size(kScratchpad));
-      least.accumulator_kib = std::max<std::int64_t>(least.accumulator_kib, size(kAccumulator));
+      least.scratchpad_kib = std::max<std::int64_t>(least.scratchpad_kib, size(Frontier::kScratchpad));
+      least.accumulator_kib = std::max<std::int64_t>(least.accumulator_kib, size(Frontier::kAccumulator));
     }
     BufferSearch tight{problem, stopped, {largest, {}, kInfinity}};
     tight.look(all, {{least.scratchpad_kib, least.accumulator_kib}});

@@ -21,23 +21,38 @@ namespace dosa {
 struct Frontier {
   torch::Tensor log_factors;  ///< [entries, slots], whole factors
   torch::Tensor order;        ///< [entries], index of the loop order
-  /// [entries, 6]: scratchpad KiB, accumulator KiB (whole, what hardware must have), cycles, energy in pJ
-  /// with buffers of size zero, energy per KiB of scratchpad and of accumulator. For all groups of one run of
-  /// the layer.
-  torch::Tensor numbers;
+  /// What a mapping needs and costs: scratchpad and accumulator in KiB (whole, what hardware must have),
+  /// cycles, energy in pJ with buffers of size zero, energy per KiB of scratchpad and of accumulator. For all
+  /// groups of one run of the layer.
+  enum Column : std::int64_t {
+    kScratchpad,
+    kAccumulator,
+    kCycles,
+    kEnergy,
+    kPerScratchpad,
+    kPerAccumulator,
+    kColumns
+  };
+  torch::Tensor numbers;       ///< [entries, columns]
   bool complete = true;        ///< the whole map space was enumerated
-  std::int64_t evaluated = 0;  ///< mappings evaluated (nests times orders)
+  std::int64_t evaluated = 0;  ///< evaluations of the model: nests times orders, and lower bounds
 
   // The map space in nests; every nest goes with every loop order.
   double space = 0;          ///< all splits of all dimensions with spatial factors up to the array
   double candidates = 0;     ///< of these, the nests whose spatial factors are the largest (see Mapper)
   double looked_at = 0;      ///< of the candidates; less than all where there were too many or a stop
   double over_capacity = 0;  ///< of those looked at, larger than the buffers may be: never evaluated
+  /// Of those looked at, beaten in everything by a known mapping even at the lower bound of all their orders:
+  /// never evaluated beyond that bound.
+  double beaten = 0;
 };
 
 /// Indices of the rows of `numbers` [n, columns], none negative, that no other row matches or beats in every
 /// column; of equal rows the first.
 torch::Tensor undominated(const torch::Tensor& numbers);
+
+/// Energy [n] in pJ of `numbers` [n, Frontier::kColumns] on buffers of these sizes.
+torch::Tensor energy_at(const torch::Tensor& numbers, double scratchpad_kib, double accumulator_kib);
 
 /// Enumerates integer mappings of the layers of a problem with the exact model.
 class Mapper {
@@ -51,7 +66,9 @@ class Mapper {
   /// array (a loop that becomes spatial never adds an access, a cycle or a word of need). When more than
   /// `max_nests` nests would have to be looked at, each dimension keeps the choices nearest to `centre`
   /// ([slots] log factors). Nests that are larger than the buffers may be are left out before they are
-  /// evaluated, whole branches of them at once: tiles only grow with the factors of further dimensions.
+  /// evaluated, whole branches of them at once: tiles only grow with the factors of further dimensions. On
+  /// fixed buffers so are nests that a known mapping beats even at a lower bound of all their orders
+  /// (Sharpness::lower_bound), best bounds first.
   /// Deterministic, unless `stop` (asked every few thousand nests) ends it with what was found so far.
   Frontier frontier(std::size_t layer, std::int64_t pe_dim, const torch::Tensor& centre,
                     std::int64_t max_nests, const std::function<bool()>& stop = {}) const;
@@ -62,6 +79,7 @@ class Mapper {
  private:
   const SearchProblem& problem_;
   CostModel model_;
+  CostModel bound_;  ///< one order only: for what does not depend on it
 };
 
 /// Hardware with one frontier entry per layer.

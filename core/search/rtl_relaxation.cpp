@@ -12,6 +12,10 @@ using torch::Tensor;
 // Weight of a layer that needs more than the largest buffers, in the relaxed loss.
 constexpr double kExcessWeight = 10;
 
+// Networks of the ensemble that the descent asks: enough for a mean and its uncertainty. What it finds is
+// scored by all.
+constexpr std::int64_t kNetworks = 2;
+
 /// The mixture of calls cools.
 double temperature(double share) { return 0.5 * std::pow(0.04, share); }
 
@@ -45,7 +49,7 @@ RtlRelaxation::RtlRelaxation(const SearchProblem& problem, const RtlModel& model
     : problem_(problem),
       surrogate_(model.surrogate() == nullptr
                      ? nullptr
-                     : std::make_shared<const Surrogate>(model.surrogate()->to(type))),
+                     : std::make_shared<const Surrogate>(model.surrogate()->lighter(type, kNetworks))),
       model_(model.machine(), surrogate_.get()),
       largest_(largest),
       kappa_(kappa) {
@@ -71,7 +75,8 @@ RtlRelaxation::RtlRelaxation(const SearchProblem& problem, const RtlModel& model
   }
   batch_ = model.batch(runs).to(type);
   if (!anchor_rows.empty())
-    anchors_ = torch::stack(anchor_rows, 1).unsqueeze(1).to(type);  // [networks, 1, variants]
+    anchors_ =
+        torch::stack(anchor_rows, 1).unsqueeze(1).slice(0, 0, kNetworks).to(type);  // [networks, 1, variants]
   calls_ = torch::matmul(of_layer_, of_layer_.sum(0));
   for (Tensor* t : {&log_low_, &log_span_, &repetitions_, &of_layer_, &calls_}) *t = t->to(type);
   pe_dim_ = torch::full({}, static_cast<double>(largest.pe_dim), type);

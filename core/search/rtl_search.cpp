@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 #include <set>
-#include <thread>
 
 #include "core/search/mapper.hpp"
 #include "core/search/rtl_relaxation.hpp"
@@ -39,7 +38,7 @@ constexpr int kMostRounds = 100;
 /// The tilings of one layer that nothing beats so far.
 struct RtlPool {
   std::vector<Tile> tiles;
-  Tensor numbers;      // [tiles, 6], as Frontier::numbers; cycles with their uncertainty
+  Tensor numbers;      // [tiles, columns], as Frontier::numbers; cycles with their uncertainty
   Tensor mean_cycles;  // [tiles], predicted
 };
 
@@ -61,8 +60,6 @@ class RtlSearch {
         kappa_(options.kappa),
         progress_(progress),
         interrupt_(interrupt) {
-    threads_ = options_.threads > 0 ? options_.threads
-                                    : std::max<std::int64_t>(1, std::thread::hardware_concurrency());
     for (const Hardware& sizes : gemmini::legal_hardware(problem.bounds.min, problem.bounds.max)) {
       if (area_mm2(problem.machine.area, sizes) <= problem.bounds.max_area_mm2) hardware_.push_back(sizes);
     }
@@ -130,7 +127,7 @@ class RtlSearch {
       anchors_.push_back(costs.networks.defined() ? costs.networks.select(-1, row) : Tensor());
       default_cycles_ += costs.cycles[row].item<double>() * static_cast<double>(layer(l).count);
     }
-    parallel(static_cast<std::int64_t>(layers()), threads_, [&](std::int64_t l) {
+    parallel(static_cast<std::int64_t>(layers()), options_.threads, [&](std::int64_t l) {
       for_variants(static_cast<std::size_t>(l), [&](RtlVariant& v) {
         std::vector<Tile> tiles;
         if (default_tiles_[v.layer].call == v.call) tiles.push_back(default_tiles_[v.layer]);
@@ -243,22 +240,29 @@ class RtlSearch {
     const RtlRelaxation relaxation(problem_, model_, variants_, anchors_, largest_, kappa_, torch::kFloat32);
     std::vector<RtlDescent> descents;
     for (std::int64_t first = 0; first < options_.starts; first += kGroup) {
-      // Every group draws from its own generator.
-      const auto group_seed = options_.seed * 1'000'003 + static_cast<std::uint64_t>(first);
       descents.emplace_back(relaxation, std::min(kGroup, options_.starts - first),
-                            at::detail::createCPUGenerator(group_seed), options_.learning_rate);
+                            group_generator(options_.seed, first), options_.learning_rate);
     }
+    std::int64_t stale = 0;  // roundings without a better design
     while (summary_.steps < options_.steps && !stop(0.5)) {
+      if (options_.patience > 0 && stale >= options_.patience) {
+        summary_.stopped = "patience";
+        break;
+      }
       const std::int64_t to_rounding = options_.round_every - summary_.steps % options_.round_every;
       const std::int64_t to =
           std::min({summary_.steps + kSegment, summary_.steps + to_rounding, options_.steps});
-      parallel(static_cast<std::int64_t>(descents.size()), threads_, [&](std::int64_t group) {
+      parallel(static_cast<std::int64_t>(descents.size()), options_.threads, [&](std::int64_t group) {
         descents[static_cast<std::size_t>(group)].run(summary_.steps, to, options_.steps);
       });
       summary_.evaluations +=
           options_.starts * static_cast<std::int64_t>(variants_.size()) * (to - summary_.steps);
       summary_.steps = to;
-      if (to % options_.round_every == 0 && to < options_.steps) round(descents, kRoundedOnTheWay);
+      if (to % options_.round_every == 0 && to < options_.steps) {
+        const double before = best_.log_objective;
+        round(descents, kRoundedOnTheWay);
+        stale = best_.log_objective < before ? 0 : stale + 1;
+      }
       report("descent");
     }
     if (summary_.steps > 0) round(descents, kRounded);
@@ -277,7 +281,7 @@ class RtlSearch {
     std::stable_sort(starts.begin(), starts.end(),
                      [](const auto& a, const auto& b) { return a.first < b.first; });
     starts.resize(std::min(starts.size(), count));
-    parallel(static_cast<std::int64_t>(layers()), threads_, [&](std::int64_t l) {
+    parallel(static_cast<std::int64_t>(layers()), options_.threads, [&](std::int64_t l) {
       std::int64_t index = -1;
       for (RtlVariant& v : variants_) {
         ++index;
@@ -318,7 +322,7 @@ class RtlSearch {
   void polish() {
     report("polish");
     if (stop(1)) return;
-    parallel(static_cast<std::int64_t>(layers()), threads_, [&](std::int64_t l) {
+    parallel(static_cast<std::int64_t>(layers()), options_.threads, [&](std::int64_t l) {
       for_variants(static_cast<std::size_t>(l), [&](RtlVariant& v) {
         if (v.combinations <= static_cast<double>(options_.polish_nests)) enumerate(v);
       });
@@ -328,7 +332,7 @@ class RtlSearch {
     report("polish");
     for (int round = 0; round < kMostRounds && !stop(1); ++round) {
       const double before = best_.log_objective;
-      parallel(static_cast<std::int64_t>(layers()), threads_,
+      parallel(static_cast<std::int64_t>(layers()), options_.threads,
                [&](std::int64_t l) { improve(static_cast<std::size_t>(l)); });
       count_scored();
       choose();
@@ -382,13 +386,14 @@ class RtlSearch {
       for (const Hardware& sizes : hardware_) {
         const auto s = static_cast<double>(sizes.scratchpad_kib),
                    a = static_cast<double>(sizes.accumulator_kib);
-        const Tensor n = pool.numbers;
-        const Tensor energy = n.select(1, 3) + s * n.select(1, 4) + a * n.select(1, 5);
-        const Tensor fits = (n.select(1, 0) <= s) & (n.select(1, 1) <= a);
+        const Tensor energy = energy_at(pool.numbers, s, a);
+        const Tensor fits = (pool.numbers.select(1, Frontier::kScratchpad) <= s) &
+                            (pool.numbers.select(1, Frontier::kAccumulator) <= a);
         if (!fits.any().item<bool>()) continue;
         for (const double price : kPrices) {
-          const Tensor value = energy * (objective.energy / best_.energy_pj) +
-                               n.select(1, 2) * (price * objective.latency / best_.cycles);
+          const Tensor value =
+              energy * (objective.energy / best_.energy_pj) +
+              pool.numbers.select(1, Frontier::kCycles) * (price * objective.latency / best_.cycles);
           rows.insert(value.masked_fill(~fits, kInfinity).argmin().item<std::int64_t>());
         }
       }
@@ -473,10 +478,10 @@ class RtlSearch {
       const RtlPool& pool = pools_[l];
       const std::int64_t row = integer.entry[l];
       const auto count = static_cast<double>(layer(l).count);
-      const auto number = [&](int column) { return pool.numbers[row][column].item<double>(); };
+      const Tensor numbers = pool.numbers.narrow(0, row, 1);
       choice.tiles.push_back(pool.tiles[static_cast<std::size_t>(row)]);
-      choice.cycles += count * number(2);
-      choice.energy_pj += count * (number(3) + s * number(4) + a * number(5));
+      choice.cycles += count * numbers.select(1, Frontier::kCycles).item<double>();
+      choice.energy_pj += count * energy_at(numbers, s, a).item<double>();
       choice.mean_cycles += count * pool.mean_cycles[row].item<double>();
     }
     choice.log_objective = problem_.objective.energy * std::log(choice.energy_pj) +
@@ -502,14 +507,7 @@ class RtlSearch {
 
   void report(const char* phase) {
     if (!progress_) return;
-    SearchProgress now;
-    now.step = summary_.steps;
-    now.steps = options_.steps;
-    now.phase = phase;
-    now.elapsed_s = elapsed();
-    now.evaluations = summary_.evaluations;
-    const double done = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
-    now.eta_s = done > 0 ? now.elapsed_s * (1 / done - 1) : 0;
+    SearchProgress now = summary_.progress(options_, phase, elapsed());
     now.hardware = best_.hardware;
     now.best_objective = std::pow(best_.energy_pj * 1e-6, problem_.objective.energy) *
                          std::pow(best_.mean_cycles, problem_.objective.latency);
@@ -532,7 +530,6 @@ class RtlSearch {
   std::atomic<std::int64_t> scored_{0};
   RtlChoice best_;
   bool best_is_fast_ = false;
-  std::int64_t threads_ = 1;
   Clock::time_point begin_ = Clock::now();
   SearchSummary summary_;
 };

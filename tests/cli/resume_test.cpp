@@ -34,9 +34,23 @@ TEST_F(Resume, ContinuesToTheBit) {
   EXPECT_EQ(content("resumed.json"), content("whole.json"));
 }
 
+TEST_F(Resume, KnowsHowLongNothingHasImproved) {
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"optimize",      "bert", "--starts",   "16", "--steps", "400", "-q",
+                                       "--round-every", "10",   "--patience", "4"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_dosa(folder_.path(), arguments);
+  };
+  const Finished whole = with({"-o", "whole.json"});
+  EXPECT_THAT(whole.out, HasSubstr("stopped by patience"));
+  EXPECT_EQ(with({"--samples", "40000", "--checkpoint", "run.ckpt"}).code, 0);
+  EXPECT_THAT(with({"--resume", "run.ckpt", "-o", "resumed.json"}).out, HasSubstr("stopped by patience"));
+  EXPECT_EQ(content("resumed.json"), content("whole.json"));
+}
+
 TEST_F(Resume, RefusesTheCheckpointOfAnotherRun) {
   ASSERT_EQ(search({"--samples", "5000", "--checkpoint", "run.ckpt"}).code, 0);
-  folder_.file("other.ckpt", replaced(content("run.ckpt"), "dosa-checkpoint/1", "dosa-checkpoint/9"));
+  folder_.file("other.ckpt", replaced(content("run.ckpt"), "dosa-checkpoint/2", "dosa-checkpoint/9"));
   folder_.file("short.ckpt", content("run.ckpt").substr(0, 3000));
   folder_.file("text.ckpt", "no checkpoint");
   folder_.file("design.json", "as before");
@@ -60,6 +74,17 @@ TEST_F(Resume, RefusesTheCheckpointOfAnotherRun) {
     EXPECT_THAT(refused.err, HasSubstr(one.says));
     EXPECT_EQ(content("design.json"), "as before");
   }
+}
+
+TEST_F(Resume, AFullDiskLeavesTheLastCheckpoint) {
+  ASSERT_EQ(search({"--samples", "5000", "--checkpoint", "run.ckpt"}).code, 0);
+  const std::string before = content("run.ckpt");
+  // A limit of a few KiB on the size of files stands in for a full disk.
+  const Finished full = search({"--seed", "1", "--checkpoint", "run.ckpt"},
+                               {"/bin/sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"});
+  EXPECT_EQ(full.code, 2);
+  EXPECT_THAT(full.err, HasSubstr("run.ckpt: cannot be written"));
+  EXPECT_EQ(content("run.ckpt"), before);
 }
 
 TEST_F(Resume, ProcessesFindWhatOneFinds) {

@@ -234,6 +234,37 @@ TEST(CostModelProperty, MakingALoopSpatialNeverCosts) {
   EXPECT_GT(moved, 100);
 }
 
+TEST(CostModelProperty, NoOrderIsBelowTheLowerBound) {
+  // The mapper relies on it: what is beaten at the bound is not evaluated.
+  const Cases cases = random_cases(17, 3000);
+  const CostModel one_order(gemmini(), all_slots(gemmini()), {search_orders(gemmini()).front()},
+                            torch::kFloat64);
+  const CostModel own(gemmini(), torch::kFloat64);
+  const Nests nests = own.nests_of(cases.mappings);
+  const LayerBatch layers = LayerBatch::from(cases.layers, torch::kFloat64);
+  const HardwareTensors hardware = HardwareTensors::from({16, 64, 32}, torch::kFloat64);
+  const Traffic least = one_order.traffic({nests.log_factors, {}}, layers, Sharpness::lower_bound());
+  const Traffic exact = own.traffic(nests, layers, {});
+  const auto expect_below = [](const Tensor& bound, const Tensor& value) {
+    if (!value.defined()) return;
+    EXPECT_LE((bound - value).max().item<double>(), 1e-6);
+  };
+  for (std::size_t level = 0; level < gemmini().levels.size(); ++level) {
+    for (std::size_t o = 0; o < kOperands; ++o) {
+      const Accesses &below = least.accesses[level][o], &above = exact.accesses[level][o];
+      expect_below(below.reads, above.reads);
+      expect_below(below.writes, above.writes);
+      expect_below(below.updates, above.updates);
+    }
+  }
+  const Cost bound = one_order.cost(least, hardware, Sharpness::lower_bound());
+  const Cost cost = own.cost(exact, hardware, {});
+  expect_below(bound.cycles, cost.cycles);
+  expect_below(bound.energy_pj, cost.energy_pj);
+  // Nor is it far below: these mappings have loops at all levels in random orders.
+  EXPECT_GT((bound.energy_pj / cost.energy_pj).mean().item<double>(), 0.3);
+}
+
 TEST(CostModelProperty, GroupsAndCountsScaleADesign) {
   Design design;
   design.hardware = {16, 128, 32};
