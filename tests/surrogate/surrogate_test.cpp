@@ -103,7 +103,7 @@ TEST(Surrogate, RelaxedFloat32IsCloseToFloat64) {
   struct Found {
     Tensor log_cycles, gradient;
   };
-  const std::int64_t all = s.provenance().networks;
+  const std::int64_t all = s.ensemble.w1.size(0);
   const auto found = [&](torch::ScalarType type) {
     const Tensor log_tile = tile.log().to(type).requires_grad_();
     const Estimate e = s.lighter(type, all).predict(log_tile.exp(), scalar(16).to(type), set.runs.to(type), true);
