@@ -100,8 +100,8 @@ TileCosts RtlModel::costs(const std::vector<Layer>& layers, const std::vector<ge
 // pair; it is taken as independent, which overstates the uncertainty rather than understating it:
 //   variance = growth^2 * (sd_scale^2 * var over networks (f(1) - f(2)) + sd_floor^2) + sd_floor^2.
 // On the shipped measurements, cross-validated by whole layers, e1 - e2 between a tiling and the library's
-// own has a root mean square of 0.103 (0.087 * sqrt 2 = 0.123 if the e were independent); of the predicted
-// gains of more than 0.076, the least that this formula gives, 96.0 % are real, and their mean is not
+// own has a root mean square of 0.104 (0.088 * sqrt 2 = 0.124 if the e were independent); of the predicted
+// gains of more than 0.076, the least that this formula gives, 94.8 % are real, and their mean is not
 // overstated.
 Tensor RtlModel::log_sd_of_ratio(const Tensor& networks, const Tensor& growth, const Tensor& other) const {
   if (surrogate_ == nullptr || !networks.defined()) return torch::zeros({}, torch::kFloat64);

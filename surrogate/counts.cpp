@@ -317,6 +317,7 @@ void RunBatch::complete() {
   outer_places = torch::ones({kDims, kDims}, size.options()).triu();
   outer_places = torch::cat({outer_places, torch::zeros({1, kDims}, size.options())});
   reduces = reduction.index({dim_at}).transpose(0, 1).contiguous();
+  reduces_inside = reduces.narrow(0, 0, 3).all().item<bool>();
   const Tensor place = torch::empty_like(dim_at).scatter_(1, dim_at, torch::arange(kDims).expand_as(dim_at));
   walked = (place.unsqueeze(0) < torch::arange(kDims + 1).view({-1, 1, 1}));
   const Tensor blocks_of = torch::tensor({0, 0, 1, 0, 1, 1, 0}, torch::kBool);
@@ -353,11 +354,21 @@ Tensor run_tiles(const Tensor& tile, const Tensor& pe_dim, const RunBatch& l, bo
   return torch::minimum(torch::where(l.in_blocks, blocked, tile), l.size);
 }
 
+Tensor tiles_along(const Tensor& tile, const RunBatch& l) { return (l.size / tile - kEpsilon).ceil(); }
+
+Tensor store_burstiness(const Tensor& log_number, const RunBatch& l) {
+  const Tensor iterations = log_number.gather(-1, l.dim_at.expand_as(log_number));  // by place
+  const Tensor reductions = torch::where(l.reduces.t(), iterations, torch::zeros_like(l.one));
+  const Tensor others = iterations - reductions;
+  const Tensor inside = others.cumsum(-1) - others;
+  return -torch::expm1((reductions * torch::expm1(-inside)).sum(-1));
+}
+
 Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const RunBatch& l, bool relaxed,
                        bool misses) {
   const Tensor tile = run_tiles(any_tile, pe_dim_in, l, relaxed);
   if (relaxed) return relaxed_counts(tile, pe_dim_in, l, misses);
-  const Tensor number = (l.size / tile - kEpsilon).ceil();
+  const Tensor number = tiles_along(tile, l);
   const TileSizes sizes = distinct_tiles(tile, l.size);
   const DimGroups t = DimGroups::of(tile), size = DimGroups::of(sizes.size),
                   times = DimGroups::of(sizes.times);

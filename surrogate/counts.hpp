@@ -99,6 +99,7 @@ struct RunBatch {
   torch::Tensor is_matmul;                ///< [layers] bool
   torch::Tensor walked;           ///< [8, layers, 7] bool: loops that lie inside the n innermost places
   torch::Tensor reduces;          ///< [7, layers] bool: the loop at a place is over R, S or C
+  bool reduces_inside = true;     ///< the loops over R, S and C are the innermost ones of every layer
   torch::Tensor in_blocks;        ///< [layers, 7] bool: tiles are whole blocks of pe_dim
   torch::Tensor log_caches, one;  ///< [2] log bytes; []
   torch::Tensor outer_places;     ///< [8, 7], 1 where a place lies outside the n innermost
@@ -155,6 +156,16 @@ struct Counts {
 /// at least one block). `tile` [B..., layers, 7]; `pe_dim` broadcasts to [B..., layers].
 torch::Tensor run_tiles(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
                         bool relaxed);
+
+/// Whole tiles per dimension, [B..., layers, 7], of tiles as run_tiles gives them.
+torch::Tensor tiles_along(const torch::Tensor& tile, const RunBatch& layers);
+
+/// How unevenly a run stores, [B..., layers]: 0 where stores are evenly spaced, towards 1 where they come in
+/// bursts, 1 - (tiles from one store to the next in a burst) / (the same on average). An output is stored in
+/// the last of its reductions, so that is where reductions are not the innermost loops; here a reduction
+/// outside loops of n iterations counts with its power 1 - 1 / n, which is smooth. `log_number` [B...,
+/// layers, 7] are logarithms of tiles per dimension.
+torch::Tensor store_burstiness(const torch::Tensor& log_number, const RunBatch& layers);
 
 /// Counts of tilings. `tile` [B..., layers, 7]: elements per tile and dimension (whole numbers when exact; a
 /// tile larger than its dimension counts as the dimension). `pe_dim` broadcasts to [B..., layers]. Relaxed:

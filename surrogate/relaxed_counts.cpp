@@ -21,7 +21,8 @@ constexpr int kInputLatency = 2, kWeightLatency = 11, kOutputLatency = 22, kPipe
               kStart = 30, kBaseTerms = 31, kFloorColumn = 31, kTilesColumn = 32, kTermColumns = 33;
 constexpr int kPeDimRatio = 0, kMatmulRatio = 1, kFirstCountRatio = 2, kFirstMissRatio = 8, kMissRatios = 5,
               kPow2KRatio = 13, kPow2CRatio = 14, kTileKRatio = 15, kTileCRatio = 16, kL2Ratio = 17,
-              kLlcRatio = 18, kColdRatio = 19, kFewKRatio = 20, kFloorRatio = 21, kRatioInputs = 22;
+              kLlcRatio = 18, kColdRatio = 19, kFewKRatio = 20, kFloorRatio = 21, kBurstRatio = 22,
+              kRatioInputs = 23;
 
 // Loops that can make a cache fetch lines again. The footprint of a tensor grows by their iterations along
 // all other loops that it depends on. Both channels of a pair and both axes of the image stand together.
@@ -682,8 +683,12 @@ RelaxedInputs relaxed_inputs(const Counts& n, const Tensor& pe_dim, const RunBat
   const Tensor scale = c.plain_terms + c.latency_terms / in_flight + c.pipeline_terms * (pe / 16);
   const Tensor terms = torch::addcmul(
       c.term_constants, torch::matmul(n.values, matrices(n.values.scalar_type()).to_terms), scale);
-  const Tensor linear =
+  Tensor linear =
       torch::matmul(n.log_factors, c.ratio_matrix) + (c.ratio_offset + c.pe_dim_ratio * pe.log2());
+  if (!l.reduces_inside) {
+    const Tensor bursts = store_burstiness(n.log_factors.narrow(-1, 0, kDims), l);
+    linear = torch::cat({linear.narrow(-1, 0, kBurstRatio), bursts.unsqueeze(-1)}, -1);
+  }
   const std::vector<Tensor> columns = terms.split_with_sizes({kBaseTerms, 1, 1}, -1);
   // No ratio here is anywhere near the smallest that counts, but misses can be few.
   const std::vector<Tensor> parts = linear.split_with_sizes(

@@ -189,7 +189,8 @@ const std::vector<std::string>& combined_input_names() {
                                               "exceeds LLC",
                                               "runs cold",
                                               "max(0, 1 - K/64)",
-                                              "log floor with 8 rows/floor"};
+                                              "log floor with 8 rows/floor",
+                                              "burstiness of stores"};
   return names;
 }
 
@@ -249,7 +250,8 @@ Executed Executed::of(const Counts& c, const Tensor& tile, const Tensor& pe_dim_
                                    exceeds(layers.rules.llc_kib),
                                    layers.cold,
                                    (1 - size(Dim::K) / 64).clamp_min(0),
-                                   log_of(c.floor8 / c.floor)};
+                                   log_of(c.floor8 / c.floor),
+                                   store_burstiness(tiles_along(clipped, layers).log(), layers)};
   const auto stacked = [&](const std::vector<Tensor>& list) {
     std::vector<Tensor> same;
     for (const Tensor& t : list) same.push_back(t.expand_as(c.tiles));

@@ -20,9 +20,9 @@ using torch::Tensor;
 constexpr std::int64_t kMinRows = 50;
 constexpr std::int64_t kMinTuningRows = 3;
 constexpr int kLookEvery = 5;              // epochs between looks at the held-out layers
-constexpr double kOrderWeight = 1;         // of the penalty for a wrong order of ChannelPairs, in the loss
-constexpr double kOrderMargin = 0.1;       // by which the larger layer's log cycles are to be larger
-constexpr int kPairTilings = 10;           // per layer, array and doubled dimension
+constexpr double kOrderWeight = 3;         // of the penalty for a wrong order of ChannelPairs, in the loss
+constexpr double kOrderMargin = 0.02;      // by which the larger layer's log cycles are to be larger
+constexpr int kPairTilings = 40;           // per layer, array and doubled dimension
 constexpr std::int64_t kBufferKib = 1024;  // where measurements do not say: more than any tile needs
 constexpr double kScaleOffset = 1e-3;      // added to standard deviations of inputs
 constexpr double kFloorSlack = 1e-6;       // relative; a measurement below the floor by more is a wrong row
@@ -98,27 +98,89 @@ std::vector<std::vector<std::int64_t>> split_rows(const TrainingSet& set, bool b
   return parts;
 }
 
+/// Tilings and the same tiles of layers with twice as many input or output channels in DRAM, of which no
+/// measurement is needed to know which one is faster.
+struct ChannelPairs {
+  Executed single, doubled;          ///< [pairs]
+  std::vector<std::int64_t> layers;  ///< layer of every pair
+
+  /// Random tilings of every layer of the measurements on every array among them; the same every time.
+  static ChannelPairs of(const Measurements& measurements, const MeasuredTarget& target);
+  /// The pairs of these layers.
+  ChannelPairs select(const std::set<std::int64_t>& chosen) const;
+};
+
+ChannelPairs ChannelPairs::of(const Measurements& m, const MeasuredTarget& target) {
+  const torch::NoGradGuard no_grad;
+  ChannelPairs pairs;
+  const std::vector<std::int64_t> ids = m.layer_ids();
+  std::set<std::int64_t> done;
+  std::vector<LayerRun> single, doubled;
+  std::vector<Tensor> tiles, pe_dims;
+  const auto kib = [](std::int64_t known) { return known > 0 ? known : kBufferKib; };
+  for (std::size_t row = 0; row < ids.size(); ++row) {
+    if (!done.insert(ids[row]).second) continue;
+    const LayerRun run = run_of(m.rows[row]);
+    for (const std::int64_t pe_dim : target.pe_dims) {
+      const Hardware buffers{pe_dim, kib(target.scratchpad_kib), kib(target.accumulator_kib)};
+      const auto seed = static_cast<std::uint64_t>(ids[row] * 1009 + pe_dim);
+      const Tensor drawn = random_tilings(run, target.rules, buffers, kPairTilings, seed);
+      for (const Dim dim : {Dim::C, Dim::K}) {
+        LayerRun larger = run;
+        larger.layer[dim] *= 2;
+        const auto count = static_cast<std::size_t>(drawn.size(0));
+        single.insert(single.end(), count, run);
+        doubled.insert(doubled.end(), count, larger);
+        pairs.layers.insert(pairs.layers.end(), count, ids[row]);
+        tiles.push_back(drawn);
+        pe_dims.push_back(torch::full({drawn.size(0)}, static_cast<double>(pe_dim), f64()));
+      }
+    }
+  }
+  const auto executed = [&](const std::vector<LayerRun>& runs) {
+    return Executed::of(torch::cat(tiles), torch::cat(pe_dims), RunBatch::of(runs, target.rules), false);
+  };
+  pairs.single = executed(single);
+  pairs.doubled = executed(doubled);
+  return pairs;
+}
+
+ChannelPairs ChannelPairs::select(const std::set<std::int64_t>& chosen) const {
+  std::vector<std::int64_t> which;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (chosen.count(layers[i])) which.push_back(static_cast<std::int64_t>(i));
+  }
+  return {single.select(indices(which)), doubled.select(indices(which)), picked(layers, which)};
+}
+
 /// What the networks and combine() see of tilings: float32 [rows, ...], normalised already.
 struct Seen {
   Tensor inputs, log_base, log_floor;
+
+  std::int64_t rows() const { return inputs.size(0); }
+  /// A choice of rows for each network, [networks, n] -> [networks, n, ...].
+  Seen select(const Tensor& chosen) const {
+    return {of(inputs, chosen), of(log_base, chosen), of(log_floor, chosen)};
+  }
+  static Tensor of(const Tensor& t, const Tensor& chosen) {
+    std::vector<std::int64_t> shape{chosen.size(0), chosen.size(1)};
+    if (t.dim() == 2) shape.push_back(t.size(1));
+    return t.index_select(0, chosen.flatten()).view(shape);
+  }
 };
 
 /// What one training run sees.
-struct Batchable : Seen {
+struct Batchable {
+  Seen measured;
   Tensor log_cycles;     // float32 [rows]
   Tensor training;       // [networks, rows], 0 for rows of held-out layers
   Seen single, doubled;  // ChannelPairs of the rows' layers
 };
 
-/// The rows of each network, [networks, rows in this step] -> [networks, rows, ...].
-Tensor rows_of(const Tensor& t, const Tensor& rows) {
-  std::vector<std::int64_t> shape{rows.size(0), rows.size(1)};
-  if (t.dim() == 2) shape.push_back(t.size(1));
-  return t.index_select(0, rows.flatten()).view(shape);
-}
-
-Tensor network_output(Predictor predictor, const Tensor& f, const Tensor& log_base, const Tensor& log_floor) {
-  return predictor == Predictor::kLearned ? f : combine(f, log_base, log_floor);
+/// log cycles by every network, [networks, rows].
+Tensor predict(const Surrogate& s, const Seen& seen) {
+  const Tensor f = s.ensemble(seen.inputs);
+  return s.predictor == Predictor::kLearned ? f : combine(f, seen.log_base, seen.log_floor);
 }
 
 /// Trains the ensemble in place; keeps, per network, the weights that did best on its held-out layers.
@@ -129,7 +191,7 @@ void train_networks(Surrogate& s, const Batchable& data, const TrainOptions& o, 
   for (Tensor* w : e.weights()) weights.push_back(w->requires_grad_());
   torch::optim::AdamW optimizer(weights, torch::optim::AdamWOptions(o.rate).weight_decay(o.weight_decay));
   auto& options = static_cast<torch::optim::AdamWOptions&>(optimizer.param_groups()[0].options());
-  const std::int64_t rows = data.inputs.size(0), networks = data.training.size(0);
+  const std::int64_t rows = data.measured.rows(), networks = data.training.size(0);
   const std::int64_t per_epoch = (rows + o.batch - 1) / o.batch;
   const Tensor held_out = 1 - data.training;
   const bool stops = held_out.sum().item<double>() > 0;
@@ -143,29 +205,25 @@ void train_networks(Surrogate& s, const Batchable& data, const TrainOptions& o, 
     const Tensor order = torch::stack(orders);
     for (std::int64_t from = 0; from < rows; from += o.batch, ++step) {
       const Tensor rows_now = order.slice(1, from, std::min<std::int64_t>(rows, from + o.batch));
-      const auto predict = [&](const Seen& seen, const Tensor& at) {
-        return network_output(s.predictor, e(rows_of(seen.inputs, at)), rows_of(seen.log_base, at),
-                              rows_of(seen.log_floor, at));
-      };
       const Tensor use = data.training.gather(1, rows_now);
-      const Tensor loss = torch::huber_loss(predict(data, rows_now), rows_of(data.log_cycles, rows_now),
-                                            at::Reduction::None, o.huber) /
-                          o.huber;
-      // More channels in DRAM never make a layer faster.
-      const Tensor pairs_now = torch::remainder(rows_now + step * o.batch, data.single.inputs.size(0));
-      const Tensor wrong =
-          torch::relu(predict(data.single, pairs_now) + kOrderMargin - predict(data.doubled, pairs_now));
-      const Tensor mean =
-          ((loss * use).sum(1) / use.sum(1).clamp_min(1) + kOrderWeight * wrong.mean(1)).sum();
+      const Tensor error =
+          torch::huber_loss(predict(s, data.measured.select(rows_now)), Seen::of(data.log_cycles, rows_now),
+                            at::Reduction::None, o.huber);
+      Tensor loss = ((error / o.huber) * use).sum(1) / use.sum(1).clamp_min(1);
+      if (data.single.rows() > 0) {  // the pairs pass by, a window of them a step
+        const Tensor pairs_now = torch::remainder(rows_now + step * o.batch, data.single.rows());
+        const Tensor rise =
+            predict(s, data.doubled.select(pairs_now)) - predict(s, data.single.select(pairs_now));
+        loss = loss + kOrderWeight * torch::relu(kOrderMargin - rise).mean(1);
+      }
       options.lr(o.rate * one_cycle(step, static_cast<int>(per_epoch * o.epochs)));
       optimizer.zero_grad();
-      mean.backward();
+      loss.sum().backward();
       optimizer.step();
     }
     if (epoch % kLookEvery != 0 && epoch != o.epochs) continue;
     const torch::NoGradGuard no_grad;
-    const Tensor error =
-        (network_output(s.predictor, e(data.inputs), data.log_base, data.log_floor) - data.log_cycles).abs();
+    const Tensor error = (predict(s, data.measured) - data.log_cycles).abs();
     const Tensor trained = (error * data.training).sum(1) / data.training.sum(1).clamp_min(1);
     const Tensor unseen = (error * held_out).sum(1) / held_out.sum(1).clamp_min(1);
     const std::vector<double> now = numbers(stops ? unseen : trained);
@@ -181,9 +239,10 @@ void train_networks(Surrogate& s, const Batchable& data, const TrainOptions& o, 
   for (Tensor* weight : e.weights()) *weight = kept[w++];
 }
 
-/// Base, scalers and networks from these rows and no others.
-Surrogate fit_rows(const TrainingSet& set, const std::vector<std::int64_t>& rows, const TrainOptions& o,
-                   std::uint64_t seed, const std::string& run, std::vector<CurvePoint>* curve) {
+/// Base, scalers and networks from these rows, and the pairs of their layers, and no others.
+Surrogate fit_rows(const TrainingSet& set, const ChannelPairs& pairs, const std::vector<std::int64_t>& rows,
+                   const TrainOptions& o, std::uint64_t seed, const std::string& run,
+                   std::vector<CurvePoint>* curve) {
   Random random(seed);
   Surrogate s;
   s.predictor = o.predictor;
@@ -192,6 +251,9 @@ Surrogate fit_rows(const TrainingSet& set, const std::vector<std::int64_t>& rows
   const Tensor chosen = indices(rows);
   const Executed executed = set.executed.select(chosen);
   const Tensor log_cycles = set.log_cycles.index_select(0, chosen);
+  const std::vector<std::int64_t> layers = picked(set.layers, rows);
+  const std::set<std::int64_t> known(layers.begin(), layers.end());
+  const ChannelPairs own = pairs.select(known);
   if (o.predictor == Predictor::kCombined && o.base_steps > 0) {
     s.base = s.base.fit(executed, log_cycles, o.base_steps);
   }
@@ -199,31 +261,20 @@ Surrogate fit_rows(const TrainingSet& set, const std::vector<std::int64_t>& rows
   Batchable data;
   {
     const torch::NoGradGuard no_grad;
-    BaseLatency b;
-    if (o.predictor == Predictor::kCombined) b = s.base.latency(executed);
-    const Tensor x = s.inputs(executed, b);
+    const bool has_base = o.predictor == Predictor::kCombined;
+    const auto base_of = [&](const Executed& x) { return has_base ? s.base.latency(x) : BaseLatency{}; };
+    const Tensor x = s.inputs(executed, base_of(executed));
     e.mean = x.mean(0);
     e.scale = x.std(0) + kScaleOffset;
     e.lowest = std::get<0>(x.min(0));
     e.highest = std::get<0>(x.max(0));
     const auto f32 = [](const Tensor& t) { return t.to(torch::kFloat32); };
     const auto see = [&](const Executed& tilings) -> Seen {
-      BaseLatency latency;
-      if (o.predictor == Predictor::kCombined) latency = s.base.latency(tilings);
+      const BaseLatency base = base_of(tilings);
       const Tensor log_floor = f32(tilings.floor.log());
-      return {e.normalise(s.inputs(tilings, latency)),
-              o.predictor == Predictor::kCombined ? f32(latency.cycles.log()) : log_floor, log_floor};
+      return {e.normalise(s.inputs(tilings, base)), has_base ? f32(base.cycles.log()) : log_floor, log_floor};
     };
-    static_cast<Seen&>(data) = see(executed);
-    data.log_cycles = f32(log_cycles);
-    const std::vector<std::int64_t> trained = picked(set.layers, rows);
-    const std::set<std::int64_t> layers(trained.begin(), trained.end());
-    std::vector<std::int64_t> pairs;
-    for (std::size_t i = 0; i < set.pairs.layers.size(); ++i) {
-      if (layers.count(set.pairs.layers[i])) pairs.push_back(static_cast<std::int64_t>(i));
-    }
-    data.single = see(set.pairs.single.select(indices(pairs)));
-    data.doubled = see(set.pairs.doubled.select(indices(pairs)));
+    data = {see(executed), f32(log_cycles), {}, see(own.single), see(own.doubled)};
   }
   // Networks with a last layer of zeros: the untrained surrogate is the base (or the mean, without one).
   const std::int64_t inputs = e.mean.size(0);
@@ -244,8 +295,6 @@ Surrogate fit_rows(const TrainingSet& set, const std::vector<std::int64_t>& rows
   e.b3 = torch::zeros({n, 1, 1});
   if (o.predictor == Predictor::kLearned) e.b3 += data.log_cycles.mean();
 
-  const std::vector<std::int64_t> layers = picked(set.layers, rows);
-  const std::set<std::int64_t> known(layers.begin(), layers.end());
   const std::vector<std::int64_t> each(known.begin(), known.end());
   const auto hold =
       std::max<std::int64_t>(1, static_cast<std::int64_t>(o.held_out * static_cast<double>(each.size())));
@@ -410,41 +459,6 @@ LayerRun run_of(const Measurement& m) {
   return {m.layer, m.matmul, m.input_size, m.input_size, m.order, m.cold};
 }
 
-ChannelPairs ChannelPairs::of(const Measurements& m, const MeasuredTarget& target) {
-  const torch::NoGradGuard no_grad;
-  ChannelPairs pairs;
-  const std::vector<std::int64_t> ids = m.layer_ids();
-  std::set<std::int64_t> done;
-  std::vector<LayerRun> single, doubled;
-  std::vector<Tensor> tiles, pe_dims;
-  const auto kib = [](std::int64_t known) { return known > 0 ? known : kBufferKib; };
-  for (std::size_t row = 0; row < ids.size(); ++row) {
-    if (!done.insert(ids[row]).second) continue;
-    const LayerRun run = run_of(m.rows[row]);
-    for (const std::int64_t pe_dim : target.pe_dims) {
-      const Hardware buffers{pe_dim, kib(target.scratchpad_kib), kib(target.accumulator_kib)};
-      const auto seed = static_cast<std::uint64_t>(ids[row] * 1009 + pe_dim);
-      const Tensor drawn = random_tilings(run, target.rules, buffers, kPairTilings, seed);
-      for (const Dim dim : {Dim::C, Dim::K}) {
-        LayerRun larger = run;
-        larger.layer[dim] *= 2;
-        const auto count = static_cast<std::size_t>(drawn.size(0));
-        single.insert(single.end(), count, run);
-        doubled.insert(doubled.end(), count, larger);
-        pairs.layers.insert(pairs.layers.end(), count, ids[row]);
-        tiles.push_back(drawn);
-        pe_dims.push_back(torch::full({drawn.size(0)}, static_cast<double>(pe_dim), f64()));
-      }
-    }
-  }
-  const auto executed = [&](const std::vector<LayerRun>& runs) {
-    return Executed::of(torch::cat(tiles), torch::cat(pe_dims), RunBatch::of(runs, target.rules), false);
-  };
-  pairs.single = executed(single);
-  pairs.doubled = executed(doubled);
-  return pairs;
-}
-
 TrainingSet TrainingSet::of(const Measurements& m) {
   TrainingSet set;
   const auto rows = static_cast<std::int64_t>(m.rows.size());
@@ -504,7 +518,6 @@ TrainingSet TrainingSet::of(const Measurements& m) {
     }
     set.tilings.push_back(tilings.emplace(key, static_cast<std::int64_t>(tilings.size())).first->second);
   }
-  set.pairs = ChannelPairs::of(m, set.target);
   return set;
 }
 
@@ -512,8 +525,8 @@ TrainingSet TrainingSet::select(const std::vector<std::int64_t>& rows) const {
   const Tensor index = indices(rows);
   const auto chosen = [&](const Tensor& t) { return t.index_select(0, index); };
   return {
-      target,       runs.select(index),   chosen(tile),          chosen(pe_dim),         chosen(log_cycles),
-      chosen(macs), picked(layers, rows), picked(tilings, rows), executed.select(index), pairs};
+      target,       runs.select(index),   chosen(tile),          chosen(pe_dim),        chosen(log_cycles),
+      chosen(macs), picked(layers, rows), picked(tilings, rows), executed.select(index)};
 }
 
 Accuracy accuracy_of(const Tensor& log_predicted, const Tensor& log_sd, const TrainingSet& set) {
@@ -582,6 +595,7 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& o, TrainSum
     fail(ErrorId::kValue, "{}: all {} rows are of {} {}, folds of whole layers need at least {}", m.file,
          set.rows(), layers, layers == 1 ? "layer" : "layers", std::max(2, o.folds));
   }
+  const ChannelPairs pairs = ChannelPairs::of(m, set.target);
   TrainSummary local;
   TrainSummary& out = summary ? *summary : local;
   Json validation = Json::object();
@@ -602,7 +616,7 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& o, TrainSum
         if (!unseen[static_cast<std::size_t>(row)]) rest.push_back(row);
       }
       const std::string run = fmt::format("{} {}/{}", cv.folds, fold + 1, folds.size());
-      Surrogate s = fit_rows(set, rest, o, o.seed * 1000 + fold + 1, run, &out.curve);
+      Surrogate s = fit_rows(set, pairs, rest, o, o.seed * 1000 + fold + 1, run, &out.curve);
       s.sd_scale = 1;
       s.sd_floor = 0;
       const torch::NoGradGuard no_grad;
@@ -632,7 +646,7 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& o, TrainSum
   }
   std::vector<std::int64_t> all(static_cast<std::size_t>(set.rows()));
   std::iota(all.begin(), all.end(), 0);
-  Surrogate s = fit_rows(set, all, o, o.seed * 1000, "final", &out.curve);
+  Surrogate s = fit_rows(set, pairs, all, o, o.seed * 1000, "final", &out.curve);
   std::tie(s.sd_scale, s.sd_floor) = calibration;
   s.card = {{"data", data_card(m)}, {"training", to_json(o)}, {"validation", validation}};
   out.seconds = seconds_since(start);

@@ -29,16 +29,6 @@ struct TrainOptions {
 };
 Json to_json(const TrainOptions& options);
 
-/// Tilings and the same tiles of layers with twice as many input or output channels, of which no measurement
-/// is needed to know which one is faster.
-struct ChannelPairs {
-  Executed single, doubled;          ///< [pairs]
-  std::vector<std::int64_t> layers;  ///< layer of every pair
-
-  /// Random tilings of every layer of the measurements on every array among them; the same every time.
-  static ChannelPairs of(const Measurements& measurements, const MeasuredTarget& target);
-};
-
 /// Measurements as tensors.
 struct TrainingSet {
   MeasuredTarget target;
@@ -48,7 +38,6 @@ struct TrainingSet {
   std::vector<std::int64_t> layers;   ///< layer of every row
   std::vector<std::int64_t> tilings;  ///< rows with the same number executed the very same thing
   Executed executed;
-  ChannelPairs pairs;  ///< of all layers, in a selection of rows too
 
   /// Throws Error{kValue} with the file and line of a row that took less than its floor by more than
   /// rounding, or that would hang.

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <random>
 
+#include "surrogate/surrogate.hpp"
 #include "tests/surrogate/walk.hpp"
 
 namespace dosa {
@@ -169,6 +172,55 @@ TEST(ExecutedCounts, CacheMissesAreBetweenOneFetchAndOneFetchPerTile) {
   }
 }
 
+/// Tiles from one store to the next where they are closest, over the mean of the run: a walk over all tiles.
+double store_spacing(const LoopOrder& order, const Layer& number) {
+  Layer at;
+  for (const Dim dim : all_dims()) at[dim] = 0;
+  std::int64_t now = 0, stores = 0, last = 0, closest = INT64_MAX;
+  for (bool done = false; !done; ++now) {
+    const bool reduced = at[Dim::R] == number[Dim::R] - 1 && at[Dim::S] == number[Dim::S] - 1 &&
+                         at[Dim::C] == number[Dim::C] - 1;
+    if (reduced) {
+      if (stores++ > 0) closest = std::min(closest, now - last);
+      last = now;
+    }
+    done = true;
+    for (const Dim dim : order) {
+      if (++at[dim] < number[dim]) {
+        done = false;
+        break;
+      }
+      at[dim] = 0;
+    }
+  }
+  return stores > 1 ? double(closest * stores) / double(now) : 1;
+}
+
+TEST(ExecutedCounts, BurstsOfStoresAreThoseOfAWalk) {
+  std::mt19937 engine(7);
+  int even = 0, bursts = 0;
+  for (int draw = 0; draw < 300; ++draw) {
+    constexpr int kTile = 4;
+    LayerRun run;
+    Layer number;
+    for (const Dim dim : all_dims()) {
+      number[dim] = 1 + engine() % 3;
+      run.layer[dim] = kTile * number[dim];
+    }
+    std::shuffle(run.order.begin(), run.order.end(), engine);
+    const RunBatch batch = RunBatch::of({run}, RunRules{});
+    const Tensor tile = torch::full({1, kDims}, double(kTile), torch::kFloat64);
+    const double found = 1 - value(store_burstiness(tiles_along(tile, batch).log(), batch));
+    const double walked = store_spacing(run.order, number);
+    // A reduction outside n iterations counts with its power 1 - 1 / n, between a half and one.
+    EXPECT_GE(found, walked - 1e-12);
+    EXPECT_LE(found, std::sqrt(walked) + 1e-12);
+    (walked == 1 ? even : bursts)++;
+  }
+  EXPECT_GT(even, 10);
+  EXPECT_GT(bursts, 100);
+}
+
 TEST(ExecutedCounts, BatchesGiveWhatSingleLayersGive) {
   std::vector<LayerRun> runs;
   std::vector<Tensor> tiles, pe_dims;
@@ -218,12 +270,12 @@ TEST(RelaxedCounts, EqualTheExactOnesWhereTilesDivide) {
 }
 
 /// Any order of the loops, caches small enough to miss, two layers of different orders at once.
-TEST(RelaxedCounts, MissesEqualTheExactOnesInEveryOrder) {
+TEST(RelaxedCounts, MissesAndBurstsEqualTheExactOnesInEveryOrder) {
   std::mt19937 engine(5);
   RunRules rules;
   rules.l2_kib = 16;
   rules.llc_kib = 64;
-  int missing = 0;
+  int missing = 0, bursty = 0;
   for (int draw = 0; draw < 100; ++draw) {
     std::vector<LayerRun> runs;
     std::vector<Tensor> tiles;
@@ -245,9 +297,15 @@ TEST(RelaxedCounts, MissesEqualTheExactOnesInEveryOrder) {
     same(r.weight.llc_misses, e.weight.llc_misses);
     same(r.output.l2_misses, e.output.l2_misses);
     same(r.output.llc_misses, e.output.llc_misses);
+    const auto bursts = [&](bool relaxed) {
+      return Executed::of(torch::stack(tiles), pe_dim, batch, relaxed).ratios.select(-1, -1);
+    };
+    EXPECT_LT((bursts(true) - bursts(false)).abs().max().item<double>(), 1e-12);
+    bursty += (bursts(false) > 0).sum().item<int>();
     missing += (e.input.l2_misses > 1.5 * e.input.llc_misses).sum().item<int>();
   }
   EXPECT_GT(missing, 20);
+  EXPECT_GT(bursty, 20);
 }
 
 TEST(RelaxedCounts, GradientsAreThoseOfFiniteDifferences) {

@@ -106,7 +106,8 @@ TEST(Surrogate, RelaxedFloat32IsCloseToFloat64) {
   const std::int64_t all = s.ensemble.w1.size(0);
   const auto found = [&](torch::ScalarType type) {
     const Tensor log_tile = tile.log().to(type).requires_grad_();
-    const Estimate e = s.lighter(type, all).predict(log_tile.exp(), scalar(16).to(type), set.runs.to(type), true);
+    const Estimate e =
+        s.lighter(type, all).predict(log_tile.exp(), scalar(16).to(type), set.runs.to(type), true);
     EXPECT_EQ(e.log_cycles.scalar_type(), type);  // nothing is computed in a wider type on the way
     e.log_cycles.sum().backward();
     return Found{e.log_cycles.detach().to(torch::kFloat64), log_tile.grad().to(torch::kFloat64)};
