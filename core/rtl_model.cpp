@@ -57,7 +57,7 @@ TilingCosts RtlModel::costs(const Tensor& tile, const Tensor& pe_dim, const RunB
   costs.growth =
       (in_accumulator + torch::relu(in_scratchpad - in_accumulator)).pow(std::log2(kGrowthPerOctave));
   costs.cycles = estimate.log_cycles.exp();
-  costs.log_sd = estimate.log_sd * costs.growth;
+  if (estimate.log_sd.defined()) costs.log_sd = estimate.log_sd * costs.growth;
   costs.networks = estimate.networks;
   return costs;
 }

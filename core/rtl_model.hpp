@@ -15,8 +15,8 @@ namespace dosa {
 
 /// Costs of tilings that do not depend on the buffer sizes, for one run of one group, [B..., layers].
 struct TilingCosts {
-  torch::Tensor cycles;    ///< the surrogate's mean, exp(mean of log cycles); undefined without a surrogate
-  torch::Tensor log_sd;    ///< standard deviation of log cycles; undefined without a surrogate
+  torch::Tensor cycles;  ///< the surrogate's mean, exp(mean of log cycles); undefined without a surrogate
+  torch::Tensor log_sd;  ///< standard deviation of log cycles; undefined without a surrogate or when relaxed
   torch::Tensor networks;  ///< log cycles by every network, [networks, B..., layers]; may be undefined
   /// What the uncertainty grows by for tiles larger than any that was measured, at least 1; undefined without
   /// a surrogate.

@@ -284,9 +284,16 @@ BaseModel BaseModel::initial() {
 
 namespace {
 
+/// A constant matrix, for tiles of either type.
+struct Matrix {
+  Tensor in_double, in_float;
+
+  const Tensor& of(torch::ScalarType type) const { return type == torch::kFloat32 ? in_float : in_double; }
+};
+
 /// Sums of terms: input, weight, execute, store and overhead, [terms, 5].
-const Tensor& term_groups() {
-  static const Tensor groups = [] {
+const Matrix& term_groups() {
+  static const Matrix groups = [] {
     const torch::InferenceMode off(false);
     Tensor built = torch::zeros({kTermCount, 5}, torch::kFloat64);
     std::int64_t from = 0, column = 0;
@@ -295,7 +302,7 @@ const Tensor& term_groups() {
       built.narrow(0, from, terms).select(1, column++).fill_(1);
       from += terms;
     }
-    return built;
+    return Matrix{built, built.to(torch::kFloat32)};
   }();
   return groups;
 }
@@ -307,7 +314,7 @@ BaseLatency BaseModel::latency(const Executed& e) const {
   const auto type = e.terms.scalar_type();
   const std::vector<Tensor> constant = overlap.to(type).index_select(0, kind).unbind(-1);
   const Tensor charges = constants.to(type).exp().index_select(0, kind);
-  const std::vector<Tensor> group = torch::matmul(e.terms * charges, term_groups().to(type)).unbind(-1);
+  const std::vector<Tensor> group = torch::matmul(e.terms * charges, term_groups().of(type)).unbind(-1);
   BaseLatency b;
   b.execute = group[2] + e.floor;
   b.store = group[3];
@@ -446,20 +453,21 @@ namespace {
 /// Surrogate::inputs.
 Tensor relaxed_base_inputs(const Executed& e, const BaseLatency& b, const Tensor& total) {
   // cycles, load, execute, store, overhead, total, floor -> inputs
-  static const Tensor to_inputs = [] {
+  static const Matrix to_inputs = [] {
     const torch::InferenceMode off(false);
-    return torch::tensor({{1., 0., 0., 0., 0., 1., 0.},
-                          {0., 1., 0., 0., 0., 0., 1.},
-                          {0., 0., 1., 0., 0., 0., -1.},
-                          {0., 0., 0., 1., 0., 0., 0.},
-                          {0., 0., 0., 0., 1., 0., 0.},
-                          {0., -1., -1., -1., -1., 0., 0.},
-                          {0., 0., 0., 0., 0., -1., 0.}},
-                         torch::kFloat64);
+    const Tensor built = torch::tensor({{1., 0., 0., 0., 0., 1., 0.},
+                                        {0., 1., 0., 0., 0., 0., 1.},
+                                        {0., 0., 1., 0., 0., 0., -1.},
+                                        {0., 0., 0., 1., 0., 0., 0.},
+                                        {0., 0., 0., 0., 1., 0., 0.},
+                                        {0., -1., -1., -1., -1., 0., 0.},
+                                        {0., 0., 0., 0., 0., -1., 0.}},
+                                       torch::kFloat64);
+    return Matrix{built, built.to(torch::kFloat32)};
   }();
   const Tensor logs =
       torch::stack({b.cycles, b.load, b.execute, b.store, b.overhead, total, e.floor}, -1).log();
-  return torch::matmul(logs, to_inputs.to(logs.scalar_type()));
+  return torch::matmul(logs, to_inputs.of(logs.scalar_type()));
 }
 
 }  // namespace
@@ -494,7 +502,7 @@ Estimate Surrogate::predict(const Executed& e) const {
   estimate.floor = e.floor;
   estimate.networks = each;
   estimate.log_cycles = each.mean(0);
-  // Biased variance with a little added: its root has a gradient everywhere.
+  if (e.relaxed) return estimate;  // a search asks how the networks differ between tilings
   const Tensor variance = (each - estimate.log_cycles).square().mean(0);
   estimate.log_sd = (sd_scale * sd_scale * variance + sd_floor * sd_floor).sqrt();
   return estimate;
@@ -505,7 +513,7 @@ Estimate Surrogate::predict(const Tensor& tile, const Tensor& pe_dim, const RunB
   if (predictor == Predictor::kAnalytical) {
     Estimate estimate;
     estimate.log_cycles = roofline_cycles(tile, pe_dim, layers).log();
-    estimate.log_sd = torch::zeros_like(estimate.log_cycles);
+    if (!relaxed) estimate.log_sd = torch::zeros_like(estimate.log_cycles);
     return estimate;
   }
   const Counts counts = executed_counts(tile, pe_dim, layers, relaxed);

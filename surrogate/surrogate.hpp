@@ -97,7 +97,7 @@ struct Ensemble {
 /// log cycles and its uncertainty, [B..., layers]; the parts of the base say what dominates.
 struct Estimate {
   torch::Tensor log_cycles;
-  torch::Tensor log_sd;  ///< standard deviation of log cycles
+  torch::Tensor log_sd;  ///< standard deviation of log cycles; undefined when relaxed
   /// log cycles by every network, [networks, B..., layers]; undefined for the analytical predictor.
   torch::Tensor networks;
   BaseLatency base;  ///< undefined for the analytical and learned predictors
