@@ -11,7 +11,7 @@
 #include "core/search/relaxation.hpp"
 #include "tests/support.hpp"
 
-// What the meta device of LibTorch 1.13 (2.6: only the first) lacks of the relaxation's operations.
+// What LibTorch's meta device lacks of the relaxation's operations.
 TORCH_LIBRARY_IMPL(aten, Meta, m) {
   m.impl("index_select", [](const torch::Tensor& from, std::int64_t dim, const torch::Tensor& index) {
     TORCH_CHECK(index.is_meta(), "index on another device");
@@ -19,12 +19,10 @@ TORCH_LIBRARY_IMPL(aten, Meta, m) {
     sizes[static_cast<std::size_t>(dim < 0 ? dim + from.dim() : dim)] = index.size(0);
     return torch::empty(sizes, from.options());
   });
-#if TORCH_VERSION_MAJOR < 2
   m.impl("relu", [](const torch::Tensor& x) { return torch::clamp_min(x, 0); });
   m.impl("where.self", [](const torch::Tensor& where, const torch::Tensor& a, const torch::Tensor& b) {
     return torch::add(torch::add(a, b), where);
   });
-#endif
 }
 
 namespace dosa::testing {
