@@ -318,7 +318,7 @@ void RunBatch::complete() {
   outer_places = torch::cat({outer_places, torch::zeros({1, kDims}, size.options())});
   reduces = reduction.index({dim_at}).transpose(0, 1).contiguous();
   reduces_inside = reduces.narrow(0, 0, 3).all().item<bool>();
-  const Tensor place = torch::empty_like(dim_at).scatter_(1, dim_at, torch::arange(kDims).expand_as(dim_at));
+  const Tensor place = dim_at.argsort();
   walked = (place.unsqueeze(0) < torch::arange(kDims + 1).view({-1, 1, 1}));
   const Tensor blocks_of = torch::tensor({0, 0, 1, 0, 1, 1, 0}, torch::kBool);
   in_blocks = is_matmul.unsqueeze(-1).logical_and(blocks_of);

@@ -202,37 +202,37 @@ constexpr RatioColumn kRatioCounts[] = {{kTiles, -1},
                                         {kWeightLlcMisses, kWeightRequests}};
 
 struct Matrices {
-  Tensor counts;       ///< [factors, counts]
-  Tensor sizes;        ///< [7, counts]
-  Tensor to_ratios;    ///< [counts, ratios]
-  Tensor from_narrow;  ///< [factors, ratios]
-  Tensor to_terms;     ///< [counts, terms, the floor and the number of tiles]
+  EitherType counts;    ///< [factors, counts]
+  EitherType to_terms;  ///< [counts, terms, the floor and the number of tiles]
+  Tensor sizes;         ///< [7, counts]
+  Tensor to_ratios;     ///< [counts, ratios]
+  Tensor from_narrow;   ///< [factors, ratios]
 };
 
-const Matrices& matrices(torch::ScalarType type) {
-  static const Matrices in_double = [] {
+const Matrices& matrices() {
+  static const Matrices built = [] {
     const torch::InferenceMode off(false);  // whatever the first caller is in, others differentiate
     const auto zeros = [](std::int64_t rows, std::int64_t columns) {
       return torch::zeros({rows, columns}, torch::kFloat64);
     };
-    Matrices built{zeros(kFactorCount, kCountCount), zeros(kDims, kCountCount),
-                   zeros(kCountCount, kRatioInputs), zeros(kFactorCount, kRatioInputs),
-                   zeros(kCountCount, kTermColumns)};
+    const Tensor counts = zeros(kFactorCount, kCountCount), to_terms = zeros(kCountCount, kTermColumns),
+                 sizes = zeros(kDims, kCountCount), to_ratios = zeros(kCountCount, kRatioInputs),
+                 from_narrow = zeros(kFactorCount, kRatioInputs);
     for (int count = 0; count < kCountCount; ++count) {
       const Product& product = products()[static_cast<std::size_t>(count)];
-      for (const int factor : product.factors) built.counts[factor][count] += 1.0;
-      for (const Dim dim : product.sizes) built.sizes[static_cast<int>(dim)][count] += 1.0;
+      for (const int factor : product.factors) counts[factor][count] += 1.0;
+      for (const Dim dim : product.sizes) sizes[static_cast<int>(dim)][count] += 1.0;
     }
     int column = kFirstCountRatio;
     for (const RatioColumn& ratio : kRatioCounts) {
-      built.to_ratios[ratio.count][column] += 1.0;
-      if (ratio.by >= 0) built.to_ratios[ratio.by][column] -= 1.0;
+      to_ratios[ratio.count][column] += 1.0;
+      if (ratio.by >= 0) to_ratios[ratio.by][column] -= 1.0;
       ++column;
     }
-    built.to_ratios[kFloor8][kFloorRatio] += 1.0;
-    built.to_ratios[kFloor][kFloorRatio] -= 1.0;
-    built.from_narrow[kNarrowK][kTileKRatio] = 1 / std::log(2.0);
-    built.from_narrow[kNarrowC][kTileCRatio] = 1 / std::log(2.0);
+    to_ratios[kFloor8][kFloorRatio] += 1.0;
+    to_ratios[kFloor][kFloorRatio] -= 1.0;
+    from_narrow[kNarrowK][kTileKRatio] = 1 / std::log(2.0);
+    from_narrow[kNarrowC][kTileCRatio] = 1 / std::log(2.0);
     const int terms[] = {kInputInstructions,
                          kPaddedInstructions,
                          kInputInstructions,
@@ -263,20 +263,14 @@ const Matrices& matrices(torch::ScalarType type) {
                          kTiles,
                          kTiles};
     for (std::size_t term = 0; term < std::size(terms); ++term)
-      built.to_terms[terms[term]][static_cast<std::int64_t>(term)] += 1.0;
-    built.to_terms[kInputInstructions][1] -= 1.0;
-    built.to_terms[kInputRows][3] -= 1.0;
-    built.to_terms[kFloor][kFloorColumn] = 1.0;
-    built.to_terms[kTiles][kTilesColumn] = 1.0;
-    return built;
+      to_terms[terms[term]][static_cast<std::int64_t>(term)] += 1.0;
+    to_terms[kInputInstructions][1] -= 1.0;
+    to_terms[kInputRows][3] -= 1.0;
+    to_terms[kFloor][kFloorColumn] = 1.0;
+    to_terms[kTiles][kTilesColumn] = 1.0;
+    return Matrices{EitherType(counts), EitherType(to_terms), sizes, to_ratios, from_narrow};
   }();
-  static const Matrices in_float = [] {
-    const torch::InferenceMode off(false);
-    const auto f32 = [](const Tensor& t) { return t.to(torch::kFloat32); };
-    const Matrices& m = in_double;
-    return Matrices{f32(m.counts), f32(m.sizes), f32(m.to_ratios), f32(m.from_narrow), f32(m.to_terms)};
-  }();
-  return type == torch::kFloat32 ? in_float : in_double;
+  return built;
 }
 
 // What the walk of counts.cpp depends on, as logarithms of a tile's (or the whole layer's) numbers. The first
@@ -458,7 +452,7 @@ void RunBatch::complete_relaxed() {
   const auto f64 = [](const Tensor& t) { return t.to(torch::kFloat64); };
   const auto pair = [](const Tensor& t) { return t.unsqueeze(-1); };
   RelaxedLayers& c = relaxed;
-  const Matrices& m = matrices(torch::kFloat64);
+  const Matrices& m = matrices();
   const Tensor keeps = f64(skips.logical_not());
   c.log_size = size.log();
   c.one = torch::ones({}, size.options());
@@ -500,7 +494,7 @@ void RunBatch::complete_relaxed() {
   for (const int count : {kWeightL2Misses, kWeightLlcMisses, kWeightPageMisses}) offset(count, log_lines[1]);
   for (const int count : {kOutputL2Misses, kOutputLlcMisses}) offset(count, log_lines[2]);
 
-  c.ratio_matrix = torch::matmul(m.counts, m.to_ratios) + m.from_narrow;
+  c.ratio_matrix = torch::matmul(m.counts.of(torch::kFloat64), m.to_ratios) + m.from_narrow;
   c.ratio_offset = torch::matmul(c.count_offset, m.to_ratios);
   c.footprint = lines.sum(-1) * kLine;
   const auto ratio = [&](int column, const Tensor& value) { c.ratio_offset.select(-1, column).add_(value); };
@@ -532,7 +526,7 @@ void RunBatch::complete_relaxed() {
 void RunBatch::complete_walk() {
   RelaxedLayers& c = relaxed;
   // The image's or the kernel's extent is the whole one where its loop is the inner one of the two.
-  const Tensor place = torch::empty_like(dim_at).scatter_(1, dim_at, torch::arange(kDims).expand_as(dim_at));
+  const Tensor place = dim_at.argsort();
   const Tensor kernel_inside = place.narrow(1, 0, 2) < place.narrow(1, 2, 2);
   const Tensor none = torch::zeros_like(c.halo_image);
   c.window_image = torch::stack({c.halo_image, torch::where(kernel_inside, c.halo_image, none)}, 1);
@@ -576,7 +570,7 @@ Tensor RunBatch::lines_of_layer() const {
 
 Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatch& l, bool misses) {
   const RelaxedLayers& c = l.relaxed;
-  const Matrices& m = matrices(tile.scalar_type());
+  const Tensor& to_counts = matrices().counts.of(tile.scalar_type());
   const Tensor log_pe = pe_dim_in.log();
   const Tensor log_tile = tile.log();
   const Tensor log_number = c.log_size - log_tile;
@@ -634,7 +628,7 @@ Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatc
   Counts n;
   n.log_factors = torch::cat(factors, -1);
   const Tensor log_counts =
-      torch::matmul(n.log_factors, misses ? m.counts : m.counts.narrow(0, 0, kWithoutMisses));
+      torch::matmul(n.log_factors, misses ? to_counts : to_counts.narrow(0, 0, kWithoutMisses));
   n.values = (log_counts + c.count_offset).exp();
   const std::vector<Tensor> parts =
       n.values.split_with_sizes({kTrafficCounts, kCountCount - kTrafficCounts}, -1);
@@ -682,7 +676,7 @@ RelaxedInputs relaxed_inputs(const Counts& n, const Tensor& pe_dim, const RunBat
   const Tensor in_flight = (kQueueBytes / pe.detach()).floor() + 1;
   const Tensor scale = c.plain_terms + c.latency_terms / in_flight + c.pipeline_terms * (pe / 16);
   const Tensor terms = torch::addcmul(
-      c.term_constants, torch::matmul(n.values, matrices(n.values.scalar_type()).to_terms), scale);
+      c.term_constants, torch::matmul(n.values, matrices().to_terms.of(n.values.scalar_type())), scale);
   Tensor linear =
       torch::matmul(n.log_factors, c.ratio_matrix) + (c.ratio_offset + c.pe_dim_ratio * pe.log2());
   if (!l.reduces_inside) {

@@ -14,6 +14,19 @@ constexpr double kMinExecuteCycles = 4;  // of one compute instruction
 constexpr double kQueueBytes = 16;       // DMA commands in flight: floor(16 / pe_dim) + 1
 constexpr double kMissOffset = 0.01;     // misses per request that count as none
 
+/// A constant, for tiles of either type.
+class EitherType {
+ public:
+  explicit EitherType(const torch::Tensor& in_double)
+      : in_double_(in_double), in_float_(in_double.to(torch::kFloat32)) {}
+  const torch::Tensor& of(torch::ScalarType type) const {
+    return type == torch::kFloat32 ? in_float_ : in_double_;
+  }
+
+ private:
+  torch::Tensor in_double_, in_float_;
+};
+
 }  // namespace counting
 
 /// `tile` as run (run_tiles), [B..., layers, 7]; differentiable in it and in pe_dim. `misses` as in

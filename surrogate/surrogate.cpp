@@ -284,16 +284,9 @@ BaseModel BaseModel::initial() {
 
 namespace {
 
-/// A constant matrix, for tiles of either type.
-struct Matrix {
-  Tensor in_double, in_float;
-
-  const Tensor& of(torch::ScalarType type) const { return type == torch::kFloat32 ? in_float : in_double; }
-};
-
 /// Sums of terms: input, weight, execute, store and overhead, [terms, 5].
-const Matrix& term_groups() {
-  static const Matrix groups = [] {
+const EitherType& term_groups() {
+  static const EitherType groups = [] {
     const torch::InferenceMode off(false);
     Tensor built = torch::zeros({kTermCount, 5}, torch::kFloat64);
     std::int64_t from = 0, column = 0;
@@ -302,7 +295,7 @@ const Matrix& term_groups() {
       built.narrow(0, from, terms).select(1, column++).fill_(1);
       from += terms;
     }
-    return Matrix{built, built.to(torch::kFloat32)};
+    return EitherType(built);
   }();
   return groups;
 }
@@ -367,9 +360,12 @@ double one_cycle(int step, int steps) {
 }
 
 Tensor Ensemble::normalise(const Tensor& inputs) const {
+  return normalise(inputs, range(inputs.scalar_type()));
+}
+
+Tensor Ensemble::normalise(const Tensor& inputs, const std::pair<Tensor, Tensor>& within) const {
   const auto type = inputs.scalar_type();
-  const auto [least, most] = range(type);
-  const Tensor clamped = torch::minimum(torch::maximum(inputs, least), most);
+  const Tensor clamped = torch::minimum(torch::maximum(inputs, within.first), within.second);
   return ((clamped - mean.to(type)) / scale.to(type)).to(torch::kFloat32);
 }
 
@@ -392,16 +388,16 @@ class FixedNetworks : public torch::autograd::Function<FixedNetworks> {
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Ensemble* e) {
     const std::int64_t networks = e->w1.size(0), width = e->w1.size(2);
     const Tensor side_by_side = e->w1.transpose(0, 1).reshape({-1, networks * width});
-    const auto [least, most] = e->range(x.scalar_type());
-    const Tensor normalised = e->normalise(x);
+    const auto within = e->range(x.scalar_type());
+    const Tensor normalised = e->normalise(x, within);
     const Tensor z1 = torch::addmm(e->b1.reshape({-1}), normalised, side_by_side);
     const Tensor z2 =
         torch::baddbmm(e->b2, torch::silu(z1).view({-1, networks, width}).transpose(0, 1), e->w2);
     const Tensor f = torch::baddbmm(e->b3, torch::silu(z2), e->w3).squeeze(-1);
     const Tensor excess = x.select(1, kLogExcess);
     const Tensor u = inverse_softplus(excess) + f;
-    context->save_for_backward(
-        {x, u, least, most, e->scale.to(x.scalar_type()), z1, z2, side_by_side, e->w2, e->w3});
+    context->save_for_backward({x, u, within.first, within.second, e->scale.to(x.scalar_type()), z1, z2,
+                                side_by_side, e->w2, e->w3});
     return (x.select(1, kLogBase) - excess) + torch::softplus(u);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -453,7 +449,7 @@ namespace {
 /// Surrogate::inputs.
 Tensor relaxed_base_inputs(const Executed& e, const BaseLatency& b, const Tensor& total) {
   // cycles, load, execute, store, overhead, total, floor -> inputs
-  static const Matrix to_inputs = [] {
+  static const EitherType to_inputs = [] {
     const torch::InferenceMode off(false);
     const Tensor built = torch::tensor({{1., 0., 0., 0., 0., 1., 0.},
                                         {0., 1., 0., 0., 0., 0., 1.},
@@ -463,7 +459,7 @@ Tensor relaxed_base_inputs(const Executed& e, const BaseLatency& b, const Tensor
                                         {0., -1., -1., -1., -1., 0., 0.},
                                         {0., 0., 0., 0., 0., -1., 0.}},
                                        torch::kFloat64);
-    return Matrix{built, built.to(torch::kFloat32)};
+    return EitherType(built);
   }();
   const Tensor logs =
       torch::stack({b.cycles, b.load, b.execute, b.store, b.overhead, total, e.floor}, -1).log();

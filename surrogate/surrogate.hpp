@@ -90,6 +90,8 @@ struct Ensemble {
   /// [N, inputs] normalised inputs, or [networks, N, inputs] -> [networks, N]. Differentiable.
   torch::Tensor operator()(const torch::Tensor& normalised) const;
   torch::Tensor normalise(const torch::Tensor& inputs) const;
+  torch::Tensor normalise(const torch::Tensor& inputs,
+                          const std::pair<torch::Tensor, torch::Tensor>& within) const;  ///< of this range()
   /// The least and the largest inputs that are told apart, [inputs] each.
   std::pair<torch::Tensor, torch::Tensor> range(torch::ScalarType type) const;
 };
