@@ -59,16 +59,16 @@ struct LayerRun {
 struct RelaxedLayers {
   std::vector<torch::Tensor*> all();
 
-  torch::Tensor one, log_narrow, miss_offset;                      ///< []
-  torch::Tensor log_size;                                          ///< [layers, 7]
-  torch::Tensor halo_image, halo_kernel, halo_offset, halo_limit;  ///< [layers, 2]
-  torch::Tensor clip, clip_per_tile;                               ///< [layers, 2], rows of padding
-  torch::Tensor flanks, packs, minus_half_c4;                      ///< [layers]
-  torch::Tensor footprint;                                         ///< [layers], bytes in whole lines
-  torch::Tensor channel_lines;                                     ///< [layers, 2]
-  torch::Tensor output_rows;                                       ///< [layers, 1]
-  torch::Tensor piece_grain, per_piece, least_cycles;              ///< [layers, 2, 2]; [2]; [2]
-  torch::Tensor window_image, window_kernel, window_offset;        ///< [layers, 2, 2]
+  torch::Tensor one, log_narrow, miss_offset;                              ///< []
+  torch::Tensor log_size;                                                  ///< [layers, 7]
+  torch::Tensor halo_image, halo_kernel, halo_offset;                      ///< [layers, 2]
+  torch::Tensor clip, clip_per_tile;                                       ///< [layers, 2], rows of padding
+  torch::Tensor flanks, packs, minus_half_c4;                              ///< [layers]
+  torch::Tensor footprint;                                                 ///< [layers], bytes in whole lines
+  torch::Tensor channel_lines;                                             ///< [layers, 2]
+  torch::Tensor output_rows;                                               ///< [layers, 1]
+  torch::Tensor piece_grain, per_piece, least_cycles;                      ///< [layers, 2, 2]; [2]; [2]
+  torch::Tensor window_image, window_kernel, window_offset, window_limit;  ///< [layers, 4]
   torch::Tensor walk;          ///< [features, columns], or [layers, features, columns]
   torch::Tensor walk_offset;   ///< [layers, columns]
   torch::Tensor cache_levels;  ///< [2, 1]

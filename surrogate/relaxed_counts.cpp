@@ -364,13 +364,14 @@ Tensor walk_numbers(const Tensor& tile, const RunBatch& l) {
   const RelaxedLayers& c = l.relaxed;
   const std::vector<Tensor> parts = tile.split_with_sizes({2, 2, 2, 1}, -1);
   const Tensor &kernel = parts[0], &image = parts[1], &channels = parts[2];
+  const auto twice = [](const Tensor& axes) { return torch::cat({axes, axes}, -1); };
   const Tensor windows =
-      torch::minimum(torch::addcmul(torch::addcmul(c.window_offset, image.unsqueeze(-2), c.window_image),
-                                    kernel.unsqueeze(-2), c.window_kernel),
-                     c.halo_limit.unsqueeze(-2));
+      torch::minimum(torch::addcmul(torch::addcmul(c.window_offset, twice(image), c.window_image),
+                                    twice(kernel), c.window_kernel),
+                     c.window_limit);
   const Tensor lines = torch::minimum(
       c.channel_lines, torch::add(c.one, channels - torch::minimum(l.pow2, channels), 1 / kLine));
-  return torch::cat({tile, windows.flatten(-2), lines, torch::maximum(lines, l.set_lines)}, -1);
+  return torch::cat({tile, windows, lines, torch::maximum(lines, l.set_lines)}, -1);
 }
 
 /// numbers [..., layers, n] times a matrix [n, m], or one of every layer [layers, n, m].
@@ -399,7 +400,7 @@ class LogRefetched : public torch::autograd::Function<LogRefetched> {
     const Tensor surplus = torch::relu(part(parts, kFootprints) - 1);
     const Tensor factor = surplus.unsqueeze(-2) * again + 1;
     context->save_for_backward({numbers, parts, lines, again, surplus, factor, c.walk, c.window_image,
-                                c.window_kernel, c.halo_limit, c.channel_lines, l->pow2, l->set_lines});
+                                c.window_kernel, c.window_limit, c.channel_lines, l->pow2, l->set_lines});
     return factor.log().flatten(-2);
   }
 
@@ -408,24 +409,25 @@ class LogRefetched : public torch::autograd::Function<LogRefetched> {
     const torch::autograd::variable_list saved = context->get_saved_variables();
     const Tensor &numbers = saved[0], &parts = saved[1], &lines = saved[2], &again = saved[3],
                  &surplus = saved[4], &factor = saved[5], &walk = saved[6], &window_image = saved[7],
-                 &window_kernel = saved[8], &halo_limit = saved[9], &channel_lines = saved[10],
+                 &window_kernel = saved[8], &window_limit = saved[9], &channel_lines = saved[10],
                  &pow2 = saved[11], &set_lines = saved[12];
     const Tensor by_cache = gradients[0].view(again.sizes()) * again / factor;
-    const Tensor by_lines = (by_cache * (1 - again)).sum(-2).mul_(surplus).mul_(kMissSharpness).div_(lines);
+    const Tensor by_lines =
+        over_halves((by_cache * (1 - again)).flatten(-2)).mul_(surplus).mul_(kMissSharpness).div_(lines);
     const Tensor footprints =
         parts.narrow(-1, 0, kFootprints * kRefetches).unflatten(-1, {kFootprints, kRefetches});
-    const Tensor by_surplus = by_cache.sum(-2) * torch::where(surplus > 0, surplus + 1, surplus);
+    const Tensor by_surplus =
+        over_halves(by_cache.flatten(-2)) * torch::where(surplus > 0, surplus + 1, surplus);
     const Tensor by_parts = torch::cat({(footprints * by_lines.unsqueeze(-2)).flatten(-2), by_surplus}, -1);
     const Tensor by_numbers = times(by_parts, walk.transpose(-1, -2)) / numbers;
 
     const std::vector<Tensor> of = numbers.split_with_sizes({4, 2, 1, 4, 2, 2}, -1);
     const std::vector<Tensor> by = by_numbers.split_with_sizes({kDims, 4, 2, 2}, -1);
-    const Tensor windows = of[3].unflatten(-1, {2, 2});
-    const Tensor by_windows = by[1].unflatten(-1, {2, 2}) * (windows < halo_limit.unsqueeze(-2));
+    const Tensor by_windows = by[1] * (of[3] < window_limit);
     const Tensor by_rows = by[2] + by[3] * (of[4] >= set_lines);
     Tensor by_tile = by[0].clone();
-    by_tile.narrow(-1, 0, 2).add_((by_windows * window_kernel).sum(-2));
-    by_tile.narrow(-1, 2, 2).add_((by_windows * window_image).sum(-2));
+    by_tile.narrow(-1, 0, 2).add_(over_halves(by_windows * window_kernel));
+    by_tile.narrow(-1, 2, 2).add_(over_halves(by_windows * window_image));
     by_tile.narrow(-1, 4, 2).add_(by_rows * (of[4] < channel_lines).logical_and_(of[1] > pow2), 1 / kLine);
     return {by_tile, Tensor()};
   }
@@ -434,17 +436,22 @@ class LogRefetched : public torch::autograd::Function<LogRefetched> {
   static Tensor part(const Tensor& parts, int which) {
     return parts.narrow(-1, which * kRefetches, kRefetches);
   }
+  /// Sum of the halves of the last dimension, [..., 2 n] -> [..., n]: faster than sum() over two.
+  static Tensor over_halves(const Tensor& t) {
+    const std::int64_t half = t.size(-1) / 2;
+    return t.narrow(-1, 0, half) + t.narrow(-1, half, half);
+  }
 };
 
 }  // namespace
 
 std::vector<Tensor*> RelaxedLayers::all() {
-  return {&one,           &log_narrow,    &miss_offset,   &log_size,      &halo_image,   &halo_kernel,
-          &halo_offset,   &halo_limit,    &clip,          &clip_per_tile, &flanks,       &packs,
-          &minus_half_c4, &footprint,     &channel_lines, &output_rows,   &piece_grain,  &per_piece,
-          &least_cycles,  &window_image,  &window_kernel, &window_offset, &walk,         &walk_offset,
-          &cache_levels,  &count_offset,  &ratio_matrix,  &ratio_offset,  &pe_dim_ratio, &term_constants,
-          &plain_terms,   &latency_terms, &pipeline_terms};
+  return {&one,          &log_narrow,    &miss_offset,   &log_size,     &halo_image,   &halo_kernel,
+          &halo_offset,  &clip,          &clip_per_tile, &flanks,       &packs,        &minus_half_c4,
+          &footprint,    &channel_lines, &output_rows,   &piece_grain,  &per_piece,    &least_cycles,
+          &window_image, &window_kernel, &window_offset, &window_limit, &walk,         &walk_offset,
+          &cache_levels, &count_offset,  &ratio_matrix,  &ratio_offset, &pe_dim_ratio, &term_constants,
+          &plain_terms,  &latency_terms, &pipeline_terms};
 }
 
 void RunBatch::complete_relaxed() {
@@ -468,7 +475,6 @@ void RunBatch::complete_relaxed() {
   c.halo_image = torch::where(pair(skips), one, stride);
   c.halo_kernel = pair(keeps).expand_as(stride);
   c.halo_offset = -stride * pair(keeps);
-  c.halo_limit = torch::where(pair(skips), torch::full_like(input, HUGE_VAL), input);
   // What padding takes off over all pairs: per side, side * (1 + pieces * max(0, (side - 1) / 2)) with
   // pieces = (kernel tiles - 1) / max(1, kernel - 1), so a constant and a multiple of the kernel tiles.
   const Tensor before = pair(padding).expand_as(stride);
@@ -529,12 +535,13 @@ void RunBatch::complete_walk() {
   const Tensor place = dim_at.argsort();
   const Tensor kernel_inside = place.narrow(1, 0, 2) < place.narrow(1, 2, 2);
   const Tensor none = torch::zeros_like(c.halo_image);
-  c.window_image = torch::stack({c.halo_image, torch::where(kernel_inside, c.halo_image, none)}, 1);
-  c.window_kernel = torch::stack({c.halo_kernel, torch::where(kernel_inside, none, c.halo_kernel)}, 1);
-  c.window_offset = torch::stack(
-      {c.halo_offset,
-       c.halo_offset + torch::where(kernel_inside, kernel * c.halo_kernel, image * c.halo_image)},
-      1);
+  const auto both = [](const Tensor& window, const Tensor& inner) { return torch::cat({window, inner}, -1); };
+  c.window_image = both(c.halo_image, torch::where(kernel_inside, c.halo_image, none));
+  c.window_kernel = both(c.halo_kernel, torch::where(kernel_inside, none, c.halo_kernel));
+  c.window_offset = both(c.halo_offset, c.halo_offset + torch::where(kernel_inside, kernel * c.halo_kernel,
+                                                                     image * c.halo_image));
+  const Tensor limit = torch::where(skips.unsqueeze(-1), torch::full_like(input, HUGE_VAL), input);
+  c.window_limit = both(limit, limit);
   std::map<std::array<int, kDims>, std::int64_t> known;
   std::vector<Tensor> tiles, wholes;
   std::vector<std::int64_t> walk_of_layer;

@@ -300,35 +300,119 @@ const EitherType& term_groups() {
   return groups;
 }
 
-}  // namespace
+/// The latency of the base and what its derivative is made of, [B..., layers] unless said otherwise.
+struct BaseParts {
+  BaseLatency latency;
+  Tensor charges;  ///< [layers, terms], cycles per unit
+  Tensor input, weight, overlapped, exposed;
+  Tensor load_order, order, always, fading;  ///< [layers]
 
-BaseLatency BaseModel::latency(const Executed& e) const {
+  BaseParts(const BaseModel& base, const Executed& e);
+};
+
+BaseParts::BaseParts(const BaseModel& base, const Executed& e) {
   const Tensor kind = e.matmul.to(torch::kInt64);
   const auto type = e.terms.scalar_type();
-  const std::vector<Tensor> constant = overlap.to(type).index_select(0, kind).unbind(-1);
-  const Tensor charges = constants.to(type).exp().index_select(0, kind);
+  const std::vector<Tensor> constant = base.overlap.to(type).index_select(0, kind).unbind(-1);
+  charges = base.constants.to(type).exp().index_select(0, kind);
   const std::vector<Tensor> group = torch::matmul(e.terms * charges, term_groups().of(type)).unbind(-1);
-  BaseLatency b;
-  b.execute = group[2] + e.floor;
-  b.store = group[3];
-  b.overhead = group[4];
+  input = group[0];
+  weight = group[1];
+  latency.execute = group[2] + e.floor;
+  latency.store = group[3];
+  latency.overhead = group[4];
   // Norms of a fitted order stand between a sum (order 1, no overlap) and a maximum (perfect overlap).
-  const Tensor load_order = 1 + constant[4].exp();
-  const Tensor log_load =
-      torch::logaddexp(load_order * group[0].log(), load_order * group[1].log()) / load_order;
-  b.load = log_load.exp();
-  const Tensor order = 1 + constant[0].exp();
-  const Tensor overlapped =
-      (torch::logaddexp(torch::logaddexp(order * log_load, order * b.execute.log()), order * b.store.log()) /
-       order)
-          .exp();
+  load_order = 1 + constant[4].exp();
+  const Tensor log_load = torch::logaddexp(load_order * input.log(), load_order * weight.log()) / load_order;
+  latency.load = log_load.exp();
+  order = 1 + constant[0].exp();
+  overlapped = (torch::logaddexp(torch::logaddexp(order * log_load, order * latency.execute.log()),
+                                 order * latency.store.log()) /
+                order)
+                   .exp();
   // A share is exposed however many tiles there are, another shrinks with their number.
-  const Tensor always = torch::sigmoid(constant[1]);
-  const Tensor exposed = torch::addcmul(always, (1 - always) * torch::sigmoid(constant[2]),
-                                        torch::exp(-constant[3].exp() * e.tiles.log()));
-  b.cycles = torch::addcmul(overlapped + b.overhead, exposed, b.load + b.execute + b.store - overlapped);
-  return b;
+  always = torch::sigmoid(constant[1]);
+  fading = constant[3].exp();
+  exposed =
+      torch::addcmul(always, (1 - always) * torch::sigmoid(constant[2]), torch::exp(-fading * e.tiles.log()));
+  latency.cycles = torch::addcmul(overlapped + latency.overhead, exposed,
+                                  latency.load + latency.execute + latency.store - overlapped);
 }
+
+/// Numbers whose logarithms make up the inputs that come from the base.
+enum BaseLog : int { kCycles, kLoad, kExecute, kStore, kOverhead, kTotal, kFloor };
+
+/// [logs, inputs]; the formulas are those of Surrogate::inputs.
+const EitherType& logs_to_inputs() {
+  static const EitherType matrix = [] {
+    const torch::InferenceMode off(false);
+    const Tensor built = torch::tensor({{1., 0., 0., 0., 0., 1., 0.},
+                                        {0., 1., 0., 0., 0., 0., 1.},
+                                        {0., 0., 1., 0., 0., 0., -1.},
+                                        {0., 0., 0., 1., 0., 0., 0.},
+                                        {0., 0., 0., 0., 1., 0., 0.},
+                                        {0., -1., -1., -1., -1., 0., 0.},
+                                        {0., 0., 0., 0., 0., -1., 0.}},
+                                       torch::kFloat64);
+    return EitherType(built);
+  }();
+  return matrix;
+}
+
+/// The inputs that come from the base, [B..., layers, 7], of terms [B..., layers, terms], the floor and the
+/// number of tiles [B..., layers]. Differentiable in these three, not in the base's constants. One node of
+/// the graph in place of forty; with the norm V = (L^q + X^q + S^q)^(1/q) of load, execute and store,
+///   cycles = V + overhead + u (L + X + S - V), u = always + fades * tiles^-fading
+///   dV/dL = (V / L)^(1 - q), du/dtiles = fading (always - u) / tiles.
+class FixedBase : public torch::autograd::Function<FixedBase> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& terms, const Tensor& floor,
+                        const Tensor& tiles, const Tensor& matmul, const BaseModel* base) {
+    const BaseParts b(*base, Executed{terms, {}, floor, tiles, matmul, {}, true});
+    const BaseLatency& l = b.latency;
+    const Tensor total = l.load + l.execute + l.store + l.overhead;
+    const Tensor numbers = torch::stack({l.cycles, l.load, l.execute, l.store, l.overhead, total, floor});
+    context->save_for_backward({numbers, tiles, b.charges, b.input, b.weight, b.overlapped, b.exposed,
+                                b.load_order, b.order, b.always, b.fading});
+    return torch::tensordot(numbers.log(), logs_to_inputs().of(numbers.scalar_type()), {0}, {0});
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const Tensor &numbers = saved[0], &tiles = saved[1], &charges = saved[2], &input = saved[3],
+                 &weight = saved[4], &overlapped = saved[5], &exposed = saved[6], &load_order = saved[7],
+                 &order = saved[8], &always = saved[9], &fading = saved[10];
+    const auto type = numbers.scalar_type();
+    const std::vector<Tensor> of = numbers.unbind();
+    const std::vector<Tensor> by =
+        (torch::tensordot(logs_to_inputs().of(type), gradients[0], {1}, {-1}) / numbers).unbind();
+    const Tensor& by_cycles = by[kCycles];
+    const Tensor by_overlapped = by_cycles * (1 - exposed);
+    const Tensor by_overhead = by_cycles + by[kTotal] + by[kOverhead];
+    const Tensor by_sum = torch::addcmul(by[kTotal], by_cycles, exposed);
+    const auto by_part = [&](int part) {
+      return by[part] + by_sum + through(by_overlapped, overlapped, of[part], order);
+    };
+    const Tensor by_load = by_part(kLoad), by_execute = by_part(kExecute), by_store = by_part(kStore);
+    const Tensor by_exposed = by_cycles * (of[kTotal] - of[kOverhead] - overlapped);
+    const Tensor by_groups =
+        torch::stack({through(by_load, of[kLoad], input, load_order),
+                      through(by_load, of[kLoad], weight, load_order), by_execute, by_store, by_overhead},
+                     -1);
+    return {torch::matmul(by_groups, term_groups().of(type).t()) * charges, by_execute + by[kFloor],
+            by_exposed * (always - exposed) * fading / tiles, Tensor(), Tensor()};
+  }
+
+ private:
+  /// From the derivative by a norm to that by one of what it is made of.
+  static Tensor through(const Tensor& by_norm, const Tensor& norm, const Tensor& part, const Tensor& order) {
+    return by_norm * (norm / part).pow(1 - order);
+  }
+};
+
+}  // namespace
+
+BaseLatency BaseModel::latency(const Executed& e) const { return BaseParts(*this, e).latency; }
 
 BaseModel BaseModel::fit(const Executed& executed, const Tensor& log_cycles, int steps) const {
   constexpr double kRate = 0.08, kDelta = 0.15, kPull = 2e-3;
@@ -359,20 +443,16 @@ double one_cycle(int step, int steps) {
                         : between(1, kEnd, (done - kWarmUp) / (1 - kWarmUp));
 }
 
-Tensor Ensemble::normalise(const Tensor& inputs) const {
-  return normalise(inputs, range(inputs.scalar_type()));
-}
-
-Tensor Ensemble::normalise(const Tensor& inputs, const std::pair<Tensor, Tensor>& within) const {
+Tensor Ensemble::within_range(const Tensor& inputs) const {
   const auto type = inputs.scalar_type();
-  const Tensor clamped = torch::minimum(torch::maximum(inputs, within.first), within.second);
-  return ((clamped - mean.to(type)) / scale.to(type)).to(torch::kFloat32);
+  const Tensor deviations = kMaxDeviations * scale;
+  return torch::clamp(inputs, torch::maximum(lowest, mean - deviations).to(type),
+                      torch::minimum(highest, mean + deviations).to(type));
 }
 
-std::pair<Tensor, Tensor> Ensemble::range(torch::ScalarType type) const {
-  const Tensor deviations = kMaxDeviations * scale;
-  return {torch::maximum(lowest, mean - deviations).to(type),
-          torch::minimum(highest, mean + deviations).to(type)};
+Tensor Ensemble::normalise(const Tensor& inputs) const {
+  const auto type = inputs.scalar_type();
+  return ((inputs - mean.to(type)) / scale.to(type)).to(torch::kFloat32);
 }
 
 namespace {
@@ -388,29 +468,29 @@ class FixedNetworks : public torch::autograd::Function<FixedNetworks> {
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Ensemble* e) {
     const std::int64_t networks = e->w1.size(0), width = e->w1.size(2);
     const Tensor side_by_side = e->w1.transpose(0, 1).reshape({-1, networks * width});
-    const auto within = e->range(x.scalar_type());
-    const Tensor normalised = e->normalise(x, within);
+    Tensor within = e->within_range(x);
+    const Tensor normalised = e->normalise(within);
+    const Tensor inside = within.eq_(x);  // 0 or 1
     const Tensor z1 = torch::addmm(e->b1.reshape({-1}), normalised, side_by_side);
     const Tensor z2 =
         torch::baddbmm(e->b2, torch::silu(z1).view({-1, networks, width}).transpose(0, 1), e->w2);
     const Tensor f = torch::baddbmm(e->b3, torch::silu(z2), e->w3).squeeze(-1);
     const Tensor excess = x.select(1, kLogExcess);
     const Tensor u = inverse_softplus(excess) + f;
-    context->save_for_backward({x, u, within.first, within.second, e->scale.to(x.scalar_type()), z1, z2,
-                                side_by_side, e->w2, e->w3});
+    context->save_for_backward(
+        {x, u, inside, e->scale.to(x.scalar_type()), z1, z2, side_by_side, e->w2, e->w3});
     return (x.select(1, kLogBase) - excess) + torch::softplus(u);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     const torch::autograd::variable_list saved = context->get_saved_variables();
-    const Tensor &x = saved[0], &u = saved[1], &least = saved[2], &most = saved[3], &scale = saved[4],
-                 &z1 = saved[5], &z2 = saved[6], &side_by_side = saved[7], &w2 = saved[8], &w3 = saved[9];
+    const Tensor &x = saved[0], &u = saved[1], &inside = saved[2], &scale = saved[3], &z1 = saved[4],
+                 &z2 = saved[5], &side_by_side = saved[6], &w2 = saved[7], &w3 = saved[8];
     const Tensor by_u = gradients[0] * torch::sigmoid(u);
     const Tensor upper = at::silu_backward(by_u.to(z2.scalar_type()).unsqueeze(-1) * w3.transpose(1, 2),
                                            z2);  // [networks, N, width]
     const Tensor lower =
         at::silu_backward(torch::bmm(upper, w2.transpose(1, 2)).transpose(0, 1).reshape(z1.sizes()), z1);
-    const Tensor inside = (x >= least).logical_and_(x <= most);
     Tensor by_x = torch::mm(lower, side_by_side.t()).to(x.scalar_type()).div_(scale).mul_(inside);
     const Tensor direct = gradients[0].sum(0);
     by_x.select(1, kLogBase).add_(direct);
@@ -443,35 +523,9 @@ Tensor combine(const Tensor& correction, const Tensor& log_base, const Tensor& l
   return log_floor + torch::softplus(inverse_softplus(log_base - log_floor) + correction);
 }
 
-namespace {
-
-/// The inputs that come from the base as one matrix product of logarithms; the formulas are those of
-/// Surrogate::inputs.
-Tensor relaxed_base_inputs(const Executed& e, const BaseLatency& b, const Tensor& total) {
-  // cycles, load, execute, store, overhead, total, floor -> inputs
-  static const EitherType to_inputs = [] {
-    const torch::InferenceMode off(false);
-    const Tensor built = torch::tensor({{1., 0., 0., 0., 0., 1., 0.},
-                                        {0., 1., 0., 0., 0., 0., 1.},
-                                        {0., 0., 1., 0., 0., 0., -1.},
-                                        {0., 0., 0., 1., 0., 0., 0.},
-                                        {0., 0., 0., 0., 1., 0., 0.},
-                                        {0., -1., -1., -1., -1., 0., 0.},
-                                        {0., 0., 0., 0., 0., -1., 0.}},
-                                       torch::kFloat64);
-    return EitherType(built);
-  }();
-  const Tensor logs =
-      torch::stack({b.cycles, b.load, b.execute, b.store, b.overhead, total, e.floor}, -1).log();
-  return torch::matmul(logs, to_inputs.of(logs.scalar_type()));
-}
-
-}  // namespace
-
 Tensor Surrogate::inputs(const Executed& e, const BaseLatency& b) const {
   if (predictor == Predictor::kLearned) return e.raw;
   const Tensor total = b.load + b.execute + b.store + b.overhead;
-  if (e.relaxed) return torch::cat({relaxed_base_inputs(e, b, total), e.ratios}, -1);
   const Tensor from_base = torch::stack(
       {b.cycles.log(), log_of(b.load / total), log_of(b.execute / total), log_of(b.store / total),
        log_of(b.overhead / total), log_of(b.cycles / e.floor), log_of(b.load / b.execute)},
@@ -480,15 +534,18 @@ Tensor Surrogate::inputs(const Executed& e, const BaseLatency& b) const {
 }
 
 Tensor Surrogate::network_log_cycles(const Executed& e, BaseLatency* base_latency) const {
+  std::vector<std::int64_t> shape = e.floor.sizes().vec();
+  shape.insert(shape.begin(), ensemble.w1.size(0));
+  if (e.relaxed && predictor == Predictor::kCombined) {
+    const Tensor from_base = FixedBase::apply(e.terms, e.floor, e.tiles, e.matmul, &base);
+    return FixedNetworks::apply(torch::cat({from_base, e.ratios}, -1).flatten(0, -2), &ensemble).view(shape);
+  }
   BaseLatency b;
   if (predictor == Predictor::kCombined) b = base.latency(e);
   if (base_latency) *base_latency = b;
   const Tensor x = inputs(e, b).flatten(0, -2);
-  std::vector<std::int64_t> shape = e.floor.sizes().vec();
-  shape.insert(shape.begin(), ensemble.w1.size(0));
-  const bool fixed = x.requires_grad() && torch::GradMode::is_enabled() && !ensemble.w1.requires_grad();
-  if (fixed && predictor == Predictor::kCombined) return FixedNetworks::apply(x, &ensemble).view(shape);
-  const Tensor f = ensemble(ensemble.normalise(x)).to(e.floor.scalar_type()).view(shape);
+  const Tensor f =
+      ensemble(ensemble.normalise(ensemble.within_range(x))).to(e.floor.scalar_type()).view(shape);
   return predictor == Predictor::kLearned ? f : combine(f, b.cycles.log(), e.floor.log());
 }
 

@@ -82,18 +82,15 @@ inline constexpr int kOverlapConstants = 5;
 
 /// Networks with two hidden layers, evaluated together. float32.
 struct Ensemble {
-  torch::Tensor mean, scale, lowest,
-      highest;  ///< [inputs], of the training rows; inputs are clamped to their range
-  torch::Tensor w1, b1, w2, b2, w3, b3;  ///< [networks, in, out] and [networks, 1, out]
+  torch::Tensor mean, scale, lowest, highest;  ///< [inputs], of the training rows
+  torch::Tensor w1, b1, w2, b2, w3, b3;        ///< [networks, in, out] and [networks, 1, out]
 
   std::vector<torch::Tensor*> weights() { return {&w1, &b1, &w2, &b2, &w3, &b3}; }
   /// [N, inputs] normalised inputs, or [networks, N, inputs] -> [networks, N]. Differentiable.
   torch::Tensor operator()(const torch::Tensor& normalised) const;
-  torch::Tensor normalise(const torch::Tensor& inputs) const;
-  torch::Tensor normalise(const torch::Tensor& inputs,
-                          const std::pair<torch::Tensor, torch::Tensor>& within) const;  ///< of this range()
-  /// The least and the largest inputs that are told apart, [inputs] each.
-  std::pair<torch::Tensor, torch::Tensor> range(torch::ScalarType type) const;
+  /// Inputs clamped to the range of the training rows, at most four standard deviations from their mean.
+  torch::Tensor within_range(const torch::Tensor& inputs) const;
+  torch::Tensor normalise(const torch::Tensor& within_range) const;  ///< mean 0, standard deviation 1
 };
 
 /// log cycles and its uncertainty, [B..., layers]; the parts of the base say what dominates.
@@ -102,7 +99,7 @@ struct Estimate {
   torch::Tensor log_sd;  ///< standard deviation of log cycles; undefined when relaxed
   /// log cycles by every network, [networks, B..., layers]; undefined for the analytical predictor.
   torch::Tensor networks;
-  BaseLatency base;  ///< undefined for the analytical and learned predictors
+  BaseLatency base;  ///< undefined for the analytical and learned predictors, and when relaxed
   torch::Tensor floor;
 };
 

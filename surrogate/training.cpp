@@ -272,7 +272,8 @@ Surrogate fit_rows(const TrainingSet& set, const ChannelPairs& pairs, const std:
     const auto see = [&](const Executed& tilings) -> Seen {
       const BaseLatency base = base_of(tilings);
       const Tensor log_floor = f32(tilings.floor.log());
-      return {e.normalise(s.inputs(tilings, base)), has_base ? f32(base.cycles.log()) : log_floor, log_floor};
+      return {e.normalise(e.within_range(s.inputs(tilings, base))),
+              has_base ? f32(base.cycles.log()) : log_floor, log_floor};
     };
     data = {see(executed), f32(log_cycles), {}, see(own.single), see(own.doubled)};
   }
