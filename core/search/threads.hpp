@@ -9,7 +9,7 @@ namespace dosa {
 /// Makes every tensor operation of the program run on the thread that calls it. The searches run whole groups
 /// of starts or layers on threads of their own; slicing their small tensors would only make threads wait for
 /// each other (OpenBLAS's wait by spinning, which takes a core from the search). With glibc, freed memory is
-/// kept for the next step.
+/// kept for the next step. Denormal numbers count as zero on the calling thread and those it starts.
 void one_thread_per_operation();
 
 /// Calls work(0) ... work(count - 1) on up to `threads` threads (0: one per core); the first exception is
