@@ -45,6 +45,11 @@ class ReferenceReader {
       measured_ = table.find("target.gemmini_cycle").has_value();
       if (measured_) names.emplace_back("target.edp");
     } else {
+      if (table.find("tile_R")) {
+        fail(ErrorId::kSchema,
+             "{}: measured latencies of tiles: compare them with --surrogate FILE or --measured",
+             table.file());
+      }
       names.insert(names.end(), {"wstride", "hstride", "mapping", "cycles", "energy_uj", "pe_dim",
                                  "scratchpad_kib", "accumulator_kib"});
     }

@@ -3,23 +3,10 @@
 #include "models/error.hpp"
 
 namespace dosa {
-namespace {
-
-std::string line_of(const char* what, const Accuracy& a) {
-  if (a.rows == 0) return "";
-  return fmt::format(
-      "{:<13}{:6d} rows  Spearman {:.4f} (per MAC {:.4f}, within layers {:.4f})  Kendall {:.4f}  MAPE {:.1f} "
-      "%  median {:.1f} %  "
-      "GEF {:.3f}  top-1 regret {:.3f}  below floor {:.1f} %  within 1 sd {:.0f} %, 2 sd {:.0f} %\n",
-      what, a.rows, a.spearman, a.spearman_per_mac, a.spearman_within_layer, a.kendall, 100 * a.mape,
-      100 * a.median_ape, a.gef, a.top1_regret, 100 * a.below_floor, 100 * a.within_1sd, 100 * a.within_2sd);
-}
-
-}  // namespace
 
 std::string SurrogateValidation::full_report() const {
   return fmt::format("{} against {}\n", file, surrogate.empty() ? "the analytical roofline" : surrogate) +
-         line_of("all", accuracy) + line_of("convolutions", convolutions) + line_of("matmuls", matmuls) +
+         accuracy_table({{"all", accuracy}, {"convolutions", convolutions}, {"matmuls", matmuls}}) +
          (dropped > 0 ? fmt::format("{} rows were dropped by the reader\n", dropped) : "");
 }
 

@@ -16,6 +16,7 @@ class CsvInput {
   /// Throws Error{kFile} or Error{kSyntax}: no header, a name twice, a row with another number of fields.
   static CsvInput from_file(const std::filesystem::path& path);
 
+  const std::string& file() const { return file_; }
   std::size_t rows() const { return rows_.size(); }
   const std::vector<std::string>& columns() const { return columns_; }
   /// The index of a column, if it is there.

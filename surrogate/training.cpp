@@ -395,11 +395,6 @@ Json data_card(const Measurements& m) {
           {"repaired", counted(m.repaired)}};
 }
 
-std::string report(const Accuracy& a) {
-  return fmt::format("Spearman {:.4f}, MAPE {:.1f} %, GEF {:.3f}, top-1 regret {:.3f}, within 1 sd {:.0f} %",
-                     a.spearman, 100 * a.mape, a.gef, a.top1_regret, 100 * a.within_1sd);
-}
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -454,6 +449,23 @@ Json to_json(const Accuracy& a) {
           {"below_floor", a.below_floor},
           {"within_1sd", a.within_1sd},
           {"within_2sd", a.within_2sd}};
+}
+
+std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& parts) {
+  // Spearman: of all rows, of cycles per MAC, within layers.
+  constexpr const char* kRow = "{:<16}{:>6}{:>10}{:>9}{:>11}{:>9}{:>9}{:>9}{:>7}{:>14}{:>13}{:>9}{:>7}\n";
+  std::string text = fmt::format(kRow, "", "rows", "Spearman", "per MAC", "in layers", "Kendall", "MAPE",
+                                 "median", "GEF", "top-1 regret", "below floor", "in 1 sd", "2 sd");
+  const auto percent = [](double share, int digits) { return fmt::format("{:.{}f} %", 100 * share, digits); };
+  const auto number = [](double value, int digits) { return fmt::format("{:.{}f}", value, digits); };
+  for (const auto& [what, a] : parts) {
+    if (a.rows == 0) continue;
+    text += fmt::format(kRow, what, a.rows, number(a.spearman, 4), number(a.spearman_per_mac, 4),
+                        number(a.spearman_within_layer, 4), number(a.kendall, 4), percent(a.mape, 1),
+                        percent(a.median_ape, 1), number(a.gef, 3), number(a.top1_regret, 3),
+                        percent(a.below_floor, 1), percent(a.within_1sd, 0), percent(a.within_2sd, 0));
+  }
+  return text;
 }
 
 LayerRun run_of(const Measurement& m) {
@@ -642,7 +654,6 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& o, TrainSum
     calibration = calibrate(error, spread);
     cv.accuracy = accuracy_of(cv.log_cycles, cv.log_sd, set);
     validation[cv.folds] = to_json(cv.accuracy);
-    if (progress) progress(fmt::format("{} folds of {}: {}", o.folds, cv.folds, report(cv.accuracy)));
     out.validations.push_back(std::move(cv));
   }
   std::vector<std::int64_t> all(static_cast<std::size_t>(set.rows()));
@@ -659,7 +670,8 @@ Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOpt
   const auto start = std::chrono::steady_clock::now();
   const OneThread one_thread;
   o.check();
-  constexpr double kRate = 1e-3, kPull = 0.05;
+  auto said = start;
+  constexpr double kRate = 1e-3, kPull = 0.05, kSecondsBetweenLines = 2;
   const TrainingSet set = TrainingSet::of(m);
   check_trainable(m, set, kMinTuningRows);
   if (from.predictor != o.predictor) {
@@ -696,12 +708,12 @@ Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOpt
     loss.backward();
     optimizer.step();
     if (summary && epoch % kLookEvery == 0) summary->curve.push_back({"fine-tuning", epoch + 1, after, 0});
+    if (progress && seconds_since(said) > kSecondsBetweenLines) {
+      progress(fmt::format("epoch {}/{} done after {:.0f} s", epoch + 1, o.epochs, seconds_since(start)));
+      said = std::chrono::steady_clock::now();
+    }
   }
   for (Tensor* w : s.ensemble.weights()) *w = w->detach();
-  if (progress) {
-    progress(fmt::format("{} rows: mean |ln(predicted/measured)| {:.4f} before, {:.4f} after", set.rows(),
-                         before, after));
-  }
   Json tuned = s.card.contains("fine_tuned") ? s.card["fine_tuned"] : Json::array();
   tuned.push_back({{"data", data_card(m)}, {"error_before", before}, {"error_after", after}});
   s.card["fine_tuned"] = tuned;

@@ -62,6 +62,8 @@ struct Accuracy {
   double within_1sd = 0, within_2sd = 0;  ///< share of measurements; 0.68 and 0.95 when calibrated
 };
 Json to_json(const Accuracy& accuracy);
+/// For people: a line for each part that has rows, below a heading.
+std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& parts);
 
 /// `log_sd` may be undefined. All [rows].
 Accuracy accuracy_of(const torch::Tensor& log_predicted, const torch::Tensor& log_sd,

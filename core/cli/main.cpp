@@ -12,10 +12,21 @@
 
 namespace dosa::cli {
 
-void Output::print(const Json& json, const std::string& text) const {
-  const std::string out = json_ ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text;
-  std::fwrite(out.data(), 1, out.size(), stdout);
+namespace {
+
+void print_at_once(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
   if (std::fflush(stdout) != 0) fail(ErrorId::kFile, "standard output cannot be written");
+}
+
+}  // namespace
+
+void Output::print(const Json& json, const std::string& text) const {
+  print_at_once(json_ ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text);
+}
+
+void Output::print_early(const std::string& text) const {
+  if (!json_) print_at_once(text);
 }
 
 std::string described(const std::string& purpose, const std::vector<std::string>& examples) {

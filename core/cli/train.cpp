@@ -11,6 +11,7 @@ namespace {
 struct Flags {
   std::string measurements, output, predictor = "combined", from, curves, scatter, proposals;
   int active = 0;
+  bool quiet = false;
   Hardware buffers;
   TrainOptions options;
 };
@@ -54,8 +55,10 @@ void run_train(Flags& flags, const Output& output) {
     return *std::max_element(ids.begin(), ids.end()) + 1;
   }());
   text += listed("dropped ", measured.dropped) + listed("repaired", measured.repaired);
-  const auto say = [&](const std::string& line) { fmt::print(stderr, "{}\n", line); };
-  if (!output.json()) say(text.substr(0, text.size() - 1));
+  output.print_early(text);
+  const auto say = [&](const std::string& line) {
+    if (!flags.quiet) fmt::print(stderr, "{}\n", line);
+  };
   TrainSummary summary;
   const Surrogate surrogate = from ? fine_tune(*from, measured, flags.options, &summary, say)
                                    : train_surrogate(measured, flags.options, &summary, say);
@@ -66,7 +69,19 @@ void run_train(Flags& flags, const Output& output) {
             {"card", surrogate.card},
             {"target", to_json(surrogate.target)},
             {"seconds", summary.seconds}};
-  std::string report = fmt::format("{}: written after {:.0f} s\n", flags.output, summary.seconds);
+  std::string report;
+  if (!summary.validations.empty()) {
+    std::vector<std::pair<std::string, Accuracy>> parts;
+    for (const CrossValidation& cv : summary.validations)
+      parts.emplace_back("held-out " + cv.folds, cv.accuracy);
+    report += accuracy_table(parts);
+  }
+  if (from) {
+    const Json& tuned = surrogate.card.at("fine_tuned").back();
+    report += fmt::format("mean |ln(predicted/measured)| {:.4f} before, {:.4f} after\n",
+                          tuned.at("error_before").get<double>(), tuned.at("error_after").get<double>());
+  }
+  report += fmt::format("{}: written after {:.0f} s\n", flags.output, summary.seconds);
   if (flags.active > 0) {
     Hardware buffers = measured.hardware;
     for (const HardwareField& field : kHardwareFields) {
@@ -107,6 +122,7 @@ void add_train(CLI::App& app) {
       ->required();
   command->add_option("-o,--output", flags->output, "The surrogate; its card is written beside it (.json)")
       ->required();
+  command->add_flag("-q,--quiet", flags->quiet, "No progress lines");
   command->add_option("--predictor", flags->predictor, "combined, or learned (a network alone)")
       ->capture_default_str();
   command->add_option("--from", flags->from, "Fine-tune this surrogate instead of training a new one");
