@@ -1,16 +1,16 @@
 #include "surrogate/training.hpp"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <set>
 
 #include "models/error.hpp"
+#include "models/threads.hpp"
 
 namespace dosa {
 namespace {
@@ -19,6 +19,7 @@ using torch::Tensor;
 
 constexpr std::int64_t kMinRows = 50;
 constexpr std::int64_t kMinTuningRows = 3;
+constexpr const char* kFolds[] = {"rows", "layers"};
 constexpr int kLookEvery = 5;              // epochs between looks at the held-out layers
 constexpr double kOrderWeight = 3;         // of the penalty for a wrong order of ChannelPairs, in the loss
 constexpr double kOrderMargin = 0.02;      // by which the larger layer's log cycles are to be larger
@@ -29,20 +30,6 @@ constexpr double kFloorSlack = 1e-6;       // relative; a measurement below the 
 
 torch::TensorOptions f64() { return torch::TensorOptions(torch::kFloat64); }
 torch::TensorOptions i64() { return torch::TensorOptions(torch::kInt64); }
-
-/// While it lives, operations run on the thread that calls them. Batches are so small that threads would
-/// mostly wait for each other, by spinning: on busy cores training with LibTorch 2.6 took twenty times as
-/// long.
-class OneThread {
- public:
-  OneThread() { at::set_num_threads(1); }
-  ~OneThread() { at::set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  const int before_ = at::get_num_threads();
-};
 
 /// Random numbers that are the same everywhere (the standard's distributions are not).
 class Random {
@@ -312,6 +299,26 @@ Surrogate fit_rows(const TrainingSet& set, const ChannelPairs& pairs, const std:
   }
   train_networks(s, data, o, random, run, curve);
   return s;
+}
+
+/// One training: of a fold of a cross-validation, or the final one.
+struct Fit {
+  std::string name;
+  std::vector<std::int64_t> rows, unseen;
+  std::uint64_t seed;
+  Surrogate surrogate{};
+  std::vector<CurvePoint> curve{};
+};
+
+/// 0 ... count - 1 without those of `unseen`.
+std::vector<std::int64_t> rows_but(const std::vector<std::int64_t>& unseen, std::int64_t count) {
+  std::vector<bool> seen(static_cast<std::size_t>(count), true);
+  for (const std::int64_t row : unseen) seen[static_cast<std::size_t>(row)] = false;
+  std::vector<std::int64_t> rows;
+  for (std::int64_t row = 0; row < count; ++row) {
+    if (seen[static_cast<std::size_t>(row)]) rows.push_back(row);
+  }
+  return rows;
 }
 
 /// sd = sqrt((scale * spread)^2 + floor^2) that makes errors likeliest (normal, errors clipped at 4 sd).
@@ -599,7 +606,7 @@ Accuracy accuracy_of(const Tensor& log_predicted, const Tensor& log_sd, const Tr
 Surrogate train_surrogate(const Measurements& m, const TrainOptions& o, TrainSummary* summary,
                           const Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
-  const OneThread one_thread;
+  one_thread_per_operation();
   o.check();
   const TrainingSet set = TrainingSet::of(m);
   check_trainable(m, set, kMinRows);
@@ -609,44 +616,51 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& o, TrainSum
          set.rows(), layers, layers == 1 ? "layer" : "layers", std::max(2, o.folds));
   }
   const ChannelPairs pairs = ChannelPairs::of(m, set.target);
+  std::vector<Fit> fits;
+  for (const bool by_layer : {false, true}) {
+    if (o.folds == 0) break;
+    const auto folds = split_rows(set, by_layer, o.folds, o.seed);
+    for (std::size_t fold = 0; fold < folds.size(); ++fold) {
+      fits.push_back({fmt::format("{} {}/{}", kFolds[by_layer], fold + 1, folds.size()),
+                      rows_but(folds[fold], set.rows()), folds[fold], o.seed * 1000 + fold + 1});
+    }
+  }
+  fits.push_back({"final", rows_but({}, set.rows()), {}, o.seed * 1000});
+  std::mutex mutex;
+  parallel(static_cast<std::int64_t>(fits.size()), o.threads, [&](std::int64_t i) {
+    Fit& fit = fits[static_cast<std::size_t>(i)];
+    fit.surrogate = fit_rows(set, pairs, fit.rows, o, fit.seed, fit.name, &fit.curve);
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (progress) progress(fmt::format("fit {} done after {:.0f} s", fit.name, seconds_since(start)));
+  });
+
   TrainSummary local;
   TrainSummary& out = summary ? *summary : local;
+  for (const Fit& fit : fits) out.curve.insert(out.curve.end(), fit.curve.begin(), fit.curve.end());
   Json validation = Json::object();
   std::pair<double, double> calibration{1, 0.05};
   for (const bool by_layer : {false, true}) {
     if (o.folds == 0) break;
     CrossValidation cv;
-    cv.folds = by_layer ? "layers" : "rows";
+    cv.folds = kFolds[by_layer];
     cv.log_cycles = torch::zeros({set.rows()}, f64());
     cv.log_sd = torch::zeros({set.rows()}, f64());
     Tensor spread = torch::zeros({set.rows()}, f64());
-    const auto folds = split_rows(set, by_layer, o.folds, o.seed);
-    for (std::size_t fold = 0; fold < folds.size(); ++fold) {
-      std::vector<bool> unseen(static_cast<std::size_t>(set.rows()), false);
-      for (const std::int64_t row : folds[fold]) unseen[static_cast<std::size_t>(row)] = true;
-      std::vector<std::int64_t> rest;
-      for (std::int64_t row = 0; row < set.rows(); ++row) {
-        if (!unseen[static_cast<std::size_t>(row)]) rest.push_back(row);
-      }
-      const std::string run = fmt::format("{} {}/{}", cv.folds, fold + 1, folds.size());
-      Surrogate s = fit_rows(set, pairs, rest, o, o.seed * 1000 + fold + 1, run, &out.curve);
+    const auto first = fits.begin() + (by_layer ? o.folds : 0);
+    for (auto fit = first; fit != first + o.folds; ++fit) {
+      Surrogate& s = fit->surrogate;
       s.sd_scale = 1;
       s.sd_floor = 0;
       const torch::NoGradGuard no_grad;
-      const Tensor rows = indices(folds[fold]);
+      const Tensor rows = indices(fit->unseen);
       const Estimate estimate = s.predict(set.executed.select(rows));
       cv.log_cycles.index_put_({rows}, estimate.log_cycles);
       spread.index_put_({rows}, estimate.log_sd);
-      if (progress) progress(fmt::format("fold {} done after {:.0f} s", run, seconds_since(start)));
     }
     // The uncertainty of a fold is calibrated on the errors of the other folds.
     const Tensor error = cv.log_cycles - set.log_cycles;
-    for (std::size_t fold = 0; fold < folds.size(); ++fold) {
-      std::vector<std::int64_t> others;
-      for (std::size_t other = 0; other < folds.size(); ++other) {
-        if (other != fold) others.insert(others.end(), folds[other].begin(), folds[other].end());
-      }
-      const Tensor seen = indices(others), rows = indices(folds[fold]);
+    for (auto fit = first; fit != first + o.folds; ++fit) {
+      const Tensor seen = indices(fit->rows), rows = indices(fit->unseen);
       const auto [scale, floor] = calibrate(error.index_select(0, seen), spread.index_select(0, seen));
       cv.log_sd.index_put_({rows},
                            (scale * scale * spread.index_select(0, rows).square() + floor * floor).sqrt());
@@ -656,9 +670,7 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& o, TrainSum
     validation[cv.folds] = to_json(cv.accuracy);
     out.validations.push_back(std::move(cv));
   }
-  std::vector<std::int64_t> all(static_cast<std::size_t>(set.rows()));
-  std::iota(all.begin(), all.end(), 0);
-  Surrogate s = fit_rows(set, pairs, all, o, o.seed * 1000, "final", &out.curve);
+  Surrogate s = std::move(fits.back().surrogate);
   std::tie(s.sd_scale, s.sd_floor) = calibration;
   s.card = {{"data", data_card(m)}, {"training", to_json(o)}, {"validation", validation}};
   out.seconds = seconds_since(start);
@@ -668,7 +680,7 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& o, TrainSum
 Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOptions& o,
                     TrainSummary* summary, const Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
-  const OneThread one_thread;
+  one_thread_per_operation();
   o.check();
   auto said = start;
   constexpr double kRate = 1e-3, kPull = 0.05, kSecondsBetweenLines = 2;

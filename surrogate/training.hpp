@@ -24,6 +24,7 @@ struct TrainOptions {
   int base_steps = 600;   ///< of the fit of the base's constants; 0 keeps the initial ones
   int folds = 5;          ///< of each cross-validation, 2 to 20; 0 leaves it out
   std::uint64_t seed = 0;
+  std::int64_t threads = 0;  ///< fits at a time, 0: one per core; changes nothing but the time
   /// Throws Error{kValue} naming the option.
   void check() const;
 };
@@ -93,8 +94,9 @@ struct TrainSummary {
 using Progress = std::function<void(const std::string&)>;
 
 /// Trains on all rows, cross-validated by random rows and by whole layers; scalers, base and early stopping
-/// of a fold see the fold's training rows only. The same seed gives the same file. Throws Error for fewer
-/// than 50 rows, or one layer.
+/// of a fold see the fold's training rows only. The same seed gives the same file, whatever the number of
+/// threads; `progress` may be called on any of them, by one at a time. Throws Error for fewer than 50 rows,
+/// or one layer.
 Surrogate train_surrogate(const Measurements& measurements, const TrainOptions& options,
                           TrainSummary* summary, const Progress& progress);
 

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <thread>
 
-#include "core/search/threads.hpp"
 #include "models/error.hpp"
+#include "models/threads.hpp"
 
 namespace dosa {
 

@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "core/cli/commands.hpp"
+#include "core/cli/search_flags.hpp"
 #include "models/error.hpp"
 #include "models/files.hpp"
 #include "surrogate/training.hpp"
@@ -134,6 +135,7 @@ void add_train(CLI::App& app) {
   command->add_option("--weight-decay", o.weight_decay, "Of AdamW")->capture_default_str();
   command->add_option("--folds", o.folds, "Folds of each cross-validation; 0: none")->capture_default_str();
   command->add_option("--seed", o.seed, "Same seed, same surrogate")->capture_default_str();
+  add_threads(*command, o.threads);
   command->add_option("--curves", flags->curves, "Write learning curves to this CSV");
   command->add_option("--scatter", flags->scatter, "Write out-of-fold predictions to this CSV");
   command->add_option("--active", flags->active, "Propose this many tilings to measure next")

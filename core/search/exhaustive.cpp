@@ -6,8 +6,8 @@
 #include <mutex>
 
 #include "core/search/mapper.hpp"
-#include "core/search/threads.hpp"
 #include "models/error.hpp"
+#include "models/threads.hpp"
 
 namespace dosa {
 namespace {

@@ -9,8 +9,8 @@
 #include "core/search/checkpoint.hpp"
 #include "core/search/mapper.hpp"
 #include "core/search/ranks.hpp"
-#include "core/search/threads.hpp"
 #include "models/error.hpp"
+#include "models/threads.hpp"
 
 namespace dosa {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "core/search/mapper.hpp"
 #include "core/search/rtl_relaxation.hpp"
-#include "core/search/threads.hpp"
 #include "models/error.hpp"
+#include "models/threads.hpp"
 
 namespace dosa {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "core/search/relaxation.hpp"
 #include "core/search/rtl_relaxation.hpp"
-#include "core/search/threads.hpp"
+#include "models/threads.hpp"
 
 namespace dosa {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "core/search/descent.hpp"
 #include "core/search/mapper.hpp"
-#include "core/search/threads.hpp"
+#include "models/threads.hpp"
 #include "tests/bench/plain_model.hpp"
 
 namespace dosa {

@@ -73,8 +73,8 @@ TEST(TrainCommand, ReportsOnStdoutAndProgressOnStderr) {
   ASSERT_EQ(done.code, 0) << done.err;
   for (const char* part : {"120 rows of", "held-out rows", "held-out layers", "GEF", "written"})
     EXPECT_NE(done.out.find(part), std::string::npos) << part << " in " << done.out;
-  EXPECT_NE(done.err.find("fold layers 2/2"), std::string::npos) << done.err;
-  EXPECT_EQ(done.out.find("fold layers 2/2"), std::string::npos) << done.out;
+  EXPECT_NE(done.err.find("fit layers 2/2"), std::string::npos) << done.err;
+  EXPECT_EQ(done.out.find("fit layers 2/2"), std::string::npos) << done.out;
 }
 
 TEST(TrainCommand, BadInputLeavesTheOldFile) {

@@ -114,7 +114,7 @@ TrainOptions quick() {
   return options;
 }
 
-TEST(Training, TheSeedDecides) {
+TEST(Training, TheSeedDecidesAndNotTheThreads) {
   const TemporaryFolder folder;
   TrainOptions options = quick();
   const auto file = [&](const char* name) {
@@ -122,7 +122,9 @@ TEST(Training, TheSeedDecides) {
     train_surrogate(few(300), options, nullptr, nullptr).save(path);
     return read_file(path);
   };
+  options.threads = 1;
   const std::string first = file("a.pt");
+  options.threads = 3;
   EXPECT_EQ(first, file("b.pt"));
   options.seed = 1;
   EXPECT_NE(first, file("c.pt"));

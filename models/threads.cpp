@@ -1,4 +1,4 @@
-#include "core/search/threads.hpp"
+#include "models/threads.hpp"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
