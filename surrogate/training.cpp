@@ -454,8 +454,8 @@ Json to_json(const Accuracy& a) {
           {"gef", a.gef},
           {"top1_regret", a.top1_regret},
           {"below_floor", a.below_floor},
-          {"within_1sd", a.within_1sd},
-          {"within_2sd", a.within_2sd}};
+          {"within_1sd", a.within_1sd ? Json(*a.within_1sd) : Json()},
+          {"within_2sd", a.within_2sd ? Json(*a.within_2sd) : Json()}};
 }
 
 std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& parts) {
@@ -470,7 +470,8 @@ std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& 
     text += fmt::format(kRow, what, a.rows, number(a.spearman, 4), number(a.spearman_per_mac, 4),
                         number(a.spearman_within_layer, 4), number(a.kendall, 4), percent(a.mape, 1),
                         percent(a.median_ape, 1), number(a.gef, 3), number(a.top1_regret, 3),
-                        percent(a.below_floor, 1), percent(a.within_1sd, 0), percent(a.within_2sd, 0));
+                        percent(a.below_floor, 1), a.within_1sd ? percent(*a.within_1sd, 0) : "-",
+                        a.within_2sd ? percent(*a.within_2sd, 0) : "-");
   }
   return text;
 }

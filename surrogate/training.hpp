@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,8 +60,9 @@ struct Accuracy {
   /// Geometric mean over layers of measured(best predicted tiling) / measured(best tiling); repeated
   /// measurements of one tiling are averaged first.
   double top1_regret = 1;
-  double below_floor = 0;                 ///< share of predictions below the compute floor
-  double within_1sd = 0, within_2sd = 0;  ///< share of measurements; 0.68 and 0.95 when calibrated
+  double below_floor = 0;  ///< share of predictions below the compute floor
+  /// Share of measurements, 0.68 and 0.95 when calibrated; none where predictions have no uncertainty.
+  std::optional<double> within_1sd, within_2sd;
 };
 Json to_json(const Accuracy& accuracy);
 /// For people: a line for each part that has rows, below a heading.
