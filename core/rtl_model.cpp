@@ -14,8 +14,9 @@ namespace {
 
 // Uncertainty per doubling of the buffers that a tile needs beyond those that were measured. From the shipped
 // measurements: trained on the tiles that fit half (a quarter) of the buffers, a surrogate predicts those
-// that do not with a mean error of 6.6 % (8.2 %), against 6.4 % for held-out layers; 57 % (48 %) are within
-// one of its standard deviations, as if those were 1.27 (1.55) times too small.
+// that do not with a mean error of 6.9 % (7.4 %), against 6.3 % for held-out layers; 55 % (66 %) are within
+// one of its standard deviations, as if those were 1.29 (1.07) times too small. For an earlier surrogate they
+// were 1.27 (1.55) times too small.
 constexpr double kGrowthPerOctave = 1.27;
 
 }  // namespace
@@ -100,8 +101,8 @@ TileCosts RtlModel::costs(const std::vector<Layer>& layers, const std::vector<ge
 // pair; it is taken as independent, which overstates the uncertainty rather than understating it:
 //   variance = growth^2 * (sd_scale^2 * var over networks (f(1) - f(2)) + sd_floor^2) + sd_floor^2.
 // On the shipped measurements, cross-validated by whole layers, e1 - e2 between a tiling and the library's
-// own has a root mean square of 0.104 (0.088 * sqrt 2 = 0.124 if the e were independent); of the predicted
-// gains of more than 0.076, the least that this formula gives, 94.8 % are real, and their mean is not
+// own has a root mean square of 0.105 (0.087 * sqrt 2 = 0.123 if the e were independent); of the predicted
+// gains of more than 0.076, the least that this formula gives, 93.7 % are real, and their mean is not
 // overstated.
 Tensor RtlModel::log_sd_of_ratio(const Tensor& networks, const Tensor& growth, const Tensor& other) const {
   if (surrogate_ == nullptr || !networks.defined()) return torch::zeros({}, torch::kFloat64);

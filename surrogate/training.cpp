@@ -20,10 +20,13 @@ using torch::Tensor;
 constexpr std::int64_t kMinRows = 50;
 constexpr std::int64_t kMinTuningRows = 3;
 constexpr const char* kFolds[] = {"rows", "layers"};
-constexpr int kLookEvery = 5;              // epochs between looks at the held-out layers
-constexpr double kOrderWeight = 3;         // of the penalty for a wrong order of ChannelPairs, in the loss
-constexpr double kOrderMargin = 0.02;      // by which the larger layer's log cycles are to be larger
-constexpr int kPairTilings = 40;           // per layer, array and doubled dimension
+constexpr int kLookEvery = 5;          // epochs between looks at the held-out layers
+constexpr double kOrderWeight = 4;     // of the penalty for a wrong order of ChannelPairs, in the loss
+constexpr double kOrderMargin = 0.03;  // by which the larger layer's log cycles are to be larger
+constexpr int kPairTilings = 40;       // per layer, array and doubled dimension
+constexpr int kRedraws = 8;            // of every layer, with other channels
+constexpr int kRedrawTilings = 5;
+constexpr double kMostChannels = 4096;
 constexpr std::int64_t kBufferKib = 1024;  // where measurements do not say: more than any tile needs
 constexpr double kScaleOffset = 1e-3;      // added to standard deviations of inputs
 constexpr double kFloorSlack = 1e-6;       // relative; a measurement below the floor by more is a wrong row
@@ -37,6 +40,11 @@ class Random {
   explicit Random(std::uint64_t seed) : engine_(seed) {}
   double uniform() { return static_cast<double>(engine_() >> 11) * 0x1.0p-53; }
   std::int64_t below(std::int64_t n) { return static_cast<std::int64_t>(uniform() * static_cast<double>(n)); }
+  /// 1 ... most, as likely in any octave; every other one a power of two.
+  std::int64_t size(double most) {
+    const double octaves = uniform() * std::log2(most);
+    return std::llround(std::exp2(below(2) == 0 ? octaves : std::round(octaves)));
+  }
   double normal() { return std::sqrt(-2 * std::log(1 - uniform())) * std::cos(2 * M_PI * uniform()); }
   std::vector<std::int64_t> permutation(std::int64_t n) {
     std::vector<std::int64_t> order(static_cast<std::size_t>(n));
@@ -89,9 +97,10 @@ std::vector<std::vector<std::int64_t>> split_rows(const TrainingSet& set, bool b
 /// measurement is needed to know which one is faster.
 struct ChannelPairs {
   Executed single, doubled;          ///< [pairs]
-  std::vector<std::int64_t> layers;  ///< layer of every pair
+  std::vector<std::int64_t> layers;  ///< measured layer of every pair
 
-  /// Random tilings of every layer of the measurements on every array among them; the same every time.
+  /// Random tilings of every layer of the measurements, and of it with other channels (and other rows, of a
+  /// matrix product), on every array among them; the same every time.
   static ChannelPairs of(const Measurements& measurements, const MeasuredTarget& target);
   /// The pairs of these layers.
   ChannelPairs select(const std::set<std::int64_t>& chosen) const;
@@ -107,20 +116,29 @@ ChannelPairs ChannelPairs::of(const Measurements& m, const MeasuredTarget& targe
   const auto kib = [](std::int64_t known) { return known > 0 ? known : kBufferKib; };
   for (std::size_t row = 0; row < ids.size(); ++row) {
     if (!done.insert(ids[row]).second) continue;
-    const LayerRun run = run_of(m.rows[row]);
-    for (const std::int64_t pe_dim : target.pe_dims) {
-      const Hardware buffers{pe_dim, kib(target.scratchpad_kib), kib(target.accumulator_kib)};
-      const auto seed = static_cast<std::uint64_t>(ids[row] * 1009 + pe_dim);
-      const Tensor drawn = random_tilings(run, target.rules, buffers, kPairTilings, seed);
-      for (const Dim dim : {Dim::C, Dim::K}) {
-        LayerRun larger = run;
-        larger.layer[dim] *= 2;
-        const auto count = static_cast<std::size_t>(drawn.size(0));
-        single.insert(single.end(), count, run);
-        doubled.insert(doubled.end(), count, larger);
-        pairs.layers.insert(pairs.layers.end(), count, ids[row]);
-        tiles.push_back(drawn);
-        pe_dims.push_back(torch::full({drawn.size(0)}, static_cast<double>(pe_dim), f64()));
+    Random random(static_cast<std::uint64_t>(ids[row]));
+    for (int redraw = 0; redraw <= kRedraws; ++redraw) {
+      LayerRun run = run_of(m.rows[row]);
+      if (redraw > 0) {
+        run.layer[Dim::C] = random.size(kMostChannels);
+        run.layer[Dim::K] = random.size(kMostChannels);
+        if (run.matmul) run.layer[Dim::P] = random.size(kMostChannels);
+      }
+      for (const std::int64_t pe_dim : target.pe_dims) {
+        const Hardware buffers{pe_dim, kib(target.scratchpad_kib), kib(target.accumulator_kib)};
+        const auto seed = static_cast<std::uint64_t>((redraw * 100003 + ids[row]) * 1009 + pe_dim);
+        const Tensor drawn =
+            random_tilings(run, target.rules, buffers, redraw == 0 ? kPairTilings : kRedrawTilings, seed);
+        for (const Dim dim : {Dim::C, Dim::K}) {
+          LayerRun larger = run;
+          larger.layer[dim] *= 2;
+          const auto count = static_cast<std::size_t>(drawn.size(0));
+          single.insert(single.end(), count, run);
+          doubled.insert(doubled.end(), count, larger);
+          pairs.layers.insert(pairs.layers.end(), count, ids[row]);
+          tiles.push_back(drawn);
+          pe_dims.push_back(torch::full({drawn.size(0)}, static_cast<double>(pe_dim), f64()));
+        }
       }
     }
   }
