@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <random>
 
 namespace dosa::testing {
 namespace {
@@ -23,6 +25,31 @@ std::vector<LayerRun> measured_layers(const Measurements& m, std::size_t most) {
     if (ids[i] != next) continue;
     ++next;
     runs.push_back(run_of(m.rows[i]));
+  }
+  return runs;
+}
+
+std::vector<LayerRun> random_layers(int count) {
+  std::mt19937_64 engine(1);
+  const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(engine() % n); };
+  const auto size = [&](double most) {
+    return std::llround(std::pow(most, static_cast<double>(below(1 << 20)) / (1 << 20)));
+  };
+  std::vector<LayerRun> runs;
+  for (int i = 0; i < count; ++i) {
+    const bool matmul = i % 2 == 0;
+    Layer layer;
+    layer.name = "random " + std::to_string(i);
+    layer[Dim::C] = size(2048);
+    layer[Dim::K] = size(2048);
+    layer[Dim::P] = size(matmul ? 1024 : 112);
+    if (!matmul) {
+      layer[Dim::Q] = layer[Dim::P];
+      layer[Dim::R] = layer[Dim::S] = 1 + 2 * below(3);
+      layer.padding = layer[Dim::R] / 2;
+      layer.wstride = layer.hstride = 1 + below(2);
+    }
+    runs.push_back(LayerRun::of(layer, matmul ? gemmini::Call::kMatmul : gemmini::Call::kConv));
   }
   return runs;
 }

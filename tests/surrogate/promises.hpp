@@ -10,6 +10,10 @@ namespace dosa::testing {
 /// Each layer of the measurements once, as it was run; at most `most`.
 std::vector<LayerRun> measured_layers(const Measurements& measurements, std::size_t most = SIZE_MAX);
 
+/// Matrix products and convolutions that nobody measured, with sizes log-uniform up to 2048 channels; the
+/// same every time.
+std::vector<LayerRun> random_layers(int count);
+
 /// Predictions at `per_layer` random legal tilings of every layer are finite and at least the compute floor.
 /// How many were looked at.
 std::int64_t expect_none_below_the_floor(const Surrogate& surrogate, const std::vector<LayerRun>& layers,

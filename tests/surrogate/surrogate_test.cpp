@@ -17,6 +17,7 @@ using testing::Doubled;
 using testing::expect_error;
 using testing::expect_none_below_the_floor;
 using testing::measured_layers;
+using testing::random_layers;
 using testing::replaced;
 using testing::TemporaryFolder;
 using torch::Tensor;
@@ -52,10 +53,12 @@ TEST(Surrogate, NeverBelowTheFloorAtRandomLegalTilings) {
 }
 
 TEST(Surrogate, DoublingChannelsAtDramNeverLowersAPrediction) {
-  const std::vector<LayerRun> layers = measured_layers(shipped_measurements());
-  const Doubled doubled = double_channels(Surrogate::load(shipped_path()), layers, kGemmini, 20);
-  EXPECT_GE(doubled.pairs, 10000);
-  EXPECT_EQ(doubled.lowered, 0);
+  const Surrogate s = Surrogate::load(shipped_path());
+  for (const std::vector<LayerRun>& layers : {measured_layers(shipped_measurements()), random_layers(500)}) {
+    const Doubled doubled = double_channels(s, layers, kGemmini, 20);
+    EXPECT_GE(doubled.pairs, 10000);
+    EXPECT_EQ(doubled.lowered, 0) << doubled.worst;
+  }
 }
 
 TEST(Surrogate, RelaxedPredictionsAreCloseAndDifferentiable) {
