@@ -114,32 +114,33 @@ ChannelPairs ChannelPairs::of(const Measurements& m, const MeasuredTarget& targe
   std::vector<LayerRun> single, doubled;
   std::vector<Tensor> tiles, pe_dims;
   const auto kib = [](std::int64_t known) { return known > 0 ? known : kBufferKib; };
+  const auto add = [&](const LayerRun& run, std::int64_t layer, int draw, int tilings) {
+    for (const std::int64_t pe_dim : target.pe_dims) {
+      const Hardware buffers{pe_dim, kib(target.scratchpad_kib), kib(target.accumulator_kib)};
+      const auto seed = static_cast<std::uint64_t>((draw * 100003 + layer) * 1009 + pe_dim);
+      const Tensor drawn = random_tilings(run, target.rules, buffers, tilings, seed);
+      for (const Dim dim : {Dim::C, Dim::K}) {
+        LayerRun larger = run;
+        larger.layer[dim] *= 2;
+        const auto count = static_cast<std::size_t>(drawn.size(0));
+        single.insert(single.end(), count, run);
+        doubled.insert(doubled.end(), count, larger);
+        pairs.layers.insert(pairs.layers.end(), count, layer);
+        tiles.push_back(drawn);
+        pe_dims.push_back(torch::full({drawn.size(0)}, static_cast<double>(pe_dim), f64()));
+      }
+    }
+  };
   for (std::size_t row = 0; row < ids.size(); ++row) {
     if (!done.insert(ids[row]).second) continue;
+    LayerRun run = run_of(m.rows[row]);
+    add(run, ids[row], 0, kPairTilings);
     Random random(static_cast<std::uint64_t>(ids[row]));
-    for (int redraw = 0; redraw <= kRedraws; ++redraw) {
-      LayerRun run = run_of(m.rows[row]);
-      if (redraw > 0) {
-        run.layer[Dim::C] = random.size(kMostChannels);
-        run.layer[Dim::K] = random.size(kMostChannels);
-        if (run.matmul) run.layer[Dim::P] = random.size(kMostChannels);
-      }
-      for (const std::int64_t pe_dim : target.pe_dims) {
-        const Hardware buffers{pe_dim, kib(target.scratchpad_kib), kib(target.accumulator_kib)};
-        const auto seed = static_cast<std::uint64_t>((redraw * 100003 + ids[row]) * 1009 + pe_dim);
-        const Tensor drawn =
-            random_tilings(run, target.rules, buffers, redraw == 0 ? kPairTilings : kRedrawTilings, seed);
-        for (const Dim dim : {Dim::C, Dim::K}) {
-          LayerRun larger = run;
-          larger.layer[dim] *= 2;
-          const auto count = static_cast<std::size_t>(drawn.size(0));
-          single.insert(single.end(), count, run);
-          doubled.insert(doubled.end(), count, larger);
-          pairs.layers.insert(pairs.layers.end(), count, ids[row]);
-          tiles.push_back(drawn);
-          pe_dims.push_back(torch::full({drawn.size(0)}, static_cast<double>(pe_dim), f64()));
-        }
-      }
+    for (int draw = 1; draw <= kRedraws; ++draw) {
+      run.layer[Dim::C] = random.size(kMostChannels);
+      run.layer[Dim::K] = random.size(kMostChannels);
+      if (run.matmul) run.layer[Dim::P] = random.size(kMostChannels);
+      add(run, ids[row], draw, kRedrawTilings);
     }
   }
   const auto executed = [&](const std::vector<LayerRun>& runs) {

@@ -1,7 +1,6 @@
 #include "core/baselines/baseline.hpp"
 
 #include <cmath>
-#include <thread>
 
 #include "models/error.hpp"
 #include "models/threads.hpp"
@@ -49,7 +48,6 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
   }
   const torch::InferenceMode no_gradients;
   one_thread_per_operation();
-  if (threads == 0) threads = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
   Recorder recorder(budget, interrupt, improved);
   baseline.run(problem, seed, threads, recorder);
   TORCH_CHECK(!recorder.curve().empty() || recorder.interrupted(), "the baseline found no design");

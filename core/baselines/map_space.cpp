@@ -1,11 +1,11 @@
 #include "core/baselines/map_space.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <functional>
 #include <numeric>
-#include <thread>
+
+#include "models/threads.hpp"
 
 namespace dosa {
 namespace {
@@ -170,16 +170,10 @@ Scores MapSpace::score(const Candidates& candidates, const HardwareTensors& hard
     }
     fits.index_copy_(0, rows, fit);
   };
-  std::atomic<std::size_t> next{0};
-  const auto run = [&] {
+  parallel(static_cast<std::int64_t>(parts.size()), threads_, [&](std::int64_t i) {
     const torch::InferenceMode no_gradients;  // a property of the thread
-    for (std::size_t i = next++; i < parts.size(); i = next++) work(parts[i]);
-  };
-  std::vector<std::thread> pool;
-  for (std::size_t t = 1; t < std::min(parts.size(), static_cast<std::size_t>(threads_)); ++t)
-    pool.emplace_back(run);
-  run();
-  for (std::thread& thread : pool) thread.join();
+    work(parts[static_cast<std::size_t>(i)]);
+  });
   return {energy, cycles, fits};
 }
 

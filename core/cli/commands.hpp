@@ -18,7 +18,6 @@ class Output {
  public:
   /// Adds --json to a command.
   explicit Output(CLI::App& command) { command.add_flag("--json", json_, "Print one JSON object on stdout"); }
-  bool json() const { return json_; }
   void print(const Json& json, const std::string& text) const;
   /// Text for people that does not wait for the end; nothing with --json.
   void print_early(const std::string& text) const;

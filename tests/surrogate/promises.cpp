@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
+
+#include "tests/models/random_mappings.hpp"
 
 namespace dosa::testing {
 namespace {
@@ -30,8 +31,8 @@ std::vector<LayerRun> measured_layers(const Measurements& m, std::size_t most) {
 }
 
 std::vector<LayerRun> random_layers(int count) {
-  std::mt19937_64 engine(1);
-  const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(engine() % n); };
+  RandomCases random(1);
+  const auto below = [&](std::size_t n) { return static_cast<std::int64_t>(random.below(n)); };
   const auto size = [&](double most) {
     return std::llround(std::pow(most, static_cast<double>(below(1 << 20)) / (1 << 20)));
   };
