@@ -153,6 +153,7 @@ void compare(const Flags& flags, const Output& output) {
   if (!flags.csv.empty()) check_writable(flags.csv);
   SearchProblem problem{
       load_workload(flags.workload), load_machine(flags.machine), {}, Objective::from_name(flags.objective)};
+  require_mappings(problem.machine, "compare");
   problem.bounds = flags.sizes.bounds(problem.machine);
   problem.check();
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());

@@ -7,6 +7,7 @@
 #include <exception>
 
 #include "core/cli/commands.hpp"
+#include "core/cli/search_flags.hpp"
 #include "core/search/ranks.hpp"
 #include "models/error.hpp"
 
@@ -50,7 +51,8 @@ CLI::Validator integer_in(std::int64_t min, std::int64_t max) {
 
 namespace {
 
-constexpr int kOk = 0, kFailed = 1, kBadInput = 2;
+// 130 is what shells give for a program that Ctrl-C ended.
+constexpr int kOk = 0, kFailed = 1, kBadInput = 2, kInterrupted = 130;
 
 /// Before an error message: which of several processes it is from.
 std::string sender() {
@@ -69,7 +71,9 @@ void print_error(std::string_view id, std::string message) {
 int run(int argc, char** argv) {
   CLI::App app(
       "dosa designs DNN accelerators by gradient descent: hardware and mappings in one search.\n"
-      "Exit codes: 0 done, 1 the program failed, 2 the input is wrong.");
+      "Exit codes: 0 done, 1 the program failed, 2 the input is wrong, 130 interrupted: what was found until "
+      "then "
+      "is written.");
   app.require_subcommand(1);
   app.set_version_flag("--version", DOSA_VERSION);
   add_optimize(app);
@@ -93,7 +97,7 @@ int run(int argc, char** argv) {
   }
   try {
     app.parse(argc, argv);
-    return kOk;
+    return was_interrupted() ? kInterrupted : kOk;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     print_error("usage", fmt::format("{}; see dosa --help", error.what()));
@@ -118,6 +122,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const int code = dosa::cli::run(argc, argv);
-  if (code != 0) dosa::Ranks::here().abandon(code);
+  const bool failed = code == dosa::cli::kFailed || code == dosa::cli::kBadInput;
+  if (failed) dosa::Ranks::here().abandon(code);
   return code;
 }

@@ -50,6 +50,7 @@ void map_network(const Flags& flags, const Output& output) {
                         load_machine(flags.machine.empty() ? "gemmini-tl" : flags.machine),
                         {},
                         Objective::from_name(flags.objective.empty() ? "edp" : flags.objective)};
+  require_mappings(problem.machine, "map");
   problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine);
   MapSummary summary = map_exhaustively(problem, flags.map, progress_line(flags.quiet), catch_interrupts());
   summary.best.provenance = {{"program", fmt::format("dosa {}", DOSA_VERSION)},
@@ -69,6 +70,7 @@ void map_network(const Flags& flags, const Output& output) {
 
 void certify_design(const Flags& flags, const Output& output) {
   const auto [design, machine] = load_design(flags.input, flags.machine);
+  require_mappings(machine, "map --certify");
   const std::string& objective = flags.objective.empty() ? design.objective : flags.objective;
   const Certificate certificate = [&] {
     try {

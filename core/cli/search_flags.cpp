@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "models/error.hpp"
+#include "models/gemmini.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -122,10 +123,20 @@ void add_time_limit(CLI::App& command, double& seconds) {
       ->check(over_zero("seconds"));
 }
 
+void require_mappings(const Machine& machine, const std::string& command) {
+  if (machine.name != gemmini::kTarget) return;
+  fail(ErrorId::kUsage,
+       "{}: machine {} runs library calls with tiles, and this command knows mappings only; dosa optimize "
+       "--target {} searches it, on fixed sizes with --scratchpad and --accumulator",
+       command, machine.name, machine.name);
+}
+
 const std::atomic<bool>* catch_interrupts() {
   std::signal(SIGINT, interrupt);
   std::signal(SIGTERM, interrupt);
   return &interrupted;
 }
+
+bool was_interrupted() { return interrupted; }
 
 }  // namespace dosa::cli

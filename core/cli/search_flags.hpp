@@ -38,7 +38,13 @@ void add_objective(CLI::App& command, std::string& name);
 /// A number of seconds over zero, also as 30s, 5m or 1h.
 void add_time_limit(CLI::App& command, double& seconds);
 
+/// Throws Error{kUsage} for a machine whose layers run by library calls with tiles (gemmini-rtl): `command`
+/// looks at mappings only, and what it would say of them holds for no such machine.
+void require_mappings(const Machine& machine, const std::string& command);
+
 /// From now on true after the first Ctrl-C (SIGINT) or SIGTERM; a second one ends the program at once.
 const std::atomic<bool>* catch_interrupts();
+/// Whether that has happened.
+bool was_interrupted();
 
 }  // namespace dosa::cli

@@ -8,7 +8,7 @@
 namespace dosa {
 namespace {
 
-constexpr const char* kSchema = "dosa-checkpoint/2";
+constexpr const char* kSchema = "dosa-checkpoint/3";
 constexpr const char* kKind = "dosa checkpoint";
 
 /// What a run is: two runs with the same fields and state go on in the same way.
@@ -28,6 +28,7 @@ Json identity(const SearchProblem& problem, const SearchOptions& options) {
           {"starts", options.starts},
           {"steps", options.steps},
           {"round_every", options.round_every},
+          {"patience", options.patience},
           {"learning_rate", options.learning_rate},
           {"polish_nests", options.polish_nests},
           {"seed", options.seed}};
@@ -49,7 +50,8 @@ void save_checkpoint(const std::filesystem::path& path, const SearchProblem& pro
               {"run", identity(problem, options)},
               {"steps", state.steps},
               {"evaluations", state.evaluations},
-              {"stale_roundings", state.stale_roundings}};
+              {"stale_roundings", state.stale_roundings},
+              {"rounded_at", state.rounded_at}};
   if (state.best) {
     Json mappings = Json::array();
     for (const DesignLayer& layer : state.best->layers)
@@ -64,7 +66,7 @@ void save_checkpoint(const std::filesystem::path& path, const SearchProblem& pro
 SearchState load_checkpoint(const std::filesystem::path& path, const SearchProblem& problem,
                             const SearchOptions& options, std::vector<Descent>& descents) {
   const TensorFile file(path, kKind);
-  file.allow_only({"schema", "run", "steps", "evaluations", "stale_roundings", "best"});
+  file.allow_only({"schema", "run", "steps", "evaluations", "stale_roundings", "rounded_at", "best"});
   const JsonInput& header = file.header();
   header.require_schema(kSchema);
   const Json wanted = identity(problem, options);
@@ -80,6 +82,7 @@ SearchState load_checkpoint(const std::filesystem::path& path, const SearchProbl
   state.steps = header.at("steps").integer(0, options.steps);
   state.evaluations = header.at("evaluations").integer(0, std::numeric_limits<std::int64_t>::max());
   state.stale_roundings = header.at("stale_roundings").integer(0, options.steps);
+  state.rounded_at = header.at("rounded_at").integer(0, state.steps);
   if (const auto best = header.find("best")) {
     best->allow_only({"log_objective", "hardware", "mappings"});
     state.best_log_objective = best->at("log_objective").number();

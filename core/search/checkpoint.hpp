@@ -14,11 +14,14 @@ struct SearchState {
   std::int64_t steps = 0;
   std::int64_t evaluations = 0;
   std::int64_t stale_roundings = 0;  ///< since the best design changed
+  /// Step of the last rounding that was done in full. A rounding that is due at `steps` and was not done in
+  /// full is done again.
+  std::int64_t rounded_at = 0;
   double best_log_objective = 0;
   std::optional<Design> best;  ///< the best integer design so far
 };
 
-/// Writes a checkpoint of this problem and these options ("dosa-checkpoint/2"). Throws Error{kFile}.
+/// Writes a checkpoint of this problem and these options ("dosa-checkpoint/3"). Throws Error{kFile}.
 void save_checkpoint(const std::filesystem::path& path, const SearchProblem& problem,
                      const SearchOptions& options, const SearchState& state, std::vector<Descent>& descents);
 

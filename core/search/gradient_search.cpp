@@ -108,6 +108,7 @@ class GradientSearch {
   bool cut_short() const { return best_objective_ < kInfinity && out_of_time(); }
   bool note_cut_short() {
     if (!cut_short()) return false;
+    limited_ = true;
     summary_.stopped = interrupted() ? "interrupt" : "time";
     return true;
   }
@@ -135,6 +136,7 @@ class GradientSearch {
   }
 
   void descend() {
+    if (ranks_.is_root() && rounding_due()) round();
     while (const std::int64_t steps = ranks_.agree(ranks_.is_root() ? next_steps() : 0)) {
       const std::int64_t to = summary_.steps + steps;
       parallel(static_cast<std::int64_t>(mine_.size()), threads_, [&](std::int64_t i) {
@@ -145,23 +147,45 @@ class GradientSearch {
       summary_.evaluations += per_step_ * steps;
       summary_.steps = to;
       if (!ranks_.is_root()) continue;
-      if (to % options_.round_every == 0 && to < options_.steps) {
-        const std::vector<Start> starts = ranked_starts();
-        const double before = best_objective_;
-        for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
-          realise(starts[i].hardware.pe_dim, {starts[i]}, kRoundingNests);
-        stale_ = best_objective_ < before ? 0 : stale_ + 1;
-      }
+      if (rounding_due()) round();
       report("descent");
-      if (elapsed() > next_checkpoint_) checkpoint();
+      if (elapsed() > next_checkpoint_) checkpoint(state());
     }
-    if (ranks_.is_root()) checkpoint();
+    if (ranks_.is_root()) checkpoint(state());
   }
 
-  void checkpoint() {
-    if (options_.checkpoint.empty()) return;
-    SearchState state{summary_.steps, summary_.evaluations, stale_, best_objective_, {}};
+  /// Whether the descent stands where a rounding belongs that has not been done in full.
+  bool rounding_due() const {
+    return summary_.steps > 0 && summary_.steps < options_.steps &&
+           summary_.steps % options_.round_every == 0 && rounded_at_ != summary_.steps;
+  }
+
+  /// Looks for integer designs near the best starts. What a limit or an interrupt cuts short counts for the
+  /// design of this run only: the last checkpoint is then the state before, so that a resumed run does the
+  /// whole rounding and ends like one without a break.
+  void round() {
+    const SearchState before = state();
+    limited_ = false;
+    const std::vector<Start> starts = ranked_starts();
+    for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
+      realise(starts[i].hardware.pe_dim, {starts[i]}, kRoundingNests);
+    stale_ = best_objective_ < before.best_log_objective ? 0 : stale_ + 1;
+    if (limited_) {
+      checkpoint(before);
+      checkpoints_end_ = true;
+    } else {
+      rounded_at_ = summary_.steps;
+    }
+  }
+
+  SearchState state() const {
+    SearchState state{summary_.steps, summary_.evaluations, stale_, rounded_at_, best_objective_, {}};
     if (best_objective_ < kInfinity) state.best = summary_.best;
+    return state;
+  }
+
+  void checkpoint(const SearchState& state) {
+    if (options_.checkpoint.empty() || checkpoints_end_) return;
     save_checkpoint(options_.checkpoint, problem_, options_, state, descents_);
     next_checkpoint_ = elapsed() + kCheckpointEvery;
   }
@@ -171,6 +195,7 @@ class GradientSearch {
     summary_.steps = state.steps;
     summary_.evaluations = state.evaluations;
     stale_ = state.stale_roundings;
+    rounded_at_ = state.rounded_at;
     if (!state.best) return;
     summary_.best = std::move(*state.best);
     best_objective_ = state.best_log_objective;
@@ -272,6 +297,7 @@ class GradientSearch {
   /// `nests`.
   /// True when the whole map space was looked at.
   bool realise(std::int64_t pe_dim, const std::vector<Start>& starts, std::int64_t nests) {
+    if (affordable(nests) < nests) limited_ = true;
     nests = affordable(nests);
     if (nests == 0) {
       summary_.stopped = "evaluations";
@@ -335,6 +361,9 @@ class GradientSearch {
   SearchSummary summary_;
   double best_objective_ = kInfinity;  // logarithm
   std::int64_t stale_ = 0;             // roundings since it changed
+  std::int64_t rounded_at_ = 0;        // step of the last rounding that was done in full
+  bool limited_ = false;               // the rounding or polish at work was cut short
+  bool checkpoints_end_ = false;       // the last checkpoint is where a resumed run has to go on
 };
 
 }  // namespace

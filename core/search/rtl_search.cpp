@@ -27,6 +27,10 @@ constexpr std::int64_t kGroup = 4;
 constexpr std::int64_t kSegment = 10;
 // Starts that are rounded on the way and at the end, best first.
 constexpr std::size_t kRoundedOnTheWay = 1, kRounded = 4;
+// Share of a limit of time or evaluations that the descent may take; the rest is the roundings' and the
+// polish's.
+constexpr double kDescentShare = 0.5;
+constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 // Tilings that are scored in one batch.
 constexpr std::size_t kChunk = 2048;
 // Local moves look for the best tilings at these multiples of the price of a cycle.
@@ -93,13 +97,14 @@ class RtlSearch {
   const Layer& layer(std::size_t l) const { return problem_.workload.layers[l]; }
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
 
-  /// `share` of the time may have passed. The reason is kept.
+  /// Whether `share` of the time or of the evaluations is used up, or the user interrupts. The reason is
+  /// kept.
   bool stop(double share) {
     if (interrupt_ != nullptr && *interrupt_) {
       summary_.stopped = "interrupt";
     } else if (options_.time_limit_s > 0 && elapsed() > share * options_.time_limit_s) {
       summary_.stopped = "time";
-    } else if (options_.max_evaluations > 0 && summary_.evaluations >= options_.max_evaluations) {
+    } else if (evaluations_left(share) < static_cast<std::int64_t>(layers())) {
       summary_.stopped = "evaluations";
     } else {
       return false;
@@ -112,6 +117,24 @@ class RtlSearch {
            (options_.time_limit_s > 0 && elapsed() > options_.time_limit_s);
   }
 
+  /// What is left of a share of the limit of evaluations.
+  std::int64_t evaluations_left(double share) const {
+    if (options_.max_evaluations == 0) return kNoLimit;
+    return static_cast<std::int64_t>(share * static_cast<double>(options_.max_evaluations)) -
+           summary_.evaluations;
+  }
+
+  /// Lets every layer score an equal part of the evaluations that are left: layers are scored at the same
+  /// time, and what they find must not depend on which one is first.
+  void share_out(double share) {
+    const std::int64_t left = evaluations_left(share);
+    const auto count = static_cast<std::int64_t>(layers());
+    allowed_.assign(layers(), left == kNoLimit ? kNoLimit : std::max<std::int64_t>(left, 0) / count);
+  }
+
+  /// Whether work on a layer has to end: no time, or no evaluations.
+  bool ends(std::size_t l) const { return hurry() || allowed_[l] == 0; }
+
   /// The library's own tiles: those on the default hardware, which every tiling is compared with, and those
   /// on every hardware of the search.
   void start_with_defaults() {
@@ -122,6 +145,7 @@ class RtlSearch {
     }
     const TileCosts costs = model_.costs(problem_.workload.layers, default_tiles_, built);
     summary_.evaluations += static_cast<std::int64_t>(layers());
+    allowed_.assign(layers(), kNoLimit);  // the first design is made in any case
     for (std::size_t l = 0; l < layers(); ++l) {
       const auto row = static_cast<std::int64_t>(l);
       anchors_.push_back(costs.networks.defined() ? costs.networks.select(-1, row) : Tensor());
@@ -159,16 +183,19 @@ class RtlSearch {
     }
   }
 
-  /// Scores those of the tiles that are legal and new, and adds to the layer's pool what nothing there beats.
-  /// Layers may be scored at the same time.
+  /// Scores those of the tiles that are legal and new, as many as the layer may, and adds to the layer's pool
+  /// what nothing there beats. Layers may be scored at the same time.
   void score(RtlVariant& v, const std::vector<Tile>& tiles) {
     const torch::InferenceMode no_gradients;
     const gemmini::Params params = gemmini::params_of(largest_);
+    std::int64_t& allowed = allowed_[v.layer];
     std::vector<Tile> fresh;
     for (const Tile& tile : tiles) {
+      if (static_cast<std::int64_t>(fresh.size()) == allowed) break;
       if (v.seen.insert(tile.size).second && gemmini::tile_is_legal(layer(v.layer), params, tile))
         fresh.push_back(tile);
     }
+    if (allowed != kNoLimit) allowed -= static_cast<std::int64_t>(fresh.size());
     for (std::size_t from = 0; from < fresh.size(); from += kChunk) {
       const auto begin = fresh.begin() + static_cast<std::ptrdiff_t>(from);
       score_chunk(v, {begin, begin + static_cast<std::ptrdiff_t>(std::min(kChunk, fresh.size() - from))});
@@ -244,19 +271,25 @@ class RtlSearch {
                             group_generator(options_.seed, first), options_.learning_rate);
     }
     std::int64_t stale = 0;  // roundings without a better design
-    while (summary_.steps < options_.steps && !stop(0.5)) {
+    const std::int64_t per_step = options_.starts * static_cast<std::int64_t>(variants_.size());
+    while (summary_.steps < options_.steps && !stop(kDescentShare)) {
       if (options_.patience > 0 && stale >= options_.patience) {
         summary_.stopped = "patience";
         break;
       }
       const std::int64_t to_rounding = options_.round_every - summary_.steps % options_.round_every;
+      const std::int64_t affordable = evaluations_left(kDescentShare) / per_step;
+      if (affordable == 0) {
+        summary_.stopped = "evaluations";
+        break;
+      }
       const std::int64_t to =
-          std::min({summary_.steps + kSegment, summary_.steps + to_rounding, options_.steps});
+          std::min({summary_.steps + kSegment, summary_.steps + to_rounding,
+                    summary_.steps + std::min(affordable, options_.steps), options_.steps});
       parallel(static_cast<std::int64_t>(descents.size()), options_.threads, [&](std::int64_t group) {
         descents[static_cast<std::size_t>(group)].run(summary_.steps, to, options_.steps);
       });
-      summary_.evaluations +=
-          options_.starts * static_cast<std::int64_t>(variants_.size()) * (to - summary_.steps);
+      summary_.evaluations += per_step * (to - summary_.steps);
       summary_.steps = to;
       if (to % options_.round_every == 0 && to < options_.steps) {
         const double before = best_.log_objective;
@@ -281,6 +314,7 @@ class RtlSearch {
     std::stable_sort(starts.begin(), starts.end(),
                      [](const auto& a, const auto& b) { return a.first < b.first; });
     starts.resize(std::min(starts.size(), count));
+    share_out(1);
     parallel(static_cast<std::int64_t>(layers()), options_.threads, [&](std::int64_t l) {
       std::int64_t index = -1;
       for (RtlVariant& v : variants_) {
@@ -322,6 +356,7 @@ class RtlSearch {
   void polish() {
     report("polish");
     if (stop(1)) return;
+    share_out(1);
     parallel(static_cast<std::int64_t>(layers()), options_.threads, [&](std::int64_t l) {
       for_variants(static_cast<std::size_t>(l), [&](RtlVariant& v) {
         if (v.combinations <= static_cast<double>(options_.polish_nests)) enumerate(v);
@@ -332,6 +367,7 @@ class RtlSearch {
     report("polish");
     for (int round = 0; round < kMostRounds && !stop(1); ++round) {
       const double before = best_.log_objective;
+      share_out(1);
       parallel(static_cast<std::int64_t>(layers()), options_.threads,
                [&](std::int64_t l) { improve(static_cast<std::size_t>(l)); });
       count_scored();
@@ -362,16 +398,16 @@ class RtlSearch {
           least.size[static_cast<std::size_t>(rest)] = v.sizes[static_cast<std::size_t>(rest)].front();
         if (!gemmini::fits(layer(v.layer), least, params)) break;
         fill(d + 1);
-        if (tiles.size() >= kChunk && !hurry()) {
+        if (tiles.size() >= kChunk && !ends(v.layer)) {
           score(v, tiles);
           tiles.clear();
         }
-        if (hurry()) return;
+        if (ends(v.layer)) return;
       }
     };
     fill(0);
     score(v, tiles);
-    if (!hurry()) v.complete = true;
+    if (!ends(v.layer)) v.complete = true;
   }
 
   /// Local moves on one layer.
@@ -379,7 +415,7 @@ class RtlSearch {
     const torch::InferenceMode no_gradients;
     const Objective& objective = problem_.objective;
     std::set<std::pair<int, DimSizes>> expanded;
-    for (int round = 0; round < kMostRounds && !hurry(); ++round) {
+    for (int round = 0; round < kMostRounds && !ends(l); ++round) {
       // The best tilings for every hardware and price.
       const RtlPool& pool = pools_[l];
       std::set<std::int64_t> rows;
@@ -528,6 +564,7 @@ class RtlSearch {
   std::vector<Tensor> anchors_;      // by layer, what the networks say of the default tile, [networks]
   double default_cycles_ = 0;        // of the network
   std::atomic<std::int64_t> scored_{0};
+  std::vector<std::int64_t> allowed_;  // by layer, tilings that may still be scored
   RtlChoice best_;
   bool best_is_fast_ = false;
   Clock::time_point begin_ = Clock::now();

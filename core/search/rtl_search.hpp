@@ -20,7 +20,10 @@
 namespace dosa {
 
 struct RtlSearchOptions {
-  /// The fields mean what they mean in gradient_search; polish_nests are tilings per layer and call.
+  /// The fields mean what they mean in gradient_search, but for these: the descent takes at most half of a
+  /// limit of time or evaluations; the first design, made in any case, is the library's own tile of every
+  /// layer on every hardware of the search; polish_nests are tilings per layer and call; checkpoint, resume
+  /// and device are not supported.
   SearchOptions search = default_search();
   /// Standard deviations that a gain in latency must exceed. 0 believes every prediction. 0 to 10.
   double kappa = 1;

@@ -102,6 +102,25 @@ TEST(RtlSearch, SameSeedSameDesignWhateverTheThreads) {
   EXPECT_EQ(one.evaluations, three.evaluations);
 }
 
+// A limit of evaluations holds for everything after the first design, whatever the threads, and what is left
+// undone does not count as seen.
+TEST(RtlSearch, EvaluatesNoMoreThanItMay) {
+  const SearchProblem problem = rtl_problem();
+  RtlSearchOptions options = quick_rtl();
+  for (const std::int64_t most : {2'000, 5'000, 12'000}) {
+    options.search.max_evaluations = most;
+    options.search.threads = 1;
+    const SearchSummary one = rtl_search(problem, model(), options);
+    EXPECT_LE(one.evaluations, most);
+    EXPECT_GT(one.evaluations, most / 2);
+    EXPECT_EQ(one.stopped, "evaluations");
+    options.search.threads = 3;
+    const SearchSummary three = rtl_search(problem, model(), options);
+    EXPECT_EQ(to_json(one.best, problem.machine), to_json(three.best, problem.machine));
+    EXPECT_EQ(one.evaluations, three.evaluations);
+  }
+}
+
 /// The least EDP of a network of one layer over all sizes and calls, tiles of useful sizes and the library's
 /// own.
 double enumerated_edp(const SearchProblem& problem) {
