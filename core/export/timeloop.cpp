@@ -19,6 +19,9 @@ namespace dosa {
 namespace {
 
 constexpr std::array<const char*, kOperands> kDataSpaces{"Weights", "Inputs", "Outputs"};
+/// Text, because Timeloop compares the text; of a number yaml-cpp writes all 17 digits.
+constexpr const char* kVersion = "0.3";
+constexpr const char* kMac = "MACC";
 
 std::string title(std::string name) {
   if (!name.empty()) name[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(name[0])));
@@ -35,12 +38,14 @@ std::string file_stem(std::size_t index, const std::string& name) {
   return stem;
 }
 
-/// Names, sizes, bandwidths and energies of the machine; every level on its own mesh of instances.
+/// Names, sizes, bandwidths and energies of the machine; every level on its own mesh of instances. All
+/// fan-out lies along X, where a mapping's spatial loops are that split nothing: an accumulator per column in
+/// one row, and, as they say no meshX, all registers and MACs in one row.
 std::string architecture(const Machine& machine, const Hardware& hardware, bool double_buffered) {
   const double dim = static_cast<double>(hardware.pe_dim);
   YAML::Emitter out;
   out << YAML::BeginMap << YAML::Key << "architecture" << YAML::Value << YAML::BeginMap;
-  out << YAML::Key << "version" << YAML::Value << 0.3;
+  out << YAML::Key << "version" << YAML::Value << kVersion;
   const auto memory = [&](int index) {
     const MemoryLevel& level = machine.levels[static_cast<std::size_t>(index)];
     const double vector = level.vector_words.at(dim);
@@ -60,7 +65,7 @@ std::string architecture(const Machine& machine, const Hardware& hardware, bool 
       out << YAML::Key << "entries" << YAML::Value << 1;
     }
     out << YAML::Key << "instances" << YAML::Value << instances;
-    if (index != machine.dram())
+    if (index != 0 && index != machine.dram())
       out << YAML::Key << "meshX" << YAML::Value << std::min(instances, hardware.pe_dim);
     out << YAML::Key << "word-bits" << YAML::Value << level.word_bits;
     out << YAML::Key << "block-size" << YAML::Value << whole(vector);
@@ -72,6 +77,7 @@ std::string architecture(const Machine& machine, const Hardware& hardware, bool 
     out << YAML::EndMap << YAML::EndMap;
   };
   int open = 0;
+  std::string path;
   for (int index = machine.dram(); index >= 0; --index) {
     // The array fans out below the scratchpad into columns, below the accumulator into rows.
     const bool columns =
@@ -82,22 +88,28 @@ std::string architecture(const Machine& machine, const Hardware& hardware, bool 
     std::string name = index == machine.dram() ? "System" : "Chip";
     if (columns) name = fmt::format("Columns[0..{}]", hardware.pe_dim - 1);
     if (rows) name = fmt::format("Rows[0..{}]", hardware.pe_dim - 1);
+    path += name + ".";
     out << YAML::Key << "subtree" << YAML::Value << YAML::BeginSeq << YAML::BeginMap;
     ++open;
     out << YAML::Key << "name" << YAML::Value << name;
     out << YAML::Key << "local" << YAML::Value << YAML::BeginSeq;
     memory(index);
     if (index == 0) {
-      out << YAML::BeginMap << YAML::Key << "name" << YAML::Value << "MACC" << YAML::Key << "class"
+      out << YAML::BeginMap << YAML::Key << "name" << YAML::Value << kMac << YAML::Key << "class"
           << YAML::Value << "intmac" << YAML::Key << "attributes" << YAML::Value << YAML::BeginMap
           << YAML::Key << "instances" << YAML::Value << hardware.pe_dim * hardware.pe_dim << YAML::Key
-          << "meshX" << YAML::Value << hardware.pe_dim << YAML::Key << "word-bits" << YAML::Value << 8
-          << YAML::Key << "energy" << YAML::Value << machine.mac_energy_pj << YAML::EndMap << YAML::EndMap;
+          << "word-bits" << YAML::Value << 8 << YAML::EndMap << YAML::EndMap;
     }
     out << YAML::EndSeq;
   }
   for (; open > 0; --open) out << YAML::EndMap << YAML::EndSeq;
-  out << YAML::EndMap << YAML::EndMap;
+  out << YAML::EndMap;
+  // The attribute "energy" of a MAC is whole picojoules; only the table of energies takes fractions.
+  out << YAML::Key << "ERT" << YAML::Value << YAML::BeginMap << YAML::Key << "version" << YAML::Value << "0.2"
+      << YAML::Key << "tables" << YAML::Value << YAML::BeginMap << YAML::Key << path + kMac << YAML::Value
+      << YAML::BeginMap << YAML::Key << "mac_random" << YAML::Value << YAML::BeginMap << YAML::Key << "energy"
+      << YAML::Value << fmt::format("{}", machine.mac_energy_pj) << YAML::EndMap << YAML::EndMap
+      << YAML::EndMap << YAML::EndMap << YAML::EndMap;
   return std::string(out.c_str()) + "\n";
 }
 
@@ -116,7 +128,7 @@ std::string problem(const Layer& layer, const std::string& comment) {
     out << YAML::EndSeq;
   };
   out << YAML::BeginMap << YAML::Key << "problem" << YAML::Value << YAML::BeginMap;
-  out << YAML::Key << "version" << YAML::Value << 0.3;
+  out << YAML::Key << "version" << YAML::Value << kVersion;
   out << YAML::Key << "shape" << YAML::Value << YAML::BeginMap;
   out << YAML::Key << "name" << YAML::Value << "cnn-layer";
   out << YAML::Key << "dimensions" << YAML::Value << YAML::Flow << YAML::BeginSeq;

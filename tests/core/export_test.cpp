@@ -1,12 +1,14 @@
 // Does an export build and compute the right thing, does it come back as what it was, and is nothing written
 // for a design that cannot run?
 #include <gtest/gtest.h>
+#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <set>
 #include <sstream>
 
@@ -381,6 +383,88 @@ std::string content_of(const std::vector<OutputFile>& files, const std::string& 
   }
   ADD_FAILURE() << "no file " << name;
   return "";
+}
+
+/// The exported architecture's components, outermost first, each with its path as a key of the ERT names it.
+std::vector<std::pair<std::string, YAML::Node>> components_of(const YAML::Node& architecture) {
+  std::vector<std::pair<std::string, YAML::Node>> components;
+  const std::function<void(const YAML::Node&, const std::string&)> walk = [&](const YAML::Node& parent,
+                                                                              const std::string& path) {
+    for (const YAML::Node& tree : parent["subtree"]) {
+      const std::string here = path + tree["name"].as<std::string>() + ".";
+      for (const YAML::Node& local : tree["local"])
+        components.emplace_back(here + local["name"].as<std::string>(), local);
+      walk(tree, here);
+    }
+  };
+  walk(architecture, "");
+  return components;
+}
+
+// Timeloop itself is not run here; these are the readings of its source that an export met and failed at.
+TEST(Timeloop, VersionsAreTextThatTimeloopKnows) {
+  const auto files = exported(design_json(), "timeloop");
+  std::size_t found = 0;
+  for (const OutputFile& file : files) {
+    const bool problem = file.name.find(".problem.yaml") != std::string::npos;
+    if (!problem && file.name != "architecture.yaml") continue;
+    const YAML::Node root = YAML::Load(file.content)[problem ? "problem" : "architecture"];
+    EXPECT_EQ(root["version"].as<std::string>(), "0.3") << file.name;
+    ++found;
+  }
+  EXPECT_EQ(found, 1 + design_json()["layers"].size());
+}
+
+TEST(Timeloop, EnergyOfAMacIsInTheEnergyTable) {
+  for (const char* target : {"gemmini-rtl", "gemmini-tl"}) {
+    const Machine machine = load_machine(target);
+    const YAML::Node root = YAML::Load(
+        content_of(exporter("timeloop").files(load(design_json()).design, machine), "architecture.yaml"));
+    const auto components = components_of(root["architecture"]);
+    ASSERT_EQ(components.size(), machine.levels.size() + 1);
+    const auto& [path, mac] = components.back();
+    EXPECT_EQ(mac["class"].as<std::string>(), "intmac");
+    // Timeloop reads the attribute as a whole number and stops at a fraction.
+    EXPECT_FALSE(mac["attributes"]["energy"]);
+    EXPECT_DOUBLE_EQ(root["ERT"]["version"].as<double>(), 0.2);
+    const YAML::Node tables = root["ERT"]["tables"];
+    EXPECT_EQ(tables.size(), 1u);
+    ASSERT_TRUE(tables[path]) << path;
+    EXPECT_DOUBLE_EQ(tables[path]["mac_random"]["energy"].as<double>(), machine.mac_energy_pj);
+    // The last part of the path is the component's name.
+    EXPECT_EQ(path.substr(path.rfind('.') + 1), mac["name"].as<std::string>());
+  }
+}
+
+TEST(Timeloop, FanOutLiesWhereTheSpatialLoopsAre) {
+  const auto [design, machine] = load(design_json());
+  const auto files = exporter("timeloop").files(design, machine);
+  const YAML::Node root = YAML::Load(content_of(files, "architecture.yaml"));
+  std::vector<std::int64_t> columns, instances;
+  for (const auto& [path, component] : components_of(root["architecture"])) {
+    const YAML::Node attributes = component["attributes"];
+    instances.push_back(attributes["instances"].as<std::int64_t>());
+    // Without a mesh, Timeloop puts all instances in one row.
+    columns.push_back(attributes["meshX"].as<std::int64_t>(instances.back()));
+  }
+  // DRAM, scratchpad, an accumulator per column, a register and a MAC per element.
+  EXPECT_EQ(instances, (std::vector<std::int64_t>{1, 1, 16, 256, 256}));
+  for (std::size_t i = 1; i < instances.size(); ++i) {
+    EXPECT_EQ(columns[i] % columns[i - 1], 0);
+    // A spatial directive without a split has all its loops along X, so no fan-out may lie along Y.
+    EXPECT_EQ(columns[i] / columns[i - 1], instances[i] / instances[i - 1]);
+  }
+  std::size_t spatial = 0;
+  for (const OutputFile& file : files) {
+    if (file.name.find(".mapping.yaml") == std::string::npos) continue;
+    const YAML::Node mapping = YAML::Load(file.content)["mapping"];
+    for (const YAML::Node& directive : mapping) {
+      if (directive["type"].as<std::string>() != "spatial") continue;
+      EXPECT_FALSE(directive["split"]);
+      ++spatial;
+    }
+  }
+  EXPECT_EQ(spatial, 2 * design.layers.size());
 }
 
 TEST(Timeloop, TilesBecomeMappingsOfPaddedProblems) {
