@@ -157,9 +157,9 @@ void evaluate(Design& design, const Machine& machine, const Surrogate* surrogate
 
 LoadedDesign load_design(const std::filesystem::path& path, const std::string& machine_override) {
   const JsonInput json = JsonInput::from_file(path);
+  json.require_schema(kSchema);
   json.allow_only(
       {"schema", "workload", "target", "hardware", "objective", "totals", "layers", "provenance"});
-  json.require_schema(kSchema);
   LoadedDesign loaded;
   Design& design = loaded.design;
   design.workload = json.at("workload").text();

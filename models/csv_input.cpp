@@ -11,6 +11,9 @@
 namespace dosa {
 namespace {
 
+/// Larger tables are not ours, and their cells would fill the memory.
+constexpr std::size_t kMaxTableBytes = std::size_t{64} << 20;
+
 /// The fields of one line.
 std::vector<std::string> split(std::string_view line, const std::string& where) {
   std::vector<std::string> fields(1);
@@ -39,6 +42,10 @@ std::vector<std::string> split(std::string_view line, const std::string& where) 
 
 CsvInput CsvInput::from_file(const std::filesystem::path& path) {
   const std::string content = read_file(path);
+  if (content.size() > kMaxTableBytes) {
+    fail(ErrorId::kFile, "{}: found {} bytes of CSV, at most {} MiB are allowed", path.string(),
+         content.size(), kMaxTableBytes >> 20);
+  }
   CsvInput table;
   table.file_ = path.string();
   std::size_t line = 0;

@@ -20,6 +20,10 @@ namespace dosa {
 namespace fs = std::filesystem;
 namespace {
 
+// Larger files are not ours. Packed data is bounded by what it unpacks to.
+constexpr std::size_t kMaxPlain = std::size_t{1} << 30;
+constexpr std::size_t kMaxUnpacked = std::size_t{256} << 20;
+
 std::string system_reason() { return std::strerror(errno); }
 
 /// Where the content of `path` really goes: a link stays, the file that it leads to is replaced.
@@ -60,15 +64,35 @@ std::string read_file(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored))
     fail(ErrorId::kFile, "{}: is a folder, expected a file", path.string());
-  // gzopen reads plain files as they are and unpacks gzip.
   errno = 0;
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
-  if (!file) fail(ErrorId::kFile, "{}: cannot be read: {}", path.string(), system_reason());
+  // Without waiting for someone who writes to a pipe, which is refused below.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) fail(ErrorId::kFile, "{}: cannot be read: {}", path.string(), system_reason());
+  // gzdopen reads plain files as they are and unpacks gzip; it closes the descriptor.
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzdopen(descriptor, "rb"), gzclose);
+  if (!file) {
+    close(descriptor);
+    fail(ErrorId::kFile, "{}: cannot be read: {}", path.string(), system_reason());
+  }
+  struct stat status {};
+  if (fstat(descriptor, &status) != 0)
+    fail(ErrorId::kFile, "{}: cannot be read: {}", path.string(), system_reason());
+  if (!S_ISREG(status.st_mode)) {
+    fail(ErrorId::kFile, "{}: is a pipe or a device, expected a regular file; pipes and devices are not read",
+         path.string());
+  }
+  const auto too_large = [&](const char* verb, std::size_t most) {
+    fail(ErrorId::kFile, "{}: {} more than the {} MiB that are allowed", path.string(), verb, most >> 20);
+  };
+  if (static_cast<std::size_t>(status.st_size) > kMaxPlain) too_large("holds", kMaxPlain);
   std::string content;
   std::array<char, 1 << 16> buffer;
   int count = 0;
   while ((count = gzread(file.get(), buffer.data(), buffer.size())) > 0) {
     content.append(buffer.data(), static_cast<std::size_t>(count));
+    const bool plain = gzdirect(file.get()) != 0;
+    const std::size_t most = plain ? kMaxPlain : kMaxUnpacked;
+    if (content.size() > most) too_large(plain ? "holds" : "unpacks to", most);
   }
   int code = Z_OK;
   const char* reason = gzerror(file.get(), &code);

@@ -1,5 +1,6 @@
 #include "models/json_input.hpp"
 
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -11,6 +12,50 @@
 namespace dosa {
 namespace {
 
+// What a file may hold. The formats need a small part of it; what is beyond is a mistake or an attack, and
+// would fill the stack or the memory.
+constexpr std::size_t kMaxJsonBytes = std::size_t{64} << 20;
+constexpr std::size_t kMaxYamlBytes = std::size_t{4} << 20;  // a parsed byte of YAML takes hundreds in memory
+constexpr std::size_t kMaxDepth = 64;
+constexpr std::size_t kMaxMembers = 10000;  // of one object: a look-up passes over all of them
+constexpr std::size_t kMaxYamlNodes = 1000000;
+constexpr std::size_t kMaxYamlText = std::size_t{64} << 20;
+
+/// Where in a text a byte stands, from 1.
+std::pair<std::size_t, std::size_t> line_and_column(const std::string& text, std::size_t byte) {
+  const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(byte), '\n');
+  const std::size_t line_start = byte == 0 ? std::string::npos : text.rfind('\n', byte - 1);
+  return {static_cast<std::size_t>(line), byte - (line_start == std::string::npos ? 0 : line_start + 1) + 1};
+}
+
+/// Throws where brackets nest too deeply or an object has too many members. The text need not be JSON.
+void check_extent(const std::string& text, const std::string& where) {
+  std::vector<std::pair<bool, std::size_t>> open;  // whether it is an object, and its commas so far
+  bool quoted = false;
+  const auto refuse = [&](std::size_t byte, const std::string& what) {
+    const auto [line, column] = line_and_column(text, byte);
+    fail(ErrorId::kSyntax, "{}: line {}, column {}: {}", where, line, column, what);
+  };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') quoted = !quoted;
+    if (quoted) {
+      if (c == '\\') ++i;
+      continue;
+    }
+    if (c == '[' || c == '{') {
+      open.emplace_back(c == '{', 0);
+      if (open.size() > kMaxDepth)
+        refuse(i, fmt::format("found more than {0} nested values, at most {0} are allowed", kMaxDepth));
+    } else if ((c == ']' || c == '}') && !open.empty()) {
+      open.pop_back();
+    } else if (c == ',' && !open.empty() && open.back().first && ++open.back().second >= kMaxMembers) {
+      refuse(i,
+             fmt::format("found an object of more than {0} members, at most {0} are allowed", kMaxMembers));
+    }
+  }
+}
+
 Json scalar_from_yaml(const YAML::Node& node) {
   if (node.Tag() == "!") return node.Scalar();  // quoted: text
   const std::string& text = node.Scalar();
@@ -19,24 +64,58 @@ Json scalar_from_yaml(const YAML::Node& node) {
   return parsed.is_primitive() && !parsed.is_discarded() ? parsed : Json(text);
 }
 
-Json from_yaml(const YAML::Node& node) {
-  switch (node.Type()) {
-    case YAML::NodeType::Scalar:
+/// Turns YAML's nodes into JSON. Aliases become copies of what they stand for, so a short file may unfold to
+/// more than fits into memory, or without end where an anchor contains itself: what comes out is bounded.
+class FromYaml {
+ public:
+  explicit FromYaml(std::string file) : file_(std::move(file)) {}
+
+  Json operator()(const YAML::Node& node, std::size_t depth = 0) {
+    if (++nodes_ > kMaxYamlNodes)
+      refuse(node, "found more than {0} values with aliases written out, at most {0} are allowed",
+             kMaxYamlNodes);
+    if (node.IsScalar()) {
+      count_text(node, node.Scalar());
       return scalar_from_yaml(node);
-    case YAML::NodeType::Sequence: {
+    }
+    if (!node.IsSequence() && !node.IsMap()) return nullptr;
+    if (depth == kMaxDepth) {
+      refuse(node,
+             "found more than {0} nested values or an anchor that contains itself, at most {0} are allowed",
+             kMaxDepth);
+    }
+    if (node.IsSequence()) {
       Json array = Json::array();
-      for (const auto& element : node) array.push_back(from_yaml(element));
+      for (const auto& element : node) array.push_back((*this)(element, depth + 1));
       return array;
     }
-    case YAML::NodeType::Map: {
-      Json object = Json::object();
-      for (const auto& member : node) object[member.first.as<std::string>()] = from_yaml(member.second);
-      return object;
+    if (node.size() > kMaxMembers)
+      refuse(node, "found an object of more than {0} members, at most {0} are allowed", kMaxMembers);
+    Json object = Json::object();
+    for (const auto& member : node) {
+      const auto key = member.first.as<std::string>();
+      count_text(node, key);
+      object[key] = (*this)(member.second, depth + 1);
     }
-    default:
-      return nullptr;
+    return object;
   }
-}
+
+ private:
+  void count_text(const YAML::Node& node, const std::string& text) {
+    text_ += text.size();
+    if (text_ > kMaxYamlText)
+      refuse(node, "found more than {0} bytes of text with aliases written out, at most {0} are allowed",
+             kMaxYamlText);
+  }
+  [[noreturn]] void refuse(const YAML::Node& node, fmt::format_string<const std::size_t&> format,
+                           std::size_t limit) const {
+    fail(ErrorId::kSyntax, "{}: line {}, column {}: {}", file_, node.Mark().line + 1, node.Mark().column + 1,
+         fmt::format(format, limit));
+  }
+
+  std::string file_;
+  std::size_t nodes_ = 0, text_ = 0;
+};
 
 /// A value as it may be shown in an error: short.
 std::string shown(const Json& value) {
@@ -53,13 +132,22 @@ JsonInput::JsonInput(Json value, std::string file, std::string path)
 JsonInput JsonInput::from_file(const std::filesystem::path& path) {
   const std::string content = read_file(path);
   const std::string extension = path.extension().string();
-  if (extension != ".yaml" && extension != ".yml") return from_text(content, path.string());
+  const bool yaml = extension == ".yaml" || extension == ".yml";
+  const std::size_t most = yaml ? kMaxYamlBytes : kMaxJsonBytes;
+  if (content.size() > most) {
+    fail(ErrorId::kFile, "{}: found {} bytes of {}, at most {} MiB are allowed", path.string(),
+         content.size(), yaml ? "YAML" : "JSON", most >> 20);
+  }
+  if (!yaml) return from_text(content, path.string());
   try {
-    Json value = from_yaml(YAML::Load(content));
+    Json value = FromYaml(path.string())(YAML::Load(content));
     static_cast<void>(value.dump());  // throws where text is not UTF-8, which YAML's reader lets pass
     return JsonInput(std::move(value), path.string(), "");
   } catch (const Json::exception&) {
     fail(ErrorId::kSyntax, "{}: not UTF-8 text", path.string());
+  } catch (const YAML::DeepRecursion& error) {
+    fail(ErrorId::kSyntax, "{}: line {}, column {}: nested too deeply, at most {} values are allowed",
+         path.string(), error.mark.line + 1, error.mark.column + 1, kMaxDepth);
   } catch (const YAML::Exception& error) {
     fail(ErrorId::kSyntax, "{}: line {}, column {}: not YAML: {}", path.string(), error.mark.line + 1,
          error.mark.column + 1, error.msg);
@@ -67,13 +155,12 @@ JsonInput JsonInput::from_file(const std::filesystem::path& path) {
 }
 
 JsonInput JsonInput::from_text(const std::string& text, const std::string& where) {
+  check_extent(text, where);
   try {
     return JsonInput(Json::parse(text), where, "");
   } catch (const Json::parse_error& error) {
     const std::size_t end = std::min(text.size(), error.byte > 0 ? error.byte - 1 : 0);
-    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '\n');
-    const std::size_t line_start = end == 0 ? std::string::npos : text.rfind('\n', end - 1);
-    const std::size_t column = end - (line_start == std::string::npos ? 0 : line_start + 1) + 1;
+    const auto [line, column] = line_and_column(text, end);
     // The library's text ends in what it found: "...: syntax error while parsing value - unexpected ..."
     std::string reason = error.what();
     const std::size_t tail = reason.find(": ");
@@ -100,7 +187,7 @@ void JsonInput::allow_only(const std::vector<const char*>& keys) const {
 void JsonInput::require_schema(const std::string& expected) const {
   const std::string found = at("schema").text();
   if (found != expected) {
-    fail(ErrorId::kSchema, "{}: found \"{}\", this program reads \"{}\"", at("schema").where(), found,
+    fail(ErrorId::kSchema, "{}: found \"{}\", this program reads \"{}\" here", at("schema").where(), found,
          expected);
   }
 }

@@ -8,6 +8,13 @@
 namespace dosa {
 namespace {
 
+// A description is a file of the user's: what is beyond these is a mistake, and a search could not end or
+// would compute with infinities.
+constexpr std::size_t kMaxLevels = 16;
+constexpr std::size_t kMaxNestOrders = 1024;
+constexpr double kMaxPicojoules = 1e9;
+constexpr double kMinQuantity = 1e-6, kMaxQuantity = 1e12;
+
 std::array<bool, kDims> dims_from_json(const std::optional<JsonInput>& json) {
   std::array<bool, kDims> set{};
   if (!json) return set;
@@ -19,13 +26,17 @@ std::array<bool, kDims> dims_from_json(const std::optional<JsonInput>& json) {
   return set;
 }
 
-/// A number, or {"per_pe_dim": number}.
+/// A number, or {"per_pe_dim": number}; above 0, since it divides.
 Quantity quantity_from_json(const JsonInput& json) {
-  if (json.is_number()) return {json.number(0), 0};
+  if (json.is_number()) return {json.number(kMinQuantity, kMaxQuantity), 0};
   json.allow_only({"constant", "per_pe_dim"});
   Quantity quantity;
-  if (const auto constant = json.find("constant")) quantity.constant = constant->number(0);
-  quantity.per_pe_dim = json.at("per_pe_dim").number(0);
+  if (const auto constant = json.find("constant")) quantity.constant = constant->number(0, kMaxQuantity);
+  quantity.per_pe_dim = json.at("per_pe_dim").number(0, kMaxQuantity);
+  if (quantity.at(1.0) < kMinQuantity) {
+    fail(ErrorId::kValue, "{}: found {} where pe_dim is 1, expected a number in {}..{}", json.where(),
+         quantity.at(1.0), kMinQuantity, kMaxQuantity);
+  }
   return quantity;
 }
 
@@ -75,9 +86,11 @@ MemoryLevel level_from_json(const JsonInput& json) {
   if (const auto vector = json.find("vector_words")) level.vector_words = quantity_from_json(*vector);
   const JsonInput energy = json.at("energy");
   energy.allow_only({"pj", "pj_per_kib", "at_kib"});
-  level.energy.pj = energy.at("pj").number(0);
-  if (const auto slope = energy.find("pj_per_kib")) level.energy.pj_per_kib = slope->number(0);
-  if (const auto at = energy.find("at_kib")) level.energy.at_kib = at->number(0);
+  level.energy.pj = energy.at("pj").number(0, kMaxPicojoules);
+  if (const auto slope = energy.find("pj_per_kib"))
+    level.energy.pj_per_kib = slope->number(0, kMaxPicojoules);
+  if (const auto at = energy.find("at_kib"))
+    level.energy.at_kib = at->number(0, static_cast<double>(kMaxKib));
   if (level.energy.pj_per_kib > 0 && level.sized_by == SizedBy::kNothing) {
     fail(ErrorId::kSchema, "{}: pj_per_kib needs 'sized_by' beside it", energy.where());
   }
@@ -88,6 +101,74 @@ AreaModel area_from_json(const JsonInput& json) {
   json.allow_only({"base", "per_pe", "per_scratchpad_kib", "per_accumulator_kib"});
   return {json.at("base").number(), json.at("per_pe").number(0), json.at("per_scratchpad_kib").number(0),
           json.at("per_accumulator_kib").number(0)};
+}
+
+/// What the cost model and the search assume of the levels beyond what their types say.
+void check_levels(const Machine& machine, const JsonInput& levels) {
+  const std::vector<JsonInput> items = levels.items();
+  std::array<std::optional<std::size_t>, kDims> spread_at{};
+  std::size_t orders = 1;
+  for (std::size_t l = 0; l < machine.levels.size(); ++l) {
+    const MemoryLevel& level = machine.levels[l];
+    orders *= machine.search_orders[l].size();
+    if (orders > kMaxNestOrders) {
+      fail(ErrorId::kValue,
+           "{}: the 'search_orders' of all levels make more than {} combinations, expected at most that",
+           levels.where(), kMaxNestOrders);
+    }
+    if (std::count(level.spatial.begin(), level.spatial.end(), true) > 1) {
+      fail(ErrorId::kValue, "{}: found \"{}\", expected at most one dimension below one level",
+           items[l].at("spatial").where(), items[l].at("spatial").text());
+    }
+    for (const Dim dim : all_dims()) {
+      const auto d = static_cast<std::size_t>(dim);
+      if (level.spatial[d]) {
+        if (spread_at[d]) {
+          fail(ErrorId::kValue,
+               "{}: found {}, which levels[{}] spreads too; expected one level for a dimension",
+               items[l].at("spatial").where(), name_of(dim), *spread_at[d]);
+        }
+        spread_at[d] = l;
+      }
+      if (l + 1 == machine.levels.size() || level.sized_by != SizedBy::kNothing ||
+          !machine.search_temporal[l][d]) {
+        continue;
+      }
+      for (const Operand operand : all_operands()) {
+        if (!level.holds_operand(operand) || !relevant(operand, dim)) continue;
+        fail(ErrorId::kValue,
+             "{}: a search would loop here over {} and hold any number of words of {}; expected 'sized_by', "
+             "or "
+             "a 'search_temporal' without {}",
+             items[l].where(), name_of(dim), kOperandNames[static_cast<std::size_t>(operand)], name_of(dim));
+      }
+    }
+  }
+}
+
+/// Throws where something costs less than nothing on the smallest hardware.
+void check_signs(const Machine& machine, const JsonInput& levels, const JsonInput& area) {
+  const Hardware& least = machine.min_hardware;
+  for (std::size_t l = 0; l < machine.levels.size(); ++l) {
+    const MemoryLevel& level = machine.levels[l];
+    if (level.sized_by == SizedBy::kNothing) continue;
+    const auto kib = static_cast<double>(level.sized_by == SizedBy::kScratchpad ? least.scratchpad_kib
+                                                                                : least.accumulator_kib);
+    const double instances = level.instances.at(static_cast<double>(machine.max_hardware.pe_dim));
+    const double pj = level.energy.pj + level.energy.pj_per_kib * (kib / instances - level.energy.at_kib);
+    if (pj < 0) {
+      fail(ErrorId::kValue, "{}: found {} pJ for a word of the smallest instance, expected 0 or more",
+           levels.items()[l].at("energy").where(), pj);
+    }
+  }
+  const auto pe_dim = static_cast<double>(least.pe_dim);
+  const double mm2 = machine.area.base + machine.area.per_pe * pe_dim * pe_dim +
+                     machine.area.per_scratchpad_kib * static_cast<double>(least.scratchpad_kib) +
+                     machine.area.per_accumulator_kib * static_cast<double>(least.accumulator_kib);
+  if (mm2 < 0) {
+    fail(ErrorId::kValue, "{}: found {} mm2 for the smallest hardware, expected 0 or more", area.where(),
+         mm2);
+  }
 }
 
 }  // namespace
@@ -119,16 +200,19 @@ Json to_json(const Hardware& hardware) {
 
 Machine load_machine(const std::string& name_or_path) {
   const JsonInput json = JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
-  json.allow_only({"schema", "name", "description", "source", "mac", "levels", "area_mm2", "hardware"});
   json.require_schema("dosa-hardware/1");
+  json.allow_only({"schema", "name", "description", "source", "mac", "levels", "area_mm2", "hardware"});
   Machine machine;
   machine.hash = content_hash(json.value().dump());
   machine.name = json.at("name").text();
   if (const auto text = json.find("description")) machine.description = text->text();
   json.at("mac").allow_only({"energy_pj"});
-  machine.mac_energy_pj = json.at("mac").at("energy_pj").number(0);
+  machine.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);
 
   const JsonInput levels = json.at("levels");
+  if (const std::size_t found = levels.items().size(); found > kMaxLevels) {
+    fail(ErrorId::kValue, "{}: found {} levels, expected 2..{}", levels.where(), found, kMaxLevels);
+  }
   for (const JsonInput& item : levels.items()) {
     const MemoryLevel level = level_from_json(item);
     std::vector<LoopOrder> orders;
@@ -162,6 +246,7 @@ Machine load_machine(const std::string& name_or_path) {
            levels.where());
     }
   }
+  check_levels(machine, levels);
   machine.area = area_from_json(json.at("area_mm2"));
   const JsonInput hardware = json.at("hardware");
   hardware.allow_only({"default", "min", "max"});
@@ -174,6 +259,7 @@ Machine load_machine(const std::string& name_or_path) {
            machine.min_hardware.*field.value, machine.max_hardware.*field.value);
     }
   }
+  check_signs(machine, levels, json.at("area_mm2"));
   return machine;
 }
 

@@ -9,8 +9,8 @@ namespace dosa {
 
 Workload load_workload(const std::string& name_or_path) {
   const JsonInput json = JsonInput::from_file(resolve_shipped(name_or_path, "workloads"));
-  json.allow_only({"schema", "name", "description", "source", "layers"});
   json.require_schema("dosa-workload/1");
+  json.allow_only({"schema", "name", "description", "source", "layers"});
   Workload workload;
   workload.name = json.at("name").text();
   if (const auto text = json.find("description")) workload.description = text->text();

@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::size_t kMinRows = 1;
 
+/// Larger tables are not ours, and their cells would fill the memory.
+constexpr std::size_t kMaxTableBytes = std::size_t{64} << 20;
+
 std::vector<std::string> split(const std::string& line, char separator) {
   std::vector<std::string> cells;
   std::size_t from = 0;
@@ -278,10 +281,19 @@ ArtefactMapping artefact_mapping(const std::string& text, const std::string& whe
     if (!dim || code != std::errc() || stop != end || factor < 1) {
       fail(ErrorId::kMapping, "{}: found '{}', expected a loop such as K8 or K4X", where, word);
     }
+    if (factor > (spatial ? kMaxPeDim : kMaxDim)) {
+      fail(ErrorId::kValue, "{}: found '{}', expected a factor in 1..{}", where, word,
+           spatial ? kMaxPeDim : kMaxDim);
+    }
     if (dram) {
       if (mapping.order.find(word[0]) == std::string::npos) mapping.order.push_back(word[0]);
     } else {
-      mapping.tile[static_cast<std::size_t>(*dim)] *= factor;
+      auto& tile = mapping.tile[static_cast<std::size_t>(*dim)];
+      tile *= factor;  // both at most 2^31
+      if (tile > kMaxDim) {
+        fail(ErrorId::kValue, "{}: the factors of {} below DRAM multiply to {}, expected at most {}", where,
+             word[0], tile, kMaxDim);
+      }
       if (spatial) mapping.widest = std::max(mapping.widest, factor);
     }
   }
@@ -312,6 +324,7 @@ void read_artefact(const Csv& csv, Measurements& all) {
   for (const Dim dim : all_dims()) columns.push_back("prob." + letter(dim));
   csv.require(columns);
   constexpr std::int64_t kMaxStride = 1 << 16;
+  constexpr std::int64_t kMaxOutputs = 1 << 14, kMaxKernel = 1 << 8;  // of a convolution, in one direction
   constexpr std::int64_t kBlock = 16;  // the artefact divided tiles by this, whatever the array
   const auto count = csv.rows().size();
   std::set<std::pair<DimSizes, std::int64_t>> seen;
@@ -332,6 +345,12 @@ void read_artefact(const Csv& csv, Measurements& all) {
     m.order = *order_from(mapping.order);
     m.cycles = csv.positive(row, "target.gemmini_cycle");
     m.matmul = m.layer.is_matmul();
+    if (!m.matmul) {  // wraps_around() passes over all pairs of an output and a kernel element
+      for (const auto& [dim, most] : {std::pair{Dim::P, kMaxOutputs}, std::pair{Dim::Q, kMaxOutputs},
+                                      std::pair{Dim::R, kMaxKernel}, std::pair{Dim::S, kMaxKernel}}) {
+        csv.integer(row, "prob." + letter(dim), 1, most);
+      }
+    }
     // Matrix products of one machine were recorded one after the other on the same operands: the first
     // recording of a layer found them in DRAM, the others in the last-level cache as far as they fit.
     // Convolutions show no difference.
@@ -386,6 +405,10 @@ std::vector<std::int64_t> Measurements::pe_dims() const {
 
 Measurements read_measurements(const std::filesystem::path& path) {
   const std::string content = read_file(path);
+  if (content.size() > kMaxTableBytes) {
+    fail(ErrorId::kFile, "{}: found {} bytes of CSV, at most {} MiB are allowed", path.string(),
+         content.size(), kMaxTableBytes >> 20);
+  }
   const Csv csv(path, content);
   Measurements all;
   all.file = path.string();

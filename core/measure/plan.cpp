@@ -39,8 +39,8 @@ std::string Plan::program_of(std::size_t measurement) const {
 }
 
 Plan plan_from_json(const JsonInput& json) {
-  json.allow_only({"schema", "workload", "hardware", "built_from", "per_program", "layers", "measurements"});
   json.require_schema(kSchema);
+  json.allow_only({"schema", "workload", "hardware", "built_from", "per_program", "layers", "measurements"});
   Plan plan;
   plan.workload = json.at("workload").text();
   plan.hardware = hardware_from_json(json.at("hardware"));

@@ -97,6 +97,27 @@ TEST_F(BadInput, Files) {
   }
 }
 
+TEST_F(BadInput, FilesThatWouldNotEnd) {
+  expect({"workloads", "/dev/zero"}, "file", {"/dev/zero", "is a pipe or a device"});
+  expect({"validate", "/dev/zero"}, "file", {"/dev/zero", "is a pipe or a device"});
+  expect({"evaluate", "/dev/stdin"}, "file", {"/dev/stdin", "expected a regular file"});
+  folder_.file("net.yaml", "schema: dosa-workload/1\nname: net\nlayers: &a [*a]\n");
+  expect({"workloads", "net.yaml"}, "syntax", {"net.yaml: line 3", "an anchor that contains itself"});
+  folder_.file("net.json", std::string(100000, '['));
+  expect({"workloads", "net.json"}, "syntax", {"net.json: line 1, column 65", "at most 64"});
+}
+
+TEST_F(BadInput, TheWrongKindOfFileIsNamed) {
+  folder_.file("net.json", kWorkload);
+  folder_.file("design.json", kDesign);
+  expect({"evaluate", "net.json"}, "schema",
+         {"net.json: schema", "\"dosa-workload/1\"", "\"dosa-design/1\""});
+  expect({"workloads", "design.json"}, "schema",
+         {"design.json: schema", "\"dosa-design/1\"", "\"dosa-workload/1\""});
+  expect({"optimize", "net.json", "--machine", "./net.json"}, "schema",
+         {"net.json: schema", "\"dosa-workload/1\"", "\"dosa-hardware/1\""});
+}
+
 TEST_F(BadInput, Names) {
   expect({"optimize", "resnet5", "-o", "design.json"}, "value", {"'resnet5'", "did you mean: resnet50"});
   expect({"workloads", "brt"}, "value", {"'brt'", "did you mean: bert"});

@@ -39,6 +39,29 @@ TEST(Files, ReadErrorsNameTheFile) {
   expect_error([&] { read_file(folder.path()); }, ErrorId::kFile, {folder.path().string(), "is a folder"});
 }
 
+TEST(Files, ReadTakesRegularFilesOnly) {
+  const TemporaryFolder folder;
+  const std::string pipe = (folder.path() / "pipe").string();
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  expect_error([&] { read_file(pipe); }, ErrorId::kFile, {pipe, "is a pipe or a device", "a regular file"});
+  for (const std::string device : {"/dev/zero", "/dev/null"}) {
+    expect_error([&] { read_file(device); }, ErrorId::kFile, {device, "is a pipe or a device"});
+  }
+}
+
+TEST(Files, ReadBoundsWhatItHolds) {
+  const TemporaryFolder folder;
+  const std::string large = folder.file("large", "");
+  std::filesystem::resize_file(large, (std::uintmax_t{1} << 30) + 1);
+  expect_error([&] { read_file(large); }, ErrorId::kFile, {large, "holds more than the 1024 MiB"});
+  const std::string packed = (folder.path() / "packed.gz").string();
+  gzFile file = gzopen(packed.c_str(), "wb1");
+  const std::string zeros(1 << 20, '\0');
+  for (int i = 0; i < 257; ++i) gzwrite(file, zeros.data(), static_cast<unsigned>(zeros.size()));
+  gzclose(file);
+  expect_error([&] { read_file(packed); }, ErrorId::kFile, {packed, "unpacks to more than the 256 MiB"});
+}
+
 TEST(Files, ReadRefusesDamagedCompression) {
   const TemporaryFolder folder;
   std::string noise;

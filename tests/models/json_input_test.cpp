@@ -35,6 +35,20 @@ TEST(JsonInput, SyntaxErrorsHaveAPosition) {
   expect_error([] { parse("[1, 2] 3"); }, ErrorId::kSyntax, {"in.json", "line 1, column 8"});
 }
 
+TEST(JsonInput, NestingAndMembersAreBounded) {
+  const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_TRUE(parse(nested(64)).value().is_array());
+  expect_error([&] { parse(nested(65)); }, ErrorId::kSyntax,
+               {"in.json: line 1, column 65", "more than 64 nested values"});
+  expect_error([] { parse(std::string(1000000, '[')); }, ErrorId::kSyntax, {"line 1, column 65"});
+  EXPECT_EQ(parse("\"" + std::string(100, '[') + "\\\"[\"").text().size(), 102u) << "text does not nest";
+  std::string object = "{\"k\": 1";
+  for (int i = 1; i < 10000; ++i) object += fmt::format(",\n\"k{}\": 1", i);
+  EXPECT_EQ(parse(object + "}").entries().size(), 10000u);
+  expect_error([&] { parse(object + ", \"x\": 1}"); }, ErrorId::kSyntax,
+               {"in.json: line 10000, column", "more than 10000 members"});
+}
+
 TEST(JsonInput, IntegersAreStrict) {
   const auto integer = [](const std::string& text) {
     return parse("{\"n\": " + text + "}").at("n").integer(1, 100);
@@ -77,6 +91,40 @@ TEST(JsonInput, SchemaIsRequired) {
 TEST(JsonInput, LongValuesAreShortenedInErrors) {
   const std::string text = "{\"a\": \"" + std::string(1000, 'z') + "\"}";
   expect_error([&] { parse(text).at("a").boolean(); }, ErrorId::kSchema, {"zzz..."});
+}
+
+TEST(JsonInput, YamlThatUnfoldsWithoutEndIsRefused) {
+  const TemporaryFolder folder;
+  const auto refuses = [&](const std::string& content, ErrorId id, const std::vector<std::string>& parts) {
+    const std::string path = folder.file("in.yaml", content);
+    expect_error([&] { JsonInput::from_file(path); }, id, parts);
+  };
+  refuses("a: 1\nb: &a [*a]\n", ErrorId::kSyntax,
+          {"in.yaml: line 2, column 4", "an anchor that contains itself", "at most 64"});
+  refuses("&a {k: *a}", ErrorId::kSyntax, {"in.yaml: line 1", "an anchor that contains itself"});
+  std::string aliases = "a: &a [x, x, x, x, x, x, x, x, x]\n";
+  std::string text = "a: &a " + std::string(100000, 'x') + "\n";
+  for (char name = 'b'; name <= 'i'; ++name) {
+    const std::string line = fmt::format("{0}: &{0} [*{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}]\n",
+                                         name, static_cast<char>(name - 1));
+    aliases += line;
+    text += line;
+  }
+  refuses(aliases, ErrorId::kSyntax, {"in.yaml: line ", "more than 1000000 values with aliases written out"});
+  refuses(text, ErrorId::kSyntax, {"in.yaml: line ", "bytes of text with aliases written out"});
+  refuses(std::string(65, '[') + std::string(65, ']'), ErrorId::kSyntax, {"line 1, column 65", "at most 64"});
+  refuses(std::string(100000, '['), ErrorId::kSyntax, {"in.yaml: line 1", "nested too deeply", "at most 64"});
+  refuses(std::string((4 << 20) + 1, ' '), ErrorId::kFile, {"in.yaml", "4194305 bytes of YAML", "4 MiB"});
+  const std::string twice = folder.file("twice.yaml", "a: &a [1, 2]\nb: [*a, *a]\n");
+  EXPECT_EQ(JsonInput::from_file(twice).at("b").value().dump(), "[[1,2],[1,2]]") << "aliases are allowed";
+}
+
+TEST(JsonInput, LargeFilesAreRefused) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("in.json", "{}");
+  std::filesystem::resize_file(path, (64 << 20) + 1);
+  expect_error([&] { JsonInput::from_file(path); }, ErrorId::kFile,
+               {"in.json", "67108865 bytes of JSON", "at most 64 MiB"});
 }
 
 TEST(JsonInput, YamlIsReadLikeJson) {

@@ -48,6 +48,20 @@ TEST(Machine, HardwareRoundTrip) {
                {"unknown key", "pe_dim"});
 }
 
+TEST(Machine, LevelsAndOrdersAreBounded) {
+  const TemporaryFolder folder;
+  Json machine = Json::parse(read_file(data_folder() / "hardware" / "gemmini-tl.json"));
+  Json many = machine;
+  for (int i = 0; i < 13; ++i) many["levels"].insert(many["levels"].begin(), machine["levels"][0]);
+  const std::string levels = folder.file("levels.json", many.dump());
+  expect_error([&] { load_machine(levels); }, ErrorId::kValue, {"levels: found 17 levels", "2..16"});
+  many["levels"].erase(0);
+  EXPECT_EQ(load_machine(folder.file("most.json", many.dump())).levels.size(), 16u);
+  for (int l = 0; l < 4; ++l) machine["levels"][l]["search_orders"] = machine["levels"][3]["search_orders"];
+  const std::string orders = folder.file("orders.json", machine.dump());
+  expect_error([&] { load_machine(orders); }, ErrorId::kValue, {"levels", "more than 1024 combinations"});
+}
+
 struct BadMachine {
   const char* from;
   const char* to;
@@ -81,6 +95,39 @@ TEST(Machine, EachMistakeIsNamed) {
       {"\"at_kib\": 0.5", "\"at\": 0.5", ErrorId::kSchema, {"levels[1].energy: unknown key"}},
       {"\"per_pe\": 0.000422, ", "", ErrorId::kSchema, {"area_mm2", "'per_pe' is missing"}},
       {"\"min\": {\"pe_dim\": 1,", "\"min\": {\"pe_dim\": 129,", ErrorId::kBounds, {"pe_dim", "129", "128"}},
+      {"0.5608", "1e300", ErrorId::kValue, {"mac.energy_pj: found 1e+300"}},
+      {"\"words_per_cycle\": 2",
+       "\"words_per_cycle\": 0",
+       ErrorId::kValue,
+       {"levels[1].words_per_cycle: found 0"}},
+      {"\"words_per_cycle\": 2",
+       "\"words_per_cycle\": -2",
+       ErrorId::kValue,
+       {"levels[1].words_per_cycle: found -2"}},
+      {"\"instances\": {\"per_pe_dim\": 1}",
+       "\"instances\": {\"per_pe_dim\": 0}",
+       ErrorId::kValue,
+       {"levels[1].instances: found 0", "pe_dim is 1"}},
+      {"\"vector_words\": 64", "\"vector_words\": 0", ErrorId::kValue, {"levels[3].vector_words: found 0"}},
+      {"\"pj\": 100", "\"pj\": -100", ErrorId::kValue, {"levels[3].energy.pj: found -100"}},
+      {"\"at_kib\": 0.5", "\"at_kib\": 500", ErrorId::kValue, {"levels[1].energy", "expected 0 or more"}},
+      {"\"base\": 0.0196", "\"base\": -5", ErrorId::kValue, {"area_mm2", "mm2 for the smallest hardware"}},
+      {"\"sized_by\": \"accumulator_kib\",",
+       "",
+       ErrorId::kSchema,
+       {"levels[1].energy", "pj_per_kib needs 'sized_by'"}},
+      {"\"holds\": \"W\",\n      \"temporal\": \"PQ\",\n      \"search_temporal\": \"\"",
+       "\"holds\": \"W\", \"temporal\": \"RK\"",
+       ErrorId::kValue,
+       {"levels[0]: ", "loop here over R", "any number of words of W", "'sized_by'"}},
+      {"\"spatial\": \"C\"",
+       "\"spatial\": \"CK\"",
+       ErrorId::kValue,
+       {"levels[1].spatial: found \"CK\"", "at most one"}},
+      {"\"spatial\": \"K\"",
+       "\"spatial\": \"C\"",
+       ErrorId::kValue,
+       {"levels[2].spatial: found C", "levels[1]"}},
       {"\"default\"", "\"standard\"", ErrorId::kSchema, {"hardware: unknown key"}},
   };
   for (const BadMachine& bad : cases) {

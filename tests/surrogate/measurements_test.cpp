@@ -135,6 +135,30 @@ TEST(Measurements, ArtefactColumnsAreRestored) {
   EXPECT_TRUE(m.rows[0].cold);
 }
 
+TEST(Measurements, ArtefactNumbersOutOfRangeAreNamed) {
+  const auto refuses = [](const std::string& mapping, const std::string& problem,
+                          const std::vector<std::string>& parts) {
+    expect_refused(
+        "target.gemmini_cycle,mapping.mapping,prob.C,prob.Hstride,prob.K,prob.N,prob.P,prob.Q,prob.R,prob.S,"
+        "prob.Wstride\n5000," +
+            mapping + "," + problem + "\n",
+        ErrorId::kValue, parts);
+  };
+  const std::string problem = "4,1,4,1,16,16,3,3,1";
+  for (const std::string factor : {"4611686018427387905", "9223372036854775807", "16385"}) {
+    refuses("L3[WIO] K4 - L2[WI] N1 - L1[O] C" + factor + "X - L0[W] N1", problem,
+            {"m.csv:2", "mapping.mapping", "found 'C" + factor + "X'", "1..16384"});
+  }
+  refuses("L3[WIO] K9223372036854775807 - L2[WI] N1 - L1[O] C4X - L0[W] N1", problem,
+          {"m.csv:2", "mapping.mapping", "1..2147483648"});
+  refuses("L3[WIO] N1 - L2[WI] K65536 - L1[O] K65536 - L0[W] N1", problem,
+          {"m.csv:2", "mapping.mapping", "factors of K", "4294967296", "at most 2147483648"});
+  for (const std::string size : {"9223372036854775807", "9223372036854775808", "1e300"}) {
+    refuses("L3[WIO] N1", size + ",1,4,1,16,16,3,3,1", {"m.csv:2", "prob.C", "1..2147483648"});
+  }
+  refuses("L3[WIO] N1", "4,1,4,1,2147483648,16,3,3,1", {"m.csv:2", "prob.P", "1..16384"});
+}
+
 TEST(Measurements, ArtefactRule) {
   const auto path = reference_data("firesim_train.csv");
   DOSA_SKIP_WITHOUT(path, "firesim_train.csv");
