@@ -373,7 +373,9 @@ class RtlSearch {
       count_scored();
       choose();
       report("polish");
-      if (!(best_.log_objective < before - 1e-12)) break;
+      // A layer that ran out of evaluations is not at its end: others may have left some for it.
+      const bool ran_out = std::find(allowed_.begin(), allowed_.end(), 0) != allowed_.end();
+      if (!ran_out && !(best_.log_objective < before - 1e-12)) break;
     }
     summary_.polish_complete =
         std::all_of(variants_.begin(), variants_.end(), [](const RtlVariant& v) { return v.complete; });

@@ -107,7 +107,8 @@ TEST(RtlSearch, SameSeedSameDesignWhateverTheThreads) {
 TEST(RtlSearch, EvaluatesNoMoreThanItMay) {
   const SearchProblem problem = rtl_problem();
   RtlSearchOptions options = quick_rtl();
-  for (const std::int64_t most : {2'000, 5'000, 12'000}) {
+  const std::int64_t without_limit = rtl_search(problem, model(), options).evaluations;
+  for (const std::int64_t most : {without_limit / 4, without_limit / 2}) {
     options.search.max_evaluations = most;
     options.search.threads = 1;
     const SearchSummary one = rtl_search(problem, model(), options);
