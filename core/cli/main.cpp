@@ -71,9 +71,8 @@ void print_error(std::string_view id, std::string message) {
 int run(int argc, char** argv) {
   CLI::App app(
       "dosa designs DNN accelerators by gradient descent: hardware and mappings in one search.\n"
-      "Exit codes: 0 done, 1 the program failed, 2 the input is wrong, 130 interrupted: what was found until "
-      "then "
-      "is written.");
+      "Exit codes: 0 done, 1 the program failed, 2 the input is wrong,\n"
+      "130 interrupted: what was found until then is written.");
   app.require_subcommand(1);
   app.set_version_flag("--version", DOSA_VERSION);
   add_optimize(app);

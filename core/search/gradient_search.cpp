@@ -297,8 +297,9 @@ class GradientSearch {
   /// `nests`.
   /// True when the whole map space was looked at.
   bool realise(std::int64_t pe_dim, const std::vector<Start>& starts, std::int64_t nests) {
-    if (affordable(nests) < nests) limited_ = true;
-    nests = affordable(nests);
+    const std::int64_t wanted = nests;
+    nests = affordable(wanted);
+    if (nests < wanted) limited_ = true;
     if (nests == 0) {
       summary_.stopped = "evaluations";
       return false;

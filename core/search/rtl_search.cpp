@@ -126,8 +126,8 @@ class RtlSearch {
 
   /// Lets every layer score an equal part of the evaluations that are left: layers are scored at the same
   /// time, and what they find must not depend on which one is first.
-  void share_out(double share) {
-    const std::int64_t left = evaluations_left(share);
+  void share_out() {
+    const std::int64_t left = evaluations_left(1);
     const auto count = static_cast<std::int64_t>(layers());
     allowed_.assign(layers(), left == kNoLimit ? kNoLimit : std::max<std::int64_t>(left, 0) / count);
   }
@@ -314,7 +314,7 @@ class RtlSearch {
     std::stable_sort(starts.begin(), starts.end(),
                      [](const auto& a, const auto& b) { return a.first < b.first; });
     starts.resize(std::min(starts.size(), count));
-    share_out(1);
+    share_out();
     parallel(static_cast<std::int64_t>(layers()), options_.threads, [&](std::int64_t l) {
       std::int64_t index = -1;
       for (RtlVariant& v : variants_) {
@@ -356,7 +356,7 @@ class RtlSearch {
   void polish() {
     report("polish");
     if (stop(1)) return;
-    share_out(1);
+    share_out();
     parallel(static_cast<std::int64_t>(layers()), options_.threads, [&](std::int64_t l) {
       for_variants(static_cast<std::size_t>(l), [&](RtlVariant& v) {
         if (v.combinations <= static_cast<double>(options_.polish_nests)) enumerate(v);
@@ -367,7 +367,7 @@ class RtlSearch {
     report("polish");
     for (int round = 0; round < kMostRounds && !stop(1); ++round) {
       const double before = best_.log_objective;
-      share_out(1);
+      share_out();
       parallel(static_cast<std::int64_t>(layers()), options_.threads,
                [&](std::int64_t l) { improve(static_cast<std::size_t>(l)); });
       count_scored();
