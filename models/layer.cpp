@@ -1,9 +1,9 @@
-#include "models/layer.hpp"
+#include "dosa/models/layer.hpp"
 
 #include <algorithm>
 #include <vector>
 
-#include "models/error.hpp"
+#include "dosa/models/base/error.hpp"
 
 namespace dosa {
 namespace {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "models/json_input.hpp"
+#include "dosa/models/base/json_input.hpp"
 
 namespace dosa {
 

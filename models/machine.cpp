@@ -1,9 +1,9 @@
-#include "models/machine.hpp"
+#include "dosa/models/machine.hpp"
 
 #include <algorithm>
 
-#include "models/error.hpp"
-#include "models/files.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
 
 namespace dosa {
 namespace {

@@ -1,10 +1,10 @@
-#include "models/mapping.hpp"
+#include "dosa/models/mapping.hpp"
 
 #include <charconv>
 #include <limits>
 
-#include "models/error.hpp"
-#include "models/machine.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/machine.hpp"
 
 namespace dosa {
 namespace {

@@ -1,9 +1,9 @@
-#include "models/workload.hpp"
+#include "dosa/models/workload.hpp"
 
 #include <set>
 
-#include "models/error.hpp"
-#include "models/files.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
 
 namespace dosa {
 

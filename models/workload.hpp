@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "models/layer.hpp"
+#include "dosa/models/layer.hpp"
 
 namespace dosa {
 

@@ -1,13 +1,15 @@
-#include "surrogate/surrogate.hpp"
+#include "dosa/surrogate/surrogate.hpp"
+
+#include <torch/optim.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "models/error.hpp"
-#include "models/files.hpp"
-#include "models/tensor_file.hpp"
-#include "surrogate/relaxed_counts.hpp"
+#include "dosa/core/targets/gemmini/relaxed_counts.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
+#include "dosa/models/base/tensor_file.hpp"
 
 namespace dosa {
 namespace {

@@ -9,14 +9,13 @@
 // Method: DOSA (MICRO 2023, arXiv 2509.10702), section 6.5; inputs and base are this project's.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "models/json_input.hpp"
-#include "surrogate/counts.hpp"
+#include "dosa/core/targets/gemmini/counts.hpp"
+#include "dosa/models/base/json_input.hpp"
+#include "dosa/models/base/torch.hpp"
 
 namespace dosa {
 

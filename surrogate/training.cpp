@@ -1,4 +1,6 @@
-#include "surrogate/training.hpp"
+#include "dosa/surrogate/training.hpp"
+
+#include <torch/optim.h>
 
 #include <algorithm>
 #include <chrono>
@@ -9,8 +11,8 @@
 #include <random>
 #include <set>
 
-#include "models/error.hpp"
-#include "models/threads.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "surrogate/measurements.hpp"
-#include "surrogate/surrogate.hpp"
+#include "dosa/core/targets/gemmini/measurements.hpp"
+#include "dosa/surrogate/surrogate.hpp"
 
 namespace dosa {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "models/error.hpp"
+#include "dosa/models/base/error.hpp"
 
 namespace dosa::testing {
 

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "core/baselines/map_space.hpp"
+#include "dosa/core/baselines/map_space.hpp"
 
 namespace dosa {
 namespace {

@@ -1,9 +1,9 @@
-#include "core/baselines/baseline.hpp"
+#include "dosa/core/baselines/baseline.hpp"
 
 #include <cmath>
 
-#include "models/error.hpp"
-#include "models/threads.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 

@@ -19,8 +19,6 @@
 //    of 128 KiB: `--pe 8 --scratchpad 128` comes near it, with this machine's energies and not NVDLA's.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -30,7 +28,8 @@
 #include <string>
 #include <vector>
 
-#include "core/search/problem.hpp"
+#include "dosa/core/search/problem.hpp"
+#include "dosa/models/base/torch.hpp"
 
 namespace dosa {
 

@@ -7,7 +7,7 @@
 #include <set>
 #include <tuple>
 
-#include "core/baselines/map_space.hpp"
+#include "dosa/core/baselines/map_space.hpp"
 
 namespace dosa {
 namespace {

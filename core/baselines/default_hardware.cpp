@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/baselines/map_space.hpp"
-#include "core/search/mapper.hpp"
+#include "dosa/core/baselines/map_space.hpp"
+#include "dosa/core/targets/mapping/mapper.hpp"
 
 namespace dosa {
 namespace {

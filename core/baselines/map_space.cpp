@@ -1,11 +1,11 @@
-#include "core/baselines/map_space.hpp"
+#include "dosa/core/baselines/map_space.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
 #include <numeric>
 
-#include "models/threads.hpp"
+#include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 namespace {

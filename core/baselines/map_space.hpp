@@ -2,14 +2,13 @@
 // mapping of every layer.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <random>
 #include <vector>
 
-#include "core/baselines/baseline.hpp"
-#include "core/search/problem.hpp"
+#include "dosa/core/baselines/baseline.hpp"
+#include "dosa/core/search/problem.hpp"
+#include "dosa/models/base/torch.hpp"
 
 namespace dosa {
 

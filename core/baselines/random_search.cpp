@@ -1,6 +1,6 @@
 // Random search, after the protocol of DOSA (MICRO 2023): random hardware, 1000 random mappings of every
 // layer on each, the best mapping of every layer.
-#include "core/baselines/map_space.hpp"
+#include "dosa/core/baselines/map_space.hpp"
 
 namespace dosa {
 namespace {

@@ -1,10 +1,10 @@
-#include "core/measure/collect.hpp"
+#include "dosa/core/targets/gemmini/campaign/collect.hpp"
 
 #include <memory>
 
-#include "core/cli/commands.hpp"
-#include "models/error.hpp"
-#include "models/files.hpp"
+#include "dosa/core/cli/commands.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
 
 namespace dosa::cli {
 

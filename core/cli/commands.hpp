@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "models/json_input.hpp"
-#include "models/layer.hpp"
+#include "dosa/models/base/json_input.hpp"
+#include "dosa/models/layer.hpp"
 
 namespace dosa::cli {
 

@@ -2,11 +2,11 @@
 #include <cmath>
 #include <memory>
 
-#include "core/baselines/baseline.hpp"
-#include "core/cli/search_flags.hpp"
-#include "core/search/gradient_search.hpp"
-#include "models/error.hpp"
-#include "models/files.hpp"
+#include "dosa/core/baselines/baseline.hpp"
+#include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/search/gradient_search.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
 
 namespace dosa::cli {
 namespace {

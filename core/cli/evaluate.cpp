@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <memory>
 
-#include "core/cli/commands.hpp"
-#include "core/default_comparison.hpp"
-#include "core/design.hpp"
-#include "core/rtl_model.hpp"
-#include "models/error.hpp"
+#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/design/design.hpp"
+#include "dosa/core/targets/gemmini/default_comparison.hpp"
+#include "dosa/core/targets/gemmini/model.hpp"
+#include "dosa/models/base/error.hpp"
 
 namespace dosa::cli {
 namespace {

@@ -1,8 +1,8 @@
 #include <memory>
 
-#include "core/cli/commands.hpp"
-#include "core/export/exporter.hpp"
-#include "models/error.hpp"
+#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/export/exporter.hpp"
+#include "dosa/models/base/error.hpp"
 
 namespace dosa::cli {
 

@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <exception>
 
-#include "core/cli/commands.hpp"
-#include "core/cli/search_flags.hpp"
-#include "core/search/ranks.hpp"
-#include "models/error.hpp"
+#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/search/ranks.hpp"
+#include "dosa/models/base/error.hpp"
 
 namespace dosa::cli {
 

@@ -4,12 +4,12 @@
 
 #include <memory>
 
-#include "core/cli/search_flags.hpp"
-#include "core/search/exhaustive.hpp"
-#include "models/error.hpp"
-#include "models/files.hpp"
-#include "models/gemmini.hpp"
-#include "models/workload.hpp"
+#include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/search/exhaustive.hpp"
+#include "dosa/core/targets/gemmini/library.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
+#include "dosa/models/workload.hpp"
 
 namespace dosa::cli {
 namespace {

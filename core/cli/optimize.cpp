@@ -4,15 +4,15 @@
 #include <cmath>
 #include <memory>
 
-#include "core/cli/pareto.hpp"
-#include "core/cli/search_flags.hpp"
-#include "core/default_comparison.hpp"
-#include "core/search/exhaustive.hpp"
-#include "core/search/gradient_search.hpp"
-#include "core/search/ranks.hpp"
-#include "core/search/rtl_search.hpp"
-#include "models/error.hpp"
-#include "models/files.hpp"
+#include "dosa/core/cli/pareto.hpp"
+#include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/search/exhaustive.hpp"
+#include "dosa/core/search/gradient_search.hpp"
+#include "dosa/core/search/ranks.hpp"
+#include "dosa/core/targets/gemmini/default_comparison.hpp"
+#include "dosa/core/targets/gemmini/search.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
 
 namespace dosa::cli {
 namespace {

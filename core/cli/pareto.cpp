@@ -1,5 +1,5 @@
 // dosa optimize --pareto: the front of energy, latency and area as a folder of designs.
-#include "core/cli/pareto.hpp"
+#include "dosa/core/cli/pareto.hpp"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,8 +9,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "models/error.hpp"
-#include "models/files.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
 
 namespace dosa::cli {
 namespace {

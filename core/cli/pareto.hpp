@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "core/cli/search_flags.hpp"
-#include "core/search/pareto.hpp"
+#include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/search/pareto.hpp"
 
 namespace dosa::cli {
 

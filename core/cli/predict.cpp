@@ -1,12 +1,12 @@
 #include <memory>
 
-#include "core/cli/commands.hpp"
-#include "core/design.hpp"
-#include "core/export/exporter.hpp"
-#include "core/rtl_model.hpp"
-#include "models/error.hpp"
-#include "models/files.hpp"
-#include "surrogate/surrogate.hpp"
+#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/design/design.hpp"
+#include "dosa/core/export/exporter.hpp"
+#include "dosa/core/targets/gemmini/model.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
+#include "dosa/surrogate/surrogate.hpp"
 
 namespace dosa::cli {
 namespace {

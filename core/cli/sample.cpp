@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <memory>
 
-#include "core/cli/commands.hpp"
-#include "core/cli/search_flags.hpp"
-#include "core/measure/disagreement.hpp"
-#include "models/error.hpp"
+#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/targets/gemmini/campaign/disagreement.hpp"
+#include "dosa/models/base/error.hpp"
 
 namespace dosa::cli {
 

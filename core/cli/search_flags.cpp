@@ -1,11 +1,11 @@
-#include "core/cli/search_flags.hpp"
+#include "dosa/core/cli/search_flags.hpp"
 
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
 
-#include "models/error.hpp"
-#include "models/gemmini.hpp"
+#include "dosa/core/targets/gemmini/library.hpp"
+#include "dosa/models/base/error.hpp"
 
 namespace dosa::cli {
 namespace {

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <string>
 
-#include "core/cli/commands.hpp"
-#include "core/search/problem.hpp"
+#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/search/problem.hpp"
 
 namespace dosa::cli {
 

@@ -1,10 +1,10 @@
 #include <memory>
 
-#include "core/cli/commands.hpp"
-#include "core/cli/search_flags.hpp"
-#include "models/error.hpp"
-#include "models/files.hpp"
-#include "surrogate/training.hpp"
+#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/cli/search_flags.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
+#include "dosa/surrogate/training.hpp"
 
 namespace dosa::cli {
 namespace {

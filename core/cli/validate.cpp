@@ -1,9 +1,9 @@
-#include "core/validate.hpp"
+#include "dosa/core/design/validate.hpp"
 
 #include <memory>
 
-#include "core/cli/commands.hpp"
-#include "core/validate_surrogate.hpp"
+#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/targets/gemmini/validate_surrogate.hpp"
 
 namespace dosa::cli {
 

@@ -1,8 +1,8 @@
 #include <memory>
 
-#include "core/cli/commands.hpp"
-#include "models/files.hpp"
-#include "models/workload.hpp"
+#include "dosa/core/cli/commands.hpp"
+#include "dosa/models/base/files.hpp"
+#include "dosa/models/workload.hpp"
 
 namespace dosa::cli {
 

@@ -1,6 +1,6 @@
-#include "core/export/exporter.hpp"
+#include "dosa/core/export/exporter.hpp"
 
-#include "models/error.hpp"
+#include "dosa/models/base/error.hpp"
 
 namespace dosa {
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/design.hpp"
-#include "core/measure/plan.hpp"
+#include "dosa/core/design/design.hpp"
+#include "dosa/core/targets/gemmini/campaign/plan.hpp"
 
 namespace dosa {
 

@@ -1,5 +1,5 @@
 // The design itself.
-#include "core/export/exporter.hpp"
+#include "dosa/core/export/exporter.hpp"
 
 namespace dosa {
 namespace {

@@ -12,8 +12,8 @@
 #include <cmath>
 #include <sstream>
 
-#include "core/export/exporter.hpp"
-#include "models/error.hpp"
+#include "dosa/core/export/exporter.hpp"
+#include "dosa/models/base/error.hpp"
 
 namespace dosa {
 namespace {

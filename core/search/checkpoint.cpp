@@ -1,9 +1,9 @@
-#include "core/search/checkpoint.hpp"
+#include "dosa/core/search/checkpoint.hpp"
 
 #include <cmath>
 
-#include "models/error.hpp"
-#include "models/files.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
 
 namespace dosa {
 namespace {

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <optional>
 
-#include "core/search/descent.hpp"
-#include "core/search/gradient_search.hpp"
+#include "dosa/core/search/descent.hpp"
+#include "dosa/core/search/gradient_search.hpp"
 
 namespace dosa {
 

@@ -1,4 +1,4 @@
-#include "core/search/descent.hpp"
+#include "dosa/core/search/descent.hpp"
 
 #include <fmt/format.h>
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/search/relaxation.hpp"
-#include "models/tensor_file.hpp"
+#include "dosa/core/targets/mapping/relaxation.hpp"
+#include "dosa/models/base/tensor_file.hpp"
 
 namespace dosa {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/search/problem.hpp"
+#include "dosa/core/search/problem.hpp"
 
 namespace dosa {
 

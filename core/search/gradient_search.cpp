@@ -1,4 +1,4 @@
-#include "core/search/gradient_search.hpp"
+#include "dosa/core/search/gradient_search.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -6,11 +6,11 @@
 #include <limits>
 #include <set>
 
-#include "core/search/checkpoint.hpp"
-#include "core/search/mapper.hpp"
-#include "core/search/ranks.hpp"
-#include "models/error.hpp"
-#include "models/threads.hpp"
+#include "dosa/core/search/checkpoint.hpp"
+#include "dosa/core/search/ranks.hpp"
+#include "dosa/core/targets/mapping/mapper.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 namespace {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "core/search/problem.hpp"
+#include "dosa/core/search/problem.hpp"
 
 namespace dosa {
 

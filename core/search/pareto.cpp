@@ -1,13 +1,13 @@
-#include "core/search/pareto.hpp"
+#include "dosa/core/search/pareto.hpp"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
 
-#include "core/search/mapper.hpp"
-#include "models/error.hpp"
-#include "models/threads.hpp"
+#include "dosa/core/targets/mapping/mapper.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 namespace {

@@ -1,11 +1,11 @@
-#include "core/search/problem.hpp"
+#include "dosa/core/search/problem.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <iterator>
 #include <set>
 
-#include "models/error.hpp"
+#include "dosa/models/base/error.hpp"
 
 namespace dosa {
 namespace {

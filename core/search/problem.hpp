@@ -1,16 +1,15 @@
 // What a search is asked: a network on a machine, limits of the hardware, what to minimise.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <limits>
 #include <string>
 #include <vector>
 
-#include "core/design.hpp"
-#include "models/cost_model.hpp"
-#include "models/workload.hpp"
+#include "dosa/core/design/design.hpp"
+#include "dosa/models/base/torch.hpp"
+#include "dosa/models/cost/cost_model.hpp"
+#include "dosa/models/workload.hpp"
 
 namespace dosa {
 

@@ -1,4 +1,4 @@
-#include "core/search/ranks.hpp"
+#include "dosa/core/search/ranks.hpp"
 
 #include <algorithm>
 #include <cstdlib>

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "models/tensor_file.hpp"
+#include "dosa/models/base/tensor_file.hpp"
 
 namespace dosa {
 

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <vector>
 
-#include "models/cost_model.hpp"
+#include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
 

@@ -5,9 +5,9 @@
 #include <array>
 #include <functional>
 
-#include "core/search/relaxation.hpp"
-#include "core/search/rtl_relaxation.hpp"
-#include "models/threads.hpp"
+#include "dosa/core/targets/gemmini/relaxation.hpp"
+#include "dosa/core/targets/mapping/relaxation.hpp"
+#include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 namespace {

@@ -6,9 +6,9 @@
 
 #include <chrono>
 
-#include "core/search/descent.hpp"
-#include "core/search/mapper.hpp"
-#include "models/threads.hpp"
+#include "dosa/core/search/descent.hpp"
+#include "dosa/core/targets/mapping/mapper.hpp"
+#include "dosa/models/base/threads.hpp"
 #include "tests/bench/plain_model.hpp"
 
 namespace dosa {

@@ -1,4 +1,4 @@
-#include "models/layer.hpp"
+#include "dosa/models/layer.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
-#include "models/machine.hpp"
+#include "dosa/models/machine.hpp"
 
 #include <gtest/gtest.h>
 
-#include "models/files.hpp"
+#include "dosa/models/base/files.hpp"
 #include "tests/support.hpp"
 
 namespace dosa {

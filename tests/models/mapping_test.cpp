@@ -1,11 +1,11 @@
-#include "models/mapping.hpp"
+#include "dosa/models/mapping.hpp"
 
 #include <gtest/gtest.h>
 
 #include <sstream>
 
-#include "models/files.hpp"
-#include "models/machine.hpp"
+#include "dosa/models/base/files.hpp"
+#include "dosa/models/machine.hpp"
 #include "tests/models/random_mappings.hpp"
 #include "tests/support.hpp"
 

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <random>
 
-#include "models/layer.hpp"
-#include "models/machine.hpp"
-#include "models/mapping.hpp"
+#include "dosa/models/layer.hpp"
+#include "dosa/models/machine.hpp"
+#include "dosa/models/mapping.hpp"
 
 namespace dosa::testing {
 

@@ -1,10 +1,10 @@
-#include "models/workload.hpp"
+#include "dosa/models/workload.hpp"
 
 #include <gtest/gtest.h>
 
 #include <sstream>
 
-#include "models/files.hpp"
+#include "dosa/models/base/files.hpp"
 #include "tests/support.hpp"
 
 namespace dosa {

@@ -1,14 +1,13 @@
 // Evaluates one mapping of one layer of a shipped network, once through the designs of dosa::core and once
 // through the tensors of the cost model. Exits with 0 where both give the same.
-#include <torch/torch.h>
-
 #include <cstdio>
 
-#include "core/design.hpp"
-#include "models/cost_model.hpp"
-#include "models/machine.hpp"
-#include "models/mapping.hpp"
-#include "models/workload.hpp"
+#include "dosa/core/design/design.hpp"
+#include "dosa/models/base/torch.hpp"
+#include "dosa/models/cost/cost_model.hpp"
+#include "dosa/models/machine.hpp"
+#include "dosa/models/mapping.hpp"
+#include "dosa/models/workload.hpp"
 
 int main() {
   const dosa::Machine machine = dosa::load_machine("gemmini-tl");

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "surrogate/training.hpp"
+#include "dosa/surrogate/training.hpp"
 
 namespace dosa::testing {
 

@@ -1,11 +1,11 @@
-#include "surrogate/surrogate.hpp"
+#include "dosa/surrogate/surrogate.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 
-#include "models/files.hpp"
-#include "surrogate/training.hpp"
+#include "dosa/models/base/files.hpp"
+#include "dosa/surrogate/training.hpp"
 #include "tests/support.hpp"
 #include "tests/surrogate/promises.hpp"
 

@@ -1,11 +1,11 @@
 // Learning: what a trained surrogate must reach on layers and rows that it has not seen.
-#include "surrogate/training.hpp"
+#include "dosa/surrogate/training.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "models/files.hpp"
+#include "dosa/models/base/files.hpp"
 #include "tests/support.hpp"
 #include "tests/surrogate/promises.hpp"
 

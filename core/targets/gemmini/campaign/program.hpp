@@ -1,0 +1,27 @@
+// The texts of a campaign: Scala fragments, C headers and programs, notes for the Makefile.
+#pragma once
+
+#include <string>
+
+#include "dosa/core/targets/gemmini/campaign/plan.hpp"
+
+namespace dosa {
+
+/// Fragment for src/main/scala/gemmini/CustomConfigs.scala.
+std::string scala_config(const Hardware& built);
+/// Fragment for a Chipyard configuration with this Gemmini.
+std::string scala_soc(const Hardware& built);
+/// What elaboration must write into gemmini_params.h.
+Json expected_params(const Hardware& built);
+/// dosa_tiles.h: static assertions on the parameters and one row per measurement.
+std::string tile_table(const Plan& plan);
+/// dosa_harness.h: how one row is run, timed, checked and printed. The same for every plan.
+std::string harness();
+/// One program: the buffers of its measurements and a main function.
+std::string program_text(const Plan& plan, std::size_t program);
+std::string makefile_notes(const Plan& plan);
+
+/// Right shift that scales a layer's int32 sums into int8 for the harness's operands in -4..3.
+int output_shift(const Layer& layer);
+
+}  // namespace dosa

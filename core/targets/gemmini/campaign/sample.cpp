@@ -1,0 +1,238 @@
+#include "dosa/core/targets/gemmini/campaign/sample.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "dosa/models/base/error.hpp"
+
+namespace dosa {
+namespace {
+
+using gemmini::Call;
+using gemmini::Tile;
+
+/// Below `bound`, the same on every platform (the standard's distributions are not).
+std::size_t below(std::size_t bound, std::mt19937_64& random) { return random() % bound; }
+
+/// What a measurement depends on: shape, strides, padding, input.
+std::string shape_of(const Layer& layer) {
+  Layer shape = layer;
+  shape.name = "shape";
+  shape.count = shape.groups = 1;
+  shape.known_input_width = layer.input_width();
+  shape.known_input_height = layer.input_height();
+  shape.padding = layer.padding.value_or(0);
+  return to_json(shape).dump();
+}
+
+Hardware smaller(Hardware built, std::int64_t divisor) {
+  built.scratchpad_kib /= divisor;
+  built.accumulator_kib /= divisor;
+  return built;
+}
+
+/// Collects measurements without repeating one.
+class Draw {
+ public:
+  Draw(Plan& plan, std::size_t count) : plan_(plan), count_(count) {}
+
+  bool full() const { return plan_.measurements.size() >= count_; }
+  bool knows(std::size_t layer, const Tile& tile) const {
+    return seen_.count(fmt::format("{} {}", layer, gemmini::to_string(tile))) > 0;
+  }
+  /// False if there already or no room.
+  bool add(std::size_t layer, const Tile& tile, const std::string& tiling) {
+    if (full() || !seen_.insert(fmt::format("{} {}", layer, gemmini::to_string(tile))).second) return false;
+    plan_.measurements.push_back({layer, tile, tiling});
+    return true;
+  }
+
+ private:
+  Plan& plan_;
+  std::size_t count_;
+  std::set<std::string> seen_;
+};
+
+/// A legal tile or nothing.
+std::optional<Tile> legal(const Layer& layer, const Hardware& built, const std::function<Tile()>& make) {
+  try {
+    const Tile tile = make();
+    if (gemmini::tile_is_legal(layer, gemmini::params_of(built), tile)) return tile;
+  } catch (const Error& error) {
+    if (error.id() != ErrorId::kCapacity) throw;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool SampleOptions::IsValid(std::string* error) const {
+  const auto bad = [&](const char* field, const std::string& found, const char* allowed) {
+    *error = fmt::format("{}: found {}, expected {}", field, found, allowed);
+    return false;
+  };
+  if (count < 1 || count > 1000000) return bad("count", std::to_string(count), "an integer in 1..1000000");
+  if (max_macs < 1) return bad("max_macs", std::to_string(max_macs), "an integer of at least 1");
+  if (!(uncertain_share >= 0 && uncertain_share <= 1))
+    return bad("uncertain_share", fmt::format("{}", uncertain_share), "a number in 0..1");
+  if (pool < 1 || pool > 10000) return bad("pool", std::to_string(pool), "an integer in 1..10000");
+  const auto violations = gemmini::check_hardware(hardware);
+  if (!violations.empty()) {
+    *error = "hardware: " + gemmini::summary(violations);
+    return false;
+  }
+  return true;
+}
+
+std::map<std::string, std::size_t> Sample::kinds() const {
+  std::map<std::string, std::size_t> count;
+  for (const PlannedCall& m : plan.measurements) ++count[m.tiling];
+  return count;
+}
+
+std::string Sample::brief_report() const {
+  std::string text = fmt::format("{} measurements of {} layers in {} programs:", plan.measurements.size(),
+                                 plan.layers.size(), plan.program_count());
+  for (const auto& [tiling, count] : kinds()) text += fmt::format(" {} {}", count, tiling);
+  text += "\n";
+  for (const auto& [layer, reason] : left_out) text += fmt::format("left out: {}: {}\n", layer, reason);
+  return text;
+}
+
+Tile random_tile(const Layer& layer, const Hardware& built, Call call, std::mt19937_64& random) {
+  Tile tile;
+  tile.call = call;
+  for (const Dim d : all_dims()) {
+    const bool blocks = call == Call::kMatmul || d == Dim::C || d == Dim::K;
+    std::vector<std::int64_t> sizes = gemmini::useful_tile_sizes(
+        gemmini::max_tile(layer, call, d, built.pe_dim), blocks && layer[d] > 1 ? built.pe_dim : 1);
+    // Few channels may be cut anywhere, many only in whole blocks.
+    for (std::int64_t& size : sizes) size = std::min(size, gemmini::max_tile(layer, call, d, built.pe_dim));
+    const double span = std::log(static_cast<double>(sizes.back()) / static_cast<double>(sizes.front()));
+    const double at = static_cast<double>(random() >> 11) * 0x1p-53;
+    const double wanted = static_cast<double>(sizes.front()) * std::exp(at * span);
+    tile[d] = *std::min_element(sizes.begin(), sizes.end(), [&](std::int64_t a, std::int64_t b) {
+      return std::abs(std::log(static_cast<double>(a) / wanted)) <
+             std::abs(std::log(static_cast<double>(b) / wanted));
+    });
+  }
+  return gemmini::nearest_tile(layer, built, tile);
+}
+
+std::string not_measurable(const Layer& layer) {
+  if (layer.is_matmul()) return "";
+  if (layer[Dim::R] > 1 && (layer.wdilation > 1 || layer.hdilation > 1))
+    return fmt::format("dilation {}; the measurement format has none",
+                       std::max(layer.wdilation, layer.hdilation));
+  if (layer.input_width() != layer.input_height() || layer[Dim::P] != layer[Dim::Q]) {
+    return fmt::format("input {} x {}, output {} x {}; the measurement format has square images only",
+                       layer.input_width(), layer.input_height(), layer[Dim::P], layer[Dim::Q]);
+  }
+  return "";
+}
+
+Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
+  std::string error;
+  if (!options.IsValid(&error)) fail(ErrorId::kValue, "{}", error);
+  Sample sample;
+  Plan& plan = sample.plan;
+  plan.workload = workload.name;
+  plan.hardware = options.hardware;
+  std::vector<std::vector<Call>> calls;
+  std::set<std::string> shapes;
+  for (const Layer& layer : workload.layers) {
+    std::string reason = not_measurable(layer);
+    if (layer.macs() > options.max_macs)
+      reason = fmt::format("{} multiply-accumulates, more than {}", layer.macs(), options.max_macs);
+    std::vector<Call> possible;
+    if (reason.empty()) {
+      try {
+        possible = gemmini::calls_for(layer);
+      } catch (const Error& refused) {
+        reason = refused.what();
+      }
+    }
+    if (!reason.empty()) {
+      sample.left_out.emplace_back(layer.name, reason);
+    } else if (shapes.insert(shape_of(layer)).second) {
+      plan.layers.push_back(layer);
+      calls.push_back(possible);
+    }
+  }
+  if (plan.layers.empty()) {
+    fail(ErrorId::kValue, "{}: no layer can be measured; {}: {}", workload.name,
+         sample.left_out.front().first, sample.left_out.front().second);
+  }
+
+  std::mt19937_64 random(options.seed);
+  Draw draw(plan, static_cast<std::size_t>(options.count));
+  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
+    for (const Call call : calls[i]) {
+      const Layer& layer = plan.layers[i];
+      const auto tile = legal(layer, options.hardware,
+                              [&] { return gemmini::default_tile(layer, options.hardware, call); });
+      if (tile) draw.add(i, *tile, "auto");
+    }
+  }
+  // Tilings for smaller buffers are legal here too and far from the library's taste.
+  std::vector<std::pair<Hardware, std::string>> sizes{{options.hardware, "random"}};
+  for (const std::int64_t divisor : {2, 4}) {
+    const Hardware small = smaller(options.hardware, divisor);
+    if (gemmini::is_legal(small)) sizes.emplace_back(small, fmt::format("small{}", small.scratchpad_kib));
+  }
+  const auto draw_one = [&](std::size_t turn) {
+    const std::size_t layer = turn % plan.layers.size();
+    const auto& [size, tiling] = sizes[(turn + turn / plan.layers.size()) % sizes.size()];
+    const Call call = calls[layer][below(calls[layer].size(), random)];
+    const bool own = tiling != "random" && below(4, random) == 0;
+    const auto tile = legal(plan.layers[layer], options.hardware, [&, &built = size] {
+      return own ? gemmini::default_tile(plan.layers[layer], built, call)
+                 : random_tile(plan.layers[layer], built, call, random);
+    });
+    return tile ? std::optional<PlannedCall>({layer, *tile, tiling}) : std::nullopt;
+  };
+  if (options.uncertainty && !draw.full()) {
+    const auto left = static_cast<std::size_t>(options.count) - plan.measurements.size();
+    const auto wanted =
+        static_cast<std::size_t>(std::lround(static_cast<double>(left) * options.uncertain_share));
+    std::vector<PlannedCall> pool;
+    std::vector<std::pair<Layer, Tile>> questions;
+    for (std::size_t turn = 0; turn < wanted * static_cast<std::size_t>(options.pool); ++turn) {
+      if (const auto candidate = draw_one(turn)) {
+        pool.push_back(*candidate);
+        questions.emplace_back(plan.layers[candidate->layer], candidate->tile);
+      }
+    }
+    std::vector<double> unsure = options.uncertainty(questions);
+    // Not a number is no prediction at all, and would put the order in disorder.
+    for (double& sd : unsure) sd = std::isnan(sd) ? INFINITY : sd;
+    std::vector<std::size_t> order(pool.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return unsure[a] > unsure[b]; });
+    const double median = order.empty() ? 0 : unsure[order[order.size() / 2]];
+    // No more than a few of one layer, or one strange layer would take them all.
+    const std::size_t most = 2 + 2 * wanted / plan.layers.size();
+    std::vector<std::size_t> taken(plan.layers.size(), 0);
+    std::size_t chosen = 0;
+    for (const std::size_t i : order) {
+      if (chosen == wanted || unsure[i] < median) break;
+      if (taken[pool[i].layer] < most && draw.add(pool[i].layer, pool[i].tile, "uncertain")) {
+        ++taken[pool[i].layer];
+        ++chosen;
+      }
+    }
+  }
+  // Small layers have few tilings: stop when a whole round brings nothing new.
+  const std::size_t round = 8 * plan.layers.size() * sizes.size();
+  for (std::size_t turn = 0, last = 0; !draw.full() && turn < last + round; ++turn) {
+    const auto candidate = draw_one(turn);
+    if (candidate && draw.add(candidate->layer, candidate->tile, candidate->tiling)) last = turn;
+  }
+  return sample;
+}
+
+}  // namespace dosa

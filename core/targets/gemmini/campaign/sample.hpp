@@ -1,0 +1,59 @@
+// Choosing what to measure: legal tilings of a network's layers.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dosa/core/targets/gemmini/campaign/plan.hpp"
+#include "dosa/models/workload.hpp"
+
+namespace dosa {
+
+/// How unsure a predictor is of each of these calls, for example the spread of an ensemble; larger is less
+/// sure.
+using Uncertainty = std::function<std::vector<double>(const std::vector<std::pair<Layer, gemmini::Tile>>&)>;
+
+struct SampleOptions {
+  std::int64_t count = 200;  ///< measurements in all
+  std::uint64_t seed = 1;
+  Hardware hardware{16, 256, 64};  ///< as built
+  /// Layers with more multiply-accumulates are left out: simulated RTL runs some ten thousand cycles a
+  /// second.
+  std::int64_t max_macs = kMaxMacs;
+  /// Of the drawn tilings, the share that is chosen for its uncertainty out of `pool` times as many, from the
+  /// less certain half of them.
+  double uncertain_share = 0.5;
+  std::int64_t pool = 20;
+  Uncertainty uncertainty;  ///< empty: nothing is chosen that way
+
+  /// False, naming the field, for values that make no sense.
+  bool IsValid(std::string* error) const;
+};
+
+struct Sample {
+  Plan plan;
+  /// Layers without measurements and why, such as shapes that the measurement format cannot hold.
+  std::vector<std::pair<std::string, std::string>> left_out;
+  /// How many measurements there are of each kind of tiling (PlannedCall::tiling).
+  std::map<std::string, std::size_t> kinds() const;
+  std::string brief_report() const;
+};
+
+/// A legal tile: every size drawn from the useful ones, evenly in the logarithm, then shrunk until it fits.
+gemmini::Tile random_tile(const Layer& layer, const Hardware& built, gemmini::Call call,
+                          std::mt19937_64& random);
+
+/// Every layer shape once with the library's own tiling by each call, then in turn random tilings, tilings of
+/// half and a quarter of the buffers (the library's own among them), and those that a predictor is least sure
+/// of. The same options give the same sample. Throws Error where nothing can be measured.
+Sample sample_campaign(const Workload& workload, const SampleOptions& options);
+
+/// Why a measurement of this layer does not fit the columns of the measurements CSV; empty if it does.
+std::string not_measurable(const Layer& layer);
+
+}  // namespace dosa

@@ -1,0 +1,120 @@
+#include "dosa/core/targets/gemmini/default_comparison.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "dosa/core/targets/gemmini/model.hpp"
+#include "dosa/core/targets/gemmini/search.hpp"
+#include "dosa/models/base/error.hpp"
+
+namespace dosa {
+namespace {
+
+struct Sums {
+  double cycles = 0, energy_uj = 0;
+  double edp() const { return cycles * energy_uj; }
+  void add(const Sums& other, double times) {
+    cycles += times * other.cycles;
+    energy_uj += times * other.energy_uj;
+  }
+};
+
+Json to_json(const Sums& sums) {
+  return {{"cycles", sums.cycles}, {"energy_uj", sums.energy_uj}, {"edp", sums.edp()}};
+}
+
+Json gains(const Sums& from, const Sums& to) {
+  return {{"latency", from.cycles / to.cycles},
+          {"energy", from.energy_uj / to.energy_uj},
+          {"edp", from.edp() / to.edp()}};
+}
+
+}  // namespace
+
+DefaultComparison compare_with_default(const Design& design, const Machine& machine,
+                                       const Surrogate* surrogate) {
+  const RtlModel model(machine, surrogate);
+  const Hardware built = default_gemmini(machine, design.hardware.pe_dim);
+  std::vector<Layer> layers;
+  std::vector<gemmini::Tile> own, chosen;
+  std::size_t width = 5;
+  for (const DesignLayer& entry : design.layers) {
+    TORCH_CHECK(entry.tile, "a tile in every layer");
+    layers.push_back(entry.layer);
+    own.push_back(
+        gemmini::runnable_default_tile(entry.layer, built, gemmini::calls_for(entry.layer).front()));
+    chosen.push_back(*entry.tile);
+    width = std::max(width, entry.layer.name.size());
+  }
+  const TileCosts before = model.costs(layers, own, built);
+  const TileCosts after = model.costs(layers, chosen, design.hardware);
+  const torch::Tensor sd_of_ratio = model.log_sd_of_ratio(after.networks, after.growth, before.networks)
+                                        .expand({static_cast<std::int64_t>(layers.size())});
+
+  DefaultComparison result;
+  Json rows = Json::array();
+  result.text =
+      fmt::format("{:<{}}  {:>5}  {:>12} {:>12} {:>7}       {:>11} {:>11} {:>6}  {:>6}\n", "layer", width,
+                  "count", "cycles", "designed", "gain", "energy_uJ", "designed", "gain", "EDP");
+  Sums all_before, all_after;
+  double variance = 0;  // of the designed cycles' difference to the default's, layers taken as independent
+  double variance_after = 0;
+  std::int64_t extrapolated = 0;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i);
+    const auto at = [&](const torch::Tensor& tensor) { return tensor[row].item<double>(); };
+    const Sums from{at(before.cycles), at(before.energy_uj)}, to{at(after.cycles), at(after.energy_uj)};
+    const auto count = static_cast<double>(layers[i].count);
+    all_before.add(from, count);
+    all_after.add(to, count);
+    const double sd = own[i] == chosen[i] ? 0 : at(sd_of_ratio);
+    variance += std::pow(count * to.cycles * sd, 2);
+    Json json{{"name", layers[i].name},
+              {"count", layers[i].count},
+              {"default", to_json(from)},
+              {"design", to_json(to)},
+              {"gain", gains(from, to)}};
+    json["default"]["tile"] = gemmini::to_json(own[i]);
+    const bool beyond = after.growth.defined() && at(after.growth) > 1;
+    extrapolated += beyond;
+    if (after.log_sd.defined()) {
+      json["design"]["cycles_sd_log"] = at(after.log_sd);
+      json["design"]["beyond_measured_tiles"] = beyond;
+      json["gain"]["latency_sd_log"] = sd;
+      variance_after += std::pow(count * to.cycles * at(after.log_sd), 2);
+    }
+    rows.push_back(std::move(json));
+    result.text += fmt::format(
+        "{:<{}}  {:>5}  {:>12.0f} {:>12.0f} {:>7.3f} {:<6}{:>11.3f} {:>11.3f} {:>6.3f}  {:>6.3f}\n",
+        layers[i].name, width, layers[i].count, from.cycles, to.cycles, from.cycles / to.cycles,
+        sd > 0 ? fmt::format("+-{:.0f}%{}", 100 * sd, beyond ? "*" : "") : "", from.energy_uj, to.energy_uj,
+        from.energy_uj / to.energy_uj, from.edp() / to.edp());
+  }
+  const double sd = std::sqrt(variance) / all_after.cycles;
+  if (extrapolated > 0) {
+    result.text += fmt::format(
+        "* the tile is larger than any that the surrogate was trained on ({} layers)\n", extrapolated);
+  }
+  result.text += fmt::format(
+      "default hardware (pe_dim {}, scratchpad {} KiB, accumulator {} KiB) with the library's tiles: cycles "
+      "{:.0f}   "
+      "energy {:.6g} uJ   EDP {:.6g}\n",
+      built.pe_dim, built.scratchpad_kib, built.accumulator_kib, all_before.cycles, all_before.energy_uj,
+      all_before.edp());
+  result.text += fmt::format("the design against it: latency {:.3f}x", all_before.cycles / all_after.cycles);
+  if (sd > 0) result.text += fmt::format(" (+-{:.1f} %)", 100 * sd);
+  result.text += fmt::format(", energy {:.3f}x, EDP {:.3f}x\n", all_before.energy_uj / all_after.energy_uj,
+                             all_before.edp() / all_after.edp());
+  result.json = {{"hardware", dosa::to_json(built)},
+                 {"default", to_json(all_before)},
+                 {"design", to_json(all_after)},
+                 {"gain", gains(all_before, all_after)},
+                 {"layers", std::move(rows)}};
+  if (after.log_sd.defined()) {
+    result.json["design"]["cycles_sd_log"] = std::sqrt(variance_after) / all_after.cycles;
+    result.json["gain"]["latency_sd_log"] = sd;
+  }
+  return result;
+}
+
+}  // namespace dosa

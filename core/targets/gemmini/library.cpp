@@ -1,0 +1,588 @@
+#include "dosa/core/targets/gemmini/library.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <set>
+
+#include "dosa/models/base/error.hpp"
+
+namespace dosa::gemmini {
+namespace {
+
+constexpr std::int64_t kIteratorMax = (1 << 16) - 1;             // the loop unroller counts in 16 bits
+constexpr std::int64_t kByteMax = (1 << 8) - 1;                  // stride and padding travel in 8 bits
+constexpr std::int64_t kDilationMax = (1 << 10) - 1;             // kernel dilation in 10
+constexpr std::int64_t kIndexMax = (std::int64_t{1} << 31) - 1;  // the library computes offsets in int
+/// The order in which the library counts a convolution's tile sizes.
+constexpr std::array<Dim, kDims> kLibraryOrder{Dim::N, Dim::Q, Dim::P, Dim::K, Dim::S, Dim::R, Dim::C};
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+bool is_power_of_two(std::int64_t x) { return x > 0 && (x & (x - 1)) == 0; }
+std::int64_t power_of_two_from(std::int64_t x) {
+  std::int64_t power = 1;
+  while (power < x) power *= 2;
+  return power;
+}
+
+std::int64_t granule_of(Call call, std::int64_t pe_dim) { return call == Call::kMatmul ? pe_dim : 1; }
+
+bool used_by(Call call, Dim dim) {
+  return call == Call::kConv || dim == Dim::P || dim == Dim::C || dim == Dim::K;
+}
+
+/// One axis of a convolution as the library walks it: kernel tiles over output tiles.
+struct Axis {
+  std::int64_t outputs, kernel, input, stride, dilation, padding;
+
+  /// Whether some tile's window of real input has negative size. A window starts at
+  /// output*stride + kernel*dilation - padding and has tile*stride + (kernel tile - 1)*dilation rows, so the
+  /// first tiles reach lowest above the image and the last ones start furthest below it.
+  bool hangs(std::int64_t output_tile, std::int64_t kernel_tile) const {
+    const std::int64_t first_end =
+        std::min(output_tile, outputs) * stride + (std::min(kernel_tile, kernel) - 1) * dilation - padding;
+    const std::int64_t last_output = (outputs - 1) / output_tile * output_tile;
+    const std::int64_t last_kernel = (kernel - 1) / kernel_tile * kernel_tile;
+    return first_end < 0 || last_output * stride + last_kernel * dilation - padding > input;
+  }
+};
+
+Axis row_axis(const Layer& l) {
+  return {l[Dim::Q], l[Dim::S], l.input_height(), l.hstride, l.hdilation, l.padding.value_or(0)};
+}
+Axis column_axis(const Layer& l) {
+  return {l[Dim::P], l[Dim::R], l.input_width(), l.wstride, l.wdilation, l.padding.value_or(0)};
+}
+
+/// Moves the tiles of one axis off a hang by the fewest steps, preferring to grow; false if nothing fits.
+bool leave_hang(const Layer& layer, const Params& params, const Axis& axis, Dim output, Dim kernel,
+                Tile& tile) {
+  if (!axis.hangs(tile[output], tile[kernel])) return true;
+  const auto legal = [&](std::int64_t output_tile, std::int64_t kernel_tile) {
+    if (output_tile < 1 || output_tile > axis.outputs || kernel_tile < 1 || kernel_tile > axis.kernel)
+      return false;
+    if (axis.hangs(output_tile, kernel_tile)) return false;
+    Tile candidate = tile;
+    candidate[output] = output_tile;
+    candidate[kernel] = kernel_tile;
+    if (!fits(layer, candidate, params)) return false;
+    tile = candidate;
+    return true;
+  };
+  const std::int64_t from_output = tile[output], from_kernel = tile[kernel];
+  for (std::int64_t distance = 1; distance <= axis.outputs + axis.kernel; ++distance) {
+    for (std::int64_t step = distance; step >= -distance; --step) {
+      const std::int64_t rest = distance - std::abs(step);
+      if (legal(from_output + rest, from_kernel + step) || legal(from_output - rest, from_kernel + step))
+        return true;
+    }
+  }
+  return false;
+}
+
+/// The library's way of making a convolution's tile smaller by one step; false where it would loop forever.
+bool shrink(Tile& tile, std::int64_t dim) {
+  int largest = -1;
+  std::int64_t largest_value = -1;
+  for (int i = 0; i < kDims; ++i) {
+    const Dim d = kLibraryOrder[static_cast<std::size_t>(i)];
+    // Columns feed the array, so they are kept while there are rows to give up instead.
+    if (d == Dim::P && tile[Dim::P] <= dim && tile[Dim::Q] > 1) continue;
+    if (tile[d] > largest_value) {
+      largest_value = tile[d];
+      largest = i;
+    }
+  }
+  if (largest_value <= 1) return false;
+  const Dim d = kLibraryOrder[static_cast<std::size_t>(largest)];
+  std::int64_t& size = tile[d];
+  if (d == Dim::K || d == Dim::C) {
+    size = std::max<std::int64_t>(1, size % dim != 0 ? size / dim * dim : size - dim);
+  } else {
+    --size;
+  }
+  return true;
+}
+
+[[noreturn]] void fail_nothing_fits(const Layer& layer, const Tile& smallest, const Hardware& built) {
+  const Rows rows = rows_needed(layer, smallest, built.pe_dim);
+  const Params params = params_of(built);
+  fail(ErrorId::kCapacity,
+       "layer {}: not even the tile {} fits: it needs {} scratchpad and {} accumulator rows, half of the "
+       "memories "
+       "has {} and {}",
+       layer.name, to_string(smallest), rows.scratchpad, rows.accumulator, params.scratchpad_rows_per_tile(),
+       params.accumulator_rows_per_tile());
+}
+
+Tile default_matmul(const Layer& layer, const Params& params) {
+  const std::int64_t dim = params.dim;
+  const DimSizes extent = extents(layer, Call::kMatmul);
+  const auto blocks = [&](Dim d) { return ceil_div(extent[static_cast<std::size_t>(d)], dim); };
+  const std::int64_t square =
+      static_cast<std::int64_t>(std::sqrt(static_cast<double>(params.accumulator_rows_per_tile() / dim)));
+  const std::int64_t inner = params.bank_num * params.bank_rows / 4 / dim / square;
+  Tile tile;
+  tile.call = Call::kMatmul;
+  tile[Dim::P] = dim * std::min(blocks(Dim::P), square);
+  tile[Dim::K] = dim * std::min(blocks(Dim::K), square);
+  tile[Dim::C] = dim * std::min(blocks(Dim::C), inner);
+  for (bool grown = true; grown;) {
+    grown = false;
+    for (const Dim d : {Dim::K, Dim::P, Dim::C}) {
+      Tile larger = tile;
+      larger[d] += dim;
+      if (larger[d] <= blocks(d) * dim && fits(layer, larger, params)) {
+        tile = larger;
+        grown = true;
+      }
+    }
+  }
+  return tile;
+}
+
+Tile default_conv(const Layer& layer, const Hardware& built) {
+  const Params params = params_of(built);
+  Tile tile;
+  tile.size = layer.size;
+  while (!fits(layer, tile, params)) {
+    if (!shrink(tile, params.dim)) fail_nothing_fits(layer, tile, built);
+  }
+  const auto grow = [&](Dim d) {
+    if (tile[d] == layer[d]) return false;
+    ++tile[d];
+    if (fits(layer, tile, params)) return true;
+    --tile[d];
+    return false;
+  };
+  while (grow(Dim::P)) {
+  }
+  for (bool grown = true; grown;) {
+    grown = false;
+    for (const Dim d : kLibraryOrder) grown = grow(d) || grown;
+  }
+  return tile;
+}
+
+/// Throws unless the loops that are there stand in this order, given outermost first.
+void check_order(const std::vector<Loop>& loops, const char* order, const char* level) {
+  const std::string_view names = order;
+  std::size_t last = 0;
+  for (const Loop& loop : loops) {
+    if (loop.factor == 1) continue;
+    const std::size_t at = names.find(dosa::name_of(loop.dim));
+    if (at < last) {
+      fail(ErrorId::kMapping,
+           "the {} loops have {} outside of {}; gemmini-rtl runs a fixed order, outermost first {}; nearest "
+           "legal: "
+           "the same factors in this order",
+           level, names[last], names[at], names);
+    }
+    last = at;
+  }
+}
+
+}  // namespace
+
+std::string Violation::message() const {
+  return fmt::format("{}; found {}; nearest legal: {}", rule, found, nearest);
+}
+
+std::string summary(const std::vector<Violation>& violations) {
+  if (violations.empty()) return "";
+  std::string text = violations.front().message();
+  if (violations.size() > 1) text += fmt::format(" (and {} more)", violations.size() - 1);
+  return text;
+}
+
+Params params_of(const Hardware& built) {
+  Params params;
+  params.dim = built.pe_dim;
+  params.bank_rows = built.scratchpad_kib * 1024 / (params.bank_num * built.pe_dim);
+  params.acc_rows = built.accumulator_kib * 1024 / (4 * built.pe_dim);
+  return params;
+}
+
+std::vector<Violation> check_hardware(const Hardware& built) {
+  if (is_legal(built)) return {};
+  std::vector<Violation> violations;
+  const Hardware near = nearest_hardware(built);
+  const std::int64_t dim = built.pe_dim;
+  if (!is_power_of_two(dim) || dim < 2) {
+    violations.push_back({"pe_dim is a power of two of at least 2", fmt::format("pe_dim {}", dim),
+                          fmt::format("pe_dim {}", near.pe_dim)});
+  }
+  if (dim < 1 || built.scratchpad_kib < 1 || built.accumulator_kib < 1) {
+    violations.push_back({"sizes are positive",
+                          fmt::format("pe_dim {}, scratchpad_kib {}, accumulator_kib {}", dim,
+                                      built.scratchpad_kib, built.accumulator_kib),
+                          fmt::format("pe_dim {}, scratchpad_kib {}, accumulator_kib {}", near.pe_dim,
+                                      near.scratchpad_kib, near.accumulator_kib)});
+    return violations;
+  }
+  // A memory of `banks` banks with rows of `row_bytes` bytes.
+  const auto check_memory = [&](const char* what, const char* field, std::int64_t kib, std::int64_t near_kib,
+                                std::int64_t banks, std::int64_t row_bytes) {
+    const double rows = static_cast<double>(kib) * 1024 / static_cast<double>(banks * row_bytes);
+    const std::int64_t whole = kib * 1024 / (banks * row_bytes);
+    const std::string found = fmt::format("{} ({} {})", rows, field, kib);
+    const std::string nearest = fmt::format("{} {}", field, near_kib);
+    if (whole * banks * row_bytes != kib * 1024 || !is_power_of_two(whole))
+      violations.push_back({fmt::format("rows per {} bank are a power of two", what), found, nearest});
+    if (whole * banks * row_bytes != kib * 1024 || whole % dim != 0 || whole == 0)
+      violations.push_back({fmt::format("rows per {} bank are a multiple of pe_dim", what), found, nearest});
+  };
+  check_memory("scratchpad", "scratchpad_kib", built.scratchpad_kib, near.scratchpad_kib, 4, dim);
+  check_memory("accumulator", "accumulator_kib", built.accumulator_kib, near.accumulator_kib, 2, 4 * dim);
+  const std::int64_t scratchpad_blocks = built.scratchpad_kib * 1024 / dim / dim;
+  const std::int64_t accumulator_blocks = built.accumulator_kib * 1024 / (4 * dim) / dim;
+  if (accumulator_blocks > scratchpad_blocks - 2) {
+    violations.push_back(
+        {"accumulator rows / pe_dim are at most scratchpad rows / pe_dim - 2",
+         fmt::format("{} and {} (accumulator_kib {}, scratchpad_kib {})", accumulator_blocks,
+                     scratchpad_blocks, built.accumulator_kib, built.scratchpad_kib),
+         fmt::format("accumulator_kib {}, scratchpad_kib {}", near.accumulator_kib, near.scratchpad_kib)});
+  }
+  return violations;
+}
+
+Hardware nearest_hardware(const Hardware& built) {
+  Hardware near;
+  near.pe_dim = power_of_two_from(std::max<std::int64_t>(2, built.pe_dim));
+  const std::int64_t square = near.pe_dim * near.pe_dim;
+  // At least one block of pe_dim rows in each of the 4 and 2 banks.
+  near.scratchpad_kib = power_of_two_from(std::max(built.scratchpad_kib, ceil_div(4 * square, 1024)));
+  near.accumulator_kib = power_of_two_from(std::max(built.accumulator_kib, ceil_div(8 * square, 1024)));
+  // All are powers of two with enough rows: what can still be wrong is the scratchpad next to the
+  // accumulator.
+  while (!is_legal(near)) near.scratchpad_kib *= 2;
+  return near;
+}
+
+Hardware hardware_for_need(const Hardware& need) {
+  return nearest_hardware({need.pe_dim, 2 * need.scratchpad_kib, 2 * need.accumulator_kib});
+}
+
+std::vector<Hardware> legal_hardware(const Hardware& min, const Hardware& max) {
+  // Every legal size is a power of two, because rows are and pe_dim is.
+  const auto powers = [](std::int64_t from, std::int64_t to) {
+    std::vector<std::int64_t> list;
+    for (std::int64_t power = power_of_two_from(from); power <= to; power *= 2) list.push_back(power);
+    return list;
+  };
+  std::vector<Hardware> legal;
+  for (const std::int64_t pe_dim : powers(min.pe_dim, max.pe_dim)) {
+    for (const std::int64_t scratchpad : powers(min.scratchpad_kib, max.scratchpad_kib)) {
+      for (const std::int64_t accumulator : powers(min.accumulator_kib, max.accumulator_kib)) {
+        const Hardware hardware{pe_dim, scratchpad, accumulator};
+        if (is_legal(hardware)) legal.push_back(hardware);
+      }
+    }
+  }
+  return legal;
+}
+
+const char* name_of(Call call) { return call == Call::kMatmul ? "matmul" : "conv"; }
+
+std::vector<Violation> check_call(const Layer& layer, Call call) {
+  std::vector<Violation> violations;
+  const std::int64_t padding = layer.padding.value_or(0);
+  const auto size = [&](Dim d) { return layer[d]; };
+  const auto require = [&](bool holds, std::string rule, std::string found, std::string nearest) {
+    if (!holds) violations.push_back({std::move(rule), std::move(found), std::move(nearest)});
+  };
+  if (call == Call::kMatmul) {
+    require(size(Dim::R) == 1 && size(Dim::S) == 1, "tiled_matmul runs 1x1 kernels only",
+            fmt::format("R {}, S {}", size(Dim::R), size(Dim::S)), "the conv call");
+    require(layer.wstride == 1 && layer.hstride == 1, "tiled_matmul has no stride",
+            fmt::format("wstride {}, hstride {}", layer.wstride, layer.hstride), "the conv call");
+    require(padding == 0, "tiled_matmul has no padding", fmt::format("padding {}", padding), "padding 0");
+    return violations;
+  }
+  require(!layer.is_matmul(), "a matrix product (R = S = Q = 1) runs as tiled_matmul",
+          fmt::format("P {}, C {}, K {}", size(Dim::P), size(Dim::C), size(Dim::K)), "the matmul call");
+  const std::int64_t kernel = std::max(size(Dim::R), size(Dim::S));
+  require(size(Dim::R) == size(Dim::S), "tiled_conv has square kernels",
+          fmt::format("R {}, S {}", size(Dim::R), size(Dim::S)),
+          fmt::format("R {}, S {}, the smaller side filled up with zero weights", kernel, kernel));
+  const std::int64_t stride = std::max(layer.wstride, layer.hstride);
+  require(layer.wstride == layer.hstride, "tiled_conv has one stride",
+          fmt::format("wstride {}, hstride {}", layer.wstride, layer.hstride),
+          fmt::format("{} for both", stride));
+  require(layer.wdilation == layer.hdilation || kernel == 1, "tiled_conv has one kernel dilation",
+          fmt::format("wdilation {}, hdilation {}", layer.wdilation, layer.hdilation),
+          fmt::format("{} for both", std::max(layer.wdilation, layer.hdilation)));
+  const std::int64_t dilation = kernel == 1 ? 1 : std::max(layer.wdilation, layer.hdilation);
+  require(dilation <= kDilationMax, "kernel dilation has 10 bits", fmt::format("{}", dilation),
+          fmt::format("{}", kDilationMax));
+  require(padding < kernel, "padding is smaller than the kernel",
+          fmt::format("padding {}, kernel {}", padding, kernel), fmt::format("padding {}", kernel - 1));
+  require(padding <= kByteMax, "padding has 8 bits", fmt::format("{}", padding), fmt::format("{}", kByteMax));
+  require(stride <= kByteMax, "stride has 8 bits", fmt::format("{}", stride), fmt::format("{}", kByteMax));
+  for (const Dim d : all_dims()) {
+    require(size(d) <= kIteratorMax, fmt::format("iterators have 16 bits: {}", dosa::name_of(d)),
+            fmt::format("{}", size(d)), fmt::format("{}, in several calls", kIteratorMax));
+  }
+  const std::int64_t height = layer.input_height(), width = layer.input_width();
+  require(height <= kIteratorMax && width <= kIteratorMax, "iterators have 16 bits: input height and width",
+          fmt::format("{} x {}", height, width), fmt::format("{}", kIteratorMax));
+  // The last tile's window may end this far below the input, in 8 bits too.
+  const std::int64_t below = size(Dim::Q) * stride + (size(Dim::S) - 1) * dilation - padding - height;
+  require(below <= kByteMax, "padding below the input, stride included, has 8 bits", fmt::format("{}", below),
+          fmt::format("stride {}", std::max<std::int64_t>(1, stride - (below - kByteMax))));
+  // Products of three 16-bit numbers times N: no overflow in 64 bits.
+  const std::int64_t largest = std::max({size(Dim::N) * height * width * size(Dim::C),
+                                         size(Dim::N) * size(Dim::P) * size(Dim::Q) * size(Dim::K),
+                                         size(Dim::R) * size(Dim::S) * size(Dim::C) * size(Dim::K)});
+  if (violations.empty()) {
+    require(largest <= kIndexMax, "the library indexes a tensor with 31 bits",
+            fmt::format("{} elements", largest), fmt::format("{} elements, in several calls", kIndexMax));
+  }
+  return violations;
+}
+
+std::vector<Call> calls_for(const Layer& layer) {
+  std::vector<Call> calls;
+  for (const Call call : {Call::kMatmul, Call::kConv}) {
+    if (check_call(layer, call).empty()) calls.push_back(call);
+  }
+  if (calls.empty()) {
+    fail(ErrorId::kValue, "layer {}: Gemmini's library cannot run it: {}", layer.name,
+         summary(check_call(layer, Call::kConv)));
+  }
+  return calls;
+}
+
+DimSizes extents(const Layer& layer, Call call) {
+  if (call == Call::kConv) return layer.size;
+  DimSizes sizes{1, 1, 1, 1, 1, 1, 1};
+  sizes[static_cast<std::size_t>(Dim::P)] = layer[Dim::P] * layer[Dim::Q] * layer[Dim::N];
+  sizes[static_cast<std::size_t>(Dim::C)] = layer[Dim::C];
+  sizes[static_cast<std::size_t>(Dim::K)] = layer[Dim::K];
+  return sizes;
+}
+
+bool downsamples(const Layer& layer) {
+  return layer[Dim::R] == 1 && layer[Dim::S] == 1 && layer.wstride == 2 && layer.hstride == 2 &&
+         layer.padding.value_or(0) == 0 && layer.input_width() % 2 == 0 && layer.input_height() % 2 == 0;
+}
+
+Tile tile_from_json(const JsonInput& json) {
+  Tile tile;
+  const JsonInput call = json.at("call");
+  const std::string name = call.text();
+  if (name != "matmul" && name != "conv")
+    fail(ErrorId::kValue, "{}: found \"{}\", expected matmul or conv", call.where(), name);
+  tile.call = name == "matmul" ? Call::kMatmul : Call::kConv;
+  if (tile.call == Call::kMatmul) {
+    json.allow_only({"call", "P", "C", "K"});
+  } else {
+    json.allow_only({"call", "R", "S", "P", "Q", "C", "K", "N"});
+  }
+  for (const Dim d : all_dims()) {
+    if (used_by(tile.call, d)) tile[d] = json.at(std::string(1, dosa::name_of(d))).integer(1, kMaxDim);
+  }
+  return tile;
+}
+
+Json to_json(const Tile& tile) {
+  Json json{{"call", name_of(tile.call)}};
+  for (const Dim d : all_dims()) {
+    if (used_by(tile.call, d)) json[std::string(1, dosa::name_of(d))] = tile[d];
+  }
+  return json;
+}
+
+std::string to_string(const Tile& tile) {
+  std::string text = name_of(tile.call);
+  for (const Dim d : all_dims()) {
+    if (used_by(tile.call, d)) text += fmt::format(" {}{}", dosa::name_of(d), tile[d]);
+  }
+  return text;
+}
+
+Rows rows_needed(const Layer& layer, const Tile& tile, std::int64_t pe_dim) {
+  if (tile.call == Call::kMatmul) {
+    const std::int64_t rows = ceil_div(tile[Dim::P], pe_dim), inner = ceil_div(tile[Dim::C], pe_dim),
+                       columns = ceil_div(tile[Dim::K], pe_dim);
+    return {(rows * inner + inner * columns) * pe_dim, rows * columns * pe_dim};
+  }
+  const int halved = downsamples(layer) ? 1 : 0;
+  const std::int64_t rows = (tile[Dim::Q] * layer.hstride + (tile[Dim::S] - 1) * layer.hdilation) >> halved;
+  const std::int64_t columns =
+      (tile[Dim::P] * layer.wstride + (tile[Dim::R] - 1) * layer.wdilation) >> halved;
+  const std::int64_t in_blocks = ceil_div(tile[Dim::C], pe_dim), out_blocks = ceil_div(tile[Dim::K], pe_dim);
+  return {in_blocks * tile[Dim::N] * rows * columns + out_blocks * tile[Dim::R] * tile[Dim::S] * tile[Dim::C],
+          out_blocks * tile[Dim::N] * tile[Dim::Q] * tile[Dim::P]};
+}
+
+bool fits(const Layer& layer, const Tile& tile, const Params& params) {
+  const Rows rows = rows_needed(layer, tile, params.dim);
+  return rows.scratchpad <= params.scratchpad_rows_per_tile() &&
+         rows.accumulator <= params.accumulator_rows_per_tile();
+}
+
+bool hangs(const Layer& layer, const Tile& tile) {
+  return tile.call == Call::kConv && (row_axis(layer).hangs(tile[Dim::Q], tile[Dim::S]) ||
+                                      column_axis(layer).hangs(tile[Dim::P], tile[Dim::R]));
+}
+
+std::int64_t max_tile(const Layer& layer, Call call, Dim dim, std::int64_t pe_dim) {
+  if (!used_by(call, dim)) return 1;
+  return round_up(extents(layer, call)[static_cast<std::size_t>(dim)], granule_of(call, pe_dim));
+}
+
+std::vector<std::int64_t> useful_tile_sizes(std::int64_t extent, std::int64_t granule) {
+  std::set<std::int64_t> sizes;
+  const std::int64_t blocks = ceil_div(extent, granule);
+  for (std::int64_t size = 1; size <= blocks;) {
+    sizes.insert(size * granule);
+    // The next size that needs fewer tiles.
+    const std::int64_t tiles = ceil_div(blocks, size);
+    size = tiles == 1 ? blocks + 1 : ceil_div(blocks, tiles - 1);
+  }
+  std::vector<std::int64_t> list(sizes.begin(), sizes.end());
+  for (std::int64_t& size : list) size = std::min(size, granule == 1 ? extent : round_up(extent, granule));
+  return list;
+}
+
+bool tile_is_legal(const Layer& layer, const Params& params, const Tile& tile) {
+  const std::int64_t granule = granule_of(tile.call, params.dim);
+  for (const Dim d : all_dims()) {
+    const std::int64_t size = tile[d];
+    if (size < 1 || size > max_tile(layer, tile.call, d, params.dim)) return false;
+    if (used_by(tile.call, d) && size % granule != 0) return false;
+  }
+  return fits(layer, tile, params) && !hangs(layer, tile);
+}
+
+std::vector<Violation> check_tile(const Layer& layer, const Hardware& built, const Tile& tile) {
+  const Params params = params_of(built);
+  if (tile_is_legal(layer, params, tile)) return {};
+  std::string nearest;
+  try {
+    nearest = to_string(nearest_tile(layer, built, tile));
+  } catch (const Error&) {
+    nearest = "none on this hardware";
+  }
+  std::vector<Violation> violations;
+  for (const Dim d : all_dims()) {
+    const std::int64_t size = tile[d], max = max_tile(layer, tile.call, d, params.dim);
+    if (size < 1 || size > max) {
+      violations.push_back(
+          {fmt::format("a tile of {} is in 1..{}", dosa::name_of(d), max), fmt::format("{}", size), nearest});
+    } else if (used_by(tile.call, d) && size % granule_of(tile.call, params.dim) != 0) {
+      violations.push_back(
+          {fmt::format("a matmul's tile of {} is a multiple of pe_dim {}", dosa::name_of(d), params.dim),
+           fmt::format("{}", size), nearest});
+    }
+  }
+  if (!violations.empty()) return violations;
+  const Rows rows = rows_needed(layer, tile, params.dim);
+  if (rows.scratchpad > params.scratchpad_rows_per_tile()) {
+    violations.push_back({fmt::format("a tile's inputs and weights fit into half of the scratchpad, {} rows",
+                                      params.scratchpad_rows_per_tile()),
+                          fmt::format("{} rows ({})", rows.scratchpad, to_string(tile)), nearest});
+  }
+  if (rows.accumulator > params.accumulator_rows_per_tile()) {
+    violations.push_back({fmt::format("a tile's outputs fit into half of the accumulator, {} rows",
+                                      params.accumulator_rows_per_tile()),
+                          fmt::format("{} rows ({})", rows.accumulator, to_string(tile)), nearest});
+  }
+  if (hangs(layer, tile)) {
+    violations.push_back({"no kernel tile lies wholly in the padding (the hardware would never finish)",
+                          to_string(tile), nearest});
+  }
+  return violations;
+}
+
+Tile nearest_tile(const Layer& layer, const Hardware& built, const Tile& tile) {
+  const Params params = params_of(built);
+  const std::int64_t granule = granule_of(tile.call, params.dim);
+  Tile near = tile;
+  for (const Dim d : all_dims()) {
+    const std::int64_t max = max_tile(layer, tile.call, d, params.dim);
+    near[d] =
+        used_by(tile.call, d)
+            ? std::clamp(round_up(std::max<std::int64_t>(1, std::min(near[d], max)), granule), granule, max)
+            : 1;
+  }
+  while (!fits(layer, near, params)) {
+    if (tile.call == Call::kConv) {
+      if (!shrink(near, params.dim)) fail_nothing_fits(layer, near, built);
+      continue;
+    }
+    Dim largest = Dim::P;
+    for (const Dim d : {Dim::K, Dim::C}) {
+      if (near[d] > near[largest]) largest = d;
+    }
+    if (near[largest] == granule) fail_nothing_fits(layer, near, built);
+    near[largest] -= granule;
+  }
+  if (tile.call == Call::kMatmul) return near;
+  // Moving one axis needs room that the other one may have to give up: shrink further until it works.
+  for (;;) {
+    Tile candidate = near;
+    if (leave_hang(layer, params, row_axis(layer), Dim::Q, Dim::S, candidate) &&
+        leave_hang(layer, params, column_axis(layer), Dim::P, Dim::R, candidate)) {
+      return candidate;
+    }
+    if (!shrink(near, params.dim)) fail_nothing_fits(layer, near, built);
+  }
+}
+
+Tile default_tile(const Layer& layer, const Hardware& built, Call call) {
+  return call == Call::kMatmul ? default_matmul(layer, params_of(built)) : default_conv(layer, built);
+}
+
+Tile default_tile(const Layer& layer, const Hardware& built) {
+  return default_tile(layer, built, calls_for(layer).front());
+}
+
+Tile runnable_default_tile(const Layer& layer, const Hardware& built, Call call) {
+  const Tile tile = default_tile(layer, built, call);
+  return hangs(layer, tile) ? nearest_tile(layer, built, tile) : tile;
+}
+
+Tile tile_of_mapping(const Mapping& mapping, const Layer& layer, Call call, std::int64_t pe_dim) {
+  if (mapping.levels.size() != 4)
+    fail(ErrorId::kMapping, "found {} levels, gemmini-rtl has 4", mapping.levels.size());
+  for (const Loop& loop : mapping.levels[2].temporal) {
+    if (loop.factor != 1) {
+      fail(ErrorId::kMapping,
+           "the scratchpad has a temporal loop {}{}; gemmini-rtl has none there; nearest legal: the loop in "
+           "DRAM",
+           dosa::name_of(loop.dim), loop.factor);
+    }
+  }
+  check_order(mapping.levels[3].temporal, "NQPKSRC", "DRAM");
+  check_order(mapping.levels[1].temporal, "KSRCNQP", "accumulator");
+  const auto inside = [&](Dim d) {
+    return mapping.temporal(0, d) * mapping.temporal(1, d) * mapping.spatial(1, d) * mapping.spatial(2, d);
+  };
+  Tile tile;
+  tile.call = call;
+  if (call == Call::kConv) {
+    for (const Dim d : all_dims()) tile[d] = inside(d);
+    return tile;
+  }
+  // Rows are P inside Q inside N: a tile of them is one block only if whatever is further in is whole.
+  const std::int64_t p = inside(Dim::P), q = inside(Dim::Q), n = inside(Dim::N);
+  if ((p != layer[Dim::P] && q * n != 1) || (q != layer[Dim::Q] && n != 1)) {
+    fail(ErrorId::kMapping,
+         "tiles of P {}, Q {}, N {} are no block of consecutive rows of a matmul; nearest legal: the conv "
+         "call",
+         p, q, n);
+  }
+  const DimSizes extent = extents(layer, call);
+  const auto whole = [&](Dim d, std::int64_t size) {
+    return size == extent[static_cast<std::size_t>(d)] ? round_up(size, pe_dim) : size;
+  };
+  tile[Dim::P] = whole(Dim::P, p * q * n);
+  tile[Dim::C] = whole(Dim::C, inside(Dim::C));
+  tile[Dim::K] = whole(Dim::K, inside(Dim::K));
+  return tile;
+}
+
+}  // namespace dosa::gemmini

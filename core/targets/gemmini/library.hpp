@@ -1,0 +1,155 @@
+// Gemmini as it is built and programmed (target gemmini-rtl): which sizes elaborate, which layers and tiles
+// its C library runs, and the tiles that the library picks by itself. Facts from ucb-bar/gemmini and
+// ucb-bar/gemmini-rocc-tests at the commits named below.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dosa/models/layer.hpp"
+#include "dosa/models/machine.hpp"
+#include "dosa/models/mapping.hpp"
+
+namespace dosa::gemmini {
+
+inline constexpr const char* kTarget = "gemmini-rtl";  ///< the machine's name
+inline constexpr const char* kHardwareCommit = "ucb-bar/gemmini 8c3f992";
+inline constexpr const char* kLibraryCommit = "ucb-bar/gemmini-rocc-tests 180c468";
+
+/// A rule that a design breaks, as a user reads it.
+struct Violation {
+  std::string rule;     ///< "rows per scratchpad bank are a power of two"
+  std::string found;    ///< "4016 (scratchpad_kib 251)"
+  std::string nearest;  ///< the nearest legal alternative, "scratchpad_kib 256"
+
+  /// "rows per scratchpad bank are a power of two; found 4016 (...); nearest legal: scratchpad_kib 256"
+  std::string message() const;
+};
+
+/// The first violation's message and how many more there are; empty for none.
+std::string summary(const std::vector<Violation>& violations);
+
+// ---- Sizes. In this file Hardware holds what is built: buffers double-buffered, twice the need of a
+// mapping.
+
+/// What elaboration writes into gemmini_params.h. Only meaningful for legal sizes.
+struct Params {
+  std::int64_t dim = 0;
+  std::int64_t bank_num = 4;   ///< scratchpad banks
+  std::int64_t bank_rows = 0;  ///< rows of dim bytes in one of them
+  std::int64_t acc_rows = 0;   ///< rows of dim 32-bit words in both accumulator banks
+  /// One tile may use half of each memory while the next one is loaded.
+  std::int64_t scratchpad_rows_per_tile() const { return bank_num * bank_rows / 2; }
+  std::int64_t accumulator_rows_per_tile() const { return acc_rows / 2; }
+};
+Params params_of(const Hardware& built);
+
+/// Whether these sizes elaborate. The single source of hardware legality; in the header because enumerations
+/// ask it often. No size may exceed what a file may give (kMaxPeDim, kMaxKib).
+inline bool is_legal(const Hardware& built) {
+  const auto is_power_of_two = [](std::int64_t x) { return x > 0 && (x & (x - 1)) == 0; };
+  const std::int64_t dim = built.pe_dim;
+  if (dim < 2 || !is_power_of_two(dim)) return false;
+  // `row_bytes`: one row of every bank.
+  const auto banks_are_legal = [&](std::int64_t kib, std::int64_t row_bytes) {
+    const std::int64_t bank_rows = kib * 1024 / row_bytes;
+    return bank_rows * row_bytes == kib * 1024 && is_power_of_two(bank_rows) && bank_rows % dim == 0;
+  };
+  return banks_are_legal(built.scratchpad_kib, 4 * dim) &&       // 4 banks of dim bytes
+         banks_are_legal(built.accumulator_kib, 2 * 4 * dim) &&  // 2 banks of dim 32-bit words
+         built.accumulator_kib * 1024 / (4 * dim) / dim <= built.scratchpad_kib * 1024 / dim / dim - 2;
+}
+/// Why these sizes do not elaborate; empty where is_legal().
+std::vector<Violation> check_hardware(const Hardware& built);
+/// The smallest legal sizes that are at least these, with the array first.
+Hardware nearest_hardware(const Hardware& built);
+/// What to build for a single-buffered need: twice the buffers, rounded up to legal sizes.
+Hardware hardware_for_need(const Hardware& need);
+/// All legal sizes between `min` and `max` (both included), by array, scratchpad, accumulator.
+std::vector<Hardware> legal_hardware(const Hardware& min, const Hardware& max);
+
+// ---- Calls.
+
+/// The library function that runs a layer.
+enum class Call { kMatmul, kConv };
+const char* name_of(Call call);  ///< "matmul" or "conv"
+
+/// Why the library cannot run the layer by this call; empty when it can.
+std::vector<Violation> check_call(const Layer& layer, Call call);
+/// The calls that can run the layer, Gemmini's own choice first: a matrix product and a 1x1 stride-1
+/// convolution run as matmul. Throws Error{kValue} with the reasons when there is none.
+std::vector<Call> calls_for(const Layer& layer);
+
+/// The loops as the call sees them: a matmul has P*Q*N rows in P.
+DimSizes extents(const Layer& layer, Call call);
+
+/// 1x1 stride-2 convolutions without padding on inputs of even size load only every second row and column.
+bool downsamples(const Layer& layer);
+
+// ---- Tiles.
+
+/// The tile that a call is given, in elements. They need not divide the layer: the last ones are smaller.
+/// A matmul's are P (rows), C (inner), K (columns), in whole blocks of pe_dim, possibly more than the layer
+/// has.
+struct Tile {
+  Call call = Call::kConv;
+  DimSizes size{1, 1, 1, 1, 1, 1, 1};
+
+  std::int64_t operator[](Dim dim) const { return size[static_cast<std::size_t>(dim)]; }
+  std::int64_t& operator[](Dim dim) { return size[static_cast<std::size_t>(dim)]; }
+  bool operator==(const Tile& o) const { return call == o.call && size == o.size; }
+};
+
+/// {"call": "conv", "R": 3, "S": 3, ...}; a matmul has only P, C and K. Throws Error.
+Tile tile_from_json(const JsonInput& json);
+Json to_json(const Tile& tile);
+/// "conv R3 S3 P7 Q7 C64 K64 N1"
+std::string to_string(const Tile& tile);
+
+/// Rows of the two memories that one tile needs, padded to the array.
+struct Rows {
+  std::int64_t scratchpad = 0, accumulator = 0;
+};
+Rows rows_needed(const Layer& layer, const Tile& tile, std::int64_t pe_dim);
+bool fits(const Layer& layer, const Tile& tile, const Params& params);
+
+/// A kernel tile that meets nothing but padding, further out than an empty window, never finishes on RTL:
+/// true if some tile of output rows or columns has such a window.
+bool hangs(const Layer& layer, const Tile& tile);
+
+/// The largest tile of a dimension: the layer's size, for a matmul rounded up to whole blocks.
+std::int64_t max_tile(const Layer& layer, Call call, Dim dim, std::int64_t pe_dim);
+/// Sizes worth trying for a dimension, ascending: for every number of tiles the smallest size that gives it,
+/// rounded up to a multiple of `granule` (pe_dim for a matmul and for channels, else 1).
+std::vector<std::int64_t> useful_tile_sizes(std::int64_t extent, std::int64_t granule);
+
+/// Why this tile cannot run: out of range, does not fit, hangs. Assumes that the call can run the layer and
+/// that the sizes are legal.
+std::vector<Violation> check_tile(const Layer& layer, const Hardware& built, const Tile& tile);
+/// The same question without reasons, for inner loops.
+bool tile_is_legal(const Layer& layer, const Params& params, const Tile& tile);
+/// A legal tile near this one: shrunk as the library does until it fits, then moved off a hang.
+/// Throws Error{kCapacity} when not even the smallest tile fits.
+Tile nearest_tile(const Layer& layer, const Hardware& built, const Tile& tile);
+
+// ---- Gemmini's own choice.
+
+/// The tile that the library picks for this call, exactly. Throws Error{kCapacity} where the library would
+/// never return because nothing fits. The result always fits; whether it hangs is check_tile's question.
+Tile default_tile(const Layer& layer, const Hardware& built, Call call);
+/// As in Gemmini's own network programs: by the first of calls_for().
+Tile default_tile(const Layer& layer, const Hardware& built);
+
+/// The library's choice for this call where it finishes, else the nearest tile that does. Throws
+/// Error{kCapacity} where nothing fits.
+Tile runnable_default_tile(const Layer& layer, const Hardware& built, Call call);
+
+// ---- Mappings.
+
+/// The tile of a mapping on the four-level machine: P, Q from registers and accumulator; R, S, N from the
+/// accumulator; C and K with their spatial factor. Throws Error{kMapping} with the reason where the hardware
+/// has no such schedule: another loop order (DRAM outermost first N Q P K S R C, accumulator K S R C N Q P)
+/// or temporal loops at the scratchpad.
+Tile tile_of_mapping(const Mapping& mapping, const Layer& layer, Call call, std::int64_t pe_dim);
+
+}  // namespace dosa::gemmini

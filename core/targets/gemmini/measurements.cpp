@@ -1,0 +1,441 @@
+#include "dosa/core/targets/gemmini/measurements.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <set>
+#include <tuple>
+
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
+
+namespace dosa {
+namespace {
+
+constexpr std::size_t kMinRows = 1;
+
+/// Larger tables are not ours, and their cells would fill the memory.
+constexpr std::size_t kMaxTableBytes = std::size_t{64} << 20;
+
+std::vector<std::string> split(const std::string& line, char separator) {
+  std::vector<std::string> cells;
+  std::size_t from = 0;
+  while (true) {
+    const std::size_t to = line.find(separator, from);
+    std::string cell = line.substr(from, to == std::string::npos ? to : to - from);
+    const std::size_t first = cell.find_first_not_of(" \t");
+    const std::size_t last = cell.find_last_not_of(" \t");
+    cells.push_back(first == std::string::npos ? "" : cell.substr(first, last - first + 1));
+    if (to == std::string::npos) return cells;
+    from = to + 1;
+  }
+}
+
+/// A CSV without quotes: a header and rows of as many cells.
+class Csv {
+ public:
+  explicit Csv(const std::filesystem::path& path, const std::string& content) : file_(path.string()) {
+    std::size_t number = 0;
+    for (std::string line : split(content, '\n')) {
+      ++number;
+      if (!line.empty() && line.back() == '\r') line.pop_back();
+      if (line.empty()) continue;
+      std::vector<std::string> cells = split(line, ',');
+      if (header_.empty()) {
+        header_ = std::move(cells);
+        for (std::size_t i = 0; i < header_.size(); ++i) {
+          if (!column_.emplace(header_[i], i).second) {
+            fail(ErrorId::kSchema, "{}:{}: column '{}' stands twice", file_, number, header_[i]);
+          }
+        }
+      } else {
+        if (cells.size() != header_.size()) {
+          fail(ErrorId::kSyntax, "{}:{}: found {} cells, the header has {}", file_, number, cells.size(),
+               header_.size());
+        }
+        rows_.push_back({number, std::move(cells)});
+      }
+    }
+    if (header_.empty()) fail(ErrorId::kSyntax, "{}: empty, expected a header and rows", file_);
+  }
+
+  struct Row {
+    std::size_t line;
+    std::vector<std::string> cells;
+  };
+  const std::vector<Row>& rows() const { return rows_; }
+  const std::vector<std::string>& header() const { return header_; }
+  bool has(const std::string& column) const { return column_.count(column) > 0; }
+  const std::string& text(const Row& row, const std::string& column) const {
+    return row.cells[column_.at(column)];
+  }
+  std::string at(const Row& row, const std::string& column) const {
+    return fmt::format("{}:{}: {}", file_, row.line, column);
+  }
+
+  void require(const std::vector<std::string>& columns) const {
+    std::vector<std::string> missing;
+    for (const std::string& column : columns) {
+      if (!has(column)) missing.push_back(column);
+    }
+    if (!missing.empty()) {
+      fail(ErrorId::kSchema, "{}:1: {} missing: {}", file_, missing.size() == 1 ? "column" : "columns",
+           fmt::join(missing, ", "));
+    }
+  }
+
+  double number(const Row& row, const std::string& column) const {
+    const std::string& cell = text(row, column);
+    double value = 0;
+    const auto [end, code] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+    if (code != std::errc() || end != cell.data() + cell.size() || !std::isfinite(value)) {
+      fail(ErrorId::kValue, "{}: found '{}', expected a number", at(row, column), cell);
+    }
+    return value;
+  }
+
+  std::int64_t integer(const Row& row, const std::string& column, std::int64_t min, std::int64_t max) const {
+    const double value = number(row, column);
+    if (value != std::floor(value) || value < static_cast<double>(min) || value > static_cast<double>(max)) {
+      fail(ErrorId::kValue, "{}: found {}, expected an integer in {}..{}", at(row, column), text(row, column),
+           min, max);
+    }
+    return static_cast<std::int64_t>(value);
+  }
+
+  double positive(const Row& row, const std::string& column) const {
+    const double value = number(row, column);
+    if (value <= 0) {
+      fail(ErrorId::kValue, "{}: found {}, expected a number above 0", at(row, column), text(row, column));
+    }
+    return value;
+  }
+
+ private:
+  std::string file_;
+  std::vector<std::string> header_;
+  std::map<std::string, std::size_t> column_;
+  std::vector<Row> rows_;
+};
+
+std::string letter(Dim dim) { return std::string(1, name_of(dim)); }
+
+std::int64_t round_up(std::int64_t number, std::int64_t multiple) {
+  return (number + multiple - 1) / multiple * multiple;
+}
+
+LoopOrder library_order() { return {Dim::C, Dim::R, Dim::S, Dim::K, Dim::P, Dim::Q, Dim::N}; }
+
+/// Loops named outermost first -> innermost first; those not named are outermost (they have one iteration).
+std::optional<LoopOrder> order_from(const std::string& names) {
+  std::vector<Dim> inner_first;
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    const std::optional<Dim> dim = dim_from_name(*name);
+    if (!dim || std::find(inner_first.begin(), inner_first.end(), *dim) != inner_first.end())
+      return std::nullopt;
+    inner_first.push_back(*dim);
+  }
+  for (const Dim dim : library_order()) {
+    if (std::find(inner_first.begin(), inner_first.end(), dim) == inner_first.end())
+      inner_first.push_back(dim);
+  }
+  LoopOrder order{};
+  std::copy(inner_first.begin(), inner_first.end(), order.begin());
+  return order;
+}
+
+std::string layer_name(const Measurement& m) {
+  const Layer& l = m.layer;
+  if (m.matmul) return fmt::format("matmul {}x{}x{}", l[Dim::P], l[Dim::C], l[Dim::K]);
+  return fmt::format("conv {}x{} {}->{} on {}x{}", l[Dim::R], l[Dim::S], l[Dim::C], l[Dim::K], l[Dim::P],
+                     l[Dim::Q]);
+}
+
+// --- our own format ---
+
+const std::vector<std::string>& own_columns() {
+  static const std::vector<std::string> columns = [] {
+    std::vector<std::string> list{"kind"};
+    for (const Dim dim : all_dims()) list.push_back(letter(dim));
+    list.insert(list.end(), {"wstride", "hstride", "padding", "in_dim"});
+    for (const Dim dim : all_dims()) list.push_back("tile_" + letter(dim));
+    list.insert(list.end(), {"scratchpad_kib", "accumulator_kib", "pe_dim", "cycles"});
+    return list;
+  }();
+  return columns;
+}
+
+void read_own(const Csv& csv, Measurements& all) {
+  const std::set<std::string> optional{"id",      "tiling", "hardware", "checked", "energy_uj",
+                                       "repeats", "source", "order",    "cold"};
+  csv.require(own_columns());
+  std::vector<std::string> unknown;
+  for (const std::string& column : csv.header()) {
+    const auto& known = own_columns();
+    if (std::find(known.begin(), known.end(), column) == known.end() && optional.count(column) == 0) {
+      unknown.push_back(column);
+    }
+  }
+  if (!unknown.empty()) {
+    fail(ErrorId::kSchema, "{}:1: unknown {}: {}; optional columns: {}", all.file,
+         unknown.size() == 1 ? "column" : "columns", fmt::join(unknown, ", "), fmt::join(optional, ", "));
+  }
+  constexpr std::int64_t kMaxSmall = 1 << 16;
+  std::size_t first_line = 0;
+  for (const Csv::Row& row : csv.rows()) {
+    Measurement m;
+    m.line = row.line;
+    const std::string& kind = csv.text(row, "kind");
+    if (kind != "conv" && kind != "matmul") {
+      fail(ErrorId::kValue, "{}: found '{}', expected conv or matmul", csv.at(row, "kind"), kind);
+    }
+    m.matmul = kind == "matmul";
+    for (const Dim dim : all_dims()) m.layer[dim] = csv.integer(row, letter(dim), 1, kMaxDim);
+    m.layer.wstride = csv.integer(row, "wstride", 1, kMaxSmall);
+    m.layer.hstride = csv.integer(row, "hstride", 1, kMaxSmall);
+    m.layer.padding = csv.integer(row, "padding", 0, kMaxSmall);
+    m.input_size = csv.integer(row, "in_dim", 0, kMaxDim);
+    Hardware hardware;
+    hardware.pe_dim = csv.integer(row, "pe_dim", 1, kMaxSmall);
+    hardware.scratchpad_kib = csv.integer(row, "scratchpad_kib", 1, kMaxDim);
+    hardware.accumulator_kib = csv.integer(row, "accumulator_kib", 1, kMaxDim);
+    m.pe_dim = hardware.pe_dim;
+    try {
+      check_layer(m.layer);
+    } catch (const Error& error) {
+      throw error.in(fmt::format("{}:{}", all.file, row.line));
+    }
+    if (m.matmul && !m.layer.is_matmul()) {
+      fail(ErrorId::kValue, "{}: found matmul, but R, S, Q and the strides are not all 1",
+           csv.at(row, "kind"));
+    }
+    if (!m.matmul && m.input_size == 0) {
+      fail(ErrorId::kValue, "{}: found 0, expected the input size of a convolution", csv.at(row, "in_dim"));
+    }
+    for (const Dim dim : all_dims()) {
+      const bool blocked = m.matmul && (dim == Dim::P || dim == Dim::C || dim == Dim::K);
+      const std::int64_t most = blocked ? round_up(m.layer[dim], m.pe_dim) : m.layer[dim];
+      const std::string column = "tile_" + letter(dim);
+      const std::int64_t tile = csv.integer(row, column, 1, kMaxDim);
+      if (tile > most) {
+        fail(ErrorId::kValue, "{}: found {}, larger than the layer: at most {}", csv.at(row, column), tile,
+             most);
+      }
+      m.tile[static_cast<std::size_t>(dim)] = tile;
+    }
+    m.order = library_order();
+    if (csv.has("order") && !csv.text(row, "order").empty()) {
+      const auto order = order_from(csv.text(row, "order"));
+      if (!order) {
+        fail(ErrorId::kValue, "{}: found '{}', expected distinct letters of {}, outermost first",
+             csv.at(row, "order"), csv.text(row, "order"), kDimNames);
+      }
+      m.order = *order;
+    }
+    m.cycles = csv.positive(row, "cycles");
+    if (csv.has("energy_uj") && !csv.text(row, "energy_uj").empty())
+      m.energy_uj = csv.positive(row, "energy_uj");
+    if (csv.has("repeats") && !csv.text(row, "repeats").empty())
+      m.repeats = csv.integer(row, "repeats", 1, kMaxDim);
+    if (csv.has("cold") && !csv.text(row, "cold").empty()) m.cold = csv.integer(row, "cold", 0, 1) == 1;
+    if (csv.has("source")) m.source = csv.text(row, "source");
+    m.layer.name = layer_name(m);
+    if (first_line == 0) {
+      all.hardware = hardware;
+      first_line = row.line;
+    } else if (!(hardware == all.hardware)) {
+      fail(ErrorId::kValue,
+           "{}:{}: rows of two machines: pe_dim {}, {}/{} KiB here, pe_dim {}, {}/{} KiB in line {}; train "
+           "on one",
+           all.file, row.line, hardware.pe_dim, hardware.scratchpad_kib, hardware.accumulator_kib,
+           all.hardware.pe_dim, all.hardware.scratchpad_kib, all.hardware.accumulator_kib, first_line);
+    }
+    all.rows.push_back(std::move(m));
+  }
+}
+
+// --- the public artefact ---
+
+/// The levels of a mapping "L3[WIO] K8 Q28 - L2[WI] N1 K4X - ..." as far as they matter here.
+struct ArtefactMapping {
+  DimSizes tile{1, 1, 1, 1, 1, 1, 1};  ///< product of all factors below DRAM
+  std::string order;                   ///< DRAM loops, outermost first
+  std::int64_t widest = 1;             ///< largest spatial factor
+};
+
+ArtefactMapping artefact_mapping(const std::string& text, const std::string& where) {
+  ArtefactMapping mapping;
+  bool dram = false;
+  for (const std::string& word : split(text, ' ')) {
+    if (word.empty() || word == "-") continue;
+    if (word[0] == 'L') {
+      dram = word.rfind("L3", 0) == 0;
+      continue;
+    }
+    const std::optional<Dim> dim = dim_from_name(word[0]);
+    const bool spatial = word.back() == 'X';
+    std::int64_t factor = 0;
+    const char* begin = word.data() + 1;
+    const char* end = word.data() + word.size() - (spatial ? 1 : 0);
+    const auto [stop, code] = std::from_chars(begin, end, factor);
+    if (!dim || code != std::errc() || stop != end || factor < 1) {
+      fail(ErrorId::kMapping, "{}: found '{}', expected a loop such as K8 or K4X", where, word);
+    }
+    if (factor > (spatial ? kMaxPeDim : kMaxDim)) {
+      fail(ErrorId::kValue, "{}: found '{}', expected a factor in 1..{}", where, word,
+           spatial ? kMaxPeDim : kMaxDim);
+    }
+    if (dram) {
+      if (mapping.order.find(word[0]) == std::string::npos) mapping.order.push_back(word[0]);
+    } else {
+      auto& tile = mapping.tile[static_cast<std::size_t>(*dim)];
+      tile *= factor;  // both at most 2^31
+      if (tile > kMaxDim) {
+        fail(ErrorId::kValue, "{}: the factors of {} below DRAM multiply to {}, expected at most {}", where,
+             word[0], tile, kMaxDim);
+      }
+      if (spatial) mapping.widest = std::max(mapping.widest, factor);
+    }
+  }
+  return mapping;
+}
+
+/// The artefact's conv call went wrong where a tile lay wholly inside the padding: the unsigned size of its
+/// input window wrapped around, and the run took 23 to 170 times too long.
+bool wraps_around(const Measurement& m) {
+  const auto along = [&](Dim outputs, Dim kernel, std::int64_t stride) {
+    const std::int64_t t = m.tile[static_cast<std::size_t>(outputs)];
+    const std::int64_t k = m.tile[static_cast<std::size_t>(kernel)];
+    for (std::int64_t o = 0; o < m.layer[outputs]; o += t) {
+      for (std::int64_t f = 0; f < m.layer[kernel]; f += k) {
+        const std::int64_t rows =
+            (std::min(t, m.layer[outputs] - o) - 1) * stride + std::min(k, m.layer[kernel] - f);
+        const std::int64_t start = o * stride + f - *m.layer.padding;
+        if (-start > rows || start + rows - m.input_size > rows) return true;
+      }
+    }
+    return false;
+  };
+  return along(Dim::P, Dim::R, m.layer.wstride) || along(Dim::Q, Dim::S, m.layer.hstride);
+}
+
+void read_artefact(const Csv& csv, Measurements& all) {
+  std::vector<std::string> columns{"mapping.mapping", "target.gemmini_cycle", "prob.Wstride", "prob.Hstride"};
+  for (const Dim dim : all_dims()) columns.push_back("prob." + letter(dim));
+  csv.require(columns);
+  constexpr std::int64_t kMaxStride = 1 << 16;
+  constexpr std::int64_t kMaxOutputs = 1 << 14, kMaxKernel = 1 << 8;  // of a convolution, in one direction
+  constexpr std::int64_t kBlock = 16;  // the artefact divided tiles by this, whatever the array
+  const auto count = csv.rows().size();
+  std::set<std::pair<DimSizes, std::int64_t>> seen;
+  all.repaired["pe_dim from the mapping's spatial factors (columns are placeholders)"] =
+      static_cast<std::int64_t>(count);
+  for (const Csv::Row& row : csv.rows()) {
+    Measurement m;
+    m.line = row.line;
+    m.source = "ucb-bar/dosa firesim";
+    for (const Dim dim : all_dims()) m.layer[dim] = csv.integer(row, "prob." + letter(dim), 1, kMaxDim);
+    m.layer.wstride = csv.integer(row, "prob.Wstride", 1, kMaxStride);
+    m.layer.hstride = csv.integer(row, "prob.Hstride", 1, kMaxStride);
+    const ArtefactMapping mapping =
+        artefact_mapping(csv.text(row, "mapping.mapping"), csv.at(row, "mapping.mapping"));
+    m.pe_dim = 1;
+    while (m.pe_dim < mapping.widest) m.pe_dim *= 2;
+    m.tile = mapping.tile;
+    m.order = *order_from(mapping.order);
+    m.cycles = csv.positive(row, "target.gemmini_cycle");
+    m.matmul = m.layer.is_matmul();
+    if (!m.matmul) {  // wraps_around() passes over all pairs of an output and a kernel element
+      for (const auto& [dim, most] : {std::pair{Dim::P, kMaxOutputs}, std::pair{Dim::Q, kMaxOutputs},
+                                      std::pair{Dim::R, kMaxKernel}, std::pair{Dim::S, kMaxKernel}}) {
+        csv.integer(row, "prob." + letter(dim), 1, most);
+      }
+    }
+    // Matrix products of one machine were recorded one after the other on the same operands: the first
+    // recording of a layer found them in DRAM, the others in the last-level cache as far as they fit.
+    // Convolutions show no difference.
+    m.cold = !m.matmul || seen.emplace(m.layer.size, m.pe_dim).second;
+    if (!m.cold) ++all.repaired["matmul recorded again on a machine: operands in the last-level cache"];
+    m.layer.padding = m.matmul ? 0 : m.layer[Dim::R] / 2;
+    if (m.matmul) {
+      for (const Dim dim : {Dim::P, Dim::C, Dim::K}) {
+        auto& tile = m.tile[static_cast<std::size_t>(dim)];
+        tile = std::max<std::int64_t>(1, tile / kBlock) * m.pe_dim;
+      }
+      ++all.repaired["matmul tiles as run: max(1, tile div 16) blocks of pe_dim"];
+    } else {
+      m.input_size = m.layer[Dim::P] * m.layer.wstride;
+      if (m.layer[Dim::P] != m.layer[Dim::Q]) {
+        m.layer[Dim::Q] = m.layer[Dim::P];
+        ++all.repaired["non-square convolutions ran P x P"];
+      }
+      if (m.layer[Dim::R] % 2 == 0) {
+        ++m.layer[Dim::P];
+        ++m.layer[Dim::Q];
+        ++all.repaired["even kernels ran with P + 1"];
+      }
+    }
+    m.layer.name = layer_name(m);
+    if (!m.matmul && wraps_around(m)) {
+      ++all.dropped["tile wholly inside the padding (wrap-around bug)"];
+      continue;
+    }
+    all.rows.push_back(std::move(m));
+  }
+}
+
+}  // namespace
+
+std::vector<std::int64_t> Measurements::layer_ids() const {
+  std::map<std::tuple<bool, DimSizes, std::int64_t, std::int64_t, std::int64_t>, std::int64_t> known;
+  std::vector<std::int64_t> ids;
+  for (const Measurement& m : rows) {
+    const auto key = std::make_tuple(m.matmul, m.layer.size, m.layer.wstride, m.layer.hstride,
+                                     m.layer.padding.value_or(0));
+    ids.push_back(known.emplace(key, static_cast<std::int64_t>(known.size())).first->second);
+  }
+  return ids;
+}
+
+std::vector<std::int64_t> Measurements::pe_dims() const {
+  std::set<std::int64_t> sizes;
+  for (const Measurement& m : rows) sizes.insert(m.pe_dim);
+  return {sizes.begin(), sizes.end()};
+}
+
+Measurements read_measurements(const std::filesystem::path& path) {
+  const std::string content = read_file(path);
+  if (content.size() > kMaxTableBytes) {
+    fail(ErrorId::kFile, "{}: found {} bytes of CSV, at most {} MiB are allowed", path.string(),
+         content.size(), kMaxTableBytes >> 20);
+  }
+  const Csv csv(path, content);
+  Measurements all;
+  all.file = path.string();
+  all.hash = content_hash(content);
+  if (csv.has("target.gemmini_cycle") || csv.has("mapping.mapping")) {
+    all.format = MeasurementFormat::kArtefact;
+    read_artefact(csv, all);
+  } else {
+    read_own(csv, all);
+  }
+  if (all.rows.size() < kMinRows) fail(ErrorId::kValue, "{}: no usable row", all.file);
+  return all;
+}
+
+std::string measurements_csv(const std::vector<Measurement>& rows, const Hardware& hardware,
+                             bool with_cycles) {
+  std::vector<std::string> columns = own_columns();
+  if (!with_cycles) columns.pop_back();
+  std::string text = fmt::format("{}\n", fmt::join(columns, ","));
+  for (const Measurement& m : rows) {
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{}", m.matmul ? "matmul" : "conv",
+                        fmt::join(m.layer.size, ","), m.layer.wstride, m.layer.hstride,
+                        m.layer.padding.value_or(0), m.input_size, fmt::join(m.tile, ","),
+                        hardware.scratchpad_kib, hardware.accumulator_kib, hardware.pe_dim);
+    text += with_cycles ? fmt::format(",{}\n", m.cycles) : "\n";
+  }
+  return text;
+}
+
+}  // namespace dosa

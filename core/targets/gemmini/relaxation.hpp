@@ -1,0 +1,82 @@
+// The differentiable form of the search for a real Gemmini, and its descent (rtl_search.hpp says how the two
+// are used).
+#pragma once
+
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "dosa/core/search/descent.hpp"
+#include "dosa/core/search/problem.hpp"
+#include "dosa/core/targets/gemmini/model.hpp"
+
+namespace dosa {
+
+/// A layer run by one call, and the tile sizes that are worth a look.
+struct RtlVariant {
+  std::size_t layer;
+  gemmini::Call call;
+  LayerRun run;
+  RunBatch batch;                                      // of this run alone
+  std::array<std::vector<std::int64_t>, kDims> sizes;  // ascending
+  double combinations = 1;
+  bool complete = false;    // all of them were scored
+  std::set<DimSizes> seen;  // scored already, or not legal
+};
+
+/// Every call that can run a layer of the problem, with the sizes that are useful on an array of `pe_dim`.
+std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel& model, std::int64_t pe_dim);
+
+/// The differentiable form: per start, variant and dimension, log tile = a point between the logarithms of
+/// the smallest and the largest useful size.
+class RtlRelaxation {
+ public:
+  /// `anchors`: by layer, what the networks say of the tiling that gains are counted from, [networks];
+  /// undefined without a surrogate. `problem` must outlive this. `type`: of logits and all else.
+  RtlRelaxation(const SearchProblem& problem, const RtlModel& model, const std::vector<RtlVariant>& variants,
+                const std::vector<torch::Tensor>& anchors, const Hardware& largest, double kappa,
+                torch::ScalarType type);
+
+  std::int64_t variants() const { return log_low_.size(0); }
+  torch::ScalarType type() const { return log_low_.scalar_type(); }
+
+  /// Logits -> tiles [starts, variants, 7], real numbers. Differentiable.
+  torch::Tensor tiles(const torch::Tensor& logits) const;
+
+  /// [starts]. Differentiable, with subgradients where maxima meet.
+  torch::Tensor loss(const torch::Tensor& logits, double temperature) const;
+
+ private:
+  const SearchProblem& problem_;
+  std::shared_ptr<const Surrogate> surrogate_;  // of `model`, in this type; may be null
+  RtlModel model_;
+  Hardware largest_;
+  double kappa_;
+  RunBatch batch_;
+  torch::Tensor anchors_;
+  torch::Tensor log_low_, log_span_;  // [variants, 7]
+  torch::Tensor repetitions_;         // [variants]
+  torch::Tensor of_layer_;            // [variants, layers], 0/1
+  torch::Tensor calls_;               // [variants], variants of the same layer
+  torch::Tensor pe_dim_;
+};
+
+/// A group of starts with its own optimizer.
+class RtlDescent {
+ public:
+  RtlDescent(const RtlRelaxation& relaxation, std::int64_t starts, at::Generator generator, double rate);
+
+  /// Steps `from` (inclusive) to `to` (exclusive) of a run of `steps`.
+  void run(std::int64_t from, std::int64_t to, std::int64_t steps);
+  /// The starts as they stand, their softness that of a `share` of the run. No gradients.
+  torch::Tensor loss(double share) const;
+  torch::Tensor tiles() const;
+
+ private:
+  const RtlRelaxation& relaxation_;
+  torch::Tensor logits_;
+  Adam adam_;
+  double rate_;
+};
+
+}  // namespace dosa

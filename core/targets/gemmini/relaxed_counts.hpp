@@ -1,0 +1,43 @@
+// The relaxed mode of executed_counts and of Executed; for the surrogate's own files.
+#pragma once
+
+#include "dosa/core/targets/gemmini/counts.hpp"
+
+namespace dosa {
+namespace counting {
+
+constexpr double kLine = 64;             // bytes of a cache line and of the largest DMA request
+constexpr double kBeat = 16;             // bytes of a bus beat
+constexpr double kPage = 4096;           // bytes of a DRAM page
+constexpr double kMissSharpness = 6;     // how fast a share of 1 is fetched again beyond a cache's size
+constexpr double kMinExecuteCycles = 4;  // of one compute instruction
+constexpr double kQueueBytes = 16;       // DMA commands in flight: floor(16 / pe_dim) + 1
+constexpr double kMissOffset = 0.01;     // misses per request that count as none
+
+/// A constant, for tiles of either type.
+class EitherType {
+ public:
+  explicit EitherType(const torch::Tensor& in_double)
+      : in_double_(in_double), in_float_(in_double.to(torch::kFloat32)) {}
+  const torch::Tensor& of(torch::ScalarType type) const {
+    return type == torch::kFloat32 ? in_float_ : in_double_;
+  }
+
+ private:
+  torch::Tensor in_double_, in_float_;
+};
+
+}  // namespace counting
+
+/// `tile` as run (run_tiles), [B..., layers, 7]; differentiable in it and in pe_dim. `misses` as in
+/// executed_counts.
+Counts relaxed_counts(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
+                      bool misses);
+
+/// What Executed has of relaxed counts with misses. Differentiable in the counts.
+struct RelaxedInputs {
+  torch::Tensor terms, ratios, floor, tiles;
+};
+RelaxedInputs relaxed_inputs(const Counts& counts, const torch::Tensor& pe_dim, const RunBatch& layers);
+
+}  // namespace dosa

@@ -1,0 +1,26 @@
+// Comparison of a surrogate, or of the roofline, with measurements.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "dosa/surrogate/training.hpp"
+
+namespace dosa {
+
+struct SurrogateValidation {
+  std::string file;
+  std::string surrogate;  ///< empty: the roofline
+  Accuracy accuracy, convolutions, matmuls;
+  std::int64_t dropped = 0;
+
+  std::string full_report() const;
+  Json to_json() const;
+};
+
+/// Predicts every measurement of a CSV and compares. An empty surrogate path is the paper's roofline. Throws
+/// Error naming the field in which the measured machine is not the surrogate's.
+SurrogateValidation validate_surrogate(const std::filesystem::path& table,
+                                       const std::filesystem::path& surrogate);
+
+}  // namespace dosa

@@ -1,0 +1,371 @@
+// Does every command do what its help says? Starting the program takes half a second, so a test asks several
+// things.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "tests/core/cli/program.hpp"
+
+namespace dosa::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class Commands : public ::testing::Test {
+ protected:
+  Finished run(const std::vector<std::string>& arguments) const {
+    Finished finished = run_dosa(folder_.path(), arguments);
+    EXPECT_EQ(finished.code, 0) << finished.err;
+    return finished;
+  }
+  std::string content(const std::string& name) const { return content_of(folder_.path() / name); }
+
+  TemporaryFolder folder_;
+};
+
+std::vector<std::string> small_search(const std::string& output, std::vector<std::string> more) {
+  more.insert(more.begin(), {"optimize", "bert", "--starts", "4", "--steps", "40", "-o", output});
+  return more;
+}
+
+TEST_F(Commands, OptimizeWritesADesignThatEvaluateReproduces) {
+  const Finished optimised = run(small_search("design.json", {}));
+  for (const char* part : {"encoder.ffn.expand", "EDP", "pe_dim", "written: design.json"}) {
+    EXPECT_THAT(optimised.out, HasSubstr(part));
+  }
+  const json design = json::parse(content("design.json"));
+  EXPECT_EQ(design["schema"], "dosa-design/1");
+  EXPECT_EQ(design["workload"], "bert");
+  EXPECT_EQ(design["target"], "gemmini-tl");
+  EXPECT_EQ(design["layers"].size(), 5U);
+  EXPECT_EQ(design["provenance"]["seed"], 0);
+  EXPECT_EQ(design["provenance"]["stopped_by"], "steps");
+  double cycles = 0;
+  double energy_uj = 0;
+  for (const json& layer : design["layers"]) {
+    cycles += layer["count"].get<double>() * layer["cycles"].get<double>();
+    energy_uj += layer["count"].get<double>() * layer["energy_uj"].get<double>();
+  }
+  EXPECT_DOUBLE_EQ(design["totals"]["cycles"], cycles);
+  EXPECT_DOUBLE_EQ(design["totals"]["energy_uj"], energy_uj);
+  EXPECT_DOUBLE_EQ(design["totals"]["edp"], cycles * energy_uj);
+  EXPECT_EQ(folder_.count(), 1U) << "only the design is left";
+
+  const json evaluated = json::parse(run({"evaluate", "design.json", "--json"}).out);
+  EXPECT_EQ(evaluated["totals_as_recorded"], true);
+  EXPECT_EQ(evaluated["totals"], design["totals"]);
+  EXPECT_EQ(evaluated["layers"], design["layers"]);
+  EXPECT_THAT(run({"evaluate", "design.json", "--details"}).out, HasSubstr("bound by"));
+
+  json other = design;
+  other["totals"]["cycles"] = 1;
+  folder_.file("other.json", other.dump());
+  EXPECT_THAT(run({"evaluate", "other.json"}).out, HasSubstr("the file records other totals: cycles 1,"));
+}
+
+TEST_F(Commands, OptimizeGivesTheSameBytesForTheSameSeed) {
+  run(small_search("a.json", {"--seed", "7", "--threads", "1"}));
+  run(small_search("b.json", {"--seed", "7", "--threads", "1"}));
+  run(small_search("c.json", {"--seed", "7", "--threads", "2"}));
+  run(small_search("d.json", {"--seed", "8"}));
+  EXPECT_EQ(content("a.json"), content("b.json"));
+  EXPECT_EQ(content("a.json"), content("c.json")) << "the number of threads may not matter";
+  EXPECT_NE(content("a.json"), content("d.json")) << "the seed is recorded at least";
+}
+
+TEST_F(Commands, JsonIsOneObjectOnStdout) {
+  const Finished optimised = run(small_search("design.json", {"--json"}));
+  json printed = json::parse(optimised.out);  // throws where anything stands around the object
+  EXPECT_TRUE(printed.is_object());
+  EXPECT_TRUE(printed["provenance"].contains("wall_time_s"));
+  printed["provenance"].erase("wall_time_s");
+  EXPECT_EQ(printed, json::parse(content("design.json")));
+  EXPECT_EQ(run(small_search("design.json", {"--json", "--quiet"})).err, "");
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"workloads", "--json"},
+                                             {"workloads", "resnet50", "--json"},
+                                             {"evaluate", "design.json", "--json"}}) {
+    const Finished finished = run(arguments);
+    EXPECT_TRUE(json::parse(finished.out).is_object()) << arguments.front();
+    EXPECT_EQ(finished.err, "") << arguments.front();
+  }
+}
+
+TEST_F(Commands, OptimizeHonoursFixedAndLargestSizes) {
+  run(small_search("design.json", {"--pe", "16", "--max-scratchpad", "64", "--accumulator", "32"}));
+  const json design = json::parse(content("design.json"));
+  EXPECT_EQ(design["hardware"]["pe_dim"], 16);
+  EXPECT_LE(design["hardware"]["scratchpad_kib"], 64);
+  EXPECT_EQ(design["hardware"]["accumulator_kib"], 32);
+}
+
+TEST_F(Commands, OptimizeFollowsALinkToItsOutput) {
+  folder_.file("real.json", "old");
+  std::filesystem::create_symlink("real.json", folder_.path() / "link.json");
+  run(small_search("link.json", {}));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder_.path() / "link.json"));
+  EXPECT_EQ(json::parse(content("real.json"))["schema"], "dosa-design/1");
+}
+
+TEST_F(Commands, WorkloadsListsNetworksAndLayers) {
+  const std::string all = run({"workloads"}).out;
+  for (const char* name :
+       {"bert", "resnet50", "retinanet", "unet", "vgg16", "alexnet", "mobilenet_v2", "resnext50"}) {
+    EXPECT_THAT(all, HasSubstr(name));
+  }
+  EXPECT_THAT(run({"workloads", "bert"}).out, HasSubstr("encoder.attention.scores"));
+}
+
+TEST_F(Commands, CompareRunsMethodsWithTheSameBudget) {
+  const Finished finished = run({"compare", "bert", "--methods", "random,default", "--samples-per-layer",
+                                 "200", "--seeds", "1", "--json", "--quiet"});
+  EXPECT_EQ(finished.err, "");
+  const json compared = json::parse(finished.out);  // throws where anything stands around the object
+  EXPECT_EQ(compared["schema"], "dosa-compare/1");
+  EXPECT_EQ(compared["samples"], 200 * compared["layers"].get<int>());
+  ASSERT_EQ(compared["methods"].size(), 2U);
+  for (const json& method : compared["methods"]) {
+    ASSERT_EQ(method["runs"].size(), 1U);
+    EXPECT_GT(method["runs"][0]["objective"], 0);
+    EXPECT_LE(method["runs"][0]["samples"], compared["samples"]);
+  }
+  EXPECT_EQ(folder_.count(), 0U) << "no --csv, no file";
+
+  const Finished refused = run_dosa(folder_.path(), {"compare", "bert", "--methods", "random,luck"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_EQ(refused.out, "");
+  EXPECT_THAT(refused.err,
+              HasSubstr("'luck' is not known; allowed: gradient, random, bayes, annealing, default"));
+}
+
+TEST_F(Commands, MapIsTheBestOnFixedHardwareAndCertifyAgrees) {
+  const Finished mapped = run({"map", "bert", "--accumulator", "16", "-o", "design.json"});
+  for (const char* part :
+       {"pe_dim 16, scratchpad 128 KiB, accumulator 16 KiB", "candidates", "proven, no mappings"})
+    EXPECT_THAT(mapped.out, HasSubstr(part));
+  const json design = json::parse(content("design.json"));
+  EXPECT_EQ(design["schema"], "dosa-design/1");
+  EXPECT_EQ(design["provenance"]["method"], "exhaustive");
+  EXPECT_EQ(design["provenance"]["whole_map_space"], true);
+  json printed = json::parse(run({"map", "bert", "--accumulator", "16", "--json"}).out);
+  ASSERT_EQ(printed["map_space"]["layers"].size(), design["layers"].size());
+  EXPECT_EQ(printed["map_space"]["proven"], true);
+  printed.erase("map_space");
+  EXPECT_EQ(printed, design);
+  const json certificate = json::parse(run({"map", "design.json", "--certify", "--json"}).out);
+  EXPECT_EQ(certificate["proven"], true);
+  EXPECT_NEAR(certificate["gap"].get<double>(), 0, 1e-12);
+  EXPECT_EQ(certificate["best"], design["totals"]);
+  const Finished partly = run({"map", "bert", "--max-nests", "100"});
+  EXPECT_THAT(partly.out, HasSubstr("not proven: looked at "));
+  // The search on the same hardware cannot be better, and says how near it came.
+  const json optimised =
+      json::parse(run(small_search("found.json", {"--pe", "16", "--scratchpad", "128", "--accumulator", "16",
+                                                  "--certify", "--json"}))
+                      .out);
+  EXPECT_GE(optimised["certificate"]["gap"], -1e-12);
+  EXPECT_EQ(optimised["certificate"]["best_value"], certificate["best_value"]);
+  EXPECT_FALSE(json::parse(content("found.json")).contains("certificate"));
+  EXPECT_THAT(run({"map", "bert", "--default"}).out, HasSubstr("encoder.ffn.expand"));
+}
+
+TEST_F(Commands, OptimizeKeepsToAnArea) {
+  run(small_search("design.json", {"--max-area", "1.25"}));
+  const json design = json::parse(content("design.json"));
+  EXPECT_LE(design["totals"]["area_mm2"], 1.25);
+  EXPECT_EQ(design["provenance"]["options"]["max_area_mm2"], 1.25);
+}
+
+TEST_F(Commands, ParetoWritesAFolderOfDesigns) {
+  const std::vector<std::string> arguments{"optimize",        "bert", "--max-pe", "32", "--pareto", "front",
+                                           "--pareto-points", "5",    "--json",   "-q"};
+  const json front = json::parse(run(arguments).out);
+  EXPECT_EQ(front["schema"], "dosa-front/1");
+  EXPECT_EQ(front, json::parse(content("front/front.json")));
+  ASSERT_EQ(front["designs"].size(), 5U);
+  for (const json& entry : front["designs"]) {
+    const json design = json::parse(content("front/" + entry["file"].get<std::string>()));
+    EXPECT_EQ(design["totals"], entry["totals"]);
+  }
+  EXPECT_THAT(content("front/front.csv"), HasSubstr("\ndesign_05.json,"));
+  EXPECT_EQ(json::parse(run({"evaluate", "front/design_03.json", "--json"}).out)["totals_as_recorded"], true);
+  std::vector<std::string> fewer = arguments;
+  fewer[7] = "3";
+  run(fewer);  // an older front is replaced as a whole
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "front/design_04.json"));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1)
+      << "nothing is left beside";
+}
+
+TEST_F(Commands, AnInterruptedFrontIsWrittenWhole) {
+  RunningProgram program(folder_.path(), {"optimize", "unet", "--pareto", "front", "--threads", "1"});
+  ASSERT_TRUE(program.wait_for_stderr("array 1/", std::chrono::seconds(120)));
+  program.signal(SIGINT);
+  const Finished finished = program.finish(std::chrono::seconds(120));
+  EXPECT_EQ(finished.code, 130) << finished.err;
+  const json front = json::parse(content("front/front.json"));
+  EXPECT_EQ(front["stopped_by"], "interrupt");
+  EXPECT_EQ(front["whole_map_space"], false);
+  ASSERT_GE(front["designs"].size(), 1U);
+  for (const json& entry : front["designs"]) {
+    EXPECT_EQ(json::parse(content("front/" + entry["file"].get<std::string>()))["totals"], entry["totals"]);
+  }
+}
+
+TEST_F(Commands, AnInterruptedComparisonReportsWhatItHas) {
+  RunningProgram program(folder_.path(), {"compare", "bert", "--methods", "default,random", "--samples",
+                                          "1000000000", "--csv", "curves.csv", "--json"});
+  ASSERT_TRUE(program.wait_for_stderr("default seed 0", std::chrono::seconds(120)));
+  program.signal(SIGINT);
+  const Finished finished = program.finish(std::chrono::seconds(120));
+  EXPECT_EQ(finished.code, 130) << finished.err;
+  const json compared = json::parse(finished.out);
+  EXPECT_EQ(compared["interrupted"], true);
+  EXPECT_EQ(compared["methods"][0]["runs"].size(), 1U);
+  EXPECT_THAT(content("curves.csv"), HasSubstr("default,0,"));
+}
+
+TEST_F(Commands, EveryHelpHasAnExample) {
+  EXPECT_THAT(run({"--help"}).out, HasSubstr("Exit codes: 0 "));
+  for (const std::string command : {"optimize", "evaluate", "compare", "map", "validate", "workloads"}) {
+    const Finished help = run({command, "--help"});
+    EXPECT_THAT(help.out, HasSubstr("\n  dosa " + command)) << "an example";
+    EXPECT_EQ(help.err, "");
+  }
+  EXPECT_THAT(run({"--version"}).out, ::testing::StartsWith("0."));
+}
+
+// K8 P4 at DRAM, 2 input channels across the array, 4 of them one after the other. By hand:
+// - 8 * 4 * 8 = 256 multiply-accumulates on 2 of the 4 elements of the array: 128 cycles of compute.
+// - DRAM: weights are 8 * 8 = 64 words, read once, for P does not change them. Inputs are read again for
+// every k:
+//   8 * 4 * 8 = 256. Outputs are written once: 32. At 8 words a cycle, 352 words take 44 cycles. The energy
+//   is 100 pJ a word, and every tensor moves whole vectors of 64: 64 + 256 + 64 words.
+// - Scratchpad: what DRAM reads is written, 64 + 256. The registers hold one weight, so that the C loop below
+// reads
+//   all weights for every p, 8 * 4 * 8 = 256, and as many inputs. 832 words at 2 * 2 words a cycle: 208
+//   cycles.
+TEST_F(Commands, EvaluateOneLayerByFlags) {
+  const std::vector<std::string> arguments{"evaluate",
+                                           "-P",
+                                           "4",
+                                           "-C",
+                                           "8",
+                                           "-K",
+                                           "8",
+                                           "--pe",
+                                           "2",
+                                           "--scratchpad",
+                                           "4",
+                                           "--accumulator",
+                                           "2",
+                                           "--mapping",
+                                           "L3[WIO] K8 P4 - L2[WI] N1 - L1[O] C4 C2X - L0[W] N1"};
+  std::vector<std::string> as_json = arguments;
+  as_json.emplace_back("--json");
+  const json cost = json::parse(run(as_json).out);
+  EXPECT_EQ(cost["cycles"], 208);
+  EXPECT_EQ(cost["compute_cycles"], 128);
+  EXPECT_EQ(cost["bound_by"], "scratchpad");
+  EXPECT_DOUBLE_EQ(cost["utilisation"], 256.0 / (208 * 4));
+  const json& dram = cost["levels"][0];
+  EXPECT_EQ(dram["name"], "dram");
+  EXPECT_EQ(dram["accesses"]["W"]["reads"], 64);
+  EXPECT_EQ(dram["accesses"]["I"]["reads"], 256);
+  EXPECT_EQ(dram["accesses"]["O"]["updates"], 32);
+  EXPECT_EQ(dram["cycles"], 44);
+  EXPECT_DOUBLE_EQ(dram["energy_uj"], (64 + 256 + 64) * 100 * 1e-6);
+  EXPECT_EQ(cost["levels"][1]["cycles"], 208);
+  EXPECT_THAT(run(arguments).out, HasSubstr("208 cycles (bound by scratchpad, compute alone 128)"));
+}
+
+TEST_F(Commands, YamlWorksLikeJson) {
+  folder_.file("net.yaml",
+               "schema: dosa-workload/1\nname: net\nlayers:\n"
+               "  - {name: conv, count: 2, dims: {R: 3, S: 3, P: 8, Q: 8, C: 16, K: 16}, padding: 1}\n"
+               "  - name: fc\n    dims: {C: 64, K: 10}\n");
+  folder_.file("net.json",
+               R"({"schema": "dosa-workload/1", "name": "net", "layers": [
+                   {"name": "conv", "count": 2, "dims": {"R": 3, "S": 3, "P": 8, "Q": 8, "C": 16, "K": 16}, "padding": 1},
+                   {"name": "fc", "dims": {"C": 64, "K": 10}}]})");
+  for (const std::string kind : {"yaml", "json"}) {
+    run({"optimize", "net." + kind, "--starts", "2", "--steps", "10", "-o", kind});
+  }
+  EXPECT_EQ(content("yaml"), content("json"));
+}
+
+TEST_F(Commands, EvaluateFindsTheMachineBesideTheDesign) {
+  const json shipped =
+      json::parse(content_of(std::filesystem::path(DOSA_TEST_DATA) / "hardware/gemmini-tl.json"));
+  json mine = shipped;
+  mine["name"] = "mine";
+  folder_.file("mine.json", mine.dump());
+  run(small_search("design.json", {"--machine", "mine.json"}));
+  const json evaluated =
+      json::parse(run_dosa("/", {"evaluate", (folder_.path() / "design.json").string(), "--json"}).out);
+  EXPECT_EQ(evaluated["target"], "mine");
+  EXPECT_EQ(evaluated["totals_as_recorded"], true);
+}
+
+// Rows 1 to 3 of the reference table, ../shared/data/timeloop_train.csv.gz.
+TEST_F(Commands, ValidateReadsBothKindsOfTable) {
+  folder_.file(
+      "ours.csv",
+      "pe_dim,scratchpad_kib,accumulator_kib,R,S,P,Q,C,K,N,wstride,hstride,mapping,cycles,energy_uj\n"
+      "32,2,16,7,7,112,112,3,64,1,2,2,L3[WIO] P28 Q56 K8 - L2[WI] N1 K4X - L1[O] K2 S7 R7 Q2 P2 C3X - L0[W] "
+      "P2,9834496,1930.771651\n"
+      "32,2,16,7,7,112,112,3,64,1,2,2,L3[WIO] P28 Q56 K8 - L2[WI] N1 K4X - L1[O] K2 S7 R7 Q2 P4 C3X - L0[W] "
+      "N1,9834496,1930.771651\n"
+      "32,2,16,1,1,56,56,64,128,1,1,1,L3[WIO] P28 K16 C16 Q7 - L2[WI] N1 K2X - L1[O] K4 C4 Q8 - L0[W] "
+      "P2,14350336,1740.564093\n");
+  folder_.file(
+      "artefact.csv",
+      "prob.R,prob.S,prob.P,prob.Q,prob.C,prob.K,prob.N,prob.Wstride,prob.Hstride,prob.Wdilation,"
+      "prob.Hdilation,mapping.mapping,target.cycle,target.energy,arch.meshX,arch.mem2_entries,"
+      "arch.mem2_word-bits,arch.mem1_entries,arch.mem1_instances,arch.mem1_word-bits\n"
+      "1,1,56,56,64,128,1,1,1,1,1,L3[WIO] P28 K16 C16 Q7 - L2[WI] N1 K2X - L1[O] K4 C4 Q8 - L0[W] P2,"
+      "14350336.0,1740.564093,32,2048,8,128,32,32\n"
+      "1,1,56,56,64,128,1,1,1,1,1,L3[WIO] P28 K16 C16 Q7 - L2[WI] N1 K2X - L1[O] K4 C4 Q8 - L0[W] P2,"
+      "14350335,1740.564093,32,2048,8,128,32,32\n");
+  const json ours = json::parse(run({"validate", "ours.csv", "--json"}).out);
+  EXPECT_EQ(ours["rows"], 3);
+  EXPECT_EQ(ours["exact_cycles"], 3);
+  EXPECT_EQ(ours["exact_energy"], 3);
+  EXPECT_THAT(run({"validate", "ours.csv"}).out, HasSubstr("3 (100.00 %)"));
+  const json artefact = json::parse(run({"validate", "artefact.csv", "--worst", "1", "--json"}).out);
+  EXPECT_EQ(artefact["rows"], 2);
+  EXPECT_EQ(artefact["exact_cycles"], 1);
+  EXPECT_EQ(artefact["exact_energy"], 2);
+  ASSERT_EQ(artefact["worst"].size(), 1U);
+  EXPECT_EQ(artefact["worst"][0]["where"], "artefact.csv: line 3");
+}
+
+// Mappings of gemmini-rtl would fill whole buffers, of which a tile may take half: nothing is said of them.
+TEST_F(Commands, WhatSearchesMappingsRefusesAMachineOfTiles) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"map", "bert", "--machine", "gemmini-rtl"},
+        {"compare", "bert", "--machine", "gemmini-rtl", "--methods", "random", "--samples", "1000"}}) {
+    const Finished refused = run_dosa(folder_.path(), arguments);
+    EXPECT_EQ(refused.code, 2) << refused.out;
+    EXPECT_THAT(refused.err, HasSubstr("dosa optimize --target gemmini-rtl"));
+  }
+}
+
+TEST_F(Commands, AnInterruptEndsTheSearchWithTheBestDesignSoFar) {
+  RunningProgram program(folder_.path(),
+                         {"optimize", "bert", "--starts", "2", "--steps", "10000000", "-o", "design.json"});
+  ASSERT_TRUE(program.wait_for_stderr("descent", std::chrono::seconds(60)));
+  program.signal(SIGINT);
+  const Finished finished = program.finish(std::chrono::seconds(60));
+  EXPECT_EQ(finished.code, 130) << finished.err;
+  const json design = json::parse(content("design.json"));
+  EXPECT_EQ(design["provenance"]["stopped_by"], "interrupt");
+  EXPECT_LT(design["provenance"]["steps"], 10000000);
+  EXPECT_EQ(json::parse(run({"evaluate", "design.json", "--json"}).out)["totals_as_recorded"], true);
+}
+
+}  // namespace
+}  // namespace dosa::testing

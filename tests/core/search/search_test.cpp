@@ -1,0 +1,252 @@
+// Tests of the search: relaxation, mapper, and the whole.
+#include <gtest/gtest.h>
+#include <torch/library.h>
+
+#include <cmath>
+#include <limits>
+
+#include "dosa/core/search/descent.hpp"
+#include "dosa/core/search/gradient_search.hpp"
+#include "dosa/core/targets/mapping/mapper.hpp"
+#include "dosa/core/targets/mapping/relaxation.hpp"
+#include "tests/support.hpp"
+
+// What LibTorch's meta device lacks of the relaxation's operations.
+TORCH_LIBRARY_IMPL(aten, Meta, m) {
+  m.impl("index_select", [](const torch::Tensor& from, std::int64_t dim, const torch::Tensor& index) {
+    TORCH_CHECK(index.is_meta(), "index on another device");
+    std::vector<std::int64_t> sizes = from.sizes().vec();
+    sizes[static_cast<std::size_t>(dim < 0 ? dim + from.dim() : dim)] = index.size(0);
+    return torch::empty(sizes, from.options());
+  });
+  m.impl("relu", [](const torch::Tensor& x) { return torch::clamp_min(x, 0); });
+  m.impl("where.self", [](const torch::Tensor& where, const torch::Tensor& a, const torch::Tensor& b) {
+    return torch::add(torch::add(a, b), where);
+  });
+}
+
+namespace dosa::testing {
+namespace {
+
+using torch::Tensor;
+
+/// A small network: a strided convolution with an odd size, a matrix product, a depthwise convolution.
+SearchProblem small_problem() {
+  Workload workload;
+  workload.name = "small";
+  Layer conv;
+  conv.name = "conv";
+  conv.size = {3, 3, 6, 6, 4, 8, 1};
+  conv.wstride = conv.hstride = 2;
+  Layer matmul;
+  matmul.name = "matmul";
+  matmul.count = 3;
+  matmul.size = {1, 1, 12, 1, 16, 20, 1};
+  Layer depthwise;
+  depthwise.name = "depthwise";
+  depthwise.groups = 8;
+  depthwise.size = {3, 3, 6, 6, 1, 1, 1};
+  workload.layers = {conv, matmul, depthwise};
+  const Machine machine = load_machine("gemmini-tl");
+  return {workload, machine, {machine.min_hardware, machine.max_hardware}, Objective::from_name("edp")};
+}
+
+SearchOptions quick() {
+  SearchOptions options;
+  options.starts = 4;
+  options.steps = 60;
+  options.round_every = 30;
+  return options;
+}
+
+TEST(Relaxation, FactorsMultiplyToTheLayerAndStayAboveOne) {
+  SearchProblem problem = small_problem();
+  problem.bounds.max.pe_dim = 4;
+  const Relaxation relaxation(problem, torch::kFloat64);
+  const Tensor logits = 3 * relaxation.random_logits(5, at::detail::createCPUGenerator(1));
+  const Tensor factors = relaxation.log_factors(logits);
+  EXPECT_GE(factors.min().item<double>(), -1e-12);
+  for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
+    for (const Dim dim : all_dims()) {
+      Tensor sum = torch::zeros({5}, torch::kFloat64);
+      for (std::size_t s = 0; s < relaxation.model().slots().size(); ++s) {
+        const Slot& slot = relaxation.model().slots()[s];
+        const Tensor factor =
+            factors.select(1, static_cast<std::int64_t>(l)).select(1, static_cast<std::int64_t>(s));
+        if (slot.spatial) {
+          EXPECT_LE(factor.max().item<double>(), std::log(4.0) + 1e-6);
+        }
+        if (slot.dim == dim) sum = sum + factor;
+      }
+      const double expected = std::log(static_cast<double>(problem.workload.layers[l][dim]));
+      EXPECT_LT((sum - expected).abs().max().item<double>(), 1e-9);
+    }
+  }
+}
+
+TEST(Relaxation, StaysOnItsDevice) {
+  // The meta device, which computes shapes only, stands in for a GPU: operations that mix devices throw.
+  const SearchProblem problem = small_problem();
+  const Relaxation relaxation(problem, torch::TensorOptions(torch::kFloat32).device(torch::kMeta));
+  Tensor logits = relaxation.random_logits(4, at::detail::createCPUGenerator(1)).requires_grad_();
+  const RelaxedCost cost = relaxation.cost(relaxation.log_factors(logits), {});
+  EXPECT_TRUE(cost.loss.is_meta());
+  EXPECT_TRUE(cost.hardware.scratchpad_kib.is_meta());
+  cost.loss.sum().backward();
+  Adam(logits).move(logits, logits.grad(), 0, 0.1);
+  EXPECT_TRUE(logits.is_meta());
+}
+
+TEST(Relaxation, LossHasFiniteGradientsEverywhere) {
+  const SearchProblem problem = small_problem();
+  const Relaxation relaxation(problem, torch::kFloat32);
+  const Tensor logits =
+      (20 * relaxation.random_logits(16, at::detail::createCPUGenerator(2))).requires_grad_(true);
+  for (const double gate : {1.0, 30.0}) {
+    const RelaxedCost cost = relaxation.cost(relaxation.log_factors(logits), {gate, 0.01});
+    cost.loss.sum().backward();
+    EXPECT_TRUE(cost.loss.isfinite().all().item<bool>());
+    EXPECT_TRUE(logits.grad().isfinite().all().item<bool>());
+  }
+}
+
+TEST(Mapper, FrontierHoldsTheBestOfAllMappings) {
+  // Against a plain enumeration of every split, spatial factors included, in every order.
+  SearchProblem problem = small_problem();
+  const Mapper mapper(problem);
+  const CostModel& model = mapper.model();
+  constexpr std::int64_t kPe = 4;
+  for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
+    const Layer& layer = problem.workload.layers[l];
+    const auto slot_count = static_cast<std::int64_t>(model.slots().size());
+    const Frontier frontier = mapper.frontier(l, kPe, torch::zeros({slot_count}, torch::kFloat64), 1'000'000);
+    ASSERT_TRUE(frontier.complete);
+    std::vector<std::vector<double>> nests{std::vector<double>(static_cast<std::size_t>(slot_count), 0)};
+    for (const Dim dim : all_dims()) {
+      std::vector<std::size_t> places;
+      for (std::size_t s = 0; s < model.slots().size(); ++s) {
+        if (model.slots()[s].dim == dim) places.push_back(s);
+      }
+      std::vector<std::vector<double>> longer;
+      const std::function<void(std::vector<double>, std::size_t, std::int64_t)> spread =
+          [&](std::vector<double> nest, std::size_t i, std::int64_t left) {
+            if (i + 1 == places.size()) {
+              if (model.slots()[places[i]].spatial && left > kPe) return;
+              nest[places[i]] = std::log(static_cast<double>(left));
+              longer.push_back(nest);
+              return;
+            }
+            for (std::int64_t f = 1; f <= left; ++f) {
+              if (left % f != 0 || (model.slots()[places[i]].spatial && f > kPe)) continue;
+              nest[places[i]] = std::log(static_cast<double>(f));
+              spread(nest, i + 1, left / f);
+            }
+          };
+      for (const auto& nest : nests) spread(nest, 0, layer[dim]);
+      nests = std::move(longer);
+    }
+    std::vector<double> flat;
+    for (const auto& nest : nests) flat.insert(flat.end(), nest.begin(), nest.end());
+    const Tensor all = torch::tensor(flat, torch::kFloat64).view({-1, slot_count});
+    const Traffic traffic = model.traffic({all, {}}, LayerBatch::from({layer}, torch::kFloat64), {});
+    for (const auto& [s, a] : {std::pair{1.0, 1.0}, std::pair{2.0, 1.0}, std::pair{64.0, 64.0}}) {
+      const HardwareTensors hardware{torch::scalar_tensor(4.0, torch::kFloat64),
+                                     torch::scalar_tensor(s, torch::kFloat64),
+                                     torch::scalar_tensor(a, torch::kFloat64)};
+      const Cost cost = model.cost(traffic, hardware, {});
+      const Tensor fits = (traffic.need_kib(problem.machine.levels[2], 2, hardware.pe_dim) <= s) &
+                          (traffic.need_kib(problem.machine.levels[1], 1, hardware.pe_dim) <= a);
+      const Tensor edp =
+          torch::where(fits, cost.energy_pj * cost.cycles, torch::full({1}, 1e300, torch::kFloat64));
+      const Tensor& n = frontier.numbers;
+      const Tensor frontier_edp =
+          (n.select(1, 3) + n.select(1, 4) * s + n.select(1, 5) * a) * n.select(1, 2) +
+          ((n.select(1, 0) > s) | (n.select(1, 1) > a)).to(torch::kFloat64) * 1e300;
+      const double groups = static_cast<double>(layer.groups * layer.groups);
+      EXPECT_NEAR(frontier_edp.min().item<double>() / (edp.min().item<double>() * groups), 1, 1e-9)
+          << layer.name;
+    }
+  }
+}
+
+TEST(GradientSearch, SameSeedSameDesignWhateverTheThreads) {
+  const SearchProblem problem = small_problem();
+  SearchOptions options = quick();
+  options.starts = 12;
+  options.threads = 1;
+  const SearchSummary one = gradient_search(problem, options);
+  options.threads = 3;
+  const SearchSummary three = gradient_search(problem, options);
+  EXPECT_EQ(to_json(one.best, problem.machine), to_json(three.best, problem.machine));
+  EXPECT_EQ(one.evaluations, three.evaluations);
+}
+
+TEST(GradientSearch, DesignsAreLegalExactAndWithinTheirBounds) {
+  SearchProblem problem = small_problem();
+  problem.bounds.max = {8, 3, 2};
+  problem.bounds.min.accumulator_kib = 2;  // fixed
+  const SearchSummary summary = gradient_search(problem, quick());
+  Design again = summary.best;
+  evaluate(again, problem.machine);  // throws if a mapping does not fit
+  EXPECT_EQ(again.totals.edp, summary.best.totals.edp);
+  for (const HardwareField& field : kHardwareFields) {
+    EXPECT_LE(again.hardware.*field.value, problem.bounds.max.*field.value);
+    EXPECT_GE(again.hardware.*field.value, problem.bounds.min.*field.value);
+  }
+}
+
+// What nearly no mapping fits, and a polish that looks at next to nothing.
+TEST(GradientSearch, FindsADesignWhereverOneFits) {
+  SearchProblem problem = small_problem();
+  SearchOptions options = quick();
+  options.starts = options.steps = options.round_every = 1;
+  options.polish_nests = 64;
+  problem.workload.layers[0].size = {7, 7, 56, 56, 96, 120, 1};
+  problem.workload.layers[1].size = {1, 1, 720, 1, 840, 960, 1};
+  problem.bounds.max.scratchpad_kib = problem.bounds.max.accumulator_kib = 1;
+  for (const std::int64_t pe_dim : {1, 128}) {
+    problem.bounds.max.pe_dim = pe_dim;
+    for (options.seed = 0; options.seed < 5; ++options.seed) {
+      Design design = gradient_search(problem, options).best;
+      evaluate(design, problem.machine);  // throws if a mapping does not fit
+      EXPECT_EQ(design.hardware.scratchpad_kib, 1);
+      EXPECT_EQ(design.hardware.accumulator_kib, 1);
+    }
+  }
+}
+
+TEST(GradientSearch, ObjectivesAreWhatIsMinimised) {
+  SearchProblem problem = small_problem();
+  const Design edp = gradient_search(problem, quick()).best;
+  problem.objective = Objective::from_name("latency");
+  const Design latency = gradient_search(problem, quick()).best;
+  problem.objective = Objective::from_name("energy");
+  const Design energy = gradient_search(problem, quick()).best;
+  EXPECT_LE(latency.totals.cycles, edp.totals.cycles);
+  EXPECT_LE(energy.totals.energy_uj, edp.totals.energy_uj);
+  EXPECT_LE(edp.totals.edp, latency.totals.edp);
+  EXPECT_LE(edp.totals.edp, energy.totals.edp);
+}
+
+TEST(GradientSearch, RefusesWhatCannotBe) {
+  SearchProblem problem = small_problem();
+  SearchOptions options = quick();
+  options.starts = 0;
+  expect_error([&] { gradient_search(problem, options); }, ErrorId::kValue,
+               {"starts", "found 0", "1 to 4096"});
+  problem.bounds.min.pe_dim = 9;
+  problem.bounds.max.pe_dim = 8;
+  expect_error([&] { gradient_search(problem, quick()); }, ErrorId::kBounds, {"pe_dim", "9", "8"});
+  problem = small_problem();
+  problem.workload.layers[0].size = {64, 64, 2, 2, 1, 1, 1};
+  problem.workload.layers[0].wstride = 2000;
+  problem.bounds.max.scratchpad_kib = 1;
+  problem.bounds.min.pe_dim = 512;
+  problem.bounds.max.pe_dim = 512;
+  problem.bounds.max.accumulator_kib = 1;
+  expect_error([&] { gradient_search(problem, quick()); }, ErrorId::kBounds,
+               {"layer 'conv'", "L1[O]", "at least 2 KiB", "allowed are 1"});
+}
+
+}  // namespace
+}  // namespace dosa::testing

@@ -1,0 +1,275 @@
+// Is what is sampled legal, reproducible and varied, and does a log come back as measurements, whatever is in
+// it?
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "dosa/core/targets/gemmini/campaign/collect.hpp"
+#include "dosa/core/targets/gemmini/campaign/disagreement.hpp"
+#include "dosa/core/targets/gemmini/campaign/sample.hpp"
+#include "dosa/models/base/csv_input.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
+#include "tests/support.hpp"
+
+namespace dosa {
+namespace {
+
+using testing::TemporaryFolder;
+
+Sample sample(const char* network, std::int64_t count, std::uint64_t seed = 1) {
+  SampleOptions options;
+  options.count = count;
+  options.seed = seed;
+  return sample_campaign(load_workload(network), options);
+}
+
+// ---- Samples.
+
+TEST(Samples, EveryShippedNetworkGivesLegalTilings) {
+  for (const std::string& network : shipped_names("workloads")) {
+    const Sample drawn = sample(network.c_str(), 300);
+    EXPECT_NO_THROW(check_plan(drawn.plan)) << network;
+    EXPECT_EQ(drawn.plan.measurements.size(), 300u) << network;
+    std::set<std::string> distinct;
+    std::map<std::string, int> kinds;
+    std::vector<int> of_layer(drawn.plan.layers.size(), 0);
+    for (const PlannedCall& m : drawn.plan.measurements) {
+      distinct.insert(fmt::format("{} {}", m.layer, gemmini::to_string(m.tile)));
+      ++kinds[m.tiling];
+      ++of_layer[m.layer];
+    }
+    EXPECT_EQ(distinct.size(), 300u);
+    EXPECT_EQ(kinds.size(), 4u) << drawn.brief_report();
+    for (const int count : of_layer) EXPECT_GE(count, 1);
+  }
+}
+
+TEST(Samples, TheSeedDecides) {
+  const std::string first = to_json(sample("resnet50", 100).plan).dump();
+  EXPECT_EQ(to_json(sample("resnet50", 100).plan).dump(), first);
+  EXPECT_NE(to_json(sample("resnet50", 100, 2).plan).dump(), first);
+}
+
+TEST(Samples, AskForWhatIsUncertain) {
+  SampleOptions options;
+  options.count = 200;
+  // Least sure of large tiles of output channels.
+  options.uncertainty = [](const std::vector<std::pair<Layer, gemmini::Tile>>& calls) {
+    std::vector<double> spread;
+    for (const auto& call : calls) spread.push_back(static_cast<double>(call.second[Dim::K]));
+    return spread;
+  };
+  const Sample drawn = sample_campaign(load_workload("resnet50"), options);
+  double uncertain = 0, random = 0;
+  int uncertain_count = 0, random_count = 0;
+  for (const PlannedCall& m : drawn.plan.measurements) {
+    const auto k = static_cast<double>(m.tile[Dim::K]);
+    if (m.tiling == "uncertain") uncertain += k, ++uncertain_count;
+    if (m.tiling == "random") random += k, ++random_count;
+  }
+  ASSERT_GT(uncertain_count, 50);
+  ASSERT_GT(random_count, 5);
+  EXPECT_GT(uncertain / uncertain_count, 2 * random / random_count);
+}
+
+TEST(Samples, TheUncertainOnesAreLessCertainThanTheMedianRandomOne) {
+  const Surrogate surrogate = Surrogate::load(shipped_surrogate(gemmini::kTarget));
+  const RtlModel model(load_machine(gemmini::kTarget), &surrogate);
+  for (const char* network : {"resnet50", "bert", "mobilenet_v2"}) {
+    SampleOptions options;
+    options.count = 200;
+    options.pool = 5;
+    options.uncertainty = disagreement(model, options.hardware, "test");
+    const Sample drawn = sample_campaign(load_workload(network), options);
+    EXPECT_EQ(to_json(sample_campaign(load_workload(network), options).plan), to_json(drawn.plan));
+    EXPECT_NO_THROW(check_plan(drawn.plan));
+    std::vector<std::pair<Layer, gemmini::Tile>> calls;
+    for (const PlannedCall& m : drawn.plan.measurements)
+      calls.emplace_back(drawn.plan.layers[m.layer], m.tile);
+    const std::vector<double> sd = options.uncertainty(calls);
+    std::vector<double> random;
+    double least = INFINITY;
+    for (std::size_t i = 0; i < sd.size(); ++i) {
+      const std::string& kind = drawn.plan.measurements[i].tiling;
+      if (kind == "random") random.push_back(sd[i]);
+      if (kind == "uncertain") least = std::min(least, sd[i]);
+    }
+    ASSERT_GT(drawn.kinds()["uncertain"], 40u) << drawn.brief_report();
+    ASSERT_GT(random.size(), 10u) << drawn.brief_report();
+    std::sort(random.begin(), random.end());
+    EXPECT_GE(least, random[random.size() / 2]) << network;
+  }
+}
+
+TEST(Samples, OnlyASurrogateThatKnowsTheHardwareCanBeUnsure) {
+  Surrogate surrogate = Surrogate::load(shipped_surrogate(gemmini::kTarget));
+  const Machine machine = load_machine(gemmini::kTarget);
+  const RtlModel none(machine, nullptr), model(machine, &surrogate);
+  testing::expect_error(
+      [&] {
+        disagreement(none, {16, 256, 64}, "x");
+      },
+      ErrorId::kValue, {"x: no surrogate"});
+  testing::expect_error(
+      [&] {
+        disagreement(model, {8, 256, 64}, "x");
+      },
+      ErrorId::kValue, {"x: pe_dim: found 8"});
+  surrogate.predictor = Predictor::kAnalytical;
+  testing::expect_error(
+      [&] {
+        disagreement(model, {16, 256, 64}, "x");
+      },
+      ErrorId::kValue, {"x: predictor: found analytical"});
+  surrogate.target.name = "firesim-artefact";
+  testing::expect_error(
+      [&] {
+        disagreement(model, {16, 256, 64}, "x");
+      },
+      ErrorId::kValue, {"x: target.name: found firesim-artefact"});
+}
+
+TEST(Samples, AFewTilingsAreAllThereIs) {
+  Workload workload;
+  workload.name = "tiny";
+  Layer layer;
+  layer.name = "product";
+  layer.size = {1, 1, 16, 1, 16, 32, 1};
+  workload.layers = {layer};
+  SampleOptions options;
+  EXPECT_EQ(sample_campaign(workload, options).plan.measurements.size(), 2u);
+  layer.size = {3, 3, 8, 4, 16, 16, 1};
+  workload.layers = {layer};
+  testing::expect_error([&] { sample_campaign(workload, options); }, ErrorId::kValue,
+                        {"tiny: no layer can be measured", "product", "square images only"});
+  options.hardware.scratchpad_kib = 100;
+  std::string error;
+  EXPECT_FALSE(options.IsValid(&error));
+  EXPECT_NE(error.find("nearest legal: scratchpad_kib 128"), std::string::npos);
+}
+
+// ---- Logs.
+
+/// A log in which every measurement of the plan stands once, one line each.
+std::vector<std::string> perfect_log(const Plan& plan) {
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < plan.measurements.size(); ++i)
+    lines.push_back(fmt::format("dosa,{},{},{}", plan.measurements[i].layer, i, 1000000000 + i));
+  return lines;
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  return fmt::format("{}\n", fmt::join(lines, "\n"));
+}
+
+TEST(Logs, APerfectLogGivesEveryMeasurement) {
+  const Plan plan = sample("bert", 20).plan;
+  std::vector<std::string> lines = perfect_log(plan);
+  lines.insert(lines.begin(), "[UART] UART0 is here (stdin/stdout).");
+  for (const char* end : {"\n", "\r\n"}) {
+    const Collected collected = collect(plan, fmt::format("{}{}", fmt::join(lines, end), end));
+    ASSERT_EQ(collected.rows.size(), 20u) << collected.full_report();
+    for (std::size_t i = 0; i < 20; ++i) {
+      EXPECT_EQ(collected.rows[i].cycles, static_cast<std::int64_t>(1000000000 + i));
+      EXPECT_EQ(collected.rows[i].line, i + 2);
+    }
+    for (const auto* problems : {&collected.lost, &collected.repeated, &collected.interleaved,
+                                 &collected.garbled, &collected.wrong, &collected.left_out}) {
+      EXPECT_TRUE(problems->empty()) << collected.full_report();
+    }
+  }
+}
+
+TEST(Logs, EveryKindOfDamageIsCountedAndNamedByLine) {
+  const Plan plan = sample("bert", 12).plan;
+  std::vector<std::string> lines = perfect_log(plan);
+  lines[1] = "other text" + lines[1];                                 // interleaved, line 2
+  lines[2] = lines[2] + lines[3];                                     // interleaved, line 3
+  lines[3] = "";                                                      // lost
+  lines[4] = "dosa,0";                                                // garbled, line 5
+  lines[5] = "dosa,99,5,1000000000";                                  // garbled: another layer, line 6
+  lines[6] = "dosa,0,777,1000000000";                                 // garbled: no such mapping, line 7
+  lines[7] = fmt::format("dosa,{},7,3", plan.measurements[7].layer);  // garbled: impossible, line 8
+  lines[8] = fmt::format("dosa-wrong,{},8,17,1,2", plan.measurements[8].layer);  // wrong, line 9
+  lines.push_back(lines[0]);                                                     // repeated, line 13
+  const Collected collected = collect(plan, joined(lines) + "dosa,0,11,12");     // cut off, line 14
+  const auto numbers = [](const std::vector<LogProblem>& problems) {
+    std::vector<std::size_t> list;
+    for (const LogProblem& p : problems) list.push_back(p.line);
+    return list;
+  };
+  EXPECT_EQ(numbers(collected.interleaved), (std::vector<std::size_t>{2, 3}));
+  EXPECT_EQ(numbers(collected.garbled), (std::vector<std::size_t>{5, 6, 7, 8, 14}));
+  EXPECT_EQ(numbers(collected.wrong), std::vector<std::size_t>{9});
+  EXPECT_EQ(numbers(collected.repeated), std::vector<std::size_t>{13});
+  EXPECT_EQ(collected.lost.size(), 7u);  // mappings 1 to 7
+  EXPECT_EQ(collected.rows.size(), 4u);  // 0, 9, 10, 11
+  EXPECT_NE(collected.full_report().find("line 13: mapping 0 was measured in line 1"), std::string::npos)
+      << collected.full_report();
+}
+
+TEST(Logs, RandomDamageNeverInventsAMeasurement) {
+  const Plan plan = sample("bert", 30).plan;
+  const std::string log = joined(perfect_log(plan));
+  std::mt19937_64 random(5);
+  for (int i = 0; i < 2000; ++i) {
+    std::string damaged = log;
+    for (std::uint64_t n = random() % 20; n > 0; --n) {
+      const std::size_t at = random() % damaged.size();
+      switch (random() % 3) {
+        case 0:
+          damaged.erase(at, random() % 40);
+          break;
+        case 1:
+          damaged.insert(at, "noise\n");
+          break;
+        default:
+          damaged[at] = static_cast<char>(random());
+      }
+    }
+    const Collected collected = collect(plan, damaged);
+    ASSERT_LE(collected.rows.size() + collected.lost.size(), plan.measurements.size());
+    for (const auto& row : collected.rows) ASSERT_GT(row.cycles, 0);
+  }
+}
+
+TEST(Logs, TheCsvHasTheColumnsAndRowsOfTheMeasurements) {
+  Plan plan;
+  plan.workload = "two";
+  plan.hardware = {16, 256, 64};
+  Layer layer;
+  layer.name = "3x3";
+  layer.size = {3, 3, 14, 14, 64, 32, 1};
+  layer.wstride = layer.hstride = 2;
+  layer.padding = 1;
+  plan.layers.push_back(layer);
+  layer.name = "pointwise";
+  layer.size = {1, 1, 7, 7, 64, 32, 2};
+  layer.wstride = layer.hstride = 1;
+  layer.padding = 0;
+  plan.layers.push_back(layer);
+  plan.measurements = {{0, {gemmini::Call::kConv, {3, 3, 14, 7, 64, 32, 1}}, "random"},
+                       {1, {gemmini::Call::kMatmul, {1, 1, 48, 1, 64, 32, 1}}, "auto"}};
+  const std::string csv = collected_csv(plan, collect(plan, "dosa,0,0,123456\ndosa,1,1,65432\n"));
+  EXPECT_EQ(
+      csv,
+      "id,kind,R,S,P,Q,C,K,N,wstride,hstride,padding,in_dim,tile_R,tile_S,tile_P,tile_Q,tile_C,tile_K,tile_N,"
+      "tiling,scratchpad_kib,accumulator_kib,pe_dim,cycles,checked\n"
+      "0,conv,3,3,14,14,64,32,1,2,2,1,28,3,3,14,7,64,32,1,random,256,64,16,123456,1\n"
+      "1,matmul,1,1,98,1,64,32,1,1,1,0,0,1,1,48,1,64,32,1,auto,256,64,16,65432,1\n");
+  const auto measured = testing::reference_data("gemmini_rtl.csv");
+  if (measured) {
+    const TemporaryFolder folder;
+    EXPECT_EQ(CsvInput::from_file(folder.file("m.csv", csv)).columns(),
+              CsvInput::from_file(*measured).columns());
+  }
+  testing::expect_error([&] { collected_csv(plan, collect(plan, "nothing")); }, ErrorId::kValue,
+                        {"no measurement of the plan is in the log", "2 lost"});
+}
+
+}  // namespace
+}  // namespace dosa

@@ -1,0 +1,174 @@
+#include "dosa/core/targets/gemmini/measurements.hpp"
+
+#include <gtest/gtest.h>
+
+#include "dosa/models/base/files.hpp"
+#include "tests/support.hpp"
+
+namespace dosa {
+namespace {
+
+using testing::expect_error;
+using testing::reference_data;
+using testing::TemporaryFolder;
+
+const std::string kHeader =
+    "kind,R,S,P,Q,C,K,N,wstride,hstride,padding,in_dim,tile_R,tile_S,tile_P,tile_Q,tile_C,tile_K,tile_N,"
+    "scratchpad_kib,accumulator_kib,pe_dim,cycles\n";
+const std::string kConv = "conv,3,3,7,7,192,113,1,1,1,1,7,3,3,7,7,119,112,1,256,64,16,92945\n";
+const std::string kMatmul = "matmul,1,1,20,1,448,47,1,1,1,0,0,1,1,32,1,448,48,1,256,64,16,8111\n";
+
+Measurements read(const std::string& content) {
+  const TemporaryFolder folder;
+  return read_measurements(folder.file("m.csv", content));
+}
+
+void expect_refused(const std::string& content, ErrorId id, const std::vector<std::string>& parts) {
+  expect_error([&] { read(content); }, id, parts);
+}
+
+TEST(Measurements, OwnFormat) {
+  const Measurements m = read(kHeader + kConv + "\n" + kMatmul);
+  ASSERT_EQ(m.rows.size(), 2);
+  EXPECT_EQ(m.format, MeasurementFormat::kOwn);
+  EXPECT_EQ(m.hardware, (Hardware{16, 256, 64}));
+  const Measurement& conv = m.rows[0];
+  EXPECT_FALSE(conv.matmul);
+  EXPECT_EQ(conv.layer[Dim::C], 192);
+  EXPECT_EQ(conv.layer.padding, 1);
+  EXPECT_EQ(conv.tile, (DimSizes{3, 3, 7, 7, 119, 112, 1}));
+  EXPECT_EQ(conv.cycles, 92945);
+  EXPECT_EQ(conv.line, 2);
+  EXPECT_TRUE(m.rows[1].matmul);
+  EXPECT_EQ(m.rows[1].line, 4);
+  EXPECT_EQ(m.layer_ids(), (std::vector<std::int64_t>{0, 1}));
+}
+
+TEST(Measurements, OptionalColumns) {
+  std::string header = kHeader, conv = kConv;
+  header.insert(header.size() - 1, ",order,energy_uj,repeats,source");
+  conv.insert(conv.size() - 1, ",QPK,1.5,3,board 7");
+  const Measurements m = read(header + conv);
+  EXPECT_EQ(m.rows[0].order, (LoopOrder{Dim::K, Dim::P, Dim::Q, Dim::C, Dim::R, Dim::S, Dim::N}));
+  EXPECT_EQ(m.rows[0].energy_uj, 1.5);
+  EXPECT_EQ(m.rows[0].repeats, 3);
+  EXPECT_EQ(m.rows[0].source, "board 7");
+}
+
+TEST(Measurements, WrittenRowsAreReadBack) {
+  const Measurements m = read(kHeader + kConv + kMatmul);
+  EXPECT_EQ(measurements_csv(m.rows, m.hardware, true), kHeader + kConv + kMatmul);
+}
+
+TEST(Measurements, BadInputIsNamed) {
+  using testing::replaced;
+  expect_refused("", ErrorId::kSyntax, {"m.csv", "empty"});
+  expect_refused(replaced(kHeader, ",padding", "") + kConv, ErrorId::kSyntax, {"m.csv:2", "23 cells", "22"});
+  expect_refused(replaced(replaced(kHeader, "padding", "pad"), "tile_C", "tC") + kConv, ErrorId::kSchema,
+                 {"m.csv:1", "padding, tile_C", "missing"});
+  expect_refused(replaced(kHeader, "cycles", "cycles,colour") + replaced(kConv, "92945", "92945,red"),
+                 ErrorId::kSchema, {"m.csv:1", "unknown", "colour"});
+  expect_refused(replaced(kHeader, "wstride", "R") + kConv, ErrorId::kSchema,
+                 {"m.csv:1", "'R' stands twice"});
+  expect_refused(kHeader + kMatmul + replaced(kConv, "92945", "fast"), ErrorId::kValue,
+                 {"m.csv:3", "cycles", "fast", "number"});
+  expect_refused(kHeader + replaced(kConv, "92945", "nan"), ErrorId::kValue, {"m.csv:2", "cycles"});
+  for (const char* cycles : {"0", "-5"}) {
+    expect_refused(kHeader + replaced(kConv, "92945", cycles), ErrorId::kValue,
+                   {"m.csv:2", "cycles", "above 0"});
+  }
+  expect_refused(kHeader + replaced(kConv, "119", "193"), ErrorId::kValue,
+                 {"m.csv:2", "tile_C", "193", "at most 192"});
+  expect_refused(kHeader + replaced(kMatmul, ",48,", ",64,"), ErrorId::kValue,
+                 {"m.csv:2", "tile_K", "at most 48"});
+  expect_refused(kHeader + replaced(kConv, "conv", "pool"), ErrorId::kValue,
+                 {"m.csv:2", "pool", "conv or matmul"});
+  expect_refused(kHeader + replaced(kConv, "conv", "matmul"), ErrorId::kValue, {"m.csv:2", "matmul"});
+  expect_refused(kHeader + replaced(kConv, "192", "1.5"), ErrorId::kValue, {"m.csv:2", "C", "integer"});
+  expect_refused(kHeader + kConv + replaced(kMatmul, "256,64,16", "512,64,16"), ErrorId::kValue,
+                 {"m.csv:3", "two machines", "512/64", "line 2"});
+  expect_refused(kHeader, ErrorId::kValue, {"m.csv", "no usable row"});
+  expect_error([] { read_measurements("absent.csv"); }, ErrorId::kFile, {"absent.csv"});
+}
+
+TEST(Measurements, ShippedMeasurements) {
+  const Measurements m = read_measurements(data_folder() / "measurements" / "gemmini_rtl.csv");
+  EXPECT_EQ(m.rows.size(), 2103);
+  EXPECT_EQ(m.hardware, (Hardware{16, 256, 64}));
+  EXPECT_TRUE(m.dropped.empty());
+}
+
+TEST(Measurements, ArtefactColumnsAreRestored) {
+  const TemporaryFolder folder;
+  const std::string header =
+      "target.cycle,target.gemmini_cycle,mapping.mapping,prob.C,prob.Hstride,prob.K,prob.N,prob.P,prob.Q,"
+      "prob.R,prob.S,"
+      "prob.Wstride\n";
+  const auto row = [](const std::string& mapping, const std::string& problem) {
+    return "1,500000," + mapping + "," + problem + "\n";
+  };
+  const std::string conv = "L3[WIO] K8 Q28 - L2[WI] N1 K4X - L1[O] K2 S7 R7 Q4 P7 C3X - L0[W] P16";
+  const Measurements m = read_measurements(folder.file(
+      "a.csv",
+      header + row(conv, "3,2,64,1,112,112,7,7,2") +
+          row("L3[WIO] K5 C2 - L2[WI] K20X - L1[O] P8 C20X - L0[W] P16", "40,1,100,1,128,1,1,1,1") +
+          row("L3[WIO] Q8 - L2[WI] K4X - L1[O] R2 S2 P16 C4X - L0[W] N1", "4,1,4,1,16,8,2,2,1") +
+          // One output row and the last of three kernel rows at padding 1: beyond the image twice over.
+          row("L3[WIO] Q4 S5 - L2[WI] K4X - L1[O] R5 P4 C4X - L0[W] N1", "4,1,4,1,4,4,5,5,1")));
+  ASSERT_EQ(m.rows.size(), 3);
+  EXPECT_EQ(m.format, MeasurementFormat::kArtefact);
+  EXPECT_EQ(m.pe_dims(), (std::vector<std::int64_t>{4, 32}));
+  EXPECT_EQ(m.rows[0].pe_dim, 4);
+  EXPECT_EQ(m.rows[0].tile, (DimSizes{7, 7, 112, 4, 3, 8, 1}));
+  EXPECT_EQ(m.rows[0].input_size, 224);
+  EXPECT_EQ(m.rows[0].layer.padding, 3);
+  EXPECT_EQ(m.rows[0].order[0], Dim::Q);
+  EXPECT_EQ(m.rows[0].order[1], Dim::K);
+  // A matmul of blocks of 32: 128 div 16 blocks of rows, 20 div 16 of the others.
+  EXPECT_TRUE(m.rows[1].matmul);
+  EXPECT_EQ(m.rows[1].tile, (DimSizes{1, 1, 256, 1, 32, 32, 1}));
+  // An even kernel on an image that was not square.
+  EXPECT_EQ(m.rows[2].layer[Dim::P], 17);
+  EXPECT_EQ(m.rows[2].layer[Dim::Q], 17);
+  EXPECT_EQ(m.rows[2].input_size, 16);
+  EXPECT_EQ(m.dropped.begin()->second, 1);
+  EXPECT_TRUE(m.rows[0].cold);
+}
+
+TEST(Measurements, ArtefactNumbersOutOfRangeAreNamed) {
+  const auto refuses = [](const std::string& mapping, const std::string& problem,
+                          const std::vector<std::string>& parts) {
+    expect_refused(
+        "target.gemmini_cycle,mapping.mapping,prob.C,prob.Hstride,prob.K,prob.N,prob.P,prob.Q,prob.R,prob.S,"
+        "prob.Wstride\n5000," +
+            mapping + "," + problem + "\n",
+        ErrorId::kValue, parts);
+  };
+  const std::string problem = "4,1,4,1,16,16,3,3,1";
+  for (const std::string factor : {"4611686018427387905", "9223372036854775807", "16385"}) {
+    refuses("L3[WIO] K4 - L2[WI] N1 - L1[O] C" + factor + "X - L0[W] N1", problem,
+            {"m.csv:2", "mapping.mapping", "found 'C" + factor + "X'", "1..16384"});
+  }
+  refuses("L3[WIO] K9223372036854775807 - L2[WI] N1 - L1[O] C4X - L0[W] N1", problem,
+          {"m.csv:2", "mapping.mapping", "1..2147483648"});
+  refuses("L3[WIO] N1 - L2[WI] K65536 - L1[O] K65536 - L0[W] N1", problem,
+          {"m.csv:2", "mapping.mapping", "factors of K", "4294967296", "at most 2147483648"});
+  for (const std::string size : {"9223372036854775807", "9223372036854775808", "1e300"}) {
+    refuses("L3[WIO] N1", size + ",1,4,1,16,16,3,3,1", {"m.csv:2", "prob.C", "1..2147483648"});
+  }
+  refuses("L3[WIO] N1", "4,1,4,1,2147483648,16,3,3,1", {"m.csv:2", "prob.P", "1..16384"});
+}
+
+TEST(Measurements, ArtefactRule) {
+  const auto path = reference_data("firesim_train.csv");
+  DOSA_SKIP_WITHOUT(path, "firesim_train.csv");
+  const Measurements m = read_measurements(*path);
+  EXPECT_EQ(m.rows.size(), 1555);
+  EXPECT_EQ(m.dropped.begin()->second, 12);
+  EXPECT_EQ(m.repaired.at("non-square convolutions ran P x P"), 96);
+  EXPECT_EQ(m.repaired.at("matmul recorded again on a machine: operands in the last-level cache"), 272);
+  EXPECT_EQ(m.pe_dims(), (std::vector<std::int64_t>{4, 8, 16, 32, 64}));
+}
+
+}  // namespace
+}  // namespace dosa

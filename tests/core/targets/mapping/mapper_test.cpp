@@ -1,0 +1,374 @@
+// Tests of what is exact: enumeration on fixed hardware, its proof, area limits, fronts, limits of the
+// search.
+#include "dosa/core/targets/mapping/mapper.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "dosa/core/search/exhaustive.hpp"
+#include "dosa/core/search/gradient_search.hpp"
+#include "dosa/core/search/pareto.hpp"
+#include "tests/support.hpp"
+
+namespace dosa::testing {
+namespace {
+
+using torch::Tensor;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// A strided and dilated convolution with odd sizes, a matrix product, a depthwise convolution.
+SearchProblem network() {
+  Workload workload;
+  workload.name = "small";
+  Layer conv;
+  conv.name = "conv";
+  conv.size = {3, 2, 6, 5, 6, 8, 2};
+  conv.wstride = 2;
+  conv.hdilation = 2;
+  Layer matmul;
+  matmul.name = "matmul";
+  matmul.count = 3;
+  matmul.size = {1, 1, 12, 1, 18, 20, 1};
+  Layer depthwise;
+  depthwise.name = "depthwise";
+  depthwise.groups = 8;
+  depthwise.size = {3, 3, 8, 6, 1, 1, 1};
+  workload.layers = {conv, matmul, depthwise};
+  const Machine machine = load_machine("gemmini-tl");
+  return {workload, machine, {machine.min_hardware, machine.max_hardware}, Objective::from_name("edp")};
+}
+
+SearchProblem fixed(SearchProblem problem, const Hardware& hardware, const std::string& objective = "edp") {
+  problem.bounds.min = problem.bounds.max = hardware;
+  problem.objective = Objective::from_name(objective);
+  return problem;
+}
+
+double value_of(const Objective& objective, double energy, double cycles) {
+  return std::pow(energy, objective.energy) * std::pow(cycles, objective.latency);
+}
+
+struct Point {
+  double energy_uj, cycles;
+};
+
+/// Every nest of a layer, literally: all ordered factorisations of every dimension over all its slots,
+/// spatial factors up to the array, [nests, slots].
+Tensor all_nests(const Layer& layer, const std::vector<Slot>& slots, std::int64_t pe_dim) {
+  std::vector<std::vector<double>> nests{std::vector<double>(slots.size(), 0)};
+  for (const Dim dim : all_dims()) {
+    std::vector<std::size_t> places;
+    for (std::size_t s = 0; s < slots.size(); ++s) {
+      if (slots[s].dim == dim) places.push_back(s);
+    }
+    std::vector<std::vector<double>> longer;
+    const std::function<void(std::vector<double>, std::size_t, std::int64_t)> spread =
+        [&](std::vector<double> nest, std::size_t i, std::int64_t left) {
+          if (i == places.size()) {
+            if (left == 1) longer.push_back(nest);
+            return;
+          }
+          for (std::int64_t f = 1; f <= left; ++f) {
+            if (left % f != 0 || (slots[places[i]].spatial && f > pe_dim)) continue;
+            nest[places[i]] = std::log(static_cast<double>(f));
+            spread(nest, i + 1, left / f);
+          }
+        };
+    for (const auto& nest : nests) spread(nest, 0, layer[dim]);
+    nests = std::move(longer);
+  }
+  std::vector<double> flat;
+  for (const auto& nest : nests) flat.insert(flat.end(), nest.begin(), nest.end());
+  return torch::tensor(flat, torch::kFloat64).view({-1, static_cast<std::int64_t>(slots.size())});
+}
+
+/// Costs of all nests in all orders that fit, without those that another one matches or beats in both.
+std::vector<Point> literal_points(const SearchProblem& problem, const CostModel& model, std::size_t l,
+                                  double* count) {
+  const Layer& layer = problem.workload.layers[l];
+  const Hardware& hardware = problem.bounds.max;
+  const Tensor nests = all_nests(layer, model.slots(), hardware.pe_dim);
+  *count = static_cast<double>(nests.size(0));
+  const Traffic traffic = model.traffic({nests, {}}, LayerBatch::from({layer}, torch::kFloat64), {});
+  const HardwareTensors sizes = HardwareTensors::from(hardware, torch::kFloat64);
+  const Cost cost = model.cost(traffic, sizes, {});
+  const Tensor fits =
+      ((traffic.need_kib(problem.machine.levels[2], 2, sizes.pe_dim) <= sizes.scratchpad_kib) &
+       (traffic.need_kib(problem.machine.levels[1], 1, sizes.pe_dim) <= sizes.accumulator_kib))
+          .expand_as(cost.energy_pj);
+  const auto groups = static_cast<double>(layer.groups);
+  const Tensor energy = (cost.energy_pj.masked_select(fits) * (groups * 1e-6)).contiguous();
+  const Tensor cycles = (cost.cycles.expand_as(fits).masked_select(fits) * groups).contiguous();
+  std::vector<Point> points;
+  for (std::int64_t i = 0; i < energy.size(0); ++i)
+    points.push_back({energy.data_ptr<double>()[i], cycles.data_ptr<double>()[i]});
+  std::sort(points.begin(), points.end(), [](const Point& a, const Point& b) {
+    return std::pair(a.cycles, a.energy_uj) < std::pair(b.cycles, b.energy_uj);
+  });
+  std::vector<Point> kept;
+  for (const Point& point : points) {
+    if (kept.empty() || point.energy_uj < kept.back().energy_uj) kept.push_back(point);
+  }
+  return kept;
+}
+
+/// The best value over all combinations of one point per layer.
+double best_combination(const SearchProblem& problem, const std::vector<std::vector<Point>>& points) {
+  double best = kInfinity;
+  const std::function<void(std::size_t, double, double)> choose = [&](std::size_t l, double energy,
+                                                                      double cycles) {
+    if (l == points.size()) {
+      best = std::min(best, value_of(problem.objective, energy, cycles));
+      return;
+    }
+    const auto count = static_cast<double>(problem.workload.layers[l].count);
+    for (const Point& point : points[l])
+      choose(l + 1, energy + count * point.energy_uj, cycles + count * point.cycles);
+  };
+  choose(0, 0, 0);
+  return best;
+}
+
+void expect_best_of_literal_enumeration(const SearchProblem& any) {
+  for (const Hardware& hardware :
+       {Hardware{4, 64, 64}, Hardware{4, 1, 1}, Hardware{3, 2, 1}, Hardware{16, 1, 2}, Hardware{1, 1, 1}}) {
+    const SearchProblem problem = fixed(any, hardware);
+    const Mapper mapper(problem);
+    std::vector<std::vector<Point>> points;
+    std::vector<double> counts(problem.workload.layers.size());
+    for (std::size_t l = 0; l < counts.size(); ++l)
+      points.push_back(literal_points(problem, mapper.model(), l, &counts[l]));
+    for (const std::string& objective : Objective::names()) {
+      const SearchProblem asked = fixed(any, hardware, objective);
+      const MapSummary summary = map_exhaustively(asked, {});
+      const DesignTotals& totals = summary.best.totals;
+      const double found = value_of(asked.objective, totals.energy_uj, totals.cycles);
+      EXPECT_NEAR(found / best_combination(asked, points), 1, 1e-12)
+          << objective << " pe " << hardware.pe_dim << " scratchpad " << hardware.scratchpad_kib;
+      EXPECT_TRUE(summary.proven());
+      EXPECT_EQ(summary.best.hardware, hardware);
+      for (std::size_t l = 0; l < counts.size(); ++l) {
+        const LayerCoverage& coverage = summary.coverage[l];
+        EXPECT_EQ(coverage.space, counts[l]);
+        EXPECT_LE(coverage.candidates, coverage.space);
+        EXPECT_EQ(coverage.looked_at, coverage.candidates);
+        const double fitting = coverage.looked_at - coverage.over_capacity;
+        const double in_orders = (fitting - coverage.beaten) * static_cast<double>(summary.orders);
+        EXPECT_EQ(static_cast<double>(coverage.evaluated), in_orders + fitting);
+      }
+    }
+  }
+}
+
+TEST(Exhaustive, FindsTheBestOfALiteralEnumeration) { expect_best_of_literal_enumeration(network()); }
+
+// The argument that larger spatial factors are never worse has to hold for other map spaces, too.
+TEST(Exhaustive, FindsTheBestOfALiteralEnumerationOnOtherMachines) {
+  SearchProblem problem = network();
+  problem.machine = load_machine("gemmini-rtl");
+  expect_best_of_literal_enumeration(problem);
+  // Loops at the registers and at the scratchpad.
+  problem.machine = load_machine("gemmini-tl");
+  for (const Dim dim : {Dim::P, Dim::Q})
+    problem.machine.search_temporal[0][static_cast<std::size_t>(dim)] = true;
+  for (const Dim dim : {Dim::C, Dim::K})
+    problem.machine.search_temporal[2][static_cast<std::size_t>(dim)] = true;
+  expect_best_of_literal_enumeration(problem);
+}
+
+TEST(Exhaustive, EntriesOfManyLayersAreTheBestCombination) {
+  std::mt19937 random(5);
+  SearchProblem problem = network();
+  for (int trial = 0; trial < 50; ++trial) {
+    std::vector<Frontier> frontiers;
+    std::vector<std::vector<Point>> points;
+    for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
+      std::vector<double> flat;
+      points.emplace_back();
+      for (int i = 0; i < 14; ++i) {
+        const auto draw = [&] { return static_cast<double>(1 + random() % 1000); };
+        const double need = 1 + static_cast<double>(random() % 3), cycles = draw(), energy = draw() * 1e6;
+        for (const double number : {need, 1.0, cycles, energy, 1e5, 0.0}) flat.push_back(number);
+        if (need <= 2) points.back().push_back({(energy + 2 * 1e5) * 1e-6, cycles});
+      }
+      Frontier frontier;
+      frontier.numbers = torch::tensor(flat, torch::kFloat64).view({-1, 6});
+      frontiers.push_back(frontier);
+    }
+    for (const std::string& name : Objective::names()) {
+      problem.objective = Objective::from_name(name);
+      const IntegerDesign best = best_entries(problem, frontiers, {4, 2, 1});
+      EXPECT_NEAR(std::exp(best.log_objective) / best_combination(problem, points), 1, 1e-9) << name;
+    }
+  }
+}
+
+TEST(Exhaustive, SaysWhatItDidNotLookAt) {
+  MapOptions options;
+  options.max_nests = 64;
+  const MapSummary summary = map_exhaustively(fixed(network(), {4, 64, 64}), options);
+  EXPECT_FALSE(summary.proven());
+  EXPECT_FALSE(summary.coverage[0].proven);
+  EXPECT_LE(summary.coverage[0].looked_at, 64);
+  EXPECT_GT(summary.coverage[0].candidates, 64);
+  EXPECT_THAT(report(summary), ::testing::HasSubstr("not proven: looked at "));
+  options.max_nests = 0;
+  expect_error(
+      [&] {
+        map_exhaustively(fixed(network(), {4, 64, 64}), options);
+      },
+      ErrorId::kValue, {"max-nests", "found 0"});
+  SearchProblem large = network();
+  large.workload.layers[0].wstride = 2000;
+  expect_error(
+      [&] {
+        map_exhaustively(fixed(large, {512, 1, 1}), {});
+      },
+      ErrorId::kBounds, {"layer 'conv'", "L1[O]", "at least 2 KiB of accumulator", "allowed are 1"});
+}
+
+TEST(Exhaustive, AnInterruptLeavesADesign) {
+  const std::atomic<bool> interrupt{true};
+  const SearchProblem problem = fixed(network(), {16, 64, 64});
+  Design design = map_exhaustively(problem, {}, {}, &interrupt).best;
+  EXPECT_NO_THROW(evaluate(design, problem.machine));
+}
+
+TEST(Certify, MeasuresTheDistanceToTheBest) {
+  const SearchProblem problem = fixed(network(), {4, 8, 2});
+  Design best = map_exhaustively(problem, {}).best;
+  const Certificate none = certify(best, problem.machine, problem.objective, {});
+  EXPECT_TRUE(none.map.proven());
+  EXPECT_NEAR(none.gap(), 0, 1e-12);
+  for (const double gap : none.layer_gap) EXPECT_NEAR(gap, 0, 1e-12);
+  // Everything at DRAM in one layer.
+  Design worse = best;
+  DesignLayer& layer = worse.layers[1];
+  for (LevelNest& level : layer.mapping.levels) level = {};
+  for (const Dim dim : all_dims()) {
+    if (layer.layer[dim] > 1) layer.mapping.levels.back().temporal.push_back({dim, layer.layer[dim]});
+  }
+  const Certificate some = certify(worse, problem.machine, problem.objective, {});
+  EXPECT_GT(some.gap(), 0.01);
+  EXPECT_EQ(some.best_value, none.best_value);
+  // The other layers are the best beside the best layer 1, hence the way back is its exchange alone.
+  EXPECT_NEAR(some.layer_gap[1], some.gap(), 1e-12);
+  const Json json = to_json(some, problem.machine);
+  EXPECT_EQ(json["layers"][1]["gap"], some.layer_gap[1]);
+  EXPECT_EQ(json["proven"], true);
+}
+
+SearchOptions quick() {
+  SearchOptions options;
+  options.starts = 4;
+  options.steps = 60;
+  options.round_every = 30;
+  return options;
+}
+
+TEST(AreaLimit, DesignsObeyItAndALargeOneChangesNothing) {
+  SearchProblem problem = network();
+  const Design free = gradient_search(problem, quick()).best;
+  problem.bounds.max_area_mm2 = 1e9;
+  EXPECT_EQ(to_json(gradient_search(problem, quick()).best, problem.machine), to_json(free, problem.machine));
+  for (const double share : {0.9, 0.6, 0.3}) {
+    problem.bounds.max_area_mm2 = share * free.totals.area_mm2;
+    const Design design = gradient_search(problem, quick()).best;
+    EXPECT_LE(design.totals.area_mm2, problem.bounds.max_area_mm2);
+    EXPECT_GE(design.totals.edp, free.totals.edp);
+  }
+}
+
+TEST(AreaLimit, FindsTheBestOfAllHardwareUnderATightOne) {
+  // Few enough sizes to try all of them.
+  SearchProblem problem = network();
+  problem.bounds.max = {8, 4, 4};
+  problem.bounds.max_area_mm2 = 0.048;
+  const Design found = gradient_search(problem, quick()).best;
+  double best = kInfinity;
+  for (std::int64_t pe_dim = 1; pe_dim <= 8; ++pe_dim) {
+    for (std::int64_t s = 1; s <= 4; ++s) {
+      for (std::int64_t a = 1; a <= 4; ++a) {
+        const Hardware hardware{pe_dim, s, a};
+        if (area_mm2(problem.machine.area, hardware) > problem.bounds.max_area_mm2) continue;
+        best = std::min(best, map_exhaustively(fixed(network(), hardware), {}).best.totals.edp);
+      }
+    }
+  }
+  EXPECT_NEAR(found.totals.edp / best, 1, 1e-9);
+}
+
+TEST(AreaLimit, RefusesLessThanTheLeastHardwareHas) {
+  SearchProblem problem = network();
+  problem.bounds.max_area_mm2 = 0.02;
+  expect_error([&] { gradient_search(problem, quick()); }, ErrorId::kBounds,
+               {"area", "0.02 mm2 at most", "pe_dim 1, scratchpad 1 KiB, accumulator 1 KiB", "has 0.02817"});
+}
+
+TEST(Pareto, NoDesignOfTheFrontIsBeaten) {
+  SearchProblem problem = network();
+  problem.bounds.max = {32, 64, 64};
+  problem.bounds.max_area_mm2 = 0.4;
+  ParetoOptions options;
+  options.points = 12;
+  const ParetoSummary summary = pareto_front(problem, options);
+  ASSERT_GE(summary.front.size(), 4U);
+  EXPECT_LE(summary.front.size(), 12U);
+  EXPECT_GE(summary.found, summary.front.size());
+  EXPECT_TRUE(summary.complete);
+  for (const FrontPoint& a : summary.front) {
+    Design again = a.design;
+    evaluate(again, problem.machine);
+    EXPECT_EQ(again.totals.edp, a.design.totals.edp);
+    EXPECT_LE(again.totals.area_mm2, 0.4);
+    for (const FrontPoint& b : summary.front) {
+      if (&a == &b) continue;
+      EXPECT_FALSE(a.design.totals.area_mm2 <= b.design.totals.area_mm2 &&
+                   a.design.totals.cycles <= b.design.totals.cycles &&
+                   a.design.totals.energy_uj <= b.design.totals.energy_uj);
+    }
+  }
+  options.threads = 1;
+  const ParetoSummary one = pareto_front(problem, options);
+  ASSERT_EQ(one.front.size(), summary.front.size());
+  for (std::size_t i = 0; i < one.front.size(); ++i)
+    EXPECT_EQ(to_json(one.front[i].design, problem.machine),
+              to_json(summary.front[i].design, problem.machine));
+  // The least EDP of the front is that of the search.
+  double least = kInfinity;
+  for (const FrontPoint& point : summary.front) least = std::min(least, point.design.totals.edp);
+  EXPECT_LE(least, 1.02 * gradient_search(problem, quick()).best.totals.edp);
+}
+
+TEST(GradientSearchLimits, EvaluationsBoundThePolishToo) {
+  const SearchProblem problem = network();
+  const auto least = static_cast<std::int64_t>(64 * problem.workload.layers.size() * 6);
+  for (const std::int64_t limit : {3 * least, 10 * least, 30 * least}) {
+    SearchOptions options = quick();
+    options.steps = 10'000;
+    options.max_evaluations = limit;
+    const SearchSummary summary = gradient_search(problem, options);
+    EXPECT_LE(summary.evaluations, limit);
+    EXPECT_EQ(summary.stopped, "evaluations");
+    SearchOptions threads = options;
+    threads.threads = 1;
+    EXPECT_EQ(to_json(gradient_search(problem, threads).best, problem.machine),
+              to_json(summary.best, problem.machine));
+  }
+}
+
+TEST(GradientSearchLimits, AnInterruptLeavesADesignFromTheStart) {
+  const SearchProblem problem = network();
+  const std::atomic<bool> interrupt{true};
+  SearchSummary summary = gradient_search(problem, quick(), {}, &interrupt);
+  EXPECT_EQ(summary.stopped, "interrupt");
+  EXPECT_EQ(summary.steps, 0);
+  EXPECT_NO_THROW(evaluate(summary.best, problem.machine));
+}
+
+}  // namespace
+}  // namespace dosa::testing

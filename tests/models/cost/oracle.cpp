@@ -1,0 +1,302 @@
+#include "tests/models/cost/oracle.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <set>
+
+namespace dosa::testing {
+namespace {
+
+using Point = std::array<std::int64_t, kDims>;  // an index in every dimension
+using Word = std::array<std::int64_t, 4>;       // an element of a tensor
+using Words = std::vector<Word>;                // sorted, distinct
+
+struct NestLoop {
+  Dim dim;
+  std::int64_t factor;
+  int level;
+  std::int64_t step;  // how far one iteration moves the index of `dim`
+};
+using Nest = std::vector<NestLoop>;  // outermost first
+
+/// All loops of the mapping that do something. The indices of a dimension are dealt out from the inside: the
+/// temporal loop of level 0, the spatial loop below level 1, the temporal loop of level 1, and so on.
+void flatten(const Mapping& mapping, Nest& temporal, Nest& spatial) {
+  Point stride;
+  stride.fill(1);
+  const auto add = [&](const std::vector<Loop>& loops, int level, Nest& nest) {
+    for (auto loop = loops.rbegin(); loop != loops.rend(); ++loop) {
+      if (loop->factor == 1) continue;
+      std::int64_t& step = stride[static_cast<std::size_t>(loop->dim)];
+      nest.push_back({loop->dim, loop->factor, level, step});
+      step *= loop->factor;
+    }
+  };
+  for (int level = 0; level < static_cast<int>(mapping.levels.size()); ++level) {
+    add(mapping.levels[static_cast<std::size_t>(level)].spatial, level, spatial);
+    add(mapping.levels[static_cast<std::size_t>(level)].temporal, level, temporal);
+  }
+  std::reverse(temporal.begin(), temporal.end());
+  std::reverse(spatial.begin(), spatial.end());
+}
+
+Nest outside(const Nest& nest, int level) {
+  Nest kept;
+  std::copy_if(nest.begin(), nest.end(), std::back_inserter(kept),
+               [&](const NestLoop& loop) { return loop.level > level; });
+  return kept;
+}
+
+Nest inside(const Nest& nest, int level) {
+  Nest kept;
+  std::copy_if(nest.begin(), nest.end(), std::back_inserter(kept),
+               [&](const NestLoop& loop) { return loop.level <= level; });
+  return kept;
+}
+
+/// The iterations of a nest, one after another.
+class Odometer {
+ public:
+  explicit Odometer(const Nest& nest) : nest_(nest), at_(nest.size(), 0) {}
+
+  /// Steps on; false after the last iteration.
+  bool next() {
+    for (ticked_ = nest_.size(); ticked_-- > 0;) {
+      if (++at_[ticked_] < nest_[ticked_].factor) return true;
+      at_[ticked_] = 0;
+    }
+    return false;
+  }
+  /// The loop that the last next() moved to its next iteration; those inside it started over.
+  std::size_t ticked() const { return ticked_; }
+  const std::vector<std::int64_t>& iterations() const { return at_; }
+
+  Point point() const { return point_at(at_); }
+  Point point_at(const std::vector<std::int64_t>& iterations) const {
+    Point point{};
+    for (std::size_t i = 0; i < nest_.size(); ++i) {
+      point[static_cast<std::size_t>(nest_[i].dim)] += iterations[i] * nest_[i].step;
+    }
+    return point;
+  }
+
+ private:
+  const Nest& nest_;
+  std::vector<std::int64_t> at_;
+  std::size_t ticked_ = 0;
+};
+
+Point sum(Point a, const Point& b) {
+  for (std::size_t d = 0; d < kDims; ++d) a[d] += b[d];
+  return a;
+}
+
+Word difference(Word a, const Word& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] -= b[i];
+  return a;
+}
+
+/// The element of a tensor that one multiply-accumulate uses.
+Word word_at(const Layer& layer, Operand operand, const Point& point) {
+  const auto [r, s, p, q, c, k, n] = point;
+  switch (operand) {
+    case Operand::W:
+      return {r, s, c, k};
+    case Operand::I:
+      return {p * layer.wstride + r * layer.wdilation, q * layer.hstride + s * layer.hdilation, c, n};
+    case Operand::O:
+      return {p, q, k, n};
+  }
+  return {};
+}
+
+void make_set(Words& words) {
+  std::sort(words.begin(), words.end());
+  words.erase(std::unique(words.begin(), words.end()), words.end());
+}
+
+Words without(const Words& a, const Words& b) {
+  Words rest;
+  std::set_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(rest));
+  return rest;
+}
+
+Words common(const Words& a, const Words& b) {
+  Words both;
+  std::set_intersection(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(both));
+  return both;
+}
+
+/// Every word between the smallest and the largest in each coordinate.
+Words box_around(const Words& words) {
+  Word low = words.front(), high = words.front();
+  for (const Word& word : words) {
+    for (std::size_t i = 0; i < word.size(); ++i) {
+      low[i] = std::min(low[i], word[i]);
+      high[i] = std::max(high[i], word[i]);
+    }
+  }
+  Words box;
+  for (std::int64_t x = low[0]; x <= high[0]; ++x)
+    for (std::int64_t y = low[1]; y <= high[1]; ++y)
+      for (std::int64_t c = low[2]; c <= high[2]; ++c)
+        for (std::int64_t n = low[3]; n <= high[3]; ++n) box.push_back({x, y, c, n});
+  return box;
+}
+
+/// One operand on its way between a level that holds it and the next one inwards that does.
+class Link {
+ public:
+  Link(const Layer& layer, const Mapping& mapping, Operand operand, int parent, int child, InputReuse reuse)
+      : layer_(layer), operand_(operand), parent_(parent), reuse_(reuse) {
+    Nest temporal, spatial;
+    flatten(mapping, temporal, spatial);
+    time_ = outside(temporal, child);
+    instances_ = outside(spatial, child);
+    inner_ = inside(spatial, child);
+    const Nest inner_time = inside(temporal, child);
+    inner_.insert(inner_.end(), inner_time.begin(), inner_time.end());
+  }
+
+  /// Between two memories: the child holds a tile and exchanges what the next one needs.
+  void move_tiles(AccessCounts& parent, AccessCounts& child, std::int64_t& resident) const {
+    std::map<Point, Words> held;  // by instance, which its offset names
+    std::set<Word> exists;        // partial sums that the parent has
+    Odometer time(time_);
+    bool first = true;
+    do {
+      std::map<Point, Words> fetched, left;  // by instance of the parent
+      Odometer instance(instances_);
+      do {
+        Words& before = held[instance.point()];
+        Words tile = tile_at(sum(time.point(), instance.point()));
+        const Words kept = first ? Words{} : kept_words(time, instance.point(), tile, before);
+        const Words in = without(tile, kept);
+        child.writes += static_cast<std::int64_t>(in.size());
+        resident = std::max(resident, static_cast<std::int64_t>(tile.size()));
+        append(fetched[parent_instance(instance)], in);
+        append(left[parent_instance(instance)], without(before, kept));
+        before = std::move(tile);
+      } while (instance.next());
+      count_reads(fetched, exists, parent);
+      count_updates(left, exists, parent);
+      first = false;
+    } while (time.next());
+    std::map<Point, Words> left;
+    Odometer instance(instances_);
+    do {
+      append(left[parent_instance(instance)], held[instance.point()]);
+    } while (instance.next());
+    count_updates(left, exists, parent);
+  }
+
+  /// Between the innermost memory and the array, which stores nothing.
+  void feed_array(AccessCounts& parent) const {
+    std::set<Word> exists;
+    Odometer time(time_);
+    do {
+      std::map<Point, Words> used;
+      Odometer instance(instances_);
+      do {
+        append(used[parent_instance(instance)],
+               {word_at(layer_, operand_, sum(time.point(), instance.point()))});
+      } while (instance.next());
+      count_reads(used, exists, parent);
+      count_updates(used, exists, parent);
+    } while (time.next());
+  }
+
+ private:
+  /// Where in the array the parent of an instance is: the spatial loops outside the parent.
+  Point parent_instance(const Odometer& instance) const {
+    std::vector<std::int64_t> iterations = instance.iterations();
+    for (std::size_t i = 0; i < instances_.size(); ++i) {
+      if (instances_[i].level <= parent_) iterations[i] = 0;
+    }
+    return instance.point_at(iterations);
+  }
+
+  Words tile_at(const Point& offset) const {
+    Words words;
+    Odometer inner(inner_);
+    do {
+      words.push_back(word_at(layer_, operand_, sum(offset, inner.point())));
+    } while (inner.next());
+    make_set(words);
+    return operand_ == Operand::I ? box_around(words) : words;
+  }
+
+  /// Which words of `tile` are there already.
+  Words kept_words(const Odometer& time, const Point& instance, const Words& tile,
+                   const Words& before) const {
+    const bool innermost = time.ticked() + 1 == time_.size();
+    if (operand_ != Operand::I || reuse_ == InputReuse::kLiteral || innermost) return common(tile, before);
+    if (reuse_ == InputReuse::kInnermostLoop) return {};
+    // The tile that Timeloop believes to be there: the ticked loop one iteration back, all loops inside it at
+    // their second iteration.
+    std::vector<std::int64_t> iterations = time.iterations();
+    --iterations[time.ticked()];
+    std::fill(iterations.begin() + static_cast<std::ptrdiff_t>(time.ticked()) + 1, iterations.end(), 1);
+    const Words believed = tile_at(sum(time.point_at(iterations), instance));
+    std::vector<std::int64_t> one_tick(time_.size(), 0);
+    one_tick.back() = 1;
+    const Word step = word_at(layer_, operand_, time.point_at(one_tick));
+    return difference(tile.front(), believed.front()) == step ? common(tile, believed) : Words{};
+  }
+
+  static void append(Words& words, const Words& more) { words.insert(words.end(), more.begin(), more.end()); }
+
+  /// A word that several children get in one step is read once; a partial sum only if there is one.
+  void count_reads(std::map<Point, Words> fetched, const std::set<Word>& exists, AccessCounts& parent) const {
+    for (auto& [ignored, words] : fetched) {
+      make_set(words);
+      for (const Word& word : words) parent.reads += operand_ != Operand::O || exists.count(word) > 0;
+    }
+  }
+
+  void count_updates(std::map<Point, Words> left, std::set<Word>& exists, AccessCounts& parent) const {
+    if (operand_ != Operand::O) return;
+    for (auto& [ignored, words] : left) {
+      make_set(words);
+      parent.updates += static_cast<std::int64_t>(words.size());
+      exists.insert(words.begin(), words.end());
+    }
+  }
+
+  const Layer& layer_;
+  Operand operand_;
+  int parent_;
+  InputReuse reuse_;
+  Nest time_;       // temporal loops outside the child
+  Nest instances_;  // spatial loops outside the child
+  Nest inner_;      // all loops inside the child
+};
+
+}  // namespace
+
+OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const Machine& machine,
+                            InputReuse reuse) {
+  constexpr int kArray = -1;
+  OracleCounts counts;
+  counts.accesses.resize(machine.levels.size());
+  counts.resident.resize(machine.levels.size());
+  for (const Operand operand : all_operands()) {
+    const auto index = static_cast<std::size_t>(operand);
+    const auto accesses = [&](int level) -> AccessCounts& {
+      return counts.accesses[static_cast<std::size_t>(level)][index];
+    };
+    int parent = machine.dram();
+    for (int child = parent - 1; child >= 0; --child) {
+      if (!machine.levels[static_cast<std::size_t>(child)].holds_operand(operand)) continue;
+      Link(layer, mapping, operand, parent, child, reuse)
+          .move_tiles(accesses(parent), accesses(child),
+                      counts.resident[static_cast<std::size_t>(child)][index]);
+      parent = child;
+    }
+    Link(layer, mapping, operand, parent, kArray, reuse).feed_array(accesses(parent));
+  }
+  return counts;
+}
+
+}  // namespace dosa::testing
