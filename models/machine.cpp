@@ -201,11 +201,15 @@ Json to_json(const Hardware& hardware) {
 Machine load_machine(const std::string& name_or_path) {
   const JsonInput json = JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
   json.require_schema("dosa-hardware/1");
-  json.allow_only({"schema", "name", "description", "source", "mac", "levels", "area_mm2", "hardware"});
+  json.allow_only({"schema", "name", "description", "source", "rules", "buffering", "mac", "levels",
+                   "area_mm2", "hardware"});
   Machine machine;
   machine.hash = content_hash(json.value().dump());
   machine.name = json.at("name").text();
   if (const auto text = json.find("description")) machine.description = text->text();
+  if (const auto rules = json.find("rules")) machine.rules = rules->text();
+  if (const auto buffering = json.find("buffering"))
+    machine.buffering = static_cast<int>(buffering->integer(1, 2));
   json.at("mac").allow_only({"energy_pj"});
   machine.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);
 

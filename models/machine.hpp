@@ -85,6 +85,12 @@ struct Machine {
   std::string name;
   std::string description;
   std::string hash;  ///< content_hash of what its file says
+  /// The rules by which layers run on it, one of core/targets/registry.cpp: "mappings" (loop nests),
+  /// "gemmini".
+  std::string rules = "mappings";
+  /// How many tiles the sizes of the buffers hold: 1, a design's sizes are the need of one tile; 2, they are
+  /// as built, double-buffered.
+  int buffering = 1;
   double mac_energy_pj = 0;
   std::vector<MemoryLevel> levels;  ///< innermost first; the last one is DRAM
   AreaModel area;

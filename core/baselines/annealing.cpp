@@ -211,8 +211,8 @@ class Annealer {
         if (!scores.fits.data_ptr<bool>()[i]) continue;
         const double change_e = space_.counts()[l] * (energy[i] - chain.energy[l]);
         const double change_c = space_.counts()[l] * (cycles[i] - chain.cycles[l]);
-        const double change = problem_.objective.energy * std::log1p(change_e / total_energy) +
-                              problem_.objective.latency * std::log1p(change_c / total_cycles);
+        const double change =
+            problem_.objective.log_value(1 + change_e / total_energy, 1 + change_c / total_cycles);
         if (!accept(change)) continue;
         std::copy_n(factors.begin() + static_cast<std::ptrdiff_t>(i * width_), width_,
                     row(chain, static_cast<std::int64_t>(l)));
@@ -270,7 +270,7 @@ class Annealer {
         if (scores.fits.data_ptr<bool>()[i]) continue;
         double* own = factors.data() + i * width_;
         const auto outermost = [&](const Slot& s) {
-          return !s.spatial && s.level == problem_.machine.dram();
+          return !s.spatial && s.level == problem_.machine().dram();
         };
         bool too_wide = false;
         for (std::size_t s = 0; s < width_; ++s) {

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "dosa/core/targets/mapping/space.hpp"
+#include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/threads.hpp"
 
@@ -40,7 +42,8 @@ std::vector<std::unique_ptr<Baseline>> all_baselines() {
 BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& problem, std::int64_t budget,
                             std::uint64_t seed, std::int64_t threads, const std::atomic<bool>* interrupt,
                             const std::function<void(const BestSoFar&)>& improved) {
-  problem.check();
+  problem.check_bounds();
+  const MappingSpace checked(problem, "cpu");  // throws where nothing fits
   const auto layers = problem.workload.layers.size();
   if (budget < static_cast<std::int64_t>(layers)) {
     fail(ErrorId::kBounds, "samples: found {}, expected at least one for each of the {} layers of {}", budget,
@@ -64,24 +67,18 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
   }
   if (recorder.curve().empty()) return result;
 
-  const CostModel model(problem.machine, search_slots(problem.machine), search_orders(problem.machine),
+  const CostModel model(problem.machine(), search_slots(problem.machine()), search_orders(problem.machine()),
                         torch::kFloat64);
   const DesignDraft& draft = recorder.draft();
-  Design& design = result.design;
-  design.workload = problem.workload.name;
-  design.target = problem.machine.name;
-  design.objective = problem.objective.name;
+  Design& design = result.design = problem.blank_design();
   design.hardware = draft.hardware;
   for (std::size_t l = 0; l < layers; ++l) {
     const auto row = static_cast<std::int64_t>(l);
-    DesignLayer entry;
-    entry.layer = problem.workload.layers[l];
-    entry.mapping = model.mapping_of(draft.log_factors[row], draft.order[row].item<std::int64_t>());
-    design.layers.push_back(std::move(entry));
+    design.layers[l].schedule = std::make_shared<MappingSchedule>(
+        model.mapping_of(draft.log_factors[row], draft.order[row].item<std::int64_t>()), problem.machine());
   }
-  evaluate(design, problem.machine);
-  result.objective = std::pow(design.totals.energy_uj, problem.objective.energy) *
-                     std::pow(design.totals.cycles, problem.objective.latency);
+  evaluate(design, *problem.target);
+  result.objective = problem.objective.value(design.totals.energy_uj, design.totals.cycles);
   result.curve.back().objective = result.objective;
   return result;
 }

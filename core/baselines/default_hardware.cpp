@@ -4,7 +4,8 @@
 #include <cmath>
 
 #include "dosa/core/baselines/map_space.hpp"
-#include "dosa/core/targets/mapping/mapper.hpp"
+#include "dosa/core/search/chooser.hpp"
+#include "dosa/core/targets/mapping/space.hpp"
 
 namespace dosa {
 namespace {
@@ -23,14 +24,13 @@ class DefaultHardware : public Baseline {
            Recorder& recorder) const override {
     Hardware built;
     for (const HardwareField& field : kHardwareFields) {
-      built.*field.value = std::clamp(problem.machine.default_hardware.*field.value,
+      built.*field.value = std::clamp(problem.machine().default_hardware.*field.value,
                                       problem.bounds.min.*field.value, problem.bounds.max.*field.value);
     }
     while (built.pe_dim > problem.bounds.min.pe_dim && !problem.has_room_for(built.pe_dim)) --built.pe_dim;
     SearchProblem fixed = problem;
     fixed.bounds.min = fixed.bounds.max = problem.within_area(built);
-    fixed.check();
-    const Mapper mapper(fixed);
+    const MappingSpace mappings(fixed, "cpu");
     const Hardware& hardware = fixed.bounds.max;
     const auto layers = static_cast<std::int64_t>(fixed.workload.layers.size());
     // Where it begins: all loops at DRAM, which always fits.
@@ -44,17 +44,19 @@ class DefaultHardware : public Baseline {
     std::vector<Frontier> frontiers;
     for (std::int64_t l = 0; l < layers; ++l) {
       // What the budget has left is shared by the layers to come.
-      const std::int64_t nests = std::clamp<std::int64_t>(
-          recorder.left() / (layers - l) / mapper.model().order_count(), 1, kMostNests);
-      frontiers.push_back(mapper.frontier(static_cast<std::size_t>(l), hardware.pe_dim, nests));
+      Allowance allowance{recorder.left() / (layers - l), {}};
+      const auto own = mappings.layer(static_cast<std::size_t>(l), hardware.pe_dim);
+      own->look({}, kMostNests, allowance);
+      frontiers.push_back(own->frontier());
       recorder.evaluated(frontiers.back().evaluated);
     }
-    const IntegerDesign best = best_entries(fixed, frontiers, hardware);
+    const Choice best = best_entries(fixed, frontiers, hardware);
     if (best.entry.empty()) return;
     std::vector<torch::Tensor> factors, orders;
     for (std::size_t l = 0; l < frontiers.size(); ++l) {
-      factors.push_back(frontiers[l].log_factors[best.entry[l]]);
-      orders.push_back(frontiers[l].order[best.entry[l]]);
+      const torch::Tensor code = frontiers[l].codes[best.entry[l]];
+      factors.push_back(code.slice(0, 0, -1));
+      orders.push_back(code[-1].to(torch::kInt64));
     }
     recorder.offer(std::exp(best.log_objective),
                    {best.hardware, torch::stack(factors), torch::stack(orders)});

@@ -5,6 +5,7 @@
 #include <functional>
 #include <numeric>
 
+#include "dosa/core/targets/mapping/relaxation.hpp"
 #include "dosa/models/base/threads.hpp"
 
 namespace dosa {
@@ -47,11 +48,11 @@ HardwareTensors hardware_tensors(const std::vector<Hardware>& hardware) {
 MapSpace::MapSpace(const SearchProblem& problem, std::int64_t threads)
     : problem_(problem),
       threads_(threads),
-      slots_(search_slots(problem.machine)),
-      all_orders_(problem.machine, slots_, search_orders(problem.machine), torch::kFloat64),
+      slots_(search_slots(problem.machine())),
+      all_orders_(problem.machine(), slots_, search_orders(problem.machine()), torch::kFloat64),
       batch_(LayerBatch::from(problem.workload.layers, torch::kFloat64)) {
-  for (const NestOrder& order : search_orders(problem.machine)) {
-    models_.emplace_back(problem.machine, slots_, std::vector<NestOrder>{order}, torch::kFloat64);
+  for (const NestOrder& order : search_orders(problem.machine())) {
+    models_.emplace_back(problem.machine(), slots_, std::vector<NestOrder>{order}, torch::kFloat64);
   }
   std::vector<double> groups;
   for (const Layer& layer : problem.workload.layers) {
@@ -101,7 +102,7 @@ MapSpace::MapSpace(const SearchProblem& problem, std::int64_t threads)
 }
 
 double MapSpace::objective(double energy_uj, double cycles) const {
-  return std::pow(energy_uj, problem_.objective.energy) * std::pow(cycles, problem_.objective.latency);
+  return problem_.objective.value(energy_uj, cycles);
 }
 
 void MapSpace::random_nest(std::int64_t layer, std::int64_t pe_dim, Random& random, double* row) const {
@@ -117,7 +118,7 @@ void MapSpace::random_nest(std::int64_t layer, std::int64_t pe_dim, Random& rand
 
 void MapSpace::outermost_nest(std::int64_t layer, double* row) const {
   for (std::size_t s = 0; s < slots_.size(); ++s) {
-    const bool outermost = !slots_[s].spatial && slots_[s].level == problem_.machine.dram();
+    const bool outermost = !slots_[s].spatial && slots_[s].level == problem_.machine().dram();
     const std::int64_t size = problem_.workload.layers[static_cast<std::size_t>(layer)][slots_[s].dim];
     row[s] = outermost ? std::log(static_cast<double>(size)) : 0;
   }
@@ -161,8 +162,8 @@ Scores MapSpace::score(const Candidates& candidates, const HardwareTensors& hard
     energy.index_copy_(0, rows, own_order(cost.energy_pj) * groups * 1e-6);
     cycles.index_copy_(0, rows, own_order(cost.cycles) * groups);
     Tensor fit = traffic.pe_dim.squeeze(-1) <= sizes.pe_dim;
-    for (int level = 0; level <= problem_.machine.dram(); ++level) {
-      const MemoryLevel& memory = problem_.machine.levels[static_cast<std::size_t>(level)];
+    for (int level = 0; level <= problem_.machine().dram(); ++level) {
+      const MemoryLevel& memory = problem_.machine().levels[static_cast<std::size_t>(level)];
       if (memory.sized_by == SizedBy::kNothing) continue;
       const Tensor& size =
           memory.sized_by == SizedBy::kScratchpad ? sizes.scratchpad_kib : sizes.accumulator_kib;
@@ -186,7 +187,7 @@ Candidates MapSpace::outermost() const {
 }
 
 bool MapSpace::legal(const Hardware& hardware) const {
-  if (area_mm2(problem_.machine.area, hardware) > problem_.bounds.max_area_mm2) return false;
+  if (area_mm2(problem_.machine().area, hardware) > problem_.bounds.max_area_mm2) return false;
   const Scores scores = score(outermost(), HardwareTensors::from(hardware, torch::kFloat64));
   return scores.fits.all().item<bool>();
 }
@@ -295,17 +296,16 @@ NetworkChoice MapSpace::best_of(const Candidates& candidates, const Scores& scor
   const double* energy = scores.energy_uj.data_ptr<double>();
   const double* cycles = scores.cycles.data_ptr<double>();
   const bool* fits = scores.fits.data_ptr<bool>();
-  const double a = problem_.objective.energy, b = problem_.objective.latency;
   NetworkChoice best;
-  double energy_price = 0, cycle_price = 0;  // of the linearised objective; none yet: each layer's own
+  Objective::Prices prices{0, 0};  // of the linearised objective; none yet: each layer's own
   for (int round = 0; round < 12; ++round) {
     std::vector<std::int64_t> entry(repetitions_.size(), -1);
     std::vector<double> lowest(repetitions_.size(), kInfinity);
     for (std::int64_t i = 0; i < candidates.size(); ++i) {
       if (!fits[i]) continue;
       const auto l = static_cast<std::size_t>(layer[i]);
-      const double value = round == 0 ? a * std::log(energy[i]) + b * std::log(cycles[i])
-                                      : energy_price * energy[i] + cycle_price * cycles[i];
+      const double value = round == 0 ? problem_.objective.log_value(energy[i], cycles[i])
+                                      : prices.energy * energy[i] + prices.cycle * cycles[i];
       if (value < lowest[l]) {
         lowest[l] = value;
         entry[l] = i;
@@ -320,8 +320,7 @@ NetworkChoice MapSpace::best_of(const Candidates& candidates, const Scores& scor
     const double value = objective(total_energy, total_cycles);
     if (!(value < best.objective)) break;
     best = {entry, value};
-    energy_price = a / total_energy;
-    cycle_price = b / total_cycles;
+    prices = problem_.objective.prices(total_energy, total_cycles);
   }
   return best;
 }
@@ -334,7 +333,7 @@ Hardware MapSpace::need(const Candidates& candidates, const std::vector<std::int
   // Tiles do not depend on the order.
   const Traffic traffic = models_.front().traffic({chosen.log_factors, {}}, layers, {});
   const HardwareTensors sizes =
-      LayerNeeds::of(traffic, problem_.machine, problem_.bounds, true).hardware(problem_.bounds);
+      LayerNeeds::of(traffic, problem_.machine(), problem_.bounds, true).hardware(problem_.bounds);
   const auto whole = [](const Tensor& size) { return std::llround(size.item<double>()); };
   return {whole(sizes.pe_dim), whole(sizes.scratchpad_kib), whole(sizes.accumulator_kib)};
 }

@@ -9,6 +9,7 @@
 #include "dosa/core/baselines/baseline.hpp"
 #include "dosa/core/search/problem.hpp"
 #include "dosa/models/base/torch.hpp"
+#include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
 

@@ -4,7 +4,8 @@
 
 #include "dosa/core/baselines/baseline.hpp"
 #include "dosa/core/cli/search_flags.hpp"
-#include "dosa/core/search/gradient_search.hpp"
+#include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/search/space.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 
@@ -17,11 +18,12 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 struct Flags {
   std::string workload, machine = "gemmini-tl", objective = "edp", csv;
-  std::vector<std::string> methods{kGradient, "random", "bayes", "annealing", "default"};
+  std::vector<std::string> methods;                 // empty: all that the target allows
   std::int64_t samples = 0, samples_per_layer = 0;  // 0: what the gradient search takes by itself
   std::int64_t seeds = 3, threads = 0;
+  std::int64_t starts = 0, steps = 0;  // 0: the target's
   SizeFlags sizes;
-  SearchOptions gradient;
+  TargetOptions options;
   bool quiet = false;
 };
 
@@ -75,43 +77,37 @@ double best_at(const Run& run, Axis BestSoFar::*axis, double limit) {
   return best;
 }
 
-/// The gradient search's options for a budget: about half of it for the descent, the rest for roundings
+/// The search's options for a budget: about half of it for the descent, the rest for roundings
 /// and the polish of two arrays; fewer steps first, then fewer starts.
-SearchOptions within_budget(SearchOptions options, std::int64_t budget, const SearchProblem& problem) {
-  const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
-  const auto orders = static_cast<std::int64_t>(search_orders(problem.machine).size());
+SearchOptions within_budget(SearchOptions options, std::int64_t budget, std::int64_t per_step) {
   constexpr std::int64_t kFewSteps = 200;
-  const std::int64_t start_steps = std::max<std::int64_t>(1, budget / 2 / (layers * orders));
+  const std::int64_t start_steps = std::max<std::int64_t>(1, budget / 2 / per_step);
   options.starts = std::clamp<std::int64_t>(start_steps / kFewSteps, 1, options.starts);
   options.steps = std::clamp<std::int64_t>(start_steps / options.starts, 1, options.steps);
-  const std::int64_t descent = options.starts * options.steps * layers * orders;
+  const std::int64_t descent = options.starts * options.steps * per_step;
   options.polish_nests =
-      std::clamp<std::int64_t>((budget - descent) / (2 * layers * orders), 64, options.polish_nests);
+      std::clamp<std::int64_t>((budget - descent) / (2 * per_step), 64, options.polish_nests);
   // Roundings on the way cost as much as the polish of a small budget: only the polish then.
   if (options.polish_nests < 2000) options.round_every = options.steps;
   options.max_evaluations = budget;
   return options;
 }
 
-Run run_gradient(const SearchProblem& problem, SearchOptions options, std::uint64_t seed, std::int64_t budget,
-                 const std::atomic<bool>* interrupt) {
-  options.seed = seed;
-  if (budget > 0) options = within_budget(options, budget, problem);
+Run run_search(const SearchProblem& problem, const SearchOptions& options, std::int64_t budget,
+               const std::atomic<bool>* interrupt) {
   Run run;
-  run.seed = seed;
+  run.seed = options.seed;
   const auto add = [&](std::int64_t samples, double seconds, double objective) {
     const double before = run.curve.empty() ? kInfinity : run.curve.back().objective;
     // A design found beyond the budget does not count.
     if (objective < before && (budget == 0 || samples <= budget))
       run.curve.push_back({samples, seconds, objective});
   };
-  const SearchSummary summary = gradient_search(
+  const SearchSummary summary = optimize(
       problem, options,
       [&](const SearchProgress& now) { add(now.evaluations, now.elapsed_s, now.best_objective); }, interrupt);
   const DesignTotals& totals = summary.best.totals;
-  add(summary.evaluations, summary.wall_s,
-      std::pow(totals.energy_uj, problem.objective.energy) *
-          std::pow(totals.cycles, problem.objective.latency));
+  add(summary.evaluations, summary.wall_s, problem.objective.value(totals.energy_uj, totals.cycles));
   if (!run.curve.empty()) run.objective = run.curve.back().objective;
   run.samples = summary.evaluations;
   run.wall_s = summary.wall_s;
@@ -149,67 +145,122 @@ Json curve_json(const Method& method, Axis BestSoFar::*axis, const char* name,
   return json;
 }
 
-void compare(const Flags& flags, const Output& output) {
-  if (!flags.csv.empty()) check_writable(flags.csv);
-  SearchProblem problem{
-      load_workload(flags.workload), load_machine(flags.machine), {}, Objective::from_name(flags.objective)};
-  require_mappings(problem.machine, "compare");
-  problem.bounds = flags.sizes.bounds(problem.machine);
-  problem.check();
-  const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
-  const auto baselines = all_baselines();
-  const bool has_gradient = std::count(flags.methods.begin(), flags.methods.end(), kGradient) > 0;
-  std::vector<const Baseline*> chosen;
-  for (const std::string& name : flags.methods) {
-    if (name == kGradient) continue;
+/// How a method's runs are made: by this project's search with some of its stages, or by a baseline.
+struct Runner {
+  const Baseline* baseline = nullptr;
+  Stages stages = Stages::kAutomatic;
+};
+
+/// dosa's own search and its ablations.
+struct OwnMethod {
+  const char* name;
+  Stages stages;
+  const char* description;
+};
+constexpr std::array<OwnMethod, 4> kOwnMethods{
+    {{kGradient, Stages::kAutomatic, "what dosa optimize runs by default"},
+     {"descent", Stages::kDescent, "Adam on the relaxation and rounding, without the polish"},
+     {"descent+polish", Stages::kDescentAndPolish,
+      "the same and the polish, also where all can be enumerated"},
+     {"polish", Stages::kPolish, "the polish alone, nowhere in particular"}}};
+
+/// The methods that the user asked for, or all that the target allows. Throws Error.
+std::vector<std::pair<Method, Runner>> methods_of(const Flags& flags, const Target& target,
+                                                  const std::vector<std::unique_ptr<Baseline>>& baselines) {
+  std::vector<std::string> names = flags.methods;
+  if (names.empty()) {
+    names = {kGradient};
+    if (target.runs_any_mapping()) {
+      names.insert(names.end(), {"random", "bayes", "annealing", "default"});
+    } else {
+      names.insert(names.end(), {"descent+polish", "polish"});
+    }
+  }
+  std::vector<std::pair<Method, Runner>> methods;
+  for (const std::string& name : names) {
+    const auto own = std::find_if(kOwnMethods.begin(), kOwnMethods.end(),
+                                  [&](const OwnMethod& method) { return method.name == name; });
+    if (own != kOwnMethods.end()) {
+      methods.push_back({{name, own->description, {}}, {nullptr, own->stages}});
+      continue;
+    }
     const auto found =
         std::find_if(baselines.begin(), baselines.end(), [&](const auto& b) { return b->name() == name; });
     if (found == baselines.end()) {
-      std::vector<std::string> names{kGradient};
-      for (const auto& baseline : baselines) names.push_back(baseline->name());
-      fail(ErrorId::kValue, "--methods: '{}' is not known; allowed: {}", name, fmt::join(names, ", "));
+      std::vector<std::string> known;
+      for (const OwnMethod& method : kOwnMethods) known.emplace_back(method.name);
+      for (const auto& baseline : baselines) known.push_back(baseline->name());
+      fail(ErrorId::kValue, "--methods: '{}' is not known; allowed: {}", name, fmt::join(known, ", "));
     }
-    chosen.push_back(found->get());
+    if (!target.runs_any_mapping()) {
+      fail(ErrorId::kUsage, "--methods: {} draws mappings, and {} runs calls of its own with tiles", name,
+           target.machine().name);
+    }
+    methods.push_back({{name, (*found)->description(), {}}, {found->get(), Stages::kAutomatic}});
   }
+  return methods;
+}
+
+/// All runs: seed by seed, method by method. Without a budget the first search of dosa's own takes what it
+/// takes, and the others may take as much. An interrupt ends the run at work, whose best so far is kept; runs
+/// not begun are left out.
+std::vector<Method> run_all(const Flags& flags, const SearchProblem& problem, std::int64_t asked,
+                            std::vector<std::pair<Method, Runner>> methods,
+                            const std::atomic<bool>* interrupt) {
+  const std::int64_t per_step = problem.target->space(problem, "cpu")->evaluations_per_step();
+  for (std::int64_t s = 0; s < flags.seeds && !*interrupt; ++s) {
+    std::int64_t budget = asked;
+    for (auto& [method, runner] : methods) {
+      if (*interrupt) break;
+      Run run;
+      if (runner.baseline != nullptr) {
+        run = run_one(*runner.baseline, problem, static_cast<std::uint64_t>(s), budget, flags.threads,
+                      interrupt);
+      } else {
+        SearchOptions options = problem.target->default_options();
+        if (flags.starts > 0) options.starts = flags.starts;
+        if (flags.steps > 0) options.steps = flags.steps;
+        if (runner.stages != Stages::kAutomatic) options.stages = runner.stages;
+        options.threads = flags.threads;
+        options.seed = static_cast<std::uint64_t>(s);
+        if (asked > 0) options = within_budget(options, asked, per_step);
+        run = run_search(problem, options, asked, interrupt);
+        if (budget == 0) budget = run.samples;
+      }
+      if (run.curve.empty() && *interrupt) continue;  // before its first design
+      if (!flags.quiet) {
+        fmt::print(stderr, "{} seed {}: best {:.4g}, {} samples, {:.1f} s\n", method.name, s, run.objective,
+                   run.samples, run.wall_s);
+      }
+      method.runs.push_back(std::move(run));
+    }
+  }
+  std::vector<Method> done;
+  for (auto& [method, runner] : methods) {
+    if (!method.runs.empty()) done.push_back(std::move(method));
+  }
+  return done;
+}
+
+void compare(const Flags& flags, const Output& output) {
+  if (!flags.csv.empty()) check_writable(flags.csv);
+  SearchProblem problem{load_workload(flags.workload),
+                        load_target(flags.machine, flags.options),
+                        {},
+                        Objective::from_name(flags.objective)};
+  problem.bounds = flags.sizes.bounds(*problem.target);
+  problem.check_bounds();
+  const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
+  const auto baselines = all_baselines();
+  auto chosen = methods_of(flags, *problem.target, baselines);
   const std::int64_t asked = flags.samples > 0 ? flags.samples : flags.samples_per_layer * layers;
-  if (asked == 0 && !has_gradient) {
+  if (asked == 0 && chosen.front().second.baseline != nullptr) {
     fail(ErrorId::kUsage,
-         "compare: without 'gradient' among the methods, say how many samples: --samples or "
+         "compare: without a search of dosa's own as the first method, say how many samples: --samples or "
          "--samples-per-layer");
   }
-
-  std::vector<Method> methods;
-  if (has_gradient) methods.push_back({kGradient, "Adam on the relaxation, rounding, polish", {}});
-  for (const Baseline* baseline : chosen) methods.push_back({baseline->name(), baseline->description(), {}});
-  // An interrupt ends the run at work, whose best so far is kept; runs not begun are left out.
   const std::atomic<bool>* interrupt = catch_interrupts();
-  for (std::int64_t s = 0; s < flags.seeds && !*interrupt; ++s) {
-    const auto seed = static_cast<std::uint64_t>(s);
-    std::int64_t budget = asked;
-    std::size_t next = 0;
-    const auto done = [&](Run run) {
-      if (run.curve.empty() && *interrupt) return;  // before its first design
-      if (!flags.quiet) {
-        fmt::print(stderr, "{} seed {}: best {:.4g}, {} samples, {:.1f} s\n", methods[next].name, seed,
-                   run.objective, run.samples, run.wall_s);
-      }
-      methods[next++].runs.push_back(std::move(run));
-    };
-    if (has_gradient) {
-      SearchOptions options = flags.gradient;
-      options.threads = flags.threads;
-      Run run = run_gradient(problem, options, seed, asked, interrupt);
-      if (asked == 0) budget = run.samples;  // what it took, the others may take
-      done(std::move(run));
-    }
-    for (const Baseline* baseline : chosen) {
-      if (*interrupt) break;
-      done(run_one(*baseline, problem, seed, budget, flags.threads, interrupt));
-    }
-  }
-  methods.erase(std::remove_if(methods.begin(), methods.end(),
-                               [](const Method& method) { return method.runs.empty(); }),
-                methods.end());
+  const std::vector<Method> methods = run_all(flags, problem, asked, std::move(chosen), interrupt);
 
   double most_samples = 0, most_seconds = 0;
   for (const Method& method : methods) {
@@ -224,20 +275,20 @@ void compare(const Flags& flags, const Output& output) {
 
   Json json{{"schema", "dosa-compare/1"},
             {"workload", problem.workload.name},
-            {"target", problem.machine.name},
+            {"target", problem.machine().name},
             {"objective", problem.objective.name},
             {"layers", layers},
             {"min", dosa::to_json(problem.bounds.min)},
             {"max", dosa::to_json(problem.bounds.max)},
             {"max_area_mm2", number(problem.bounds.max_area_mm2)},
             {"interrupted", interrupt->load()},
-            {"samples", asked > 0 ? Json(asked) : Json("as many as the gradient search takes")},
+            {"samples", asked > 0 ? Json(asked) : Json("as many as the first method takes")},
             {"methods", Json::array()}};
   std::string csv = "method,seed,samples,samples_per_layer,seconds,objective\n";
-  std::string text =
-      fmt::format("{} on {}, {}; {} seeds\n{:<10} {:>11} {:>11} {:>11} {:>7} {:>9} {:>10} {:>9} {:>8}\n",
-                  problem.workload.name, problem.machine.name, problem.objective.name, flags.seeds, "method",
-                  "median", "least", "most", "ratio", "samples", "per layer", "rejected", "seconds");
+  std::string text = fmt::format(
+      "{} on {}, {}; {} seeds\n{:<10} {:>11} {:>11} {:>11} {:>7} {:>9} {:>10} {:>9} {:>8}\n",
+      problem.workload.name, problem.machine().name, problem.objective.name, flags.seeds, "method", "median",
+      "least", "most", "ratio", "samples", "per layer", "rejected", "seconds");
   const double reference =
       methods.empty() ? kInfinity
                       : spread_over(methods.front(), [](const Run& run) { return run.objective; }).median;
@@ -301,9 +352,9 @@ void add_compare(CLI::App& app) {
   std::string purpose =
       "Compare search methods on one network: the same exact model, the same bounds, the same number of "
       "samples.\n"
-      "A sample is one evaluation of one mapping of one layer in one loop order.\n\nMethods:\n  gradient: "
-      "Adam on the "
-      "relaxation, rounding, polish (what dosa optimize runs)";
+      "A sample is one evaluation of one schedule of one layer in one loop order.\n\nMethods:";
+  for (const OwnMethod& method : kOwnMethods)
+    purpose += fmt::format("\n  {}: {}", method.name, method.description);
   for (const auto& baseline : all_baselines())
     purpose += fmt::format("\n  {}: {}", baseline->name(), baseline->description());
   purpose +=
@@ -316,17 +367,20 @@ void add_compare(CLI::App& app) {
       "compare", described(purpose, {"dosa compare bert --seeds 5 --csv curves.csv",
                                      "dosa compare resnet50 --methods gradient,random,bayes "
                                      "--samples-per-layer 10000 --json >compare.json",
-                                     "dosa compare my_network.json --pe 16 --samples 500000"}));
+                                     "dosa compare my_network.json --pe 16 --samples 500000",
+                                     "dosa compare bert --methods descent,descent+polish,polish"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
   add_workload(*command, flags->workload);
-  command->add_option("--methods", flags->methods, "Methods, separated by commas")
-      ->delimiter(',')
-      ->capture_default_str();
+  command
+      ->add_option(
+          "--methods", flags->methods,
+          "Methods, separated by commas (default: gradient and all baselines that the target allows)")
+      ->delimiter(',');
   CLI::Option* total =
       command
           ->add_option("--samples", flags->samples,
-                       "Samples for each run (default: what the gradient search takes by itself)")
+                       "Samples for each run (default: what the first method takes by itself)")
           ->check(integer_in(1, kMostSamples));
   command
       ->add_option("--samples-per-layer", flags->samples_per_layer, "The same, for each layer of the network")
@@ -338,14 +392,14 @@ void add_compare(CLI::App& app) {
   command->add_option("--csv", flags->csv, "Write the curve of every run to this file");
   command->add_option("--machine", flags->machine, "Machine: a shipped name or a file")
       ->capture_default_str();
+  add_target_options(*command, flags->options);
   add_objective(*command, flags->objective);
   flags->sizes.add_all(*command);
-  command->add_option("--starts", flags->gradient.starts, "Starts of the gradient search")
-      ->check(integer_in(1, 4096))
-      ->capture_default_str();
-  command->add_option("--steps", flags->gradient.steps, "Steps of the gradient search")
-      ->check(integer_in(1, 10'000'000))
-      ->capture_default_str();
+  command
+      ->add_option("--starts", flags->starts, "Starts of the searches that descend (default: the target's)")
+      ->check(integer_in(1, 4096));
+  command->add_option("--steps", flags->steps, "Steps of the searches that descend (default: the target's)")
+      ->check(integer_in(1, 10'000'000));
   add_threads(*command, flags->threads);
   command->add_flag("-q,--quiet", flags->quiet, "No progress lines");
   command->callback([flags, output] { compare(*flags, *output); });

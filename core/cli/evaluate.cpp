@@ -3,8 +3,6 @@
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/design/design.hpp"
-#include "dosa/core/targets/gemmini/default_comparison.hpp"
-#include "dosa/core/targets/gemmini/model.hpp"
 #include "dosa/models/base/error.hpp"
 
 namespace dosa::cli {
@@ -18,21 +16,20 @@ struct Flags {
 };
 
 void evaluate_file(const Flags& flags, const Output& output) {
-  auto [design, machine] = load_design(flags.design, flags.machine);
+  auto [design, target] = load_design(flags.design, flags.machine);
   const DesignTotals recorded = design.totals;
-  const auto has_tile = [](const DesignLayer& entry) { return entry.tile.has_value(); };
-  if (!flags.surrogate.empty() && std::none_of(design.layers.begin(), design.layers.end(), has_tile))
-    fail(ErrorId::kUsage, "--surrogate: {} has no layer with a tile; see dosa predict", flags.design);
-  std::optional<Surrogate> surrogate;
   try {
-    surrogate = surrogate_for(design.provenance, design.target, flags.surrogate);
-    evaluate(design, machine, surrogate ? &*surrogate : nullptr);
+    TargetOptions options;
+    options.surrogate = flags.surrogate;
+    options.recorded = design.provenance;
+    target = make_target(target->machine(), options);
+    evaluate(design, *target);
   } catch (const Error& error) {
     throw error.in(flags.design);
   }
-  Json json = to_json(design, machine);
+  Json json = to_json(design);
   json.erase("provenance");
-  std::string text = report(design, machine);
+  std::string text = report(design);
   const bool same = recorded.cycles == design.totals.cycles && recorded.energy_uj == design.totals.energy_uj;
   json["totals_as_recorded"] = same;
   if (!same) {
@@ -41,33 +38,33 @@ void evaluate_file(const Flags& flags, const Output& output) {
   }
   json["analysis"] = Json::array();
   for (const DesignLayer& entry : design.layers) {
-    const LayerAnalysis analysis = analyse(entry, design.hardware, machine);
+    const Explanation analysis = target->analyse(entry.layer, entry.schedule, design.hardware);
     json["analysis"].push_back(analysis.json);
     if (flags.details) text += "\n" + analysis.text;
   }
-  if (std::all_of(design.layers.begin(), design.layers.end(), has_tile)) {
-    const DefaultComparison comparison =
-        compare_with_default(design, machine, surrogate ? &*surrogate : nullptr);
-    json["default_comparison"] = comparison.json;
-    text += "\n" + comparison.text;
+  if (const auto comparison = target->compare_with_default(design)) {
+    json["default_comparison"] = comparison->json;
+    text += "\n" + comparison->text;
   }
   output.print(json, text);
 }
 
 void evaluate_flags(const Flags& flags, const Output& output) {
-  const Machine machine = load_machine(flags.machine.empty() ? "gemmini-tl" : flags.machine);
+  const TargetPtr target = load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine);
   try {
     check_layer(flags.layer);
   } catch (const Error& error) {
     throw error.in("command line");
   }
-  Hardware hardware = machine.default_hardware;
+  Hardware hardware = target->machine().default_hardware;
   for (const HardwareField& field : kHardwareFields) {
     if (flags.hardware.*field.value > 0) hardware.*field.value = flags.hardware.*field.value;
   }
   try {
-    const Mapping mapping = parse_mapping(flags.mapping, machine);
-    const LayerAnalysis analysis = analyse(flags.layer, mapping, hardware, machine);
+    const Mapping mapping = parse_mapping(flags.mapping, target->machine());
+    target->check_hardware(hardware);
+    const Explanation analysis =
+        target->analyse(flags.layer, target->schedule_of(mapping, flags.layer, hardware), hardware);
     output.print(analysis.json, analysis.text);
   } catch (const Error& error) {
     throw error.in("--mapping");

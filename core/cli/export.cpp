@@ -26,10 +26,10 @@ void add_export(CLI::App& app) {
                       "Machine file, where the design's target is not a shipped one");
   command->callback([flags, output] {
     const Exporter& format = exporter(flags->format);
-    const auto [design, machine] = load_design(flags->design, flags->machine);
+    const auto [design, target] = load_design(flags->design, flags->machine);
     std::vector<OutputFile> files;
     try {
-      files = format.files(design, machine);
+      files = format.files(design, *target);
     } catch (const Error& error) {
       throw error.in(flags->design);
     }

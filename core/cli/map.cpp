@@ -19,6 +19,7 @@ struct Flags {
   bool use_default = false, certify = false, quiet = false;
   SizeFlags sizes;
   MapOptions map;
+  TargetOptions options;
 };
 
 MapProgressCallback progress_line(bool quiet) {
@@ -44,43 +45,54 @@ Json coverage_json(const MapSummary& summary) {
           {"layers", std::move(layers)}};
 }
 
+/// Certificates judge a design by what is expected of it, whatever it was trusted for.
+TargetOptions without_trust(TargetOptions options) {
+  options.kappa = 0;
+  return options;
+}
+
 void map_network(const Flags& flags, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
   SearchProblem problem{load_workload(flags.input),
-                        load_machine(flags.machine.empty() ? "gemmini-tl" : flags.machine),
+                        load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine, flags.options),
                         {},
                         Objective::from_name(flags.objective.empty() ? "edp" : flags.objective)};
-  require_mappings(problem.machine, "map");
-  problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine);
+  problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine());
+  problem.target->check_hardware(problem.bounds.max);
   MapSummary summary = map_exhaustively(problem, flags.map, progress_line(flags.quiet), catch_interrupts());
   summary.best.provenance = {{"program", fmt::format("dosa {}", DOSA_VERSION)},
                              {"method", "exhaustive"},
-                             {"model", "analytical"},
+                             {"model", problem.target->model_record()},
                              {"options", {{"max_nests", flags.map.max_nests}}},
                              {"stopped_by", summary.interrupted ? "interrupt" : "end"},
                              {"samples", summary.evaluations},
                              {"whole_map_space", summary.proven()}};
-  if (!flags.output.empty()) save_design(summary.best, problem.machine, flags.output);
-  Json json = to_json(summary.best, problem.machine);
+  if (!flags.output.empty()) save_design(summary.best, flags.output);
+  Json json = to_json(summary.best);
   json["map_space"] = coverage_json(summary);
-  std::string text = report(summary.best, problem.machine) + "\n" + report(summary);
+  std::string text = report(summary.best) + "\n" + report(summary);
   if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
   output.print(json, text);
 }
 
 void certify_design(const Flags& flags, const Output& output) {
-  const auto [design, machine] = load_design(flags.input, flags.machine);
-  require_mappings(machine, "map --certify");
+  const LoadedDesign loaded = load_design(flags.input, flags.machine);
+  const Design& design = loaded.design;
   const std::string& objective = flags.objective.empty() ? design.objective : flags.objective;
   const Certificate certificate = [&] {
     try {
-      return certify(design, machine, Objective::from_name(objective), flags.map, progress_line(flags.quiet),
-                     catch_interrupts());
+      TargetOptions options = without_trust(flags.options);
+      if (options.surrogate.empty()) {
+        options.shipped_surrogate = false;
+        options.recorded = design.provenance;
+      }
+      return certify(design, make_target(loaded.target->machine(), options), Objective::from_name(objective),
+                     flags.map, progress_line(flags.quiet), catch_interrupts());
     } catch (const Error& error) {
       throw error.in(flags.input);
     }
   }();
-  output.print(to_json(certificate, machine), report(certificate));
+  output.print(to_json(certificate), report(certificate));
 }
 
 /// What Gemmini's own library picks. Sizes as built, which is twice the single-buffered need.
@@ -151,14 +163,14 @@ void add_map(CLI::App& app) {
       command->add_option("--objective", flags->objective,
                           fmt::format("What to minimise: {} (default: edp; with --certify the design's)",
                                       fmt::join(Objective::names(), ", ")));
+  add_target_options(*command, flags->options);
   CLI::Option* file =
       command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
   CLI::Option* nests =
       command
           ->add_option("--max-nests", flags->map.max_nests,
                        "Most nests to look at for a layer; with more in its map space, those nearest to even "
-                       "tilings, and nothing is proven")
-          ->capture_default_str()
+                       "tilings, and nothing is proven (default: the target's, 20 million for mappings)")
           ->check(integer_in(64, 1'000'000'000'000));
   CLI::Option* threads = add_threads(*command, flags->map.threads);
   CLI::Option* certify = command->add_flag("--certify", flags->certify,

@@ -42,7 +42,7 @@ Json front_json(const SearchProblem& problem, const ParetoOptions& options, cons
   }
   return {{"schema", kSchema},
           {"workload", problem.workload.name},
-          {"target", problem.machine.name},
+          {"target", problem.machine().name},
           {"program", fmt::format("dosa {}", DOSA_VERSION)},
           {"options",
            {{"points", options.points},
@@ -89,7 +89,7 @@ std::string front_text(const SearchProblem& problem, const ParetoSummary& summar
   text += fmt::format(
       "\n{} on {}: {} designs that no other one beats in area, latency and energy, of {} found\n"
       "arrays {}; {} evaluations, {:.1f} s{}{}\n",
-      problem.workload.name, problem.machine.name, summary.front.size(), summary.found,
+      problem.workload.name, problem.machine().name, summary.front.size(), summary.found,
       fmt::join(summary.arrays, " "), summary.evaluations, summary.wall_s,
       summary.complete ? "; the whole map space on each" : "", summary.interrupted ? "; interrupted" : "");
   return text;
@@ -153,7 +153,7 @@ class NewFolder {
 
 void write_pareto_front(const SearchProblem& problem, const ParetoOptions& options, const std::string& folder,
                         bool quiet, const Output& output) {
-  problem.check();
+  problem.check_bounds();
   NewFolder target(folder);
   const bool terminal = isatty(STDERR_FILENO) != 0;
   const ParetoSummary summary = pareto_front(
@@ -172,10 +172,10 @@ void write_pareto_front(const SearchProblem& problem, const ParetoOptions& optio
     Design design = summary.front[i].design;
     design.provenance = {{"program", fmt::format("dosa {}", DOSA_VERSION)},
                          {"method", "pareto"},
-                         {"model", "analytical"},
+                         {"model", problem.target->model_record()},
                          {"area_limit_mm2", limit_json(summary.front[i].area_limit_mm2)},
                          {"options", json["options"]}};
-    save_design(design, problem.machine, target.path() / file_name(i));
+    save_design(design, target.path() / file_name(i));
   }
   write_file(target.path() / kFrontJson, json.dump(2) + "\n");
   write_file(target.path() / kFrontCsv, front_csv(summary));

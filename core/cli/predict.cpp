@@ -2,8 +2,8 @@
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/design/design.hpp"
-#include "dosa/core/export/exporter.hpp"
 #include "dosa/core/targets/gemmini/model.hpp"
+#include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/surrogate/surrogate.hpp"
@@ -16,32 +16,34 @@ struct Flags {
   double sigmas = 1;
 };
 
-/// How a layer runs: by its tile on gemmini-rtl, else by all factors inside the DRAM loops of its mapping.
-gemmini::Tile tile_on(const DesignLayer& entry, const Design& design, const Machine& machine) {
-  if (entry.tile || design.target == gemmini::kTarget) return tile_of(entry, design.hardware);
+/// How a layer runs: by its tile on a real Gemmini, else by all factors inside the DRAM loops of its mapping.
+gemmini::Tile tile_on(const DesignLayer& entry, const Design& design, const Target& target) {
+  if (gemmini::is_gemmini(target)) return gemmini::tile_of(entry.layer, entry.schedule, design.hardware);
+  const Mapping mapping = target.as_mapping(entry.layer, entry.schedule, design.hardware).mapping;
+  const int dram = target.machine().dram();
   gemmini::Tile tile;
   tile.call = entry.layer.is_matmul() ? gemmini::Call::kMatmul : gemmini::Call::kConv;
   for (const Dim dim : all_dims()) {
-    tile[dim] = entry.mapping.spatial(machine.dram(), dim);
-    for (int level = 0; level < machine.dram(); ++level)
-      tile[dim] *= entry.mapping.temporal(level, dim) * entry.mapping.spatial(level, dim);
+    tile[dim] = mapping.spatial(dram, dim);
+    for (int level = 0; level < dram; ++level)
+      tile[dim] *= mapping.temporal(level, dim) * mapping.spatial(level, dim);
   }
   return tile;
 }
 
 void run_predict(const Flags& flags, const Output& output) {
   const Surrogate surrogate = Surrogate::load(flags.surrogate);
-  auto [design, machine] = load_design(flags.design, flags.machine);
+  auto [design, target] = load_design(flags.design, flags.machine);
   surrogate.check_hardware(design.hardware, flags.design);
   try {
-    evaluate(design, machine);
+    evaluate(design, *target);
   } catch (const Error& error) {
     throw error.in(flags.design);
   }
   std::vector<LayerRun> runs;
   std::vector<torch::Tensor> tiles;
   for (const DesignLayer& entry : design.layers) {
-    const gemmini::Tile tile = tile_on(entry, design, machine);
+    const gemmini::Tile tile = tile_on(entry, design, *target);
     runs.push_back(RtlModel::run(entry.layer, tile.call));
     tiles.push_back(to_tensor(tile));
   }
@@ -80,14 +82,14 @@ void run_predict(const Flags& flags, const Output& output) {
       }
     }
     const double count = static_cast<double>(layer.count);
-    analytical += count * entry.cycles;
+    analytical += count * entry.costs.cycles;
     predicted += count * cycles;
-    Json one{{"name", layer.name},         {"count", layer.count},  {"analytical_cycles", entry.cycles},
+    Json one{{"name", layer.name},         {"count", layer.count},  {"analytical_cycles", entry.costs.cycles},
              {"predicted_cycles", cycles}, {"relative_sd", spread}, {"dominated_by", dominant}};
     if (e.floor.defined()) one["floor_cycles"] = groups * e.floor[row].item<double>();
     json["layers"].push_back(one);
-    text += fmt::format("{:<28}{:>6}{:>16.0f}{:>16.0f}{:>9.1f}%  {}\n", layer.name, layer.count, entry.cycles,
-                        cycles, 100 * spread, dominant);
+    text += fmt::format("{:<28}{:>6}{:>16.0f}{:>16.0f}{:>9.1f}%  {}\n", layer.name, layer.count,
+                        entry.costs.cycles, cycles, 100 * spread, dominant);
   }
   json["analytical_cycles"] = analytical;
   json["predicted_cycles"] = predicted;

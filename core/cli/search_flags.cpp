@@ -4,7 +4,6 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "dosa/core/targets/gemmini/library.hpp"
 #include "dosa/models/base/error.hpp"
 
 namespace dosa::cli {
@@ -65,9 +64,14 @@ void SizeFlags::add_all(CLI::App& command) {
       .add_option("--max-area", max_area_mm2,
                   "Most mm2 of the hardware by the machine's area model (default: any)")
       ->check(over_zero("mm2"));
+  command
+      .add_option("--min-area", min_area_mm2,
+                  "With --pareto: least mm2 of a design (default: area limits down to a 32nd of the most)")
+      ->check(over_zero("mm2"));
 }
 
-HardwareBounds SizeFlags::bounds(const Machine& machine) const {
+HardwareBounds SizeFlags::bounds(const Target& target) const {
+  const Machine& machine = target.machine();
   HardwareBounds bounds{machine.min_hardware, machine.max_hardware};
   for (const SizeFlag& flag : kSizeFlags) {
     const std::int64_t wanted = fixed.*flag.size, most = max.*flag.size;
@@ -82,6 +86,11 @@ HardwareBounds SizeFlags::bounds(const Machine& machine) const {
     bounds.min.*flag.size = bounds.max.*flag.size = wanted;
   }
   if (max_area_mm2 > 0) bounds.max_area_mm2 = max_area_mm2;
+  bounds.min_area_mm2 = min_area_mm2;
+  if (min_area_mm2 > bounds.max_area_mm2)
+    fail(ErrorId::kBounds, "--min-area {} is more than --max-area {}", min_area_mm2, max_area_mm2);
+  target.narrow(bounds, fixed, max,
+                [](const std::string& warning) { fmt::print(stderr, "dosa: warning: {}\n", warning); });
   return bounds;
 }
 
@@ -123,12 +132,16 @@ void add_time_limit(CLI::App& command, double& seconds) {
       ->check(over_zero("seconds"));
 }
 
-void require_mappings(const Machine& machine, const std::string& command) {
-  if (machine.name != gemmini::kTarget) return;
-  fail(ErrorId::kUsage,
-       "{}: machine {} runs library calls with tiles, and this command knows mappings only; dosa optimize "
-       "--target {} searches it, on fixed sizes with --scratchpad and --accumulator",
-       command, machine.name, machine.name);
+void add_target_options(CLI::App& command, TargetOptions& options) {
+  options.shipped_surrogate = true;
+  command.add_option(
+      "--surrogate", options.surrogate,
+      "gemmini-rtl: latencies by this surrogate, trained by dosa train (default: the shipped one)");
+  command
+      .add_option("--kappa", options.kappa,
+                  "gemmini-rtl: standard deviations of the prediction that a gain in latency must exceed")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 10.0));
 }
 
 const std::atomic<bool>* catch_interrupts() {

@@ -13,15 +13,16 @@ namespace dosa::cli {
 /// Hardware sizes on the command line; 0: not given.
 struct SizeFlags {
   Hardware fixed, max;
-  double max_area_mm2 = 0;
+  double max_area_mm2 = 0, min_area_mm2 = 0;
 
   /// --pe, --scratchpad, --accumulator. `meaning` has one {} for the name of the size.
   void add_fixed(CLI::App& command, const std::string& meaning = "Fix the {}");
   /// The same, --max-pe, --max-scratchpad, --max-accumulator and --max-area.
   void add_all(CLI::App& command);
 
-  /// The machine's bounds with what was given. Throws Error{kBounds} for what contradicts itself.
-  HardwareBounds bounds(const Machine& machine) const;
+  /// The machine's bounds with what was given, narrowed to what the target can build; warnings go to stderr.
+  /// Throws Error{kBounds} for what contradicts itself.
+  HardwareBounds bounds(const Target& target) const;
   /// The machine's default hardware with what was given.
   Hardware hardware(const Machine& machine) const;
 };
@@ -38,9 +39,8 @@ void add_objective(CLI::App& command, std::string& name);
 /// A number of seconds over zero, also as 30s, 5m or 1h.
 void add_time_limit(CLI::App& command, double& seconds);
 
-/// Throws Error{kUsage} for a machine whose layers run by library calls with tiles (gemmini-rtl): `command`
-/// looks at mappings only, and what it would say of them holds for no such machine.
-void require_mappings(const Machine& machine, const std::string& command);
+/// --surrogate and --kappa, for targets with latencies that were learnt.
+void add_target_options(CLI::App& command, TargetOptions& options);
 
 /// From now on true after the first Ctrl-C (SIGINT) or SIGTERM; a second one ends the program at once.
 const std::atomic<bool>* catch_interrupts();

@@ -19,25 +19,21 @@ std::string cell(const std::string& text) {
 class CsvExporter : public Exporter {
  public:
   const char* name() const override { return "csv"; }
-  const char* description() const override { return "one row per layer: sizes, mapping, cycles, energy"; }
-  std::vector<OutputFile> files(const Design& design, const Machine& machine) const override {
+  const char* description() const override { return "one row per layer: sizes, schedule, cycles, energy"; }
+  std::vector<OutputFile> files(const Design& design, const Target&) const override {
     std::string text =
         "workload,target,pe_dim,scratchpad_kib,accumulator_kib,layer,count,groups,R,S,P,Q,C,K,N,wstride,"
         "hstride,"
-        "wdilation,hdilation,padding,mapping,call,tile_R,tile_S,tile_P,tile_Q,tile_C,tile_K,tile_N,cycles,"
-        "energy_uj\n";
+        "wdilation,hdilation,padding,schedule_form,schedule,cycles,energy_uj\n";
     for (const DesignLayer& d : design.layers) {
       const Layer& l = d.layer;
       text += fmt::format("{},{},{},{},{},{},{},{}", cell(design.workload), cell(design.target),
                           design.hardware.pe_dim, design.hardware.scratchpad_kib,
                           design.hardware.accumulator_kib, cell(l.name), l.count, l.groups);
       for (const Dim dim : all_dims()) text += fmt::format(",{}", l[dim]);
-      text += fmt::format(",{},{},{},{},{},{},", l.wstride, l.hstride, l.wdilation, l.hdilation,
-                          l.padding ? std::to_string(*l.padding) : "",
-                          cell(d.mapping.levels.empty() ? "" : print_mapping(d.mapping, machine)));
-      text += d.tile ? gemmini::name_of(d.tile->call) : "";
-      for (const Dim dim : all_dims()) text += d.tile ? fmt::format(",{}", (*d.tile)[dim]) : ",";
-      text += fmt::format(",{},{}\n", d.cycles, d.energy_uj);
+      text += fmt::format(",{},{},{},{},{},{},{},{},{}\n", l.wstride, l.hstride, l.wdilation, l.hdilation,
+                          l.padding ? std::to_string(*l.padding) : "", d.schedule->key(),
+                          cell(d.schedule->text()), d.costs.cycles, d.costs.energy_uj);
     }
     return {{"design.csv", text}};
   }

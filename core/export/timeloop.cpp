@@ -2,9 +2,9 @@
 // mapping. The format: https://timeloop.csail.mit.edu and the examples of the published DOSA artefact
 // (ucb-bar/dosa).
 //
-// Factors of this format are perfect: they multiply to the problem. A tile of gemmini-rtl need not divide its
-// layer, so such a layer is written as the library call sees it, padded to whole tiles, and the totals to
-// expect are those of the padded problems by the analytical model.
+// Factors of this format are perfect: they multiply to the problem. A target whose own schedules need not
+// divide the layer gives padded problems (Target::as_mapping), and the totals to expect are those of the
+// padded problems by the analytical model.
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -13,7 +13,9 @@
 #include <sstream>
 
 #include "dosa/core/export/exporter.hpp"
+#include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
 namespace {
@@ -41,7 +43,7 @@ std::string file_stem(std::size_t index, const std::string& name) {
 /// Names, sizes, bandwidths and energies of the machine; every level on its own mesh of instances. All
 /// fan-out lies along X, where a mapping's spatial loops are that split nothing: an accumulator per column in
 /// one row, and, as they say no meshX, all registers and MACs in one row.
-std::string architecture(const Machine& machine, const Hardware& hardware, bool double_buffered) {
+std::string architecture(const Machine& machine, const Hardware& hardware) {
   const double dim = static_cast<double>(hardware.pe_dim);
   YAML::Emitter out;
   out << YAML::BeginMap << YAML::Key << "architecture" << YAML::Value << YAML::BeginMap;
@@ -60,7 +62,7 @@ std::string architecture(const Machine& machine, const Hardware& hardware, bool 
                                                                        : hardware.accumulator_kib) /
             static_cast<double>(instances);
       out << YAML::Key << "entries" << YAML::Value << whole(kib * 1024 * 8 / level.word_bits);
-      if (double_buffered) out << YAML::Key << "multiple-buffering" << YAML::Value << 2;
+      if (machine.buffering > 1) out << YAML::Key << "multiple-buffering" << YAML::Value << machine.buffering;
     } else if (index == 0) {
       out << YAML::Key << "entries" << YAML::Value << 1;
     }
@@ -211,31 +213,6 @@ std::string mapping_text(const Mapping& mapping, const Machine& machine) {
   return std::string(out.c_str()) + "\n";
 }
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
-
-/// "P 56 -> 69, C 20 -> 32" of two sets of sizes; empty where they are the same.
-std::string changes(const DimSizes& from, const DimSizes& to) {
-  std::string text;
-  for (const Dim d : all_dims()) {
-    const auto i = static_cast<std::size_t>(d);
-    if (from[i] != to[i])
-      text += fmt::format("{}{} {} -> {}", text.empty() ? "" : ", ", name_of(d), from[i], to[i]);
-  }
-  return text;
-}
-
-/// What a reader of the problem file must know: how it differs from the layer.
-std::string comment_of(const Layer& layer, const gemmini::Tile& tile, const Layer& padded) {
-  std::string text = fmt::format("layer {} as the tile {} runs it", layer.name, gemmini::to_string(tile));
-  if (tile.call == gemmini::Call::kMatmul && !layer.is_matmul()) text += "; P*Q*N are rows in P";
-  if (padded.wstride != layer.wstride) text += "; inputs that the stride passes over are not loaded";
-  const std::string grown = changes(gemmini::extents(layer, tile.call), padded.size);
-  text += grown.empty() ? "; nothing is padded" : "; padded to whole tiles: " + grown;
-  for (char& c : text) c = c == '\n' || c == '\r' ? ' ' : c;
-  return text;
-}
-
 constexpr const char* kPaddedNote =
     "Layers with a \"tile\" are written as the library call sees them, padded to whole tiles, because "
     "Timeloop's factors must divide the problem. cycles, energy and totals are those of these padded "
@@ -278,66 +255,65 @@ class TimeloopExporter : public Exporter {
     return "timeloop-model input (v0.3): architecture, problem and mapping per layer, and the totals to "
            "expect";
   }
-  std::vector<OutputFile> files(const Design& design, const Machine& machine) const override {
-    const bool rtl = design.target == gemmini::kTarget;
-    // What is written: every layer as a problem with a mapping.
-    Design written = design;
-    std::vector<std::string> comments(design.layers.size());
-    bool tiled = false;
-    for (std::size_t i = 0; i < design.layers.size(); ++i) {
-      const DesignLayer& layer = design.layers[i];
+  std::vector<OutputFile> files(const Design& design, const Target& target) const override {
+    const Machine& machine = target.machine();
+    std::vector<MappedLayer> written;
+    bool padded = false;
+    for (const DesignLayer& entry : design.layers) {
       try {
-        if (layer.tile || layer.mapping.levels.empty()) {
-          const gemmini::Tile tile = tile_of(layer, design.hardware);
-          const TimeloopProblem padded = padded_problem(layer.layer, tile, machine, design.hardware);
-          comments[i] = comment_of(layer.layer, tile, padded.layer);
-          written.layers[i].layer = padded.layer;
-          written.layers[i].mapping = padded.mapping;
-          written.layers[i].tile.reset();
-          tiled = true;
-        }
-        check_mapping(written.layers[i].mapping, written.layers[i].layer, machine);
+        written.push_back(target.as_mapping(entry.layer, entry.schedule, design.hardware));
+        check_mapping(written.back().mapping, written.back().layer, machine);
       } catch (const Error& error) {
-        const std::string where = fmt::format("layer {}", layer.layer.name);
+        const std::string where = fmt::format("layer {}", entry.layer.name);
         if (std::string(error.what()).rfind(where, 0) == 0) throw;
         throw error.in(where);
       }
+      padded = padded || !written.back().comment.empty();
     }
-    // The design's own costs are those of its mappings, but not of padded problems.
-    if (tiled) evaluate(written, machine);
-    std::vector<OutputFile> files{{"README.md", readme(tiled)},
-                                  {"architecture.yaml", architecture(machine, design.hardware, rtl)}};
+    std::vector<Layer> problems;
+    std::vector<Mapping> mappings;
+    for (const MappedLayer& one : written) {
+      problems.push_back(one.layer);
+      mappings.push_back(one.mapping);
+    }
+    const std::vector<LayerCosts> costs = costs_of_mappings(problems, mappings, design.hardware, machine);
+    std::vector<OutputFile> files{{"README.md", readme(padded)},
+                                  {"architecture.yaml", architecture(machine, design.hardware)}};
     Json layers = Json::array();
-    for (std::size_t i = 0; i < written.layers.size(); ++i) {
-      const DesignLayer& layer = written.layers[i];
-      const std::string stem = file_stem(i, layer.layer.name);
-      files.push_back({stem + ".problem.yaml", problem(layer.layer, comments[i])});
-      files.push_back({stem + ".mapping.yaml", mapping_text(layer.mapping, machine)});
-      Json entry{{"name", layer.layer.name},
+    LayerCosts totals;
+    for (std::size_t i = 0; i < written.size(); ++i) {
+      const Layer& layer = written[i].layer;
+      const auto groups = static_cast<double>(layer.groups), count = static_cast<double>(layer.count);
+      const std::string stem = file_stem(i, layer.name);
+      files.push_back({stem + ".problem.yaml", problem(layer, written[i].comment)});
+      files.push_back({stem + ".mapping.yaml", mapping_text(written[i].mapping, machine)});
+      Json entry{{"name", layer.name},
                  {"problem", stem + ".problem.yaml"},
                  {"mapping", stem + ".mapping.yaml"},
-                 {"count", layer.layer.count},
-                 {"groups", layer.layer.groups},
-                 {"cycles", layer.cycles / static_cast<double>(layer.layer.groups)},
-                 {"energy_uj", layer.energy_uj / static_cast<double>(layer.layer.groups)}};
-      if (!comments[i].empty()) {
+                 {"count", layer.count},
+                 {"groups", layer.groups},
+                 {"cycles", costs[i].cycles / groups},
+                 {"energy_uj", costs[i].energy_uj / groups}};
+      if (!written[i].comment.empty()) {
         const Layer& own = design.layers[i].layer;
-        entry["tile"] = gemmini::to_string(tile_of(design.layers[i], design.hardware));
+        entry[design.layers[i].schedule->key()] = design.layers[i].schedule->text();
         entry["layer_dims"] = to_json(own)["dims"];
-        entry["macs_over_layer"] = static_cast<double>(layer.layer.macs()) / static_cast<double>(own.macs());
+        entry["macs_over_layer"] = static_cast<double>(layer.macs()) / static_cast<double>(own.macs());
       }
       layers.push_back(std::move(entry));
+      totals.cycles += costs[i].cycles * count;
+      totals.energy_uj += costs[i].energy_uj * count;
     }
     Json expected{{"schema", "dosa-timeloop/1"},
                   {"workload", design.workload},
                   {"run", "timeloop-model architecture.yaml PROBLEM MAPPING"},
                   {"model", "analytical"},
-                  {"padded", tiled}};
-    if (tiled) expected["note"] = kPaddedNote;
-    expected["totals"] = {{"cycles", written.totals.cycles},
-                          {"energy_uj", written.totals.energy_uj},
-                          {"edp", written.totals.edp},
-                          {"area_mm2", written.totals.area_mm2}};
+                  {"padded", padded}};
+    if (padded) expected["note"] = kPaddedNote;
+    expected["totals"] = {{"cycles", totals.cycles},
+                          {"energy_uj", totals.energy_uj},
+                          {"edp", totals.cycles * totals.energy_uj},
+                          {"area_mm2", area_mm2(machine.area, design.hardware)}};
     expected["layers"] = std::move(layers);
     files.push_back({"expected.json", expected.dump(2) + "\n"});
     return files;
@@ -345,71 +321,6 @@ class TimeloopExporter : public Exporter {
 };
 
 }  // namespace
-
-TimeloopProblem padded_problem(const Layer& layer, const gemmini::Tile& tile, const Machine& machine,
-                               const Hardware& built) {
-  if (machine.levels.size() != 4)
-    fail(ErrorId::kMapping, "{} has {} levels, a tile is a mapping on 4", machine.name,
-         machine.levels.size());
-  TimeloopProblem result;
-  Layer& padded = result.layer = layer;
-  padded.size = gemmini::extents(layer, tile.call);
-  padded.padding = padded.known_input_width = padded.known_input_height = std::nullopt;
-  if (tile.call == gemmini::Call::kConv && gemmini::downsamples(layer)) padded.wstride = padded.hstride = 1;
-  DimSizes inner{}, spatial{1, 1, 1, 1, 1, 1, 1};
-  const auto at = [](Dim d) { return static_cast<std::size_t>(d); };
-  const auto set_blocks = [&](Dim d, std::int64_t size, std::int64_t fan_out) {
-    spatial[at(d)] = fan_out;
-    inner[at(d)] = round_up(size, fan_out);
-  };
-  DimSizes tiles{};  // as many as the call runs, although whole blocks may need fewer
-  for (const Dim d : all_dims()) {
-    inner[at(d)] = std::min(tile[d], padded[d]);
-    tiles[at(d)] = ceil_div(padded[d], inner[at(d)]);
-  }
-  set_blocks(Dim::K, inner[at(Dim::K)], std::min(inner[at(Dim::K)], built.pe_dim));
-  // What one tile keeps in the scratchpad, words of a byte: weights and the window of inputs.
-  const auto scratchpad_words = [&] {
-    const auto window = [&](Dim out, Dim kernel, std::int64_t stride, std::int64_t dilation) {
-      return (inner[at(out)] - 1) * stride + (inner[at(kernel)] - 1) * dilation + 1;
-    };
-    return inner[at(Dim::C)] * (inner[at(Dim::R)] * inner[at(Dim::S)] * inner[at(Dim::K)] +
-                                inner[at(Dim::N)] * window(Dim::P, Dim::R, padded.wstride, padded.wdilation) *
-                                    window(Dim::Q, Dim::S, padded.hstride, padded.hdilation));
-  };
-  // The library keeps weights for the channels there are, not for whole blocks; where blocks as wide as the
-  // array would not fit, narrower ones do (a divisor pads nothing, so one always does).
-  const std::int64_t channels = inner[at(Dim::C)];
-  for (std::int64_t fan_out = std::min(channels, built.pe_dim); fan_out >= 1; --fan_out) {
-    set_blocks(Dim::C, channels, fan_out);
-    if (scratchpad_words() <= built.scratchpad_kib * 1024 / 2) break;
-  }
-  // One accumulator per column holds 32-bit words, of which a tile may use half.
-  const std::int64_t accumulator_words = inner[at(Dim::N)] * inner[at(Dim::P)] * inner[at(Dim::Q)] *
-                                         (inner[at(Dim::K)] / spatial[at(Dim::K)]) * built.pe_dim;
-  if (scratchpad_words() > built.scratchpad_kib * 1024 / 2 ||
-      accumulator_words * 4 > built.accumulator_kib * 1024 / 2) {
-    fail(ErrorId::kCapacity,
-         "layer {}: the tile {} needs {} bytes of scratchpad and {} of accumulator; half of the memories has "
-         "{} and {}",
-         layer.name, gemmini::to_string(tile), scratchpad_words(), accumulator_words * 4,
-         built.scratchpad_kib * 1024 / 2, built.accumulator_kib * 1024 / 2);
-  }
-  result.mapping.levels.resize(machine.levels.size());
-  const auto add = [](std::vector<Loop>& loops, Dim d, std::int64_t factor) {
-    if (factor > 1) loops.push_back({d, factor});
-  };
-  for (const Dim d : {Dim::N, Dim::Q, Dim::P, Dim::K, Dim::S, Dim::R, Dim::C}) {
-    padded[d] = tiles[at(d)] * inner[at(d)];
-    add(result.mapping.levels[3].temporal, d, tiles[at(d)]);
-  }
-  for (const Dim d : {Dim::K, Dim::S, Dim::R, Dim::C, Dim::N, Dim::Q, Dim::P})
-    add(result.mapping.levels[1].temporal, d, inner[at(d)] / spatial[at(d)]);
-  add(result.mapping.levels[2].spatial, Dim::K, spatial[at(Dim::K)]);
-  add(result.mapping.levels[1].spatial, Dim::C, spatial[at(Dim::C)]);
-  check_layer(padded);
-  return result;
-}
 
 Layer layer_from_timeloop(const std::string& yaml) {
   const YAML::Node instance = YAML::Load(yaml)["problem"]["instance"];

@@ -1,37 +1,28 @@
 #include "dosa/core/search/checkpoint.hpp"
 
-#include <cmath>
-
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 
 namespace dosa {
 namespace {
 
-constexpr const char* kSchema = "dosa-checkpoint/3";
+constexpr const char* kSchema = "dosa-checkpoint/4";
 constexpr const char* kKind = "dosa checkpoint";
 
 /// What a run is: two runs with the same fields and state go on in the same way.
 Json identity(const SearchProblem& problem, const SearchOptions& options) {
   Json layers = Json::array();
   for (const Layer& layer : problem.workload.layers) layers.push_back(to_json(layer));
-  return {{"program", DOSA_VERSION},
-          {"workload", problem.workload.name},
-          {"layers", content_hash(layers.dump())},
-          {"machine", problem.machine.name},
-          {"machine_content", problem.machine.hash},
-          {"objective", problem.objective.name},
-          {"min", to_json(problem.bounds.min)},
-          {"max", to_json(problem.bounds.max)},
-          {"max_area_mm2",
-           std::isfinite(problem.bounds.max_area_mm2) ? Json(problem.bounds.max_area_mm2) : "none"},
-          {"starts", options.starts},
-          {"steps", options.steps},
-          {"round_every", options.round_every},
-          {"patience", options.patience},
-          {"learning_rate", options.learning_rate},
-          {"polish_nests", options.polish_nests},
-          {"seed", options.seed}};
+  Json json{{"program", DOSA_VERSION},
+            {"workload", problem.workload.name},
+            {"layers", content_hash(layers.dump())},
+            {"machine", problem.machine().name},
+            {"machine_content", problem.machine().hash},
+            {"model", problem.target->model_record()},
+            {"objective", problem.objective.name},
+            {"seed", options.seed}};
+  json.update(to_json(options, problem.bounds));
+  return json;
 }
 
 std::vector<NamedTensor> tensors_of(std::vector<Descent>& descents) {
@@ -40,6 +31,29 @@ std::vector<NamedTensor> tensors_of(std::vector<Descent>& descents) {
     for (NamedTensor& named : descents[group].state(group)) all.push_back(std::move(named));
   }
   return all;
+}
+
+void read_best(const JsonInput& best, const SearchProblem& problem, SearchState& state) {
+  best.allow_only({"log_objective", "energy_pj", "cycles", "hardware", "layers"});
+  state.best_log_objective = best.at("log_objective").number();
+  state.best_energy_pj = best.at("energy_pj").number(0);
+  state.best_cycles = best.at("cycles").number(0);
+  Design design = problem.blank_design();
+  design.hardware = hardware_from_json(best.at("hardware"));
+  const std::vector<JsonInput> layers = best.at("layers").items();
+  if (layers.size() != design.layers.size()) {
+    fail(ErrorId::kSchema, "{}: found {} layers, expected {}", best.at("layers").where(), layers.size(),
+         design.layers.size());
+  }
+  for (std::size_t l = 0; l < layers.size(); ++l)
+    design.layers[l].schedule =
+        problem.target->read_schedule(layers[l], design.layers[l].layer, design.hardware);
+  try {
+    evaluate(design, *problem.target);
+  } catch (const Error& error) {
+    throw error.in(best.where());
+  }
+  state.best = std::move(design);
 }
 
 }  // namespace
@@ -53,12 +67,14 @@ void save_checkpoint(const std::filesystem::path& path, const SearchProblem& pro
               {"stale_roundings", state.stale_roundings},
               {"rounded_at", state.rounded_at}};
   if (state.best) {
-    Json mappings = Json::array();
+    Json layers = Json::array();
     for (const DesignLayer& layer : state.best->layers)
-      mappings.push_back(print_mapping(layer.mapping, problem.machine));
+      layers.push_back({{layer.schedule->key(), layer.schedule->json()}});
     header["best"] = {{"log_objective", state.best_log_objective},
+                      {"energy_pj", state.best_energy_pj},
+                      {"cycles", state.best_cycles},
                       {"hardware", to_json(state.best->hardware)},
-                      {"mappings", mappings}};
+                      {"layers", layers}};
   }
   TensorFile::write(path, kKind, header, tensors_of(descents));
 }
@@ -83,32 +99,7 @@ SearchState load_checkpoint(const std::filesystem::path& path, const SearchProbl
   state.evaluations = header.at("evaluations").integer(0, std::numeric_limits<std::int64_t>::max());
   state.stale_roundings = header.at("stale_roundings").integer(0, options.steps);
   state.rounded_at = header.at("rounded_at").integer(0, state.steps);
-  if (const auto best = header.find("best")) {
-    best->allow_only({"log_objective", "hardware", "mappings"});
-    state.best_log_objective = best->at("log_objective").number();
-    Design design;
-    design.workload = problem.workload.name;
-    design.target = problem.machine.name;
-    design.objective = problem.objective.name;
-    design.hardware = hardware_from_json(best->at("hardware"));
-    const std::vector<JsonInput> mappings = best->at("mappings").items();
-    if (mappings.size() != problem.workload.layers.size()) {
-      fail(ErrorId::kSchema, "{}: found {} mappings, expected {}", best->at("mappings").where(),
-           mappings.size(), problem.workload.layers.size());
-    }
-    for (std::size_t l = 0; l < mappings.size(); ++l) {
-      DesignLayer layer;
-      layer.layer = problem.workload.layers[l];
-      layer.mapping = parse_mapping(mappings[l].text(), problem.machine);
-      design.layers.push_back(std::move(layer));
-    }
-    try {
-      evaluate(design, problem.machine);
-    } catch (const Error& error) {
-      throw error.in(best->where());
-    }
-    state.best = std::move(design);
-  }
+  if (const auto best = header.find("best")) read_best(*best, problem, state);
   file.read(tensors_of(descents));
   return state;
 }

@@ -1,33 +1,30 @@
-// A descent on disk: everything that the rest of the run depends on, so that it continues to the bit.
+// The state of a search in a file: what a run needs to go on as if it had not been interrupted.
 #pragma once
 
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "dosa/core/search/descent.hpp"
-#include "dosa/core/search/gradient_search.hpp"
+#include "dosa/core/search/optimizer.hpp"
 
 namespace dosa {
 
-/// Where a descent stands.
 struct SearchState {
-  std::int64_t steps = 0;
-  std::int64_t evaluations = 0;
-  std::int64_t stale_roundings = 0;  ///< since the best design changed
-  /// Step of the last rounding that was done in full. A rounding that is due at `steps` and was not done in
-  /// full is done again.
-  std::int64_t rounded_at = 0;
-  double best_log_objective = 0;
-  std::optional<Design> best;  ///< the best integer design so far
+  std::int64_t steps = 0, evaluations = 0;
+  std::int64_t stale_roundings = 0;  ///< roundings since the best design changed
+  std::int64_t rounded_at = 0;       ///< step of the last rounding that was done in full
+  /// The best design so far, with its objective, energy and cycles as the search counts them (Choice).
+  std::optional<Design> best;
+  double best_log_objective = 0, best_energy_pj = 0, best_cycles = 0;
 };
 
-/// Writes a checkpoint of this problem and these options ("dosa-checkpoint/3"). Throws Error{kFile}.
+/// Writes atomically. Throws Error{kFile}.
 void save_checkpoint(const std::filesystem::path& path, const SearchProblem& problem,
                      const SearchOptions& options, const SearchState& state, std::vector<Descent>& descents);
 
-/// Reads one back into descents of the same groups. Throws Error{kValue} naming the field when it is of
-/// another version, workload, machine, bounds, objective or option that the result depends on, and the errors
-/// of TensorFile. Limits, threads and device may differ.
+/// Reads a checkpoint into `descents`, which have the shapes of the run. Throws Error{kValue} for a
+/// checkpoint of another problem or of other options, naming the first field that differs, and as TensorFile.
 SearchState load_checkpoint(const std::filesystem::path& path, const SearchProblem& problem,
                             const SearchOptions& options, std::vector<Descent>& descents);
 

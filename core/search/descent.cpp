@@ -5,67 +5,61 @@
 #include <cmath>
 
 namespace dosa {
+namespace {
 
 using torch::Tensor;
 
-void Adam::move(Tensor& values, const Tensor& gradient, std::int64_t step, double rate) {
-  constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
-  const torch::NoGradGuard no_gradients;
-  mean.mul_(kBeta1).add_(gradient, 1 - kBeta1);
-  square.mul_(kBeta2).addcmul_(gradient, gradient, 1 - kBeta2);
-  const auto taken = static_cast<double>(step + 1);
-  const double of_mean = 1 - std::pow(kBeta1, taken), of_root = std::sqrt(1 - std::pow(kBeta2, taken));
-  values.addcdiv_(mean, square.sqrt().add_(kEpsilon * of_root), -rate * of_root / of_mean);
-}
-
 double cosine_rate(double first, double share) { return first * 0.5 * (1 + std::cos(M_PI * share)); }
 
-at::Generator group_generator(std::uint64_t seed, std::int64_t first) {
-  return at::detail::createCPUGenerator(seed * 1'000'003 + static_cast<std::uint64_t>(first));
-}
+}  // namespace
 
-Softness softness_at(double share) { return {3 + 20 * share, 0.5 * std::pow(0.04, share)}; }
-
-Descent::Descent(const Relaxation& relaxation, std::int64_t starts, at::Generator generator,
+Descent::Descent(const SearchSpace& space, std::int64_t first, std::int64_t starts, std::uint64_t seed,
                  double learning_rate)
-    : relaxation_(relaxation),
-      logits_(relaxation.random_logits(starts, std::move(generator))),
-      adam_(logits_),
+    : space_(space),
+      parameters_(space.random_starts(
+          starts, at::detail::createCPUGenerator(seed * 1'000'003 + static_cast<std::uint64_t>(first)))),
+      adam_(parameters_),
       learning_rate_(learning_rate) {}
 
 void Descent::run(std::int64_t from, std::int64_t to, std::int64_t steps) {
-  Tensor logits = logits_.detach().requires_grad_();
+  Tensor parameters = parameters_.detach().requires_grad_();
   for (std::int64_t step = from; step < to; ++step) {
     const double share = static_cast<double>(step) / static_cast<double>(steps);
-    logits.mutable_grad() = Tensor();
-    relaxation_.cost(relaxation_.log_factors(logits), softness_at(share)).loss.sum().backward();
+    parameters.mutable_grad() = Tensor();
+    space_.relax(parameters, share).loss.sum().backward();
     const torch::NoGradGuard no_gradients;
-    Tensor gradient = logits.grad();
+    Tensor gradient = parameters.grad();
     if (!gradient.isfinite().all().item<bool>()) {
-      const Tensor sound = gradient.isfinite().flatten(1).all(1).view({-1, 1, 1, 1});
+      std::vector<std::int64_t> of_start(static_cast<std::size_t>(gradient.dim()), 1);
+      of_start[0] = -1;
+      const Tensor sound = gradient.isfinite().flatten(1).all(1).view(of_start);
       const Tensor none = torch::zeros_like(gradient);
       gradient = torch::where(sound, gradient, none);
-      logits.copy_(torch::where(sound, logits, none));
+      parameters.copy_(torch::where(sound, parameters, none));
     }
-    adam_.move(logits, gradient, step, cosine_rate(learning_rate_, share));
+    adam_.move(parameters, gradient, step, cosine_rate(learning_rate_, share));
   }
-  logits_ = logits.detach();
+  parameters_ = parameters.detach();
 }
 
 RelaxedCost Descent::cost(double share) const {
   const torch::NoGradGuard no_gradients;
-  return relaxation_.cost(relaxation_.log_factors(logits_), softness_at(share));
+  RelaxedCost cost = space_.relax(parameters_, share);
+  for (Tensor* field :
+       {&cost.loss, &cost.hardware.pe_dim, &cost.hardware.scratchpad_kib, &cost.hardware.accumulator_kib})
+    *field = field->to(torch::kCPU);
+  return cost;
 }
 
-Tensor Descent::log_factors() const {
+Tensor Descent::decoded() const {
   const torch::NoGradGuard no_gradients;
-  return relaxation_.log_factors(logits_);
+  return space_.decode(parameters_);
 }
 
 std::vector<NamedTensor> Descent::state(std::size_t group) {
-  const std::vector<std::int64_t> shape = logits_.sizes().vec();
-  const auto type = logits_.scalar_type();
-  return {{fmt::format("{}.logits", group), &logits_, type, shape},
+  const std::vector<std::int64_t> shape = parameters_.sizes().vec();
+  const auto type = parameters_.scalar_type();
+  return {{fmt::format("{}.parameters", group), &parameters_, type, shape},
           {fmt::format("{}.mean", group), &adam_.mean, type, shape},
           {fmt::format("{}.square", group), &adam_.square, type, shape}};
 }

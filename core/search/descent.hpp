@@ -2,55 +2,36 @@
 // resumed and moved between processes.
 #pragma once
 
-#include <string>
 #include <vector>
 
-#include "dosa/core/targets/mapping/relaxation.hpp"
+#include "dosa/core/search/space.hpp"
+#include "dosa/models/base/adam.hpp"
 #include "dosa/models/base/tensor_file.hpp"
 
 namespace dosa {
 
-/// How soft the relaxation is after a share of the run: the gates sharpen, the mixture of orders cools.
-Softness softness_at(double share);
-
-/// Adam (Kingma and Ba, ICLR 2015) with its usual constants, for one tensor. All its state is in `mean` and
-/// `square`, the moments of the gradient without correction of their bias.
-struct Adam {
-  torch::Tensor mean, square;
-
-  explicit Adam(const torch::Tensor& values) : mean(torch::zeros_like(values)), square(mean.clone()) {}
-  /// Moves `values` in place by step number `step`, counted from 0, of first size `rate`.
-  void move(torch::Tensor& values, const torch::Tensor& gradient, std::int64_t step, double rate);
-};
-
-/// A learning rate that falls from `first` to zero along a cosine, after a share of the run.
-double cosine_rate(double first, double share);
-
-/// Starts are descended in groups, each with random numbers of its own: those of the group that begins with
-/// start number `first`.
-at::Generator group_generator(std::uint64_t seed, std::int64_t first);
-
 class Descent {
  public:
-  /// `starts` random starts drawn from `generator`; `learning_rate` is Adam's first step size, which falls to
-  /// zero along a cosine.
-  Descent(const Relaxation& relaxation, std::int64_t starts, at::Generator generator, double learning_rate);
+  /// `starts` random starts, drawn with random numbers that belong to the group which begins with start
+  /// number `first`; `learning_rate` is Adam's first step size, which falls to zero along a cosine.
+  Descent(const SearchSpace& space, std::int64_t first, std::int64_t starts, std::uint64_t seed,
+          double learning_rate);
 
   /// Steps `from` (inclusive) to `to` (exclusive) of a run of `steps`. A start whose gradient is not finite
-  /// goes back to where every factor is even.
+  /// begins again at the middle of the space.
   void run(std::int64_t from, std::int64_t to, std::int64_t steps);
 
-  /// The starts as they stand, their softness that of a `share` of the run. No gradients.
+  /// Costs of the starts as they stand, as soft as after a share of the run; fields on the CPU.
   RelaxedCost cost(double share) const;
-  torch::Tensor log_factors() const;
+  /// Where the starts point: SearchSpace::decode of them.
+  torch::Tensor decoded() const;
 
-  /// Logits and Adam's moments, named after the group, for TensorFile and Ranks. Everything that run()
-  /// depends on but the step.
+  /// The tensors that make up the state of group `group`, float32 on the CPU or where the relaxation is.
   std::vector<NamedTensor> state(std::size_t group);
 
  private:
-  const Relaxation& relaxation_;
-  torch::Tensor logits_;
+  const SearchSpace& space_;
+  torch::Tensor parameters_;
   Adam adam_;
   double learning_rate_;
 };

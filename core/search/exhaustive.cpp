@@ -1,22 +1,16 @@
 #include "dosa/core/search/exhaustive.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <mutex>
+#include <memory>
 
-#include "dosa/core/targets/mapping/mapper.hpp"
+#include "dosa/core/search/chooser.hpp"
+#include "dosa/core/search/layers.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double value_of(const Objective& objective, double energy_uj, double cycles) {
-  return std::pow(energy_uj, objective.energy) * std::pow(cycles, objective.latency);
-}
 
 /// value / best - 1, and zero for what is no more than the rounding of sums.
 double gap_between(double value, double best) {
@@ -35,45 +29,50 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
   std::string error;
   if (!options.is_valid(&error)) fail(ErrorId::kValue, "{}", error);
   TORCH_CHECK(problem.bounds.min == problem.bounds.max, "fixed hardware has min = max");
-  problem.check();
   one_thread_per_operation();
-  const auto begin = Clock::now();
-  const Mapper mapper(problem);
+  Budget budget(0, 0, interrupt);
+  const std::unique_ptr<SearchSpace> space = problem.target->space(problem, "cpu");
   const Hardware& hardware = problem.bounds.max;
+  LayerSearch layers(problem, *space, hardware.pe_dim, options.threads, budget,
+                     [&] { return budget.interrupted(); });
+  MapProgress now;
+  now.layers = problem.workload.layers.size();
+  layers.looked = [&](std::size_t l) {
+    ++now.layers_done;
+    now.evaluations += layers.frontiers()[l].evaluated;
+    now.elapsed_s = budget.elapsed();
+    if (progress) progress(now);
+  };
+  layers.look({}, options.max_nests > 0 ? options.max_nests : problem.target->enumeration_limit(), true);
   FixedSearch fixed;
   MapSummary& summary = fixed.summary;
-  summary.orders = mapper.model().order_count();
-  fixed.frontiers.resize(problem.workload.layers.size());
-  std::mutex mutex;
-  MapProgress now;
-  now.layers = fixed.frontiers.size();
-  parallel(static_cast<std::int64_t>(fixed.frontiers.size()), options.threads, [&](std::int64_t layer) {
-    const auto stop = [&] { return interrupt != nullptr && *interrupt; };
-    Frontier frontier =
-        mapper.frontier(static_cast<std::size_t>(layer), hardware.pe_dim, options.max_nests, stop);
-    const std::lock_guard<std::mutex> lock(mutex);
-    ++now.layers_done;
-    now.evaluations += frontier.evaluated;
-    now.elapsed_s = std::chrono::duration<double>(Clock::now() - begin).count();
-    fixed.frontiers[static_cast<std::size_t>(layer)] = std::move(frontier);
-    if (progress) progress(now);
-  });
-  summary.evaluations = now.evaluations;
-  summary.interrupted = interrupt != nullptr && *interrupt;
-  for (std::size_t l = 0; l < fixed.frontiers.size(); ++l) {
-    const Frontier& frontier = fixed.frontiers[l];
+  summary.orders = space->orders();
+  for (std::size_t l = 0; l < now.layers; ++l) {
+    const Frontier& frontier = layers.frontiers()[l];
     if (!frontier.numbers.defined()) {
       fail(ErrorId::kBounds,
            "layer '{}': none of the {:.0f} nests looked at fits the hardware; --max-nests allows more",
            problem.workload.layers[l].name, frontier.looked_at);
     }
+  }
+  // Where not all was looked at, local moves may find more.
+  Choice best = best_entries(problem, layers.frontiers(), hardware);
+  for (bool better = true; better && !layers.complete() && !budget.interrupted();) {
+    if (!layers.improve(problem.objective.prices(best.energy_pj, best.cycles))) break;
+    const Choice next = best_entries(problem, layers.frontiers(), hardware);
+    better = next.log_objective < best.log_objective - 1e-12;
+    if (better) best = next;
+  }
+  fixed.frontiers = layers.frontiers();
+  for (const Frontier& frontier : fixed.frontiers) {
     summary.coverage.push_back({frontier.space, frontier.candidates, frontier.looked_at,
                                 frontier.over_capacity, frontier.beaten, frontier.evaluated,
                                 frontier.complete});
   }
-  const IntegerDesign best = best_entries(problem, fixed.frontiers, hardware);
-  summary.best = to_design(problem, mapper, fixed.frontiers, best);
-  summary.wall_s = std::chrono::duration<double>(Clock::now() - begin).count();
+  summary.evaluations = budget.spent();
+  summary.interrupted = budget.interrupted();
+  summary.best = to_design(problem, *space, fixed.frontiers, best);
+  summary.wall_s = budget.elapsed();
   return fixed;
 }
 
@@ -92,7 +91,7 @@ std::size_t name_width(const Design& design) {
 }  // namespace
 
 bool MapOptions::is_valid(std::string* error) const {
-  if (max_nests < 64 || max_nests > 1'000'000'000'000) {
+  if ((max_nests < 64 && max_nests != 0) || max_nests > 1'000'000'000'000) {
     *error = fmt::format("max-nests: found {}, expected 64 to 1000000000000", max_nests);
   } else if (threads < 0 || threads > 1024) {
     *error = fmt::format("threads: found {}, expected 0 to 1024", threads);
@@ -113,28 +112,28 @@ MapSummary map_exhaustively(const SearchProblem& problem, const MapOptions& opti
   return search(problem, options, progress, interrupt).summary;
 }
 
-Certificate certify(const Design& design, const Machine& machine, const Objective& objective,
+Certificate certify(const Design& design, const TargetPtr& target, const Objective& objective,
                     const MapOptions& options, const MapProgressCallback& progress,
                     const std::atomic<bool>* interrupt) {
   const torch::InferenceMode no_gradients;
   Certificate certificate{design, {}, objective, 0, 0, {}};
   Design& own = certificate.design;
-  evaluate(own, machine);
-  SearchProblem problem{
-      {design.workload, "", "", {}}, machine, {design.hardware, design.hardware}, objective};
+  evaluate(own, *target);
+  SearchProblem problem{{design.workload, "", "", {}}, target, {design.hardware, design.hardware}, objective};
   for (const DesignLayer& entry : own.layers) problem.workload.layers.push_back(entry.layer);
   FixedSearch fixed = search(problem, options, progress, interrupt);
   certificate.map = std::move(fixed.summary);
-  certificate.value = value_of(objective, own.totals.energy_uj, own.totals.cycles);
-  certificate.best_value =
-      value_of(objective, certificate.map.best.totals.energy_uj, certificate.map.best.totals.cycles);
+  const DesignTotals& best = certificate.map.best.totals;
+  certificate.value = objective.value(own.totals.energy_uj, own.totals.cycles);
+  certificate.best_value = objective.value(best.energy_uj, best.cycles);
   for (std::size_t l = 0; l < own.layers.size(); ++l) {
-    const auto count = static_cast<double>(own.layers[l].layer.count);
+    const DesignLayer& entry = own.layers[l];
+    const auto count = static_cast<double>(entry.layer.count);
     const FrontierCosts costs = costs_at(fixed.frontiers[l], design.hardware);
-    const torch::Tensor energy = (costs.energy_uj - own.layers[l].energy_uj) * count + own.totals.energy_uj;
-    const torch::Tensor cycles = (costs.cycles - own.layers[l].cycles) * count + own.totals.cycles;
-    const double best = std::exp(objective.log_value(energy, cycles).min().item<double>());
-    certificate.layer_gap.push_back(gap_between(certificate.value, best));
+    const torch::Tensor energy = (costs.energy_uj - entry.costs.energy_uj) * count + own.totals.energy_uj;
+    const torch::Tensor cycles = (costs.cycles - entry.costs.cycles) * count + own.totals.cycles;
+    const double least = std::exp(objective.log_value(energy, cycles).min().item<double>());
+    certificate.layer_gap.push_back(gap_between(certificate.value, least));
   }
   return certificate;
 }
@@ -149,18 +148,18 @@ Json to_json(const LayerCoverage& coverage) {
           {"proven", coverage.proven}};
 }
 
-Json to_json(const Certificate& certificate, const Machine& machine) {
+Json to_json(const Certificate& certificate) {
   const Design& best = certificate.map.best;
   Json layers = Json::array();
   for (std::size_t l = 0; l < best.layers.size(); ++l) {
     const DesignLayer& own = certificate.design.layers[l];
     layers.push_back({{"name", own.layer.name},
                       {"count", own.layer.count},
-                      {"cycles", own.cycles},
-                      {"energy_uj", own.energy_uj},
-                      {"best_mapping", print_mapping(best.layers[l].mapping, machine)},
-                      {"best_cycles", best.layers[l].cycles},
-                      {"best_energy_uj", best.layers[l].energy_uj},
+                      {"cycles", own.costs.cycles},
+                      {"energy_uj", own.costs.energy_uj},
+                      {"best_mapping", best.layers[l].schedule->text()},
+                      {"best_cycles", best.layers[l].costs.cycles},
+                      {"best_energy_uj", best.layers[l].costs.energy_uj},
                       {"gap", certificate.layer_gap[l]},
                       {"coverage", to_json(certificate.map.coverage[l])}});
   }
@@ -207,9 +206,9 @@ std::string report(const Certificate& certificate) {
   for (std::size_t l = 0; l < best.layers.size(); ++l) {
     const DesignLayer& own = certificate.design.layers[l];
     text += fmt::format("{:<{}}  {:>5}  {:>12.0f} {:>12.3f}  {:>12.0f} {:>12.3f}  {:>9.4f}  {}\n",
-                        own.layer.name, width, own.layer.count, own.cycles, own.energy_uj,
-                        best.layers[l].cycles, best.layers[l].energy_uj, 100 * certificate.layer_gap[l],
-                        proof_text(certificate.map.coverage[l]));
+                        own.layer.name, width, own.layer.count, own.costs.cycles, own.costs.energy_uj,
+                        best.layers[l].costs.cycles, best.layers[l].costs.energy_uj,
+                        100 * certificate.layer_gap[l], proof_text(certificate.map.coverage[l]));
   }
   text += fmt::format(
       "gap of a layer: how much the network's {0} is above what it would be with this layer's mapping alone "

@@ -12,9 +12,9 @@
 namespace dosa {
 
 struct MapOptions {
-  /// Nests per layer that may be looked at; of a layer with more, those nearest to even splits are, and the
-  /// result is not proven. 64 to 1e12.
-  std::int64_t max_nests = 20'000'000;
+  /// Schedules (nests, or calls with tiles) per layer that may be looked at; of a layer with more, those
+  /// nearest to even splits are, and the result is not proven. 64 to 1e12; 0: Target::enumeration_limit.
+  std::int64_t max_nests = 0;
   /// Threads; the result does not depend on it. 0: one per core; up to 1024.
   std::int64_t threads = 0;
 
@@ -79,13 +79,13 @@ struct Certificate {
 };
 
 /// Throws like evaluate and map_exhaustively.
-Certificate certify(const Design& design, const Machine& machine, const Objective& objective,
+Certificate certify(const Design& design, const TargetPtr& target, const Objective& objective,
                     const MapOptions& options, const MapProgressCallback& progress = {},
                     const std::atomic<bool>* interrupt = nullptr);
 
 Json to_json(const LayerCoverage& coverage);
 /// {objective, value, best_value, gap, proven, best {cycles, energy_uj, edp, area_mm2}, layers: [...]}.
-Json to_json(const Certificate& certificate, const Machine& machine);
+Json to_json(const Certificate& certificate);
 
 /// Tables for people: what was covered layer by layer; design and best side by side.
 std::string report(const MapSummary& summary);

@@ -2,17 +2,25 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
+#include <memory>
+#include <set>
 
-#include "dosa/core/targets/mapping/mapper.hpp"
+#include "dosa/core/search/chooser.hpp"
+#include "dosa/core/search/layers.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+// Without a least area limit, it is this much less than the most.
+constexpr double kDefaultSpan = 32;
+// Neighbours on the front whose areas differ by more than this factor have a gap between them.
+constexpr double kWidestGap = 1.15;
+// Every one narrows gaps to a third.
+constexpr int kMostRefinements = 3;
+
 using Axes = std::array<double, 3>;
 
 Axes axes_of(const FrontPoint& point) {
@@ -98,6 +106,162 @@ std::vector<std::int64_t> some_arrays(const std::vector<std::int64_t>& useful, s
   return arrays;
 }
 
+/// The front under construction: frontiers of some arrays, and the questions that are asked of them.
+class FrontSearch {
+ public:
+  FrontSearch(const SearchProblem& problem, const ParetoOptions& options,
+              const ParetoProgressCallback& progress, const std::atomic<bool>* interrupt)
+      : problem_(problem),
+        options_(options),
+        progress_(progress),
+        budget_(0, 0, interrupt),
+        space_(problem.target->space(problem, "cpu")) {
+    summary_.arrays = some_arrays(space_->arrays(), options.arrays);
+    const double most =
+        std::min(problem.bounds.max_area_mm2, area_mm2(problem.machine().area, problem.bounds.max));
+    const double least = problem.bounds.min_area_mm2 > 0 ? problem.bounds.min_area_mm2 : most / kDefaultSpan;
+    const std::int64_t steps = std::max<std::int64_t>(1, options.area_limits - 1);
+    for (std::int64_t i = 0; i < options.area_limits; ++i)
+      limits_.push_back(most * std::pow(least / most, static_cast<double>(i) / static_cast<double>(steps)));
+    summary_.area_limits_mm2 = limits_;
+  }
+
+  ParetoSummary run() {
+    for (const std::int64_t pe_dim : summary_.arrays) {
+      if (stop()) break;
+      look_at(pe_dim);
+      report();
+    }
+    if (summary_.front.empty()) {  // tight sizes: the least array has a schedule of every layer
+      summary_.arrays.push_back(problem_.bounds.min.pe_dim);
+      look_at(problem_.bounds.min.pe_dim);
+    }
+    refine();
+    summary_.interrupted = stop();
+    TORCH_CHECK(!summary_.front.empty(), "no design found");
+    if (problem_.bounds.min_area_mm2 > 0) drop_below(problem_.bounds.min_area_mm2);
+    summary_.found = summary_.front.size();
+    thin(summary_.front, static_cast<std::size_t>(options_.points));
+    sort_by_area();
+    summary_.evaluations = budget_.spent();
+    summary_.wall_s = budget_.elapsed();
+    return std::move(summary_);
+  }
+
+ private:
+  struct OnArray {
+    std::int64_t pe_dim;
+    std::vector<Frontier> frontiers;
+  };
+
+  bool stop() const { return !summary_.front.empty() && budget_.interrupted(); }
+
+  void look_at(std::int64_t pe_dim) {
+    LayerSearch layers(problem_, *space_, pe_dim, options_.threads, budget_, [this] { return stop(); });
+    layers.look({}, options_.nests, true);
+    // What was not looked at is improved on for every objective.
+    for (const std::string& name : Objective::names()) {
+      if (layers.complete() || stop()) break;
+      SearchProblem asked = problem_;
+      asked.objective = Objective::from_name(name);
+      const Choice best = choose(asked, *space_, layers.frontiers(), pe_dim, {});
+      if (!best.entry.empty()) layers.improve(asked.objective.prices(best.energy_pj, best.cycles));
+    }
+    summary_.complete = summary_.complete && layers.complete() && !stop();
+    arrays_.push_back({pe_dim, layers.frontiers()});
+    for (const double limit : limits_) ask(limit, arrays_.back());
+  }
+
+  /// The best design on an array under an area limit for every objective, into the front.
+  void ask(double limit, const OnArray& on) {
+    std::vector<SearchProblem> questions;
+    for (const std::string& name : Objective::names()) {
+      questions.push_back(problem_);
+      questions.back().objective = Objective::from_name(name);
+      questions.back().bounds.max_area_mm2 = limit;
+    }
+    std::vector<Choice> best(questions.size());
+    parallel(static_cast<std::int64_t>(questions.size()), options_.threads, [&](std::int64_t i) {
+      const auto q = static_cast<std::size_t>(i);
+      if (!questions[q].has_room_for(on.pe_dim) || stop()) return;
+      best[q] = choose_under(questions[q], on);
+    });
+    for (std::size_t q = 0; q < questions.size(); ++q) {
+      if (best[q].entry.empty()) continue;
+      add(summary_.front, {to_design(questions[q], *space_, on.frontiers, best[q]), limit});
+    }
+  }
+
+  /// Of hardware that comes as a list, only what the limit allows.
+  Choice choose_under(const SearchProblem& asked, const OnArray& on) const {
+    std::vector<Hardware> list = space_->buildable(on.pe_dim);
+    if (list.empty()) return best_of_any(asked, on.frontiers, on.pe_dim, {});
+    list.erase(std::remove_if(list.begin(), list.end(),
+                              [&](const Hardware& sizes) {
+                                return area_mm2(asked.machine().area, sizes) > asked.bounds.max_area_mm2;
+                              }),
+               list.end());
+    return best_of_list(asked, on.frontiers, list);
+  }
+
+  void sort_by_area() {
+    std::sort(summary_.front.begin(), summary_.front.end(),
+              [](const FrontPoint& a, const FrontPoint& b) { return axes_of(a) < axes_of(b); });
+  }
+
+  void drop_below(double area) {
+    auto& front = summary_.front;
+    const auto is_less = [&](const FrontPoint& point) { return point.design.totals.area_mm2 < area; };
+    if (std::all_of(front.begin(), front.end(), is_less)) return;
+    front.erase(std::remove_if(front.begin(), front.end(), is_less), front.end());
+  }
+
+  /// Asks again in the middle of every gap between the areas of neighbours, until none is wide or nothing new
+  /// comes.
+  void refine() {
+    std::set<double> asked(limits_.begin(), limits_.end());
+    for (int round = 0; round < kMostRefinements && !stop(); ++round) {
+      sort_by_area();
+      std::vector<double> limits;
+      for (std::size_t i = 0; i + 1 < summary_.front.size(); ++i) {
+        const double low = summary_.front[i].design.totals.area_mm2;
+        const double high = summary_.front[i + 1].design.totals.area_mm2;
+        if (low < limits_.back() || high / low < kWidestGap) continue;
+        for (const double share : {1.0 / 3, 2.0 / 3}) {
+          const double limit = low * std::pow(high / low, share);
+          if (asked.insert(limit).second) limits.push_back(limit);
+        }
+      }
+      if (limits.empty()) return;
+      for (const double limit : limits) {
+        for (const OnArray& on : arrays_) ask(limit, on);
+      }
+      summary_.area_limits_mm2.insert(summary_.area_limits_mm2.end(), limits.begin(), limits.end());
+      report();
+    }
+  }
+
+  void report() const {
+    if (!progress_) return;
+    ParetoProgress now;
+    now.arrays = summary_.arrays.size();
+    now.arrays_done = arrays_.size();
+    now.designs = summary_.front.size();
+    now.evaluations = budget_.spent();
+    now.elapsed_s = budget_.elapsed();
+    progress_(now);
+  }
+
+  const SearchProblem& problem_;
+  const ParetoOptions& options_;
+  const ParetoProgressCallback& progress_;
+  Budget budget_;
+  std::unique_ptr<SearchSpace> space_;
+  std::vector<double> limits_;  // descending
+  std::vector<OnArray> arrays_;
+  ParetoSummary summary_;
+};
+
 }  // namespace
 
 bool ParetoOptions::is_valid(std::string* error) const {
@@ -106,7 +270,7 @@ bool ParetoOptions::is_valid(std::string* error) const {
     *error = fmt::format("{}: found {}, expected {} to {}", name, value, min, max);
     return false;
   };
-  return in_range("points", points, 2, 1000) && in_range("area-limits", area_limits, 1, 20) &&
+  return in_range("points", points, 2, 1000) && in_range("area-limits", area_limits, 1, 100) &&
          in_range("arrays", arrays, 1, 100) && in_range("polish-nests", nests, 64, 100'000'000) &&
          in_range("threads", threads, 0, 1024);
 }
@@ -115,75 +279,9 @@ ParetoSummary pareto_front(const SearchProblem& problem, const ParetoOptions& op
                            const ParetoProgressCallback& progress, const std::atomic<bool>* interrupt) {
   std::string error;
   if (!options.is_valid(&error)) fail(ErrorId::kValue, "{}", error);
-  problem.check();
+  problem.check_bounds();
   one_thread_per_operation();
-  const auto begin = Clock::now();
-  const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-
-  ParetoSummary summary;
-  summary.arrays = some_arrays(problem.useful_arrays(), options.arrays);
-  double limit = std::min(problem.bounds.max_area_mm2, area_mm2(problem.machine.area, problem.bounds.max));
-  for (std::int64_t i = 0; i < options.area_limits; ++i, limit /= 2) summary.area_limits_mm2.push_back(limit);
-  // What best_design is asked on every array.
-  std::vector<SearchProblem> questions;
-  for (const double area : summary.area_limits_mm2) {
-    for (const std::string& name : Objective::names()) {
-      questions.push_back(problem);
-      questions.back().objective = Objective::from_name(name);
-      questions.back().bounds.max_area_mm2 = area;
-    }
-  }
-
-  const Mapper mapper(problem);
-  const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
-  ParetoProgress now;
-  now.arrays = summary.arrays.size();
-  const auto stop = [&] { return !summary.front.empty() && interrupt != nullptr && *interrupt; };
-  const auto look_at = [&](std::int64_t pe_dim) {
-    std::vector<Frontier> frontiers(problem.workload.layers.size());
-    parallel(layers, options.threads, [&](std::int64_t layer) {
-      if (stop()) return;
-      frontiers[static_cast<std::size_t>(layer)] =
-          mapper.frontier(static_cast<std::size_t>(layer), pe_dim, options.nests, stop);
-    });
-    for (const Frontier& frontier : frontiers) {
-      summary.evaluations += frontier.evaluated;
-      summary.complete = summary.complete && frontier.complete;
-    }
-    if (stop()) summary.complete = false;
-    std::vector<IntegerDesign> best(questions.size());
-    parallel(static_cast<std::int64_t>(questions.size()), options.threads, [&](std::int64_t i) {
-      const auto q = static_cast<std::size_t>(i);
-      if (questions[q].has_room_for(pe_dim) && !stop())
-        best[q] = best_design(questions[q], frontiers, pe_dim, {});
-    });
-    for (std::size_t q = 0; q < questions.size(); ++q) {
-      if (best[q].entry.empty()) continue;
-      add(summary.front,
-          {to_design(questions[q], mapper, frontiers, best[q]), questions[q].bounds.max_area_mm2});
-    }
-  };
-  for (const std::int64_t pe_dim : summary.arrays) {
-    if (stop()) break;
-    look_at(pe_dim);
-    ++now.arrays_done;
-    now.designs = summary.front.size();
-    now.evaluations = summary.evaluations;
-    now.elapsed_s = elapsed();
-    if (progress) progress(now);
-  }
-  if (summary.front.empty()) {  // tight sizes: the least array has a mapping of every layer
-    summary.arrays.push_back(problem.bounds.min.pe_dim);
-    look_at(problem.bounds.min.pe_dim);
-  }
-  summary.interrupted = stop();
-  TORCH_CHECK(!summary.front.empty(), "no design found");
-  summary.found = summary.front.size();
-  thin(summary.front, static_cast<std::size_t>(options.points));
-  std::sort(summary.front.begin(), summary.front.end(),
-            [](const FrontPoint& a, const FrontPoint& b) { return axes_of(a) < axes_of(b); });
-  summary.wall_s = elapsed();
-  return summary;
+  return FrontSearch(problem, options, progress, interrupt).run();
 }
 
 }  // namespace dosa

@@ -15,11 +15,12 @@ namespace dosa {
 struct ParetoOptions {
   /// Designs of the front; of more, those that lie furthest apart are kept. 2 to 1000.
   std::int64_t points = 32;
-  /// Area limits: the largest allowed area, then each half of the one before. 1 to 20.
-  std::int64_t area_limits = 7;
+  /// Area limits to begin with, evenly in their logarithm from the most allowed area to the least limit
+  /// (HardwareBounds::min_area_mm2; a 32nd of the most without one). 1 to 100.
+  std::int64_t area_limits = 11;
   /// Array sizes, the largest first, each about 1/sqrt(2) of the one before. 1 to 100.
   std::int64_t arrays = 9;
-  /// Nests per layer and array that are looked at (see Mapper::frontier). 64 to 100 million.
+  /// Nests per layer and array that are looked at (see LayerSpace::look). 64 to 100 million.
   std::int64_t nests = 300'000;
   /// Threads; the result does not depend on it. 0: one per core; up to 1024.
   std::int64_t threads = 0;
@@ -54,10 +55,11 @@ struct ParetoSummary {
   bool interrupted = false;
 };
 
-/// Without gradients: on a row of arrays the frontiers of all layers (Mapper) are enumerated once; from them
-/// the best buffers and mappings for every objective under every area limit follow (best_design). The
-/// problem's own objective does not matter. An interrupt leaves the front of what was looked at, at least of
-/// one array. Throws Error{kBounds} (see SearchProblem::check) and Error{kValue} for options out of range.
+/// Without gradients: on a row of arrays the frontiers of all layers are enumerated once; from them the best
+/// buffers and schedules for every objective under every area limit follow (chooser.hpp). Where neighbours of
+/// the front lie far apart in area, limits between them are asked for too. The problem's own objective does
+/// not matter. An interrupt leaves the front of what was looked at, at least of one array. Throws
+/// Error{kBounds} (see Target::space) and Error{kValue} for options out of range.
 ParetoSummary pareto_front(const SearchProblem& problem, const ParetoOptions& options,
                            const ParetoProgressCallback& progress = {},
                            const std::atomic<bool>* interrupt = nullptr);

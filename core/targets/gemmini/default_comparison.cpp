@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "dosa/core/targets/gemmini/model.hpp"
-#include "dosa/core/targets/gemmini/search.hpp"
+#include "dosa/core/targets/gemmini/space.hpp"
 #include "dosa/models/base/error.hpp"
 
 namespace dosa {
@@ -31,19 +31,16 @@ Json gains(const Sums& from, const Sums& to) {
 
 }  // namespace
 
-DefaultComparison compare_with_default(const Design& design, const Machine& machine,
-                                       const Surrogate* surrogate) {
-  const RtlModel model(machine, surrogate);
-  const Hardware built = default_gemmini(machine, design.hardware.pe_dim);
+Explanation compare_with_default(const Design& design, const std::vector<gemmini::Tile>& chosen,
+                                 const RtlModel& model) {
+  const Hardware built = default_gemmini(model.machine(), design.hardware.pe_dim);
   std::vector<Layer> layers;
-  std::vector<gemmini::Tile> own, chosen;
+  std::vector<gemmini::Tile> own;
   std::size_t width = 5;
   for (const DesignLayer& entry : design.layers) {
-    TORCH_CHECK(entry.tile, "a tile in every layer");
     layers.push_back(entry.layer);
     own.push_back(
         gemmini::runnable_default_tile(entry.layer, built, gemmini::calls_for(entry.layer).front()));
-    chosen.push_back(*entry.tile);
     width = std::max(width, entry.layer.name.size());
   }
   const TileCosts before = model.costs(layers, own, built);
@@ -51,7 +48,7 @@ DefaultComparison compare_with_default(const Design& design, const Machine& mach
   const torch::Tensor sd_of_ratio = model.log_sd_of_ratio(after.networks, after.growth, before.networks)
                                         .expand({static_cast<std::int64_t>(layers.size())});
 
-  DefaultComparison result;
+  Explanation result;
   Json rows = Json::array();
   result.text =
       fmt::format("{:<{}}  {:>5}  {:>12} {:>12} {:>7}       {:>11} {:>11} {:>6}  {:>6}\n", "layer", width,

@@ -16,9 +16,6 @@ constexpr double kExcessWeight = 10;
 // scored by all.
 constexpr std::int64_t kNetworks = 2;
 
-/// The mixture of calls cools.
-double temperature(double share) { return 0.5 * std::pow(0.04, share); }
-
 }  // namespace
 
 std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel& model,
@@ -86,7 +83,12 @@ Tensor RtlRelaxation::tiles(const Tensor& logits) const {
   return (log_low_ + log_span_ * torch::sigmoid(logits)).exp();
 }
 
-Tensor RtlRelaxation::loss(const Tensor& logits, double temperature) const {
+Tensor RtlRelaxation::random_logits(std::int64_t starts, at::Generator generator) const {
+  return (6 * torch::rand({starts, variants(), kDims}, generator, torch::kFloat64) - 3).to(type());
+}
+
+RelaxedCost RtlRelaxation::cost(const Tensor& logits, double share_of_run) const {
+  const double temperature = 0.5 * std::pow(0.04, share_of_run);
   const TilingCosts costs = model_.costs(tiles(logits), pe_dim_, batch_, true);
   const Cost at_largest = model_.price(costs.traffic, HardwareTensors::from(largest_, type()), true);
   Tensor cycles = costs.cycles.defined() ? costs.cycles : at_largest.cycles.squeeze(-1);
@@ -123,38 +125,9 @@ Tensor RtlRelaxation::loss(const Tensor& logits, double temperature) const {
   const Tensor layer_cycles = torch::matmul(share * cycles * repetitions_, of_layer_);
   const Tensor total_cycles = layer_cycles.sum(-1);
   const Tensor weight = (layer_cycles / total_cycles.unsqueeze(-1)).detach();
-  return objective.log_value(total_energy * 1e-6, total_cycles) +
-         kExcessWeight * (weight * (beyond_scratchpad + beyond_accumulator)).sum(-1);
-}
-
-RtlDescent::RtlDescent(const RtlRelaxation& relaxation, std::int64_t starts, at::Generator generator,
-                       double rate)
-    : relaxation_(relaxation),
-      logits_((6 * torch::rand({starts, relaxation.variants(), kDims}, generator, torch::kFloat64) - 3)
-                  .to(relaxation.type())),
-      adam_(logits_),
-      rate_(rate) {
-  logits_.requires_grad_(true);
-}
-
-void RtlDescent::run(std::int64_t from, std::int64_t to, std::int64_t steps) {
-  for (std::int64_t step = from; step < to; ++step) {
-    const double share = static_cast<double>(step) / static_cast<double>(steps);
-    logits_.mutable_grad() = Tensor();
-    relaxation_.loss(logits_, temperature(share)).sum().backward();
-    // A number that ran away moves nothing.
-    adam_.move(logits_, logits_.grad().nan_to_num(0, 0, 0), step, cosine_rate(rate_, share));
-  }
-}
-
-Tensor RtlDescent::loss(double share) const {
-  const torch::NoGradGuard no_gradients;
-  return relaxation_.loss(logits_, temperature(share));
-}
-
-Tensor RtlDescent::tiles() const {
-  const torch::NoGradGuard no_gradients;
-  return relaxation_.tiles(logits_);
+  return {objective.log_value(total_energy * 1e-6, total_cycles) +
+              kExcessWeight * (weight * (beyond_scratchpad + beyond_accumulator)).sum(-1),
+          hardware};
 }
 
 }  // namespace dosa

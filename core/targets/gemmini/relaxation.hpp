@@ -1,13 +1,12 @@
-// The differentiable form of the search for a real Gemmini, and its descent (rtl_search.hpp says how the two
-// are used).
+// The differentiable form of the search for a real Gemmini (space.hpp).
 #pragma once
 
 #include <memory>
 #include <set>
 #include <vector>
 
-#include "dosa/core/search/descent.hpp"
 #include "dosa/core/search/problem.hpp"
+#include "dosa/core/search/space.hpp"
 #include "dosa/core/targets/gemmini/model.hpp"
 
 namespace dosa {
@@ -43,8 +42,11 @@ class RtlRelaxation {
   /// Logits -> tiles [starts, variants, 7], real numbers. Differentiable.
   torch::Tensor tiles(const torch::Tensor& logits) const;
 
-  /// [starts]. Differentiable, with subgradients where maxima meet.
-  torch::Tensor loss(const torch::Tensor& logits, double temperature) const;
+  /// Logits of independent random starts, [starts, variants, 7].
+  torch::Tensor random_logits(std::int64_t starts, at::Generator generator) const;
+  /// Of the starts, after a `share` of the run: the mixture of calls cools. Differentiable, with subgradients
+  /// where maxima meet.
+  RelaxedCost cost(const torch::Tensor& logits, double share) const;
 
  private:
   const SearchProblem& problem_;
@@ -59,24 +61,6 @@ class RtlRelaxation {
   torch::Tensor of_layer_;            // [variants, layers], 0/1
   torch::Tensor calls_;               // [variants], variants of the same layer
   torch::Tensor pe_dim_;
-};
-
-/// A group of starts with its own optimizer.
-class RtlDescent {
- public:
-  RtlDescent(const RtlRelaxation& relaxation, std::int64_t starts, at::Generator generator, double rate);
-
-  /// Steps `from` (inclusive) to `to` (exclusive) of a run of `steps`.
-  void run(std::int64_t from, std::int64_t to, std::int64_t steps);
-  /// The starts as they stand, their softness that of a `share` of the run. No gradients.
-  torch::Tensor loss(double share) const;
-  torch::Tensor tiles() const;
-
- private:
-  const RtlRelaxation& relaxation_;
-  torch::Tensor logits_;
-  Adam adam_;
-  double rate_;
 };
 
 }  // namespace dosa

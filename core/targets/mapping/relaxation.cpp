@@ -17,7 +17,7 @@ constexpr double kExcessWeight = 4;
 
 Relaxation::Relaxation(const SearchProblem& problem, torch::TensorOptions options)
     : problem_(problem),
-      model_(problem.machine, search_slots(problem.machine), search_orders(problem.machine), options),
+      model_(problem.machine(), search_slots(problem.machine()), search_orders(problem.machine()), options),
       layers_(LayerBatch::from(problem.workload.layers, options)),
       log_size_(layers_.log_size) {
   std::array<std::int64_t, kDims> used{};
@@ -69,7 +69,7 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
   const Sharpness sharpness = Sharpness::relaxed(softness.gate);
   const Traffic traffic = model_.traffic({log_factors, {}}, layers_, sharpness);
   RelaxedCost result;
-  const LayerNeeds needs = LayerNeeds::of(traffic, problem_.machine, problem_.bounds, false);
+  const LayerNeeds needs = LayerNeeds::of(traffic, problem_.machine(), problem_.bounds, false);
   result.hardware = needs.hardware(problem_.bounds);
   const HardwareTensors of_layers{result.hardware.pe_dim.unsqueeze(-1),
                                   result.hardware.scratchpad_kib.unsqueeze(-1),
@@ -83,20 +83,58 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
   };
   const Tensor layer_energy = of_layer(energy);
   const Tensor layer_cycles = of_layer(cost.cycles);
-  result.energy_uj = layer_energy.sum(-1);
-  result.cycles = layer_cycles.sum(-1);
-  result.loss = problem_.objective.log_value(result.energy_uj, result.cycles);
+  const Tensor total_energy = layer_energy.sum(-1), total_cycles = layer_cycles.sum(-1);
+  result.loss = problem_.objective.log_value(total_energy, total_cycles);
   // A layer's penalty is weighed by its share of the objective, so that it stays comparable with the layer's
   // other gradients: Adam would take long to forget a larger one.
   const Tensor share =
-      problem_.objective.energy * (layer_energy.detach() / result.energy_uj.detach().unsqueeze(-1)) +
-      problem_.objective.latency * (layer_cycles.detach() / result.cycles.detach().unsqueeze(-1));
+      problem_.objective.energy * (layer_energy.detach() / total_energy.detach().unsqueeze(-1)) +
+      problem_.objective.latency * (layer_cycles.detach() / total_cycles.detach().unsqueeze(-1));
   result.loss = result.loss + kExcessWeight * (share * needs.excess(problem_.bounds)).sum(-1);
   if (std::isfinite(problem_.bounds.max_area_mm2)) {
-    const Tensor area = area_mm2(problem_.machine.area, result.hardware) / problem_.bounds.max_area_mm2;
+    const Tensor area = area_mm2(problem_.machine().area, result.hardware) / problem_.bounds.max_area_mm2;
     result.loss = result.loss + kExcessWeight * torch::relu(area.log());
   }
   return result;
+}
+
+LayerNeeds LayerNeeds::of(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,
+                          bool exact) {
+  LayerNeeds needs;
+  needs.sizes.pe_dim = traffic.pe_dim.squeeze(-1);
+  needs.array = needs.sizes.pe_dim.amax(-1).clamp_min(static_cast<double>(bounds.min.pe_dim));
+  const Tensor array = needs.array.unsqueeze(-1).unsqueeze(-1);
+  for (int level = 0; level <= machine.dram(); ++level) {
+    const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
+    if (memory.sized_by == SizedBy::kNothing) continue;
+    const Tensor kib = traffic.need_kib(memory, level, array).squeeze(-1);
+    const Tensor need = exact ? kib.ceil() : kib;
+    Tensor& size =
+        memory.sized_by == SizedBy::kScratchpad ? needs.sizes.scratchpad_kib : needs.sizes.accumulator_kib;
+    size = size.defined() ? torch::maximum(size, need) : need;
+  }
+  return needs;
+}
+
+HardwareTensors LayerNeeds::hardware(const HardwareBounds& bounds) const {
+  const auto largest = [&](const Tensor& need, std::int64_t at_least) {
+    return need.defined() ? need.amax(-1).clamp_min(static_cast<double>(at_least))
+                          : torch::full_like(array, static_cast<double>(at_least));
+  };
+  return {array, largest(sizes.scratchpad_kib, bounds.min.scratchpad_kib),
+          largest(sizes.accumulator_kib, bounds.min.accumulator_kib)};
+}
+
+Tensor LayerNeeds::excess(const HardwareBounds& bounds) const {
+  Tensor times;  // product of max(1, need / max)
+  for (const auto& [need, max] : {std::pair{&sizes.pe_dim, bounds.max.pe_dim},
+                                  std::pair{&sizes.scratchpad_kib, bounds.max.scratchpad_kib},
+                                  std::pair{&sizes.accumulator_kib, bounds.max.accumulator_kib}}) {
+    if (!need->defined()) continue;
+    const Tensor beyond = (*need / static_cast<double>(max)).clamp_min(1);
+    times = times.defined() ? times * beyond : beyond;
+  }
+  return times.log();
 }
 
 }  // namespace dosa

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "dosa/core/search/problem.hpp"
+#include "dosa/core/search/space.hpp"
 #include "dosa/models/base/torch.hpp"
 
 namespace dosa {
@@ -16,11 +17,21 @@ struct Softness {
       1;  ///< of the softmax that mixes the loop orders; towards 0 the best order alone counts
 };
 
-/// Costs of the starts of a relaxation, each of shape [starts].
-struct RelaxedCost {
-  torch::Tensor loss;  ///< log objective, and a penalty for needing more than the bounds allow
-  torch::Tensor energy_uj, cycles;
-  HardwareTensors hardware;
+/// What layers need of hardware, in traffic of shape [..., layers, 1]: the array of a design is the largest
+/// of theirs and sizes the buffers' instances. Differentiable when the traffic is (maxima have subgradients).
+struct LayerNeeds {
+  torch::Tensor array;    ///< [...], pe_dim of the design, at least bounds.min
+  HardwareTensors sizes;  ///< [..., layers], of every layer on that array; whole KiB when exact
+
+  static LayerNeeds of(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,
+                       bool exact);
+
+  /// The hardware of the designs: what the neediest layer needs, at least bounds.min. Fields of shape [...].
+  HardwareTensors hardware(const HardwareBounds& bounds) const;
+
+  /// How far the needs of each layer lie beyond bounds.max: sum over the sizes of max(0, log(need / max)),
+  /// [..., layers]. Zero when legal.
+  torch::Tensor excess(const HardwareBounds& bounds) const;
 };
 
 class Relaxation {

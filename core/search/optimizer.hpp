@@ -1,32 +1,43 @@
-// The search: Adam on the relaxation from many starts, rounding to integer designs, exact scoring, polish.
+// The search: Adam on the relaxation from many starts, rounding to schedules that can run, exact scoring,
+// polish; or, where the space of schedules is small enough, all of it at once. It serves every target.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "dosa/core/search/problem.hpp"
 
 namespace dosa {
 
+/// What a search does. kAutomatic enumerates where it can (no descent could find better), else descends and
+/// polishes. The others are there to see what each stage is worth: kDescent descends and rounds, kPolish
+/// looks at schedules nowhere in particular, on the largest array and its neighbours.
+enum class Stages { kAutomatic, kDescent, kDescentAndPolish, kPolish };
+inline constexpr std::array<const char*, 4> kStagesNames{"auto", "descent", "descent+polish", "polish"};
+/// Throws Error{kValue}.
+Stages stages_from_name(const std::string& name);
+
 struct SearchOptions {
+  Stages stages = Stages::kAutomatic;
   /// Independent random starts of the relaxation. More starts find more valleys; cost grows linearly. 1 to
   /// 4096.
   std::int64_t starts = 16;
-  /// Adam steps. 800 bring all starts of the shipped networks close to their final valley. 1 to 10 million.
+  /// Adam steps. 1 to 10 million.
   std::int64_t steps = 800;
   /// Steps between roundings to integer designs. 1 to 10 million.
   std::int64_t round_every = 200;
   /// Roundings in a row without a better design that end the descent; the polish follows. 0: none does. 0 to
   /// 10 million.
   std::int64_t patience = 10;
-  /// Adam's step in the logits at the beginning; falls to zero along a cosine. Over 0 to 10.
+  /// Adam's step in the parameters at the beginning; falls to zero along a cosine. Over 0 to 10.
   double learning_rate = 0.3;
-  /// Nests per layer that the final polish looks at; beyond it each dimension keeps the choices nearest to
-  /// the relaxed optimum. 64 to 100 million.
+  /// Schedules (nests, or calls with tiles) per layer that the final polish looks at; beyond it, those
+  /// nearest to the relaxed optimum. 64 to 100 million.
   std::int64_t polish_nests = 300'000;
   /// Seed of the starts. The result depends on nothing else than this, the other options and the machine.
   std::uint64_t seed = 0;
@@ -35,8 +46,9 @@ struct SearchOptions {
   /// Stop after this many seconds with the best design so far: at most 70 % go to the descent, the rest to
   /// the polish. The first design is finished in any case. 0: no limit.
   double time_limit_s = 0;
-  /// Evaluate at most this many mappings (see SearchSummary::evaluations), shared like the time. The first
-  /// design is made in any case, which takes up to 64 for every layer and loop order. 0: no limit.
+  /// Evaluate at most this many schedules (see SearchSummary::evaluations), shared like the time. The first
+  /// design is made in any case, which takes some evaluations for every layer
+  /// (SearchSpace::least_evaluations). 0: no limit.
   std::int64_t max_evaluations = 0;
   /// Where to save the descent every 10 s and at its end; empty: nowhere.
   std::filesystem::path checkpoint;
@@ -50,6 +62,10 @@ struct SearchOptions {
   bool is_valid(std::string* error) const;
 };
 
+/// What a design and a checkpoint record of the options and bounds: all that decides the result but the
+/// limits.
+Json to_json(const SearchOptions& options, const HardwareBounds& bounds);
+
 /// What a search reports while it runs.
 struct SearchProgress {
   std::int64_t step = 0, steps = 0;
@@ -58,32 +74,31 @@ struct SearchProgress {
   Hardware hardware;             ///< of the best integer design, or of the best start, rounded up
   double elapsed_s = 0, eta_s = 0;
   std::int64_t evaluations = 0;  ///< so far; see SearchSummary
-  std::string phase;             ///< "descent" or "polish"
+  std::string phase;             ///< "descent", "polish" or "enumeration"
 };
 
 struct SearchSummary {
   Design best;
   std::int64_t steps = 0;
-  /// Evaluations of the model: every layer's nest in every loop order, relaxed or exact, of every step,
+  /// Evaluations of the model: every layer's schedule in every loop order, relaxed or exact, of every step,
   /// rounding and polish, and every lower bound.
   std::int64_t evaluations = 0;
   double wall_s = 0;
-  std::string stopped = "steps";  ///< "steps", "patience", "time", "evaluations" or "interrupt"
-  bool polish_complete = false;   ///< the polish on the chosen array saw the whole map space
+  std::string stopped =
+      "steps";              ///< "steps", "end" (no descent), "patience", "time", "evaluations" or "interrupt"
+  bool complete = false;    ///< on the chosen array the whole space of schedules was looked at
+  bool enumerated = false;  ///< at once, without a descent
 
-  /// How far a search with these options is; objectives and hardware are left to the caller.
-  SearchProgress progress(const SearchOptions& options, const char* phase, double elapsed_s) const;
   std::string brief_report() const;
 };
 
 using ProgressCallback = std::function<void(const SearchProgress&)>;
 
 /// Runs the search. Stops at the next step when `*interrupt` becomes true. Throws Error{kBounds} (see
-/// SearchProblem::check) and Error{kValue} for options out of range, a device that is not there or a
-/// checkpoint of another run. As a rank of an MPI job other than 0 it only descends its share of the starts
-/// and returns a summary without a design (see Ranks).
-SearchSummary gradient_search(const SearchProblem& problem, const SearchOptions& options,
-                              const ProgressCallback& progress = {},
-                              const std::atomic<bool>* interrupt = nullptr);
+/// Target::space) and Error{kValue} for options out of range, a device that is not there or a checkpoint of
+/// another run. As a rank of an MPI job other than 0 it only descends its share of the starts and returns a
+/// summary without a design (see Ranks).
+SearchSummary optimize(const SearchProblem& problem, const SearchOptions& options,
+                       const ProgressCallback& progress = {}, const std::atomic<bool>* interrupt = nullptr);
 
 }  // namespace dosa

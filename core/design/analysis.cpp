@@ -1,0 +1,88 @@
+#include "dosa/core/design/analysis.hpp"
+
+namespace dosa {
+
+double at(const torch::Tensor& tensor, std::size_t row) {
+  return tensor.dim() == 0 ? tensor.item<double>() : tensor[static_cast<std::int64_t>(row)].item<double>();
+}
+
+std::int64_t capacity_kib(const MemoryLevel& memory, const Hardware& hardware) {
+  return memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
+}
+
+const char* capacity_name(const MemoryLevel& memory) {
+  return memory.sized_by == SizedBy::kScratchpad ? "scratchpad" : "accumulator";
+}
+
+double need_kib(const Traffic& traffic, const MemoryLevel& memory, int level, const Hardware& hardware,
+                std::size_t row) {
+  const torch::Tensor array = torch::scalar_tensor(static_cast<double>(hardware.pe_dim), torch::kFloat64);
+  return at(traffic.need_kib(memory, level, array), row);
+}
+
+Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Traffic& traffic,
+                          const Cost& cost, const Hardware& hardware, const Machine& machine) {
+  const double cycles = at(cost.cycles, 0);
+  const double energy = at(cost.energy_pj, 0) * 1e-6;
+  const double compute = at(traffic.compute_cycles, 0);
+  const double utilisation = at(traffic.macs, 0) / (cycles * static_cast<double>(hardware.pe_dim) *
+                                                    static_cast<double>(hardware.pe_dim));
+  std::string bound = "compute";
+  Explanation analysis;
+  Json levels = Json::array();
+  std::string table = fmt::format("{:<16} {:>8} {:>14} {:>14} {:>14} {:>13} {:>12}  {}\n", "level", "tensor",
+                                  "reads", "writes", "updates", "energy_uJ", "cycles", "capacity");
+  for (int index = machine.dram(); index >= 0; --index) {
+    const auto level = static_cast<std::size_t>(index);
+    const MemoryLevel& memory = machine.levels[level];
+    Json entry{{"level", machine.level_label(index)}, {"name", memory.name}};
+    const torch::Tensor& level_cycles = cost.level_cycles[level];
+    const double bound_cycles = level_cycles.defined() ? at(level_cycles, 0) : 0;
+    if (bound_cycles == cycles && cycles > compute) bound = memory.name;
+    entry["energy_uj"] =
+        cost.level_energy_pj[level].defined() ? at(cost.level_energy_pj[level], 0) * 1e-6 : 0;
+    entry["cycles"] = bound_cycles;
+    std::string capacity = "-";
+    if (memory.sized_by != SizedBy::kNothing) {
+      const double used = need_kib(traffic, memory, index, hardware, 0);
+      entry["used_kib"] = used;
+      entry["capacity_kib"] = capacity_kib(memory, hardware);
+      capacity = fmt::format("{:.4g} of {} KiB", used, capacity_kib(memory, hardware));
+    }
+    bool first = true;
+    for (const Operand operand : all_operands()) {
+      if (!memory.holds_operand(operand)) continue;
+      const Accesses& accesses = traffic.accesses[level][static_cast<std::size_t>(operand)];
+      const std::string name(1, kOperandNames[static_cast<std::size_t>(operand)]);
+      std::array<double, 3> counts{};
+      std::size_t k = 0;
+      for (const auto& [kind, words] :
+           {std::pair{"reads", &accesses.reads}, std::pair{"writes", &accesses.writes},
+            std::pair{"updates", &accesses.updates}}) {
+        counts[k] = words->defined() ? at(*words, 0) : 0;
+        entry["accesses"][name][kind] = counts[k++];
+      }
+      table += fmt::format("{:<16} {:>8} {:>14.0f} {:>14.0f} {:>14.0f} {:>13} {:>12}  {}\n",
+                           first ? memory.name : "", name, counts[0], counts[1], counts[2],
+                           first ? fmt::format("{:.4f}", entry["energy_uj"].get<double>()) : "",
+                           first && bound_cycles > 0 ? fmt::format("{:.0f}", bound_cycles) : "",
+                           first ? capacity : "");
+      first = false;
+    }
+    levels.push_back(std::move(entry));
+  }
+  analysis.json = {
+      {"layer", to_json(layer)}, {schedule.key(), schedule.json()}, {"cycles", cycles},
+      {"energy_uj", energy},     {"edp", cycles * energy},          {"compute_cycles", compute},
+      {"bound_by", bound},       {"utilisation", utilisation},      {"levels", std::move(levels)}};
+  analysis.text =
+      fmt::format(
+          "{}: {}\n{} cycles (bound by {}, compute alone {}), {:.6f} uJ, EDP {:.6g}, utilisation {:.1f} "
+          "%{}\n",
+          layer.name, schedule.text(), cycles, bound, compute, energy, cycles * energy, 100 * utilisation,
+          layer.groups > 1 ? fmt::format("; per group, of {} groups", layer.groups) : "") +
+      table;
+  return analysis;
+}
+
+}  // namespace dosa

@@ -1,0 +1,58 @@
+// From the frontiers of all layers: which hardware and which entries together are best.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "dosa/core/search/frontier.hpp"
+#include "dosa/core/search/problem.hpp"
+#include "dosa/core/search/space.hpp"
+
+namespace dosa {
+
+/// Hardware with one frontier entry per layer, and sums over the network.
+struct Choice {
+  Hardware hardware;
+  std::vector<std::int64_t> entry;  ///< per layer, an index into its frontier; empty: some layer does not fit
+  double log_objective = std::numeric_limits<double>::infinity();  ///< with cycles as the search counts them
+  double energy_pj = 0, cycles = 0;
+  double expected_cycles = 0;  ///< see Frontier::expected_cycles
+};
+
+/// Costs of those entries of a frontier that fit given hardware, each [fitting], in the order of the entries:
+/// one run of the layer with all its groups; cycles are the expected ones.
+struct FrontierCosts {
+  torch::Tensor energy_uj, cycles;
+};
+FrontierCosts costs_at(const Frontier& frontier, const Hardware& hardware);
+
+/// The entries that together are best on given hardware, exactly. The objective is quasi-concave in the sums
+/// of energy and latency, so over all combinations of entries its minimum lies at a vertex of the lower
+/// convex hull of these sums; at a vertex every layer minimises energy + price * latency for one and the same
+/// price. Going through all prices visits all vertices.
+Choice best_entries(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
+                    const Hardware& hardware);
+
+/// The best buffers and entries for frontiers of an array, within the problem's area. Any whole KiB: local
+/// searches over buffer sizes from `starts`, from the largest buffers and from the best point of a coarse
+/// grid, at last best_entries. `stop` (asked every few milliseconds) ends it with the best so far, which
+/// there need not be.
+Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& frontiers, std::int64_t pe_dim,
+                   const std::vector<Hardware>& starts, const std::function<bool()>& stop = {});
+/// The best of a list of hardware sizes that share an array, with the best entries on it.
+Choice best_of_list(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
+                    const std::vector<Hardware>& hardware);
+
+/// One of the two, by what the space can build, and no slower in expectation than the space allows if that
+/// can be had: where the objective would trade latency away, latency counts more and more. log_objective is
+/// by the problem's own objective in any case.
+Choice choose(const SearchProblem& problem, const SearchSpace& space, const std::vector<Frontier>& frontiers,
+              std::int64_t pe_dim, const std::vector<Hardware>& starts,
+              const std::function<bool()>& stop = {});
+
+/// A choice as a Design with exact costs.
+Design to_design(const SearchProblem& problem, const SearchSpace& space,
+                 const std::vector<Frontier>& frontiers, const Choice& choice);
+
+}  // namespace dosa

@@ -1,0 +1,454 @@
+#include "dosa/core/search/optimizer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "dosa/core/search/checkpoint.hpp"
+#include "dosa/core/search/chooser.hpp"
+#include "dosa/core/search/descent.hpp"
+#include "dosa/core/search/layers.hpp"
+#include "dosa/core/search/ranks.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/threads.hpp"
+
+namespace dosa {
+namespace {
+
+using torch::Tensor;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// Starts are descended in groups of this size, whatever the number of threads, so that the result does not
+// depend on it.
+constexpr std::int64_t kGroup = 8;
+// Steps between two looks at the clock, the interrupt and the progress line.
+constexpr std::int64_t kSegment = 25;
+// Schedules per layer that a rounding on the way looks at.
+constexpr std::int64_t kRoundingNests = 400;
+// Share of a limit of time or evaluations that the descent and its roundings may take; the rest is the
+// polish's.
+constexpr double kDescentShare = 0.7;
+// Schedules that the polish may evaluate before it stops trying further arrays.
+constexpr std::int64_t kPolishEvaluations = 8'000'000;
+// Seconds between two checkpoints.
+constexpr double kCheckpointEvery = 10;
+// Starts that are rounded, best first.
+constexpr std::size_t kRounded = 2;
+
+/// One start of the relaxation.
+struct Start {
+  double loss = kInfinity;
+  Hardware hardware;
+  Tensor near;  // a row of SearchSpace::decode; undefined: nowhere in particular
+};
+
+class Optimizer {
+ public:
+  Optimizer(const SearchProblem& problem, const SearchOptions& options, const ProgressCallback& progress,
+            const std::atomic<bool>* interrupt)
+      : problem_(problem),
+        options_(options),
+        progress_(progress),
+        budget_(options.time_limit_s, options.max_evaluations, interrupt),
+        space_(problem.target->space(problem, options.device)) {
+    threads_ = options.threads > 0 ? options.threads : ranks_.cores();
+    summary_.enumerated = options.stages == Stages::kAutomatic && can_enumerate();
+    descends_ = options.stages != Stages::kPolish && !summary_.enumerated;
+    if (!descends_) {
+      summary_.stopped = "end";
+      return;
+    }
+    per_step_ = options.starts * space_->evaluations_per_step();
+    for (std::int64_t first = 0; first < options.starts; first += kGroup) {
+      descents_.emplace_back(*space_, first, std::min(kGroup, options.starts - first), options.seed,
+                             options.learning_rate);
+      if (ranks_.owns(descents_.size() - 1)) mine_.push_back(descents_.size() - 1);
+    }
+  }
+
+  SearchSummary run() {
+    if (!options_.resume.empty()) resume();
+    if (descends_) descend();
+    if (!ranks_.is_root()) return std::move(summary_);
+    checkpoint(state());
+    if (options_.stages == Stages::kDescent) {
+      round();
+    } else if (!budget_.interrupted() || !has_design()) {
+      polish();
+    }
+    if (!has_design()) find_any();
+    TORCH_CHECK(has_design(), "no design found");
+    summary_.evaluations = budget_.spent();
+    summary_.wall_s = budget_.elapsed();
+    return std::move(summary_);
+  }
+
+ private:
+  bool has_design() const { return best_objective_ < kInfinity; }
+  const char* work_name() const { return summary_.enumerated ? "enumeration" : "polish"; }
+
+  /// Whether the polish of one array looks at all schedules of all layers, within the limits.
+  bool can_enumerate() const {
+    const std::int64_t array = space_->arrays().back();
+    double all = 0;
+    for (std::size_t l = 0; l < problem_.workload.layers.size(); ++l) {
+      const double size = space_->layer(l, array)->size();
+      if (size > static_cast<double>(options_.polish_nests)) return false;
+      all += size * static_cast<double>(space_->orders());
+    }
+    return all <= static_cast<double>(std::min(budget_.left(), kPolishEvaluations));
+  }
+
+  // ---- The descent.
+
+  bool descent_ends() {
+    if (budget_.interrupted()) {
+      summary_.stopped = "interrupt";
+    } else if (options_.patience > 0 && stale_ >= options_.patience) {
+      summary_.stopped = "patience";
+    } else if (budget_.out_of_time(kDescentShare)) {
+      summary_.stopped = "time";
+    } else if (descent_evaluations() < per_step_) {
+      summary_.stopped = "evaluations";
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  /// Evaluations that the descent may still take: a design has to be possible after it.
+  std::int64_t descent_evaluations() const {
+    if (options_.max_evaluations == 0) return kNoLimit;
+    std::int64_t design = 0;
+    for (std::size_t l = 0; l < problem_.workload.layers.size(); ++l) design += space_->least_evaluations(l);
+    return std::min(budget_.left(kDescentShare), budget_.left() - design);
+  }
+
+  /// Steps until the next rounding or the next look at the clock; 0 at the end.
+  std::int64_t next_steps() {
+    if (summary_.steps == options_.steps || descent_ends()) return 0;
+    const std::int64_t to_rounding = options_.round_every - summary_.steps % options_.round_every;
+    return std::min(
+        {kSegment, to_rounding, options_.steps - summary_.steps, descent_evaluations() / per_step_});
+  }
+
+  void descend() {
+    if (ranks_.is_root() && rounding_due()) round();
+    while (const std::int64_t steps = ranks_.agree(ranks_.is_root() ? next_steps() : 0)) {
+      const std::int64_t to = summary_.steps + steps;
+      parallel(static_cast<std::int64_t>(mine_.size()), threads_, [&](std::int64_t i) {
+        descents_[mine_[static_cast<std::size_t>(i)]].run(summary_.steps, to, options_.steps);
+      });
+      for (std::size_t group = 0; group < descents_.size(); ++group)
+        ranks_.gather(group, descents_[group].state(group));
+      budget_.spend(per_step_ * steps);
+      summary_.steps = to;
+      if (!ranks_.is_root()) continue;
+      if (rounding_due()) round();
+      report("descent");
+      if (budget_.elapsed() > next_checkpoint_) checkpoint(state());
+    }
+  }
+
+  /// Whether the descent stands where a rounding belongs that has not been done in full.
+  bool rounding_due() const {
+    return summary_.steps > 0 && summary_.steps < options_.steps &&
+           summary_.steps % options_.round_every == 0 && rounded_at_ != summary_.steps;
+  }
+
+  /// Looks for integer designs near the best starts. What a limit or an interrupt cuts short counts for the
+  /// design of this run only: the last checkpoint is then the state before, so that a resumed run does the
+  /// whole rounding and ends like one without a break.
+  void round() {
+    const SearchState before = state();
+    limited_ = false;
+    const std::vector<Start> starts = ranked_starts();
+    for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
+      realise(starts[i].hardware.pe_dim, {starts[i]}, kRoundingNests, false);
+    stale_ = best_objective_ < before.best_log_objective ? 0 : stale_ + 1;
+    if (limited_) {
+      checkpoint(before);
+      checkpoints_end_ = true;
+    } else {
+      rounded_at_ = summary_.steps;
+    }
+  }
+
+  std::vector<Start> ranked_starts() const {
+    std::vector<Start> starts;
+    const std::int64_t largest_array = space_->arrays().back();
+    const double share = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
+    for (const Descent& descent : descents_) {
+      const RelaxedCost cost = descent.cost(share);
+      const Tensor decoded = descent.decoded();
+      const auto size = [&](const Tensor& sizes, std::int64_t i, std::int64_t min, std::int64_t max) {
+        const double value = sizes.dim() == 0 ? sizes.item<double>() : sizes.flatten()[i].item<double>();
+        // A relaxed size slightly over a whole number means that number.
+        return std::clamp(static_cast<std::int64_t>(std::ceil(value - 0.05)), min, max);
+      };
+      const HardwareBounds& bounds = problem_.bounds;
+      for (std::int64_t i = 0; i < cost.loss.size(0); ++i) {
+        const double loss = cost.loss[i].item<double>();
+        if (!std::isfinite(loss)) continue;
+        starts.push_back(
+            {loss,
+             {size(cost.hardware.pe_dim, i, bounds.min.pe_dim, largest_array),
+              size(cost.hardware.scratchpad_kib, i, bounds.min.scratchpad_kib, bounds.max.scratchpad_kib),
+              size(cost.hardware.accumulator_kib, i, bounds.min.accumulator_kib, bounds.max.accumulator_kib)},
+             decoded[i]});
+      }
+    }
+    std::stable_sort(starts.begin(), starts.end(),
+                     [](const Start& a, const Start& b) { return a.loss < b.loss; });
+    return starts;
+  }
+
+  // ---- Integer designs.
+
+  /// Whether a rounding or the polish has to end now: interrupted or out of time, and with a design. The
+  /// reason is kept.
+  bool cut_short() {
+    if (!has_design() || !budget_.has_to_end()) return false;
+    limited_ = true;
+    summary_.stopped = budget_.interrupted() ? "interrupt" : "time";
+    return true;
+  }
+
+  /// The best design on an array, of schedules near the first of `starts`. `improves`: with what improves on
+  /// the best of them where a layer has more schedules than `limit`. True when all schedules were looked at.
+  bool realise(std::int64_t array, const std::vector<Start>& starts, std::int64_t limit, bool improves) {
+    // Without a design yet, one that fits matters more than the clock.
+    const std::function<bool()> stop = [this] { return has_design() && budget_.has_to_end(); };
+    LayerSearch layers(problem_, *space_, array, threads_, budget_, stop);
+    std::vector<Hardware> from;
+    for (const Start& start : starts) {
+      if (std::find(from.begin(), from.end(), start.hardware) == from.end()) from.push_back(start.hardware);
+      if (from.size() == 4) break;
+    }
+    if (!layers.look(starts.front().near, limit, !has_design())) {
+      limited_ = true;
+      summary_.stopped = "evaluations";
+      return false;
+    }
+    limited_ = limited_ || layers.fell_short();
+    if (cut_short()) return false;
+    offer(layers, choose(problem_, *space_, layers.frontiers(), array, from, stop));
+    report(work_name());
+    while (improves && has_design() && !layers.complete() && !cut_short()) {
+      const double before = best_objective_;
+      if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_))) break;
+      offer(layers, choose(problem_, *space_, layers.frontiers(), array, from, stop));
+      report(work_name());
+      // A layer that ran out of evaluations is not at its end: others may have left some for it.
+      if (!layers.fell_short() && !(best_objective_ < before - 1e-12)) break;
+    }
+    return !cut_short() && layers.complete();
+  }
+
+  /// Keeps a choice if it is better: first no slower than the space allows, then by the objective.
+  void offer(const LayerSearch& layers, const Choice& choice) {
+    if (choice.entry.empty()) return;
+    const bool fast = choice.expected_cycles <= space_->most_cycles() * (1 + 1e-12);
+    if (fast == best_is_fast_ ? !(choice.log_objective < best_objective_) : !fast) return;
+    best_is_fast_ = fast;
+    best_objective_ = choice.log_objective;
+    best_energy_pj_ = choice.energy_pj;
+    best_cycles_ = choice.cycles;
+    summary_.best = to_design(problem_, *space_, layers.frontiers(), choice);
+  }
+
+  /// The best integer designs on the arrays of the best starts, then on the next smaller and larger arrays as
+  /// long as that helps.
+  void polish() {
+    const std::vector<std::int64_t> arrays = space_->arrays();
+    std::vector<Start> starts = ranked_starts();
+    if (starts.empty()) starts.push_back(anywhere(arrays.back()));
+    report(work_name());
+    // Short of time: first any design, so that the polish can end when it has to.
+    if (!has_design() && (budget_.has_time_limit() || budget_.interrupted()))
+      realise(starts.front().hardware.pe_dim, {starts.front()}, kRoundingNests, false);
+    const std::int64_t enough = budget_.spent() + kPolishEvaluations;
+    std::set<std::int64_t> tried;
+    const auto attempt = [&](std::int64_t array) {
+      if (tried.count(array) > 0 || cut_short()) return;
+      if (!tried.empty() && budget_.spent() > enough) return;
+      tried.insert(array);
+      std::vector<Start> same_array;  // first the starts that found this array, else the best ones
+      for (const Start& start : starts) {
+        if (start.hardware.pe_dim == array) same_array.push_back(start);
+      }
+      if (same_array.empty()) same_array = {starts.front()};
+      const bool whole = realise(array, same_array, options_.polish_nests, true);
+      if (summary_.best.hardware.pe_dim == array) summary_.complete = whole;
+    };
+    for (const Start& start : starts) {
+      if (tried.size() < kRounded) attempt(start.hardware.pe_dim);
+    }
+    for (double before = kInfinity; best_objective_ < before;) {
+      before = best_objective_;
+      const auto here = std::lower_bound(arrays.begin(), arrays.end(), summary_.best.hardware.pe_dim);
+      if (here != arrays.begin()) attempt(*(here - 1));
+      const auto above = std::upper_bound(arrays.begin(), arrays.end(), summary_.best.hardware.pe_dim);
+      if (above != arrays.end()) attempt(*above);
+    }
+  }
+
+  Start anywhere(std::int64_t array) const {
+    Hardware hardware = problem_.bounds.max;
+    hardware.pe_dim = array;
+    return {kInfinity, hardware, {}};
+  }
+
+  /// For when the polish found nothing: with tight bounds, few schedules around the best starts need not hold
+  /// one that fits. First more of them; then those nearest to what needs the least, which itself fits the
+  /// smallest array (Target::space), so that a design is found.
+  void find_any() {
+    const std::vector<Start> starts = ranked_starts();
+    const auto attempt = [&](std::int64_t array, const Start& start, std::int64_t nests) {
+      if (!has_design()) summary_.complete = realise(array, {start}, nests, false);
+    };
+    for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
+      attempt(starts[i].hardware.pe_dim, starts[i], 4 * options_.polish_nests);
+    Start least = anywhere(problem_.bounds.min.pe_dim);
+    least.near = space_->least_demanding();
+    if (!starts.empty()) attempt(starts.front().hardware.pe_dim, least, options_.polish_nests);
+    attempt(problem_.bounds.min.pe_dim, least, options_.polish_nests);
+  }
+
+  // ---- Checkpoints and reports.
+
+  SearchState state() const {
+    SearchState state{summary_.steps,  budget_.spent(), stale_,      rounded_at_, {},
+                      best_objective_, best_energy_pj_, best_cycles_};
+    if (has_design()) state.best = summary_.best;
+    return state;
+  }
+
+  void checkpoint(const SearchState& state) {
+    if (options_.checkpoint.empty() || checkpoints_end_) return;
+    save_checkpoint(options_.checkpoint, problem_, options_, state, descents_);
+    next_checkpoint_ = budget_.elapsed() + kCheckpointEvery;
+  }
+
+  void resume() {
+    SearchState state = load_checkpoint(options_.resume, problem_, options_, descents_);
+    summary_.steps = state.steps;
+    budget_.set_spent(state.evaluations);
+    stale_ = state.stale_roundings;
+    rounded_at_ = state.rounded_at;
+    if (!state.best) return;
+    summary_.best = std::move(*state.best);
+    best_objective_ = state.best_log_objective;
+    best_is_fast_ = summary_.best.totals.cycles <= space_->most_cycles() * (1 + 1e-12);
+    best_energy_pj_ = state.best_energy_pj;
+    best_cycles_ = state.best_cycles;
+  }
+
+  void report(const char* phase) {
+    if (!progress_) return;
+    SearchProgress now;
+    now.step = summary_.steps;
+    now.steps = options_.steps;
+    now.phase = phase;
+    now.elapsed_s = budget_.elapsed();
+    now.evaluations = budget_.spent();
+    const double done = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
+    now.eta_s = done > 0 ? now.elapsed_s * (1 / done - 1) : 0;
+    now.hardware = summary_.best.hardware;
+    now.best_objective = kInfinity;
+    if (has_design()) {
+      now.best_objective =
+          problem_.objective.value(summary_.best.totals.energy_uj, summary_.best.totals.cycles);
+    } else if (const std::vector<Start> starts = ranked_starts(); !starts.empty()) {
+      now.hardware = starts.front().hardware;
+      now.relaxed_objective = std::exp(starts.front().loss);
+    }
+    progress_(now);
+  }
+
+  const SearchProblem& problem_;
+  const SearchOptions& options_;
+  const ProgressCallback& progress_;
+  Budget budget_;
+  std::unique_ptr<SearchSpace> space_;
+  const Ranks& ranks_ = Ranks::here();
+  bool descends_ = false;
+  std::vector<Descent> descents_;  ///< the groups of starts; on rank 0 all are up to date
+  std::vector<std::size_t> mine_;  ///< the groups that this rank descends
+  double next_checkpoint_ = kCheckpointEvery;
+  std::int64_t threads_ = 1;
+  std::int64_t per_step_ = 0;  // evaluations
+  SearchSummary summary_;
+  double best_objective_ = kInfinity;  // logarithm, with cycles as the search counts them
+  double best_energy_pj_ = 0, best_cycles_ = 0;
+  bool best_is_fast_ = false;
+  std::int64_t stale_ = 0;        // roundings since it changed
+  std::int64_t rounded_at_ = 0;   // step of the last rounding that was done in full
+  bool limited_ = false;          // the rounding or polish at work was cut short
+  bool checkpoints_end_ = false;  // the last checkpoint is where a resumed run has to go on
+};
+
+}  // namespace
+
+Stages stages_from_name(const std::string& name) {
+  const auto* found = std::find(kStagesNames.begin(), kStagesNames.end(), name);
+  if (found == kStagesNames.end())
+    fail(ErrorId::kValue, "stages: found '{}', allowed: {}", name, fmt::join(kStagesNames, ", "));
+  return static_cast<Stages>(found - kStagesNames.begin());
+}
+
+bool SearchOptions::is_valid(std::string* error) const {
+  const auto in_range = [&](const char* name, double value, double min, double max) {
+    if (value >= min && value <= max) return true;
+    *error = fmt::format("{}: found {}, expected {} to {}", name, value, min, max);
+    return false;
+  };
+  if (device != "cpu" && device != "cuda") {
+    *error = fmt::format("device: found '{}', expected cpu or cuda", device);
+    return false;
+  }
+  return in_range("starts", static_cast<double>(starts), 1, 4096) &&
+         in_range("steps", static_cast<double>(steps), 1, 1e7) &&
+         in_range("round-every", static_cast<double>(round_every), 1, 1e7) &&
+         in_range("patience", static_cast<double>(patience), 0, 1e7) &&
+         in_range("learning-rate", learning_rate, 1e-9, 10) &&
+         in_range("polish-nests", static_cast<double>(polish_nests), 64, 1e8) &&
+         in_range("threads", static_cast<double>(threads), 0, 1024) &&
+         in_range("time", time_limit_s, 0, 1e9) &&
+         in_range("samples", static_cast<double>(max_evaluations), 0, 1e18);
+}
+
+Json to_json(const SearchOptions& options, const HardwareBounds& bounds) {
+  Json json{{"stages", kStagesNames[static_cast<std::size_t>(options.stages)]},
+            {"starts", options.starts},
+            {"steps", options.steps},
+            {"round_every", options.round_every},
+            {"patience", options.patience},
+            {"learning_rate", options.learning_rate},
+            {"polish_nests", options.polish_nests},
+            {"min", to_json(bounds.min)},
+            {"max", to_json(bounds.max)}};
+  if (std::isfinite(bounds.max_area_mm2)) json["max_area_mm2"] = bounds.max_area_mm2;
+  return json;
+}
+
+std::string SearchSummary::brief_report() const {
+  std::string text = enumerated ? "all schedules enumerated at once, no descent was needed; " : "";
+  if (stopped != "end") text += fmt::format("{} steps, stopped by {}; ", steps, stopped);
+  text += fmt::format("{} evaluations, {:.1f} s{}\n", evaluations, wall_s,
+                      complete && !enumerated ? "; the polish saw the whole space of schedules" : "");
+  return text;
+}
+
+SearchSummary optimize(const SearchProblem& problem, const SearchOptions& options,
+                       const ProgressCallback& progress, const std::atomic<bool>* interrupt) {
+  std::string error;
+  if (!options.is_valid(&error)) fail(ErrorId::kValue, "{}", error);
+  problem.check_bounds();
+  if (options.device == "cuda" && !torch::cuda::is_available())
+    fail(ErrorId::kValue, "device: found cuda, but this LibTorch sees no CUDA device; allowed: cpu");
+  one_thread_per_operation();
+  return Optimizer(problem, options, progress, interrupt).run();
+}
+
+}  // namespace dosa

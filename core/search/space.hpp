@@ -1,0 +1,83 @@
+// What a search knows of the problem it solves: how starts are relaxed, which hardware there is, and which
+// schedules a layer has. Implemented by the targets (core/targets); no search knows more.
+#pragma once
+
+#include <functional>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "dosa/core/search/budget.hpp"
+#include "dosa/core/search/frontier.hpp"
+#include "dosa/core/targets/target.hpp"
+#include "dosa/models/base/torch.hpp"
+#include "dosa/models/cost/cost_model.hpp"
+#include "dosa/models/cost/objective.hpp"
+
+namespace dosa {
+
+/// Costs of the starts of a relaxation, each of shape [starts]. Differentiable in the parameters.
+struct RelaxedCost {
+  torch::Tensor loss;  ///< log objective, and a penalty for needing more than the bounds allow
+  HardwareTensors hardware;
+};
+
+/// The schedules of one layer on one array, as far as they have been looked at.
+class LayerSpace {
+ public:
+  virtual ~LayerSpace() = default;
+
+  const Frontier& frontier() const { return frontier_; }
+  /// Schedules that look() would look at without a limit; more than these there are none (but see the target
+  /// for what it leaves out and why nothing is lost by it).
+  virtual double size() const = 0;
+  /// Looks at no more than `limit` schedules, all if there are no more, those nearest to `near` first: a row
+  /// of SearchSpace::decode, or undefined for nowhere in particular. Deterministic, unless the allowance's
+  /// clock ends it with what was found so far. No gradients.
+  virtual void look(const torch::Tensor& near, std::int64_t limit, Allowance& allowance) = 0;
+  /// Tries to improve on the entries that are best at and around these prices, where not all was looked at.
+  virtual void improve(const Objective::Prices& /*prices*/, Allowance& /*allowance*/) {}
+
+ protected:
+  Frontier frontier_;
+};
+
+class SearchSpace {
+ public:
+  virtual ~SearchSpace() = default;
+
+  // ---- Hardware.
+
+  /// The arrays that are worth trying, ascending; not empty.
+  virtual std::vector<std::int64_t> arrays() const = 0;
+  /// The hardware that can be built on an array; empty: with any whole KiB of buffers within the problem's
+  /// bounds.
+  virtual std::vector<Hardware> buildable(std::int64_t /*array*/) const { return {}; }
+
+  // ---- The relaxed form.
+
+  /// Parameters of independent random starts, [starts, any].
+  virtual torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const = 0;
+  /// Parameters -> costs, as soft as befits a `share` of the run: it hardens from 0 to 1.
+  virtual RelaxedCost relax(const torch::Tensor& parameters, double share) const = 0;
+  /// Where parameters point, [starts, any], float64 on the CPU; its rows go to LayerSpace::look.
+  virtual torch::Tensor decode(const torch::Tensor& parameters) const = 0;
+  /// Evaluations of the model that one step of one start takes.
+  virtual std::int64_t evaluations_per_step() const = 0;
+
+  // ---- The integer form.
+
+  virtual std::unique_ptr<LayerSpace> layer(std::size_t layer, std::int64_t array) const = 0;
+  /// Evaluations without which a layer need not be begun.
+  virtual std::int64_t least_evaluations(std::size_t layer) const = 0;
+  virtual SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const = 0;
+  /// Where to look, as a row of decode(), for schedules that fit if any do; undefined: look() begins with
+  /// such.
+  virtual torch::Tensor least_demanding() const { return {}; }
+  /// A design may take no more than these expected cycles, whatever its objective.
+  virtual double most_cycles() const { return std::numeric_limits<double>::infinity(); }
+  /// Loop orders with which every schedule goes.
+  virtual std::int64_t orders() const { return 1; }
+};
+
+}  // namespace dosa

@@ -1,0 +1,100 @@
+// The search space of a real Gemmini: which of the sizes that can be built, and for every layer which library
+// call with which tile. Tiles need not divide the layer.
+//
+// After DOSA (MICRO 2023, arXiv 2509.10702), section 6.5; the relaxation, which needs no divisors, and the
+// rule of trust below are this project's. Energy is the analytical model's of what is executed, latency the
+// surrogate's. Latencies are predictions, and a search finds their mistakes. So a tiling counts with
+//   cycles = mean * exp(kappa * sd),
+// where sd is that of the ratio to the library's own tiling of the layer on the default hardware
+// (RtlModel::log_sd_of_ratio), which itself counts with its mean: another tiling is chosen only where what it
+// gains exceeds the model's uncertainty about the gain. And no design may be slower in expectation than the
+// library's tiles on the default hardware.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "dosa/core/search/space.hpp"
+#include "dosa/core/targets/gemmini/relaxation.hpp"
+
+namespace dosa {
+
+/// Sizes to build (double-buffered), with what the library runs on them by itself: what every design is
+/// compared with. The machine's default, on another array the nearest sizes that can be built.
+Hardware default_gemmini(const Machine& machine, std::int64_t pe_dim);
+
+/// What all layers of a problem are scored with.
+struct TileScoring {
+  const SearchProblem& problem;
+  const RtlModel& model;
+  double kappa = 1;
+  std::vector<Hardware> hardware;       ///< all that may be chosen
+  Hardware largest;                     ///< element-wise
+  std::vector<gemmini::Tile> defaults;  ///< by layer, the library's on the default hardware
+  std::vector<torch::Tensor> anchors;   ///< by layer, what the networks say of it, [networks]
+  double default_cycles = 0;            ///< of the network
+};
+
+/// The tilings of one layer by all calls that can run it. Those of a call that has few are enumerated; of
+/// others, local moves improve on the best.
+class TileSearch : public LayerSpace {
+ public:
+  TileSearch(const TileScoring& scoring, std::size_t layer, const std::vector<RtlVariant>& variants);
+
+  double size() const override;
+  /// The library's own tiles on every hardware of the search, those around `near` [variants of all layers,
+  /// 7], and all of the calls that have no more than `limit`.
+  void look(const torch::Tensor& near, std::int64_t limit, Allowance& allowance) override;
+  void improve(const Objective::Prices& prices, Allowance& allowance) override;
+
+ private:
+  const Layer& layer() const { return scoring_.problem.workload.layers[layer_]; }
+  /// Scores those of the tiles that are legal and new, as many as are allowed, and keeps what nothing beats.
+  void score(RtlVariant& v, const std::vector<gemmini::Tile>& tiles, Allowance& allowance);
+  void score_chunk(RtlVariant& v, const std::vector<gemmini::Tile>& tiles);
+  void score_defaults(RtlVariant& v, Allowance& allowance);
+  void enumerate(RtlVariant& v, Allowance& allowance);
+  void fill(RtlVariant& v, gemmini::Tile& tile, int dim, std::vector<gemmini::Tile>& tiles,
+            Allowance& allowance);
+  /// The entries that are best on any hardware at and around the prices.
+  std::vector<gemmini::Tile> best_tiles(const Objective::Prices& prices) const;
+  void count_coverage();
+
+  const TileScoring& scoring_;
+  std::size_t layer_;
+  std::vector<std::int64_t> index_;  ///< of variants_ among those of all layers
+  std::vector<RtlVariant> variants_;
+};
+
+class GemminiSpace : public SearchSpace {
+ public:
+  /// `problem` and `model` must outlive this. The problem's array is one (bounds.min.pe_dim =
+  /// bounds.max.pe_dim). Throws Error{kBounds} where no legal sizes lie within the bounds or a layer has no
+  /// tile that fits, Error{kValue} for layers that Gemmini cannot run.
+  GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa);
+
+  std::vector<std::int64_t> arrays() const override { return {scoring_.largest.pe_dim}; }
+  std::vector<Hardware> buildable(std::int64_t) const override { return scoring_.hardware; }
+
+  torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
+  RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
+  /// Real-valued tiles [starts, variants, 7].
+  torch::Tensor decode(const torch::Tensor& parameters) const override;
+  std::int64_t evaluations_per_step() const override { return static_cast<std::int64_t>(variants_.size()); }
+
+  std::unique_ptr<LayerSpace> layer(std::size_t layer, std::int64_t array) const override;
+  /// The library's own tiles.
+  std::int64_t least_evaluations(std::size_t layer) const override;
+  SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const override;
+  double most_cycles() const override { return scoring_.default_cycles; }
+
+ private:
+  void set_hardware();
+  void set_defaults();
+
+  TileScoring scoring_;
+  std::vector<RtlVariant> variants_;
+  std::unique_ptr<RtlRelaxation> relaxation_;
+};
+
+}  // namespace dosa

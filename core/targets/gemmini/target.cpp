@@ -1,0 +1,224 @@
+#include "dosa/core/targets/gemmini/target.hpp"
+
+#include <algorithm>
+
+#include "dosa/core/design/analysis.hpp"
+#include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/targets/gemmini/default_comparison.hpp"
+#include "dosa/core/targets/gemmini/export.hpp"
+#include "dosa/core/targets/gemmini/space.hpp"
+#include "dosa/core/targets/mapping/target.hpp"
+#include "dosa/models/base/error.hpp"
+
+namespace dosa::gemmini {
+namespace {
+
+/// Throws where the hardware cannot run the tile.
+void check_runs(const Layer& layer, const Tile& tile, const Hardware& built) {
+  const auto refuse = [&](ErrorId id, const std::vector<Violation>& violations) {
+    if (!violations.empty()) fail(id, "layer {}: {}", layer.name, summary(violations));
+  };
+  refuse(ErrorId::kValue, check_call(layer, tile.call));
+  refuse(fits(layer, tile, params_of(built)) ? ErrorId::kMapping : ErrorId::kCapacity,
+         check_tile(layer, built, tile));
+}
+
+class GemminiTarget : public Target {
+ public:
+  GemminiTarget(Machine machine, std::optional<Surrogate> surrogate, std::string surrogate_path, double kappa)
+      : machine_(std::move(machine)),
+        surrogate_(std::move(surrogate)),
+        surrogate_path_(std::move(surrogate_path)),
+        kappa_(kappa),
+        model_(machine_, surrogate_ ? &*surrogate_ : nullptr) {}
+
+  const Machine& machine() const override { return machine_; }
+
+  void check_hardware(const Hardware& hardware) const override {
+    const auto violations = gemmini::check_hardware(hardware);
+    if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", summary(violations));
+    if (surrogate_) surrogate_->check_hardware(hardware, "hardware");
+  }
+
+  std::vector<const char*> schedule_keys() const override { return {"tile", "mapping"}; }
+
+  SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer,
+                            const Hardware& hardware) const override {
+    if (const auto tile = entry.find("tile")) return std::make_shared<TileSchedule>(tile_from_json(*tile));
+    if (!entry.find("mapping")) entry.at("tile");  // says that it is missing
+    try {
+      return schedule_of(read_mapping(entry, layer, machine_), layer, hardware);
+    } catch (const Error& error) {
+      throw error.in(entry.at("mapping").where());
+    }
+  }
+
+  SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer,
+                          const Hardware& hardware) const override {
+    check_mapping(mapping, layer, machine_);
+    try {
+      return std::make_shared<TileSchedule>(
+          tile_of_mapping(mapping, layer, calls_for(layer).front(), hardware.pe_dim));
+    } catch (const Error& error) {
+      throw error.in(fmt::format("layer {}", layer.name));
+    }
+  }
+
+  std::vector<LayerCosts> costs(const std::vector<Layer>& layers, const std::vector<SchedulePtr>& schedules,
+                                const Hardware& hardware) const override {
+    std::vector<Tile> tiles;
+    for (std::size_t i = 0; i < layers.size(); ++i)
+      tiles.push_back(tile_of(layers[i], schedules[i], hardware));
+    const TileCosts costs = model_.costs(layers, tiles, hardware);
+    std::vector<LayerCosts> result;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      result.push_back({at(costs.cycles, i), at(costs.energy_uj, i), {}, {}});
+      if (!costs.log_sd.defined()) continue;
+      result.back().analytical_cycles = at(costs.analytical_cycles, i);
+      result.back().cycles_sd_log = at(costs.log_sd, i);
+    }
+    return result;
+  }
+
+  /// Cycles are analytical.
+  Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
+                      const Hardware& hardware) const override {
+    const TileCosts costs =
+        RtlModel(machine_, nullptr).costs({layer}, {tile_of(layer, schedule, hardware)}, hardware);
+    return explain_layer(layer, *schedule, costs.traffic, costs.cost, hardware, machine_);
+  }
+
+  MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule,
+                         const Hardware& hardware) const override {
+    return padded_problem(layer, tile_of(layer, schedule, hardware), machine_, hardware);
+  }
+
+  std::optional<Explanation> compare_with_default(const Design& design) const override {
+    std::vector<Tile> tiles;
+    for (const DesignLayer& entry : design.layers)
+      tiles.push_back(tile_of(entry.layer, entry.schedule, design.hardware));
+    return dosa::compare_with_default(design, tiles, model_);
+  }
+
+  Json model_record() const override {
+    return surrogate_ ? dosa::model_record(*surrogate_, surrogate_path_, kappa_) : Json("analytical");
+  }
+
+  /// On the shipped networks a descent before the polish has changed no design (tests/regression), so none is
+  /// done unless it is asked for.
+  SearchOptions default_options() const override {
+    SearchOptions options;
+    options.stages = Stages::kPolish;
+    options.starts = 8;
+    options.steps = 150;
+    options.round_every = 50;
+    options.learning_rate = 0.15;
+    options.polish_nests = 20'000;
+    return options;
+  }
+
+  std::int64_t enumeration_limit() const override { return 200'000; }
+
+  void narrow(HardwareBounds& bounds, const Hardware& fixed, const Hardware& max,
+              const std::function<void(const std::string&)>& warn) const override {
+    narrow_array(bounds, fixed);
+    if (surrogate_) narrow_buffers(bounds, fixed, max, warn);
+    // Fixed sizes must be legal as they are; what is free is set to what the others go with.
+    const Hardware least = nearest_hardware({bounds.max.pe_dim, 1, 1});
+    Hardware sizes{bounds.max.pe_dim, fixed.scratchpad_kib, fixed.accumulator_kib};
+    if (sizes.accumulator_kib == 0) sizes.accumulator_kib = least.accumulator_kib;
+    if (sizes.scratchpad_kib == 0)
+      sizes.scratchpad_kib = std::max(least.scratchpad_kib, nearest_hardware(sizes).scratchpad_kib);
+    const auto violations = gemmini::check_hardware(sizes);
+    if (!violations.empty()) fail(ErrorId::kBounds, "hardware: {}", summary(violations));
+  }
+
+  std::unique_ptr<SearchSpace> space(const SearchProblem& problem, const std::string& device) const override {
+    if (device != "cpu")
+      fail(ErrorId::kValue, "device: found {}, the relaxation of {} runs on: cpu", device, machine_.name);
+    if (surrogate_) surrogate_->check_hardware(problem.bounds.max, "hardware");
+    return std::make_unique<GemminiSpace>(problem, model_, kappa_);
+  }
+
+ private:
+  /// One array that the surrogate knows: the default one where it is allowed, else the largest.
+  void narrow_array(HardwareBounds& bounds, const Hardware& fixed) const {
+    std::int64_t& pe_dim = bounds.max.pe_dim;
+    if (fixed.pe_dim > 0) {
+      if (surrogate_) surrogate_->check_hardware(fixed, "--pe");
+      pe_dim = fixed.pe_dim;
+    } else if (surrogate_) {
+      const std::vector<std::int64_t>& measured = surrogate_->target.pe_dims;
+      const auto knows = [&](std::int64_t size) {
+        return size <= pe_dim && std::find(measured.begin(), measured.end(), size) != measured.end();
+      };
+      const auto largest = std::find_if(measured.rbegin(), measured.rend(), knows);
+      if (largest == measured.rend()) {
+        fail(ErrorId::kBounds, "--max-pe: found {}, the surrogate was trained on measurements with {}",
+             pe_dim, fmt::join(measured, ", "));
+      }
+      pe_dim = knows(machine_.default_hardware.pe_dim) ? machine_.default_hardware.pe_dim : *largest;
+    } else {
+      pe_dim = std::min(pe_dim, machine_.default_hardware.pe_dim);
+    }
+    bounds.min.pe_dim = pe_dim;
+  }
+
+  /// Buffers up to those for which the surrogate's error was tested; a user may go beyond that, with a
+  /// warning. A tile may take half of a buffer: in larger buffers than measured, larger tiles than any that
+  /// were.
+  void narrow_buffers(HardwareBounds& bounds, const Hardware& fixed, const Hardware& max,
+                      const std::function<void(const std::string&)>& warn) const {
+    const auto limit = [&](std::int64_t Hardware::*size, std::int64_t in_measurements, const char* name) {
+      if (in_measurements == 0) return;
+      const std::int64_t most = in_measurements << kTestedOctaves;
+      const bool given = fixed.*size > 0 || max.*size > 0;
+      if (!given) bounds.max.*size = std::min(bounds.max.*size, most);
+      if (bounds.max.*size <= most || !warn) return;
+      warn(fmt::format(
+          "the surrogate was trained on tiles of a {} of {} KiB; how it errs was tested up to {} KiB", name,
+          in_measurements, most));
+    };
+    limit(&Hardware::scratchpad_kib, surrogate_->target.scratchpad_kib, "scratchpad");
+    limit(&Hardware::accumulator_kib, surrogate_->target.accumulator_kib, "accumulator");
+  }
+
+  Machine machine_;
+  std::optional<Surrogate> surrogate_;
+  std::string surrogate_path_;
+  double kappa_;
+  RtlModel model_;
+};
+
+}  // namespace
+
+TargetPtr make_gemmini_target(Machine machine, const TargetOptions& options) {
+  if (!(options.kappa >= 0 && options.kappa <= 10))
+    fail(ErrorId::kValue, "kappa: found {}, expected 0 to 10", options.kappa);
+  std::string path = options.surrogate;
+  std::optional<Surrogate> surrogate;
+  if (options.shipped_surrogate && path.empty()) path = shipped_surrogate(machine.name).string();
+  if (!path.empty()) {
+    surrogate = Surrogate::load(path);
+    if (surrogate->target.name != machine.name) {
+      fail(ErrorId::kValue, "{}: target.name: found {}, the search is for {}", path, surrogate->target.name,
+           machine.name);
+    }
+  } else if (!options.recorded.is_null()) {
+    surrogate = surrogate_for(options.recorded, machine.name, "");
+    if (surrogate) path = shipped_surrogate(machine.name).string();
+  }
+  return std::make_shared<GemminiTarget>(std::move(machine), std::move(surrogate), std::move(path),
+                                         options.kappa);
+}
+
+bool is_gemmini(const Target& target) { return dynamic_cast<const GemminiTarget*>(&target) != nullptr; }
+
+Tile tile_of(const Layer& layer, const SchedulePtr& schedule, const Hardware& built) {
+  const auto* own = dynamic_cast<const TileSchedule*>(schedule.get());
+  TORCH_CHECK(own != nullptr, "the schedule is of another target");
+  check_runs(layer, own->tile(), built);
+  return own->tile();
+}
+
+}  // namespace dosa::gemmini

@@ -1,0 +1,35 @@
+// A real Gemmini as a target: sizes that elaborate, layers run by calls of its C library with tiles,
+// latencies by a surrogate of measurements where there is one.
+#pragma once
+
+#include "dosa/core/targets/gemmini/library.hpp"
+#include "dosa/core/targets/target.hpp"
+
+namespace dosa {
+struct DesignLayer;
+}
+
+namespace dosa::gemmini {
+
+class TileSchedule : public Schedule {
+ public:
+  explicit TileSchedule(const Tile& tile) : tile_(tile) {}
+
+  const Tile& tile() const { return tile_; }
+  const char* key() const override { return "tile"; }
+  Json json() const override { return to_json(tile_); }
+  std::string text() const override { return to_string(tile_); }
+
+ private:
+  Tile tile_;
+};
+
+TargetPtr make_gemmini_target(Machine machine, const TargetOptions& options);
+/// Whether a target's layers run as a real Gemmini's.
+bool is_gemmini(const Target& target);
+
+/// The tile of a schedule of this target. Throws Error naming rule, layer and nearest legal alternative where
+/// the hardware cannot run it.
+Tile tile_of(const Layer& layer, const SchedulePtr& schedule, const Hardware& built);
+
+}  // namespace dosa::gemmini

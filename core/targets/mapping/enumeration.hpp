@@ -1,0 +1,79 @@
+// All mappings of a layer on one array, enumerated with the exact model; of too many, those nearest to a
+// wish.
+//
+// Temporal factors run over all factorisations; spatial factors are the largest that divide the tile and fit
+// the array (a loop that becomes spatial never adds an access, a cycle or a word of need). Nests that are
+// larger than the buffers may be are left out before they are evaluated, whole branches of them at once:
+// tiles only grow with the factors of further dimensions. On fixed buffers so are nests that a known mapping
+// beats even at a lower bound of all their orders (Sharpness::lower_bound), best bounds first.
+#pragma once
+
+#include <vector>
+
+#include "dosa/core/search/problem.hpp"
+#include "dosa/core/search/space.hpp"
+
+namespace dosa {
+
+/// The models of a machine that enumerations share.
+struct EnumerationModels {
+  CostModel all;    ///< every search order
+  CostModel bound;  ///< one order only: for what does not depend on it
+
+  explicit EnumerationModels(const Machine& machine);
+};
+
+class Enumeration : public LayerSpace {
+ public:
+  /// A code of the frontier is a nest's log factors [slots] and the index of its order. All references must
+  /// outlive this.
+  Enumeration(const SearchProblem& problem, const EnumerationModels& models, std::size_t layer,
+              std::int64_t pe_dim);
+
+  double size() const override { return frontier_.candidates; }
+  /// `near`: log factors [layers, slots]; undefined: even splits.
+  void look(const torch::Tensor& near, std::int64_t limit, Allowance& allowance) override;
+
+ private:
+  /// One way to spread a dimension over its slots.
+  using Split = std::vector<std::int64_t>;
+  /// The choices of a dimension, and which slots they fill.
+  struct Splits {
+    std::vector<Split> choices;
+    std::vector<std::int64_t> slots;
+  };
+
+  std::int64_t slot_count() const { return static_cast<std::int64_t>(models_.all.slots().size()); }
+  std::vector<double> wanted(const Splits& splits, Dim dim, const torch::Tensor& near) const;
+  /// Each choice as a row of log factors over all slots; a nest is the sum of one row per dimension.
+  torch::Tensor table_of(const Splits& splits) const;
+  /// Whole KiB that tiles of nests need of every buffer, [nests, buffers].
+  torch::Tensor needs(const torch::Tensor& nests) const;
+  /// Numbers of nests with these needs, [nests * orders, columns].
+  torch::Tensor numbers_of(const CostModel& model, const torch::Tensor& nests, const torch::Tensor& needed,
+                           const Sharpness& sharpness);
+  void add(const torch::Tensor& nests, const torch::Tensor& needed);
+  void evaluate(const torch::Tensor& nests);
+  /// Depth first, one dimension after the other: `partial` nests have those from `dims` on, and the
+  /// dimensions to come at DRAM alone, which needs the least; what is too large now stays too large.
+  void extend(const torch::Tensor& partial, std::size_t dims);
+  void flush();
+
+  const SearchProblem& problem_;
+  const EnumerationModels& models_;
+  std::size_t layer_index_;
+  const Layer& layer_;
+  std::int64_t pe_dim_;
+  LayerBatch batch_;
+  BufferRange range_;
+  std::vector<Splits> dims_;
+
+  // While looking.
+  std::vector<torch::Tensor> tables_;
+  std::vector<torch::Tensor> waiting_;
+  std::int64_t waiting_rows_ = 0;
+  const std::function<bool()>* stop_ = nullptr;
+  bool stopped_ = false;
+};
+
+}  // namespace dosa

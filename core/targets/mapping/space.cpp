@@ -1,0 +1,129 @@
+#include "dosa/core/targets/mapping/space.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <set>
+
+#include "dosa/core/targets/mapping/target.hpp"
+#include "dosa/models/base/error.hpp"
+
+namespace dosa {
+namespace {
+
+using torch::Tensor;
+
+// The least nests of a layer that a rounding or polish looks at.
+constexpr std::int64_t kLeastNests = 64;
+
+/// How soft the relaxation is after a share of the run: the gates sharpen, the mixture of orders cools.
+Softness softness_at(double share) { return {3 + 20 * share, 0.5 * std::pow(0.04, share)}; }
+
+}  // namespace
+
+MappingSpace::MappingSpace(const SearchProblem& problem, const std::string& device)
+    : problem_(problem),
+      models_(problem.machine()),
+      relaxation_(problem, torch::TensorOptions(torch::kFloat32).device(device)) {
+  check_fits();
+}
+
+// The mapping with every loop at DRAM needs the least of everything; the array counts at its smallest.
+void MappingSpace::check_fits() const {
+  const torch::InferenceMode no_gradients;
+  const Machine& machine = problem_.machine();
+  const HardwareBounds& bounds = problem_.bounds;
+  const std::vector<Layer>& layers = problem_.workload.layers;
+  const Traffic tiles =
+      models_.all.tiles({least_demanding(), {}}, LayerBatch::from(layers, torch::kFloat64), {});
+  const Tensor array = torch::scalar_tensor(static_cast<double>(bounds.min.pe_dim), torch::kFloat64);
+  Hardware least = bounds.min;
+  for (int level = 0; level <= machine.dram(); ++level) {
+    const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
+    if (memory.sized_by == SizedBy::kNothing) continue;
+    const std::size_t b = memory.sized_by == SizedBy::kScratchpad ? 0 : 1;
+    const Tensor kib =
+        tiles.need_kib(memory, level, array).squeeze(-1).expand({static_cast<std::int64_t>(layers.size())});
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const double need = std::ceil(kib[static_cast<std::int64_t>(i)].item<double>());
+      if (need > static_cast<double>(buffer(bounds.max, b))) {
+        fail(ErrorId::kBounds,
+             "layer '{}' has no mapping that fits: {} needs at least {:.0f} KiB of {}, allowed are {}",
+             layers[i].name, machine.level_label(level), need,
+             memory.sized_by == SizedBy::kScratchpad ? "scratchpad" : "accumulator", buffer(bounds.max, b));
+      }
+      buffer(least, b) = std::max(buffer(least, b), static_cast<std::int64_t>(need));
+    }
+  }
+  if (const double area = area_mm2(machine.area, least); area > bounds.max_area_mm2) {
+    fail(ErrorId::kBounds,
+         "the area may be {:.6g} mm2 at most, but the least hardware that runs {} (pe_dim {}, scratchpad {} "
+         "KiB, accumulator {} KiB) has {:.6g} mm2",
+         bounds.max_area_mm2, problem_.workload.name, least.pe_dim, least.scratchpad_kib,
+         least.accumulator_kib, area);
+  }
+}
+
+std::vector<std::int64_t> MappingSpace::arrays() const {
+  const HardwareBounds& bounds = problem_.bounds;
+  std::set<std::int64_t> sizes{bounds.min.pe_dim, bounds.max.pe_dim};
+  for (const Slot& slot : models_.all.slots()) {
+    if (!slot.spatial) continue;
+    for (const Layer& layer : problem_.workload.layers) {
+      for (std::int64_t d = bounds.min.pe_dim; d <= std::min(layer[slot.dim], bounds.max.pe_dim); ++d) {
+        if (layer[slot.dim] % d == 0) sizes.insert(d);
+      }
+    }
+  }
+  std::vector<std::int64_t> useful;
+  std::copy_if(sizes.begin(), sizes.end(), std::back_inserter(useful),
+               [&](std::int64_t pe_dim) { return problem_.has_room_for(pe_dim); });
+  return useful;
+}
+
+Tensor MappingSpace::random_starts(std::int64_t starts, at::Generator generator) const {
+  return relaxation_.random_logits(starts, std::move(generator));
+}
+
+RelaxedCost MappingSpace::relax(const Tensor& parameters, double share) const {
+  return relaxation_.cost(relaxation_.log_factors(parameters), softness_at(share));
+}
+
+Tensor MappingSpace::decode(const Tensor& parameters) const {
+  return relaxation_.log_factors(parameters).to(torch::kCPU, torch::kFloat64);
+}
+
+std::int64_t MappingSpace::evaluations_per_step() const {
+  return static_cast<std::int64_t>(problem_.workload.layers.size()) * orders();
+}
+
+std::unique_ptr<LayerSpace> MappingSpace::layer(std::size_t layer, std::int64_t array) const {
+  return std::make_unique<Enumeration>(problem_, models_, layer, array);
+}
+
+std::int64_t MappingSpace::least_evaluations(std::size_t) const { return kLeastNests * orders(); }
+
+SchedulePtr MappingSpace::schedule(std::size_t, const Tensor& code) const {
+  const std::int64_t slots = code.size(0) - 1;
+  const Mapping mapping =
+      models_.all.mapping_of(code.narrow(0, 0, slots), static_cast<std::int64_t>(code[slots].item<double>()));
+  return std::make_shared<MappingSchedule>(mapping, problem_.machine());
+}
+
+Tensor MappingSpace::least_demanding() const {
+  const std::vector<Slot>& slots = models_.all.slots();
+  const std::vector<Layer>& layers = problem_.workload.layers;
+  const Tensor factors = torch::zeros(
+      {static_cast<std::int64_t>(layers.size()), static_cast<std::int64_t>(slots.size())}, torch::kFloat64);
+  auto cell = factors.accessor<double, 2>();
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    for (std::size_t s = 0; s < slots.size(); ++s) {
+      if (slots[s].level == problem_.machine().dram() && !slots[s].spatial)
+        cell[static_cast<std::int64_t>(l)][static_cast<std::int64_t>(s)] =
+            std::log(static_cast<double>(layers[l][slots[s].dim]));
+    }
+  }
+  return factors;
+}
+
+}  // namespace dosa

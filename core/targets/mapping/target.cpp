@@ -1,0 +1,139 @@
+#include "dosa/core/targets/mapping/target.hpp"
+
+#include "dosa/core/design/analysis.hpp"
+#include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/targets/mapping/space.hpp"
+#include "dosa/models/base/error.hpp"
+
+namespace dosa {
+namespace {
+
+/// The exact model's view of some layers with their mappings on one hardware.
+struct Exact {
+  Traffic traffic;
+  Cost cost;
+};
+
+Exact exact_cost(const std::vector<Layer>& layers, const std::vector<Mapping>& mappings,
+                 const Hardware& hardware, const Machine& machine) {
+  const torch::InferenceMode no_gradients;
+  const CostModel model(machine, torch::kFloat64);
+  Exact exact;
+  exact.traffic =
+      model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64), Sharpness{});
+  exact.cost = model.cost(exact.traffic, HardwareTensors::from(hardware, torch::kFloat64), Sharpness{});
+  return exact;
+}
+
+void check_fits(const Traffic& traffic, const Machine& machine, const Hardware& hardware, std::size_t row) {
+  const double pe_dim = at(traffic.pe_dim, row);
+  if (pe_dim > static_cast<double>(hardware.pe_dim)) {
+    fail(ErrorId::kCapacity, "needs a spatial factor of {:.0f}, the array has pe_dim {}", pe_dim,
+         hardware.pe_dim);
+  }
+  for (int level = 0; level <= machine.dram(); ++level) {
+    const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
+    if (memory.sized_by == SizedBy::kNothing) continue;
+    const double kib = need_kib(traffic, memory, level, hardware, row);
+    if (kib > static_cast<double>(capacity_kib(memory, hardware))) {
+      fail(ErrorId::kCapacity, "{} needs {:.6g} KiB of {}, the hardware has {} KiB",
+           machine.level_label(level), kib, capacity_name(memory), capacity_kib(memory, hardware));
+    }
+  }
+}
+
+const Mapping& mapping_of(const SchedulePtr& schedule) {
+  const auto* own = dynamic_cast<const MappingSchedule*>(schedule.get());
+  TORCH_CHECK(own != nullptr, "the schedule is of another target");
+  return own->mapping();
+}
+
+class MappingTarget : public Target {
+ public:
+  explicit MappingTarget(Machine machine) : machine_(std::move(machine)) {}
+
+  const Machine& machine() const override { return machine_; }
+  std::vector<const char*> schedule_keys() const override { return {"mapping"}; }
+  SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer, const Hardware&) const override {
+    return std::make_shared<MappingSchedule>(read_mapping(entry, layer, machine_), machine_);
+  }
+  SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer, const Hardware&) const override {
+    check_mapping(mapping, layer, machine_);
+    return std::make_shared<MappingSchedule>(mapping, machine_);
+  }
+  std::vector<LayerCosts> costs(const std::vector<Layer>& layers, const std::vector<SchedulePtr>& schedules,
+                                const Hardware& hardware) const override {
+    std::vector<Mapping> mappings;
+    for (const SchedulePtr& schedule : schedules) mappings.push_back(mapping_of(schedule));
+    return costs_of_mappings(layers, mappings, hardware, machine_);
+  }
+  Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
+                      const Hardware& hardware) const override {
+    return analyse_mapping(layer, mapping_of(schedule), hardware, machine_);
+  }
+  MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {
+    return {layer, mapping_of(schedule), ""};
+  }
+  bool runs_any_mapping() const override { return true; }
+  SearchOptions default_options() const override { return {}; }
+  std::unique_ptr<SearchSpace> space(const SearchProblem& problem, const std::string& device) const override {
+    return std::make_unique<MappingSpace>(problem, device);
+  }
+
+ private:
+  Machine machine_;
+};
+
+}  // namespace
+
+TargetPtr make_mapping_target(Machine machine, const TargetOptions& options) {
+  if (!options.surrogate.empty()) {
+    fail(ErrorId::kUsage, "--surrogate: the latencies of machine {} are analytical; see dosa predict",
+         machine.name);
+  }
+  return std::make_shared<MappingTarget>(std::move(machine));
+}
+
+Mapping read_mapping(const JsonInput& entry, const Layer& layer, const Machine& machine) {
+  const JsonInput text = entry.at("mapping");
+  try {
+    Mapping mapping = parse_mapping(text.text(), machine);
+    check_mapping(mapping, layer, machine);
+    return mapping;
+  } catch (const Error& error) {
+    throw error.in(text.where());
+  }
+}
+
+std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
+                                          const std::vector<Mapping>& mappings, const Hardware& hardware,
+                                          const Machine& machine) {
+  const auto in_layer = [&](std::size_t i, const auto& check) {
+    try {
+      check();
+    } catch (const Error& error) {
+      throw error.in(fmt::format("layer '{}'", layers[i].name));
+    }
+  };
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    in_layer(i, [&] { check_mapping(mappings[i], layers[i], machine); });
+  const Exact exact = exact_cost(layers, mappings, hardware, machine);
+  std::vector<LayerCosts> costs;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    in_layer(i, [&] { check_fits(exact.traffic, machine, hardware, i); });
+    const auto groups = static_cast<double>(layers[i].groups);
+    costs.push_back({at(exact.cost.cycles, i) * groups, at(exact.cost.energy_pj, i) * groups * 1e-6, {}, {}});
+  }
+  return costs;
+}
+
+Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const Hardware& hardware,
+                            const Machine& machine, bool must_fit) {
+  check_mapping(mapping, layer, machine);
+  const Exact exact = exact_cost({layer}, {mapping}, hardware, machine);
+  if (must_fit) check_fits(exact.traffic, machine, hardware, 0);
+  return explain_layer(layer, MappingSchedule(mapping, machine), exact.traffic, exact.cost, hardware,
+                       machine);
+}
+
+}  // namespace dosa

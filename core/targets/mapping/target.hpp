@@ -1,0 +1,40 @@
+// Machines whose layers run as loop nests: all that is particular to one stands in its file.
+#pragma once
+
+#include <string>
+
+#include "dosa/core/targets/target.hpp"
+
+namespace dosa {
+
+class MappingSchedule : public Schedule {
+ public:
+  MappingSchedule(Mapping mapping, const Machine& machine)
+      : mapping_(std::move(mapping)), text_(print_mapping(mapping_, machine)) {}
+
+  const Mapping& mapping() const { return mapping_; }
+  const char* key() const override { return "mapping"; }
+  Json json() const override { return text_; }
+  std::string text() const override { return text_; }
+
+ private:
+  Mapping mapping_;
+  std::string text_;
+};
+
+TargetPtr make_mapping_target(Machine machine, const TargetOptions& options);
+
+/// Exact costs of mappings, which belong to their layers. Throws Error{kCapacity} as Target::costs.
+std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
+                                          const std::vector<Mapping>& mappings, const Hardware& hardware,
+                                          const Machine& machine);
+/// Throws like Target::analyse; with `must_fit` false a mapping larger than the hardware is analysed all the
+/// same.
+Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const Hardware& hardware,
+                            const Machine& machine, bool must_fit = true);
+
+/// The mapping that a design file's entry holds under "mapping", which belongs to the layer. Throws Error
+/// with file and key.
+Mapping read_mapping(const JsonInput& entry, const Layer& layer, const Machine& machine);
+
+}  // namespace dosa

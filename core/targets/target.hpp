@@ -1,0 +1,138 @@
+// A target: what designs are searched, costed and written for. A machine's file names the rules by which it
+// runs (Machine::rules); all that a search, a design file or a command knows of these rules is this
+// interface. A machine whose layers run as loop nests needs no code (core/targets/mapping serves them all); a
+// real accelerator with rules of its own is one folder beside it and one line in registry.cpp.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dosa/models/base/json_input.hpp"
+#include "dosa/models/machine.hpp"
+#include "dosa/models/mapping.hpp"
+
+namespace dosa {
+
+struct Design;
+struct HardwareBounds;
+struct SearchOptions;
+struct SearchProblem;
+class SearchSpace;
+
+/// How one layer runs on a target, in the target's own terms: a mapping, or a call of a library with its
+/// tile.
+class Schedule {
+ public:
+  virtual ~Schedule() = default;
+  /// The key of a layer in a design file under which it stands: "mapping", "tile".
+  virtual const char* key() const = 0;
+  /// What stands there.
+  virtual Json json() const = 0;
+  /// The same for people, in one line.
+  virtual std::string text() const = 0;
+};
+using SchedulePtr = std::shared_ptr<const Schedule>;
+
+/// One run of a layer with all its groups.
+struct LayerCosts {
+  double cycles = 0;
+  double energy_uj = 0;
+  /// Where `cycles` is a prediction: what the analytical model says, and the standard deviation of
+  /// log(cycles).
+  std::optional<double> analytical_cycles, cycles_sd_log;
+};
+
+/// Something explained, for people and as JSON.
+struct Explanation {
+  Json json;
+  std::string text;
+};
+
+/// A layer as a loop nest on the target's machine, for models that know nothing else. Where the target's own
+/// schedule is none, `layer` is the padded problem that the nest computes, and `comment` says what was
+/// padded.
+struct MappedLayer {
+  Layer layer;
+  Mapping mapping;
+  std::string comment;  ///< empty: the layer as it is
+};
+
+class Target {
+ public:
+  virtual ~Target() = default;
+  virtual const Machine& machine() const = 0;
+
+  // ---- Designs.
+
+  /// Throws Error{kValue} for sizes that cannot be built, or of which the target's models know nothing.
+  virtual void check_hardware(const Hardware& /*hardware*/) const {}
+  /// The schedule that an entry of a design file's layers holds, under any key that the target knows; it
+  /// belongs to the layer. Throws Error with file and key.
+  virtual SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer,
+                                    const Hardware& hardware) const = 0;
+  /// The keys that read_schedule() looks for.
+  virtual std::vector<const char*> schedule_keys() const = 0;
+  /// A mapping in Timeloop's form as a schedule. Throws Error{kMapping} where the target runs no such
+  /// mapping.
+  virtual SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer,
+                                  const Hardware& hardware) const = 0;
+  /// Exact costs; schedule i belongs to layer i. Throws Error{kMapping} for a schedule that does not belong
+  /// to its layer and Error{kCapacity} for one that does not fit, naming the layer, the level, the need and
+  /// what there is.
+  virtual std::vector<LayerCosts> costs(const std::vector<Layer>& layers,
+                                        const std::vector<SchedulePtr>& schedules,
+                                        const Hardware& hardware) const = 0;
+  /// What one layer does level by level. Throws like costs().
+  virtual Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
+                              const Hardware& hardware) const = 0;
+  virtual MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule,
+                                 const Hardware& hardware) const = 0;
+  /// A design against what the target's own software does on the default hardware, where there is such a
+  /// thing.
+  virtual std::optional<Explanation> compare_with_default(const Design& /*design*/) const {
+    return std::nullopt;
+  }
+  /// What costs the layers, as a design records it under provenance.model.
+  virtual Json model_record() const { return "analytical"; }
+
+  // ---- Searches.
+
+  /// Whether every mapping that the machine's file allows is a schedule, as methods that draw mappings need
+  /// it.
+  virtual bool runs_any_mapping() const { return false; }
+  virtual SearchOptions default_options() const = 0;
+  /// Schedules of a layer that an enumeration looks at unless the user says otherwise: about a minute's work.
+  virtual std::int64_t enumeration_limit() const { return 20'000'000; }
+  /// Narrows bounds to what may be built and is known. `given` tells which sizes the user gave; `warn` is
+  /// called with a line for those that are allowed but not known well. Throws Error{kBounds}.
+  virtual void narrow(HardwareBounds& /*bounds*/, const Hardware& /*fixed*/, const Hardware& /*max*/,
+                      const std::function<void(const std::string&)>& /*warn*/) const {}
+  /// The search space of a problem of this target, which must outlive it; relaxed tensors live on `device`.
+  /// Throws Error{kBounds} where nothing fits the problem's bounds.
+  virtual std::unique_ptr<SearchSpace> space(const SearchProblem& problem,
+                                             const std::string& device) const = 0;
+};
+using TargetPtr = std::shared_ptr<const Target>;
+
+/// What a user may choose about a target's models; targets that have no such model ignore it.
+struct TargetOptions {
+  /// Latencies by the surrogate in this file; empty: see the next two.
+  std::string surrogate;
+  /// Latencies by the target's shipped surrogate.
+  bool shipped_surrogate = false;
+  /// Provenance of a design: latencies by the surrogate that it records, if any. Throws Error{kValue} where
+  /// that is not the shipped one.
+  Json recorded;
+  /// Standard deviations of a prediction that a gain must exceed in a search. 0 to 10.
+  double kappa = 1;
+};
+
+/// The target of a machine, by its rules. Throws Error{kValue} for rules that are not known.
+TargetPtr make_target(Machine machine, const TargetOptions& options = {});
+/// The same for a shipped machine's name or the path of a file.
+TargetPtr load_target(const std::string& name_or_path, const TargetOptions& options = {});
+
+}  // namespace dosa

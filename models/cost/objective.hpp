@@ -1,0 +1,35 @@
+// What a design is to be good at: one number of energy and latency.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dosa/models/base/torch.hpp"
+
+namespace dosa {
+
+/// Minimise energy^a * latency^b of the whole network. The only place where this formula stands.
+struct Objective {
+  std::string name = "edp";
+  double energy = 1;   ///< a
+  double latency = 1;  ///< b
+
+  /// "edp" (1, 1), "energy" (1, 0), "latency" (0, 1) or "ed2p" (1, 2). Throws Error{kValue}.
+  static Objective from_name(const std::string& name);
+  static std::vector<std::string> names();
+
+  /// Energy in uJ, latency in cycles.
+  double value(double energy_uj, double cycles) const;
+  double log_value(double energy_uj, double cycles) const;
+  /// Element-wise; differentiable.
+  torch::Tensor log_value(const torch::Tensor& energy_uj, const torch::Tensor& cycles) const;
+
+  /// What a little more of each costs: the derivatives of log_value. `energy` is per unit of the energy that
+  /// is passed, whatever its unit.
+  struct Prices {
+    double energy, cycle;
+  };
+  Prices prices(double energy, double cycles) const;
+};
+
+}  // namespace dosa
