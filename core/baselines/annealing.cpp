@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "dosa/core/baselines/map_space.hpp"
+#include "dosa/models/base/math.hpp"
 
 namespace dosa {
 namespace {
@@ -128,12 +129,7 @@ class Annealer {
     }
     if (targets.empty()) return false;
     const std::size_t target = targets[pick(targets.size())];
-    std::int64_t left = whole(factors[source]);
-    std::vector<std::int64_t> primes;
-    for (std::int64_t prime = 2; prime * prime <= left; ++prime) {
-      for (; left % prime == 0; left /= prime) primes.push_back(prime);
-    }
-    if (left > 1) primes.push_back(left);
+    const std::vector<std::int64_t> primes = prime_factors_of(whole(factors[source]));
     const std::int64_t prime = primes[pick(primes.size())];
     factors[target] = std::log(static_cast<double>(whole(factors[target]) * prime));
     factors[source] = std::log(static_cast<double>(whole(factors[source]) / prime));

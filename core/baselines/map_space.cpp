@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "dosa/core/targets/mapping/relaxation.hpp"
+#include "dosa/models/base/math.hpp"
 #include "dosa/models/base/threads.hpp"
 
 namespace dosa {
@@ -18,23 +19,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::int64_t kChunk = 4096;
 constexpr std::int64_t kFew = 2048;
 
-std::vector<std::int64_t> divisors_of(std::int64_t number) {
-  std::vector<std::int64_t> divisors;
-  for (std::int64_t d = 1; d * d <= number; ++d) {
-    if (number % d != 0) continue;
-    divisors.push_back(d);
-    if (d != number / d) divisors.push_back(number / d);
-  }
-  std::sort(divisors.begin(), divisors.end());
-  return divisors;
-}
-
 }  // namespace
-
-double Random::normal() {
-  const double radius = std::sqrt(-2 * std::log(1 - uniform()));
-  return radius * std::cos(2 * M_PI * uniform());
-}
 
 HardwareTensors hardware_tensors(const std::vector<Hardware>& hardware) {
   const auto field = [&](std::int64_t Hardware::*size) {

@@ -3,31 +3,15 @@
 #pragma once
 
 #include <cstdint>
-#include <random>
 #include <vector>
 
 #include "dosa/core/baselines/baseline.hpp"
 #include "dosa/core/search/problem.hpp"
+#include "dosa/models/base/random.hpp"
 #include "dosa/models/base/torch.hpp"
 #include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
-
-/// Random numbers that are the same on every platform: only the raw output of the generator is used.
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : raw_(seed) {}
-  std::int64_t below(std::int64_t n) {
-    return static_cast<std::int64_t>(raw_() % static_cast<std::uint64_t>(n));
-  }
-  /// In [0, 1).
-  double uniform() { return static_cast<double>(raw_() >> 11) * 0x1p-53; }
-  /// Standard normal.
-  double normal();
-
- private:
-  std::mt19937_64 raw_;
-};
 
 /// Nests of layers of a problem, each in one loop order: factors whole, N of them.
 struct Candidates {

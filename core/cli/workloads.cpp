@@ -2,6 +2,7 @@
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/table.hpp"
 #include "dosa/models/workload.hpp"
 
 namespace dosa::cli {
@@ -16,26 +17,31 @@ void add_workloads(CLI::App& app) {
   command->add_option("workload", *name, "A shipped network's name or a workload JSON or YAML file");
   command->callback([name, output] {
     Json json = Json::array();
-    std::string text;
     const auto gmacs = [](const Layer& layer) {
       return static_cast<double>(layer.macs()) * static_cast<double>(layer.repetitions()) * 1e-9;
     };
     if (!name->empty()) {
       const Workload workload = load_workload(*name);
-      text = fmt::format("{}: {}\n{:<24} {:>5} {:>6} {:>10}  dims\n", workload.name, workload.description,
-                         "layer", "count", "groups", "GMAC");
+      Table table(
+          {{"layer", ColumnKind::kName}, {"count"}, {"groups"}, {"GMAC"}, {"dims", ColumnKind::kProse}});
       for (const Layer& layer : workload.layers) {
         json.push_back(to_json(layer));
         std::string dims;
         for (const Dim dim : all_dims()) dims += fmt::format("{}{} ", name_of(dim), layer[dim]);
         if (layer.wstride != 1 || layer.hstride != 1)
           dims += fmt::format("stride {}x{}", layer.wstride, layer.hstride);
-        text += fmt::format("{:<24} {:>5} {:>6} {:>10.4f}  {}\n", layer.name, layer.count, layer.groups,
-                            gmacs(layer), dims);
+        table.row({layer.name, std::to_string(layer.count), std::to_string(layer.groups),
+                   fmt::format("{:.4f}", gmacs(layer)), dims});
       }
-      output->print({{"name", workload.name}, {"description", workload.description}, {"layers", json}}, text);
+      std::string text;
+      for (const std::string& line :
+           wrapped(printable(workload.name + ": " + workload.description), kTextWidth))
+        text += line + "\n";
+      output->print({{"name", workload.name}, {"description", workload.description}, {"layers", json}},
+                    text + table.text());
       return;
     }
+    Table table({{"network", ColumnKind::kText}, {"layers"}, {"GMAC"}, {"description", ColumnKind::kProse}});
     for (const std::string& shipped : shipped_names("workloads")) {
       const Workload workload = load_workload(shipped);
       double total = 0;
@@ -44,10 +50,10 @@ void add_workloads(CLI::App& app) {
                       {"layers", workload.layers.size()},
                       {"gmacs", total},
                       {"description", workload.description}});
-      text += fmt::format("{:<14} {:>3} layers {:>9.3f} GMAC  {}\n", shipped, workload.layers.size(), total,
-                          workload.description);
+      table.row({shipped, std::to_string(workload.layers.size()), fmt::format("{:.3f}", total),
+                 workload.description});
     }
-    output->print({{"workloads", json}}, text);
+    output->print({{"workloads", json}}, table.text());
   });
 }
 

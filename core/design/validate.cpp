@@ -4,8 +4,9 @@
 #include <cmath>
 #include <numeric>
 
-#include "dosa/models/base/csv_input.hpp"
+#include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/table.hpp"
 #include "dosa/models/base/torch.hpp"
 #include "dosa/models/cost/cost_model.hpp"
 
@@ -218,17 +219,19 @@ std::string ValidationReport::full_report() const {
   std::string text = fmt::format("rows                          {}\n", rows);
   text += fmt::format("cycles exact                  {} ({:.2f} %)\n", exact_cycles, share(exact_cycles));
   text += fmt::format("energy in all printed digits  {} ({:.2f} %)\n", exact_energy, share(exact_energy));
-  text += "error in %        mean        p99        max\n";
+  Table errors({{"error in %", ColumnKind::kText}, {"mean"}, {"p99"}, {"max"}});
   for (const auto& [name, s] :
        {std::pair{"latency", latency}, std::pair{"energy", energy}, std::pair{"EDP", edp}}) {
-    text += fmt::format("  {:<10} {:>9.5f}  {:>9.5f}  {:>9.5f}\n", name, s.mean, s.p99, s.max);
+    const auto cell = [](double percent) { return fmt::format("{:.5f}", percent); };
+    errors.row({name, cell(s.mean), cell(s.p99), cell(s.max)});
   }
+  text += errors.text();
   if (!worst.empty() && worst.front().worst_error() > 0) {
     text += "worst rows\n";
     for (const ValidationRow& row : worst) {
       text += fmt::format("  {}: cycles {:.0f} (reference {:.0f}), energy {:.6f} uJ (reference {:.6f})  {}\n",
-                          row.where, row.cycles, row.reference_cycles, row.energy_uj, row.reference_energy_uj,
-                          row.mapping);
+                          printable(row.where), row.cycles, row.reference_cycles, row.energy_uj,
+                          row.reference_energy_uj, printable(row.mapping));
     }
   }
   return text;

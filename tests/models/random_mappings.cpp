@@ -3,16 +3,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "dosa/models/base/math.hpp"
+
 namespace dosa::testing {
 namespace {
-
-std::vector<std::int64_t> prime_factors(std::int64_t number) {
-  std::vector<std::int64_t> primes;
-  for (std::int64_t prime = 2; number > 1; ++prime) {
-    for (; number % prime == 0; number /= prime) primes.push_back(prime);
-  }
-  return primes;
-}
 
 void multiply(std::vector<Loop>& loops, Dim dim, std::int64_t factor) {
   const auto found =
@@ -60,7 +54,7 @@ Mapping RandomCases::mapping(const Layer& layer, const Machine& machine, std::in
   mapping.levels.resize(machine.levels.size());
   for (const Dim dim : all_dims()) {
     const auto d = static_cast<std::size_t>(dim);
-    for (const std::int64_t prime : prime_factors(layer[dim])) {
+    for (const std::int64_t prime : prime_factors_of(layer[dim])) {
       std::vector<std::vector<Loop>*> places;
       for (std::size_t level = 0; level < machine.levels.size(); ++level) {
         LevelNest& nest = mapping.levels[level];

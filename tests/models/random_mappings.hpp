@@ -1,10 +1,10 @@
 // Random small layers and random legal mappings, for property tests. The same seed gives the same cases on
-// every machine: only the generator's raw output is used, not the library's distributions.
+// every machine.
 #pragma once
 
 #include <cstdint>
-#include <random>
 
+#include "dosa/models/base/random.hpp"
 #include "dosa/models/layer.hpp"
 #include "dosa/models/machine.hpp"
 #include "dosa/models/mapping.hpp"
@@ -24,10 +24,10 @@ class RandomCases {
   Mapping mapping(const Layer& layer, const Machine& machine, std::int64_t max_spatial = 8);
 
   /// A number in 0..n-1.
-  std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
+  std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_.bits() % n); }
 
  private:
-  std::mt19937_64 random_;
+  Random random_;
 };
 
 }  // namespace dosa::testing

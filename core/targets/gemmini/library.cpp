@@ -6,6 +6,7 @@
 #include <set>
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/math.hpp"
 
 namespace dosa::gemmini {
 namespace {
@@ -16,15 +17,6 @@ constexpr std::int64_t kDilationMax = (1 << 10) - 1;             // kernel dilat
 constexpr std::int64_t kIndexMax = (std::int64_t{1} << 31) - 1;  // the library computes offsets in int
 /// The order in which the library counts a convolution's tile sizes.
 constexpr std::array<Dim, kDims> kLibraryOrder{Dim::N, Dim::Q, Dim::P, Dim::K, Dim::S, Dim::R, Dim::C};
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
-bool is_power_of_two(std::int64_t x) { return x > 0 && (x & (x - 1)) == 0; }
-std::int64_t power_of_two_from(std::int64_t x) {
-  std::int64_t power = 1;
-  while (power < x) power *= 2;
-  return power;
-}
 
 std::int64_t granule_of(Call call, std::int64_t pe_dim) { return call == Call::kMatmul ? pe_dim : 1; }
 
@@ -202,6 +194,19 @@ Params params_of(const Hardware& built) {
   params.bank_rows = built.scratchpad_kib * 1024 / (params.bank_num * built.pe_dim);
   params.acc_rows = built.accumulator_kib * 1024 / (4 * built.pe_dim);
   return params;
+}
+
+bool is_legal(const Hardware& built) {
+  const std::int64_t dim = built.pe_dim;
+  if (dim < 2 || !is_power_of_two(dim)) return false;
+  // `row_bytes`: one row of every bank.
+  const auto banks_are_legal = [&](std::int64_t kib, std::int64_t row_bytes) {
+    const std::int64_t bank_rows = kib * 1024 / row_bytes;
+    return bank_rows * row_bytes == kib * 1024 && is_power_of_two(bank_rows) && bank_rows % dim == 0;
+  };
+  return banks_are_legal(built.scratchpad_kib, 4 * dim) &&       // 4 banks of dim bytes
+         banks_are_legal(built.accumulator_kib, 2 * 4 * dim) &&  // 2 banks of dim 32-bit words
+         built.accumulator_kib * 1024 / (4 * dim) / dim <= built.scratchpad_kib * 1024 / dim / dim - 2;
 }
 
 std::vector<Violation> check_hardware(const Hardware& built) {

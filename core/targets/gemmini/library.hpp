@@ -44,21 +44,9 @@ struct Params {
 };
 Params params_of(const Hardware& built);
 
-/// Whether these sizes elaborate. The single source of hardware legality; in the header because enumerations
-/// ask it often. No size may exceed what a file may give (kMaxPeDim, kMaxKib).
-inline bool is_legal(const Hardware& built) {
-  const auto is_power_of_two = [](std::int64_t x) { return x > 0 && (x & (x - 1)) == 0; };
-  const std::int64_t dim = built.pe_dim;
-  if (dim < 2 || !is_power_of_two(dim)) return false;
-  // `row_bytes`: one row of every bank.
-  const auto banks_are_legal = [&](std::int64_t kib, std::int64_t row_bytes) {
-    const std::int64_t bank_rows = kib * 1024 / row_bytes;
-    return bank_rows * row_bytes == kib * 1024 && is_power_of_two(bank_rows) && bank_rows % dim == 0;
-  };
-  return banks_are_legal(built.scratchpad_kib, 4 * dim) &&       // 4 banks of dim bytes
-         banks_are_legal(built.accumulator_kib, 2 * 4 * dim) &&  // 2 banks of dim 32-bit words
-         built.accumulator_kib * 1024 / (4 * dim) / dim <= built.scratchpad_kib * 1024 / dim / dim - 2;
-}
+/// Whether these sizes elaborate. The single source of hardware legality. No size may exceed what a file may
+/// give (kMaxPeDim, kMaxKib).
+bool is_legal(const Hardware& built);
 /// Why these sizes do not elaborate; empty where is_legal().
 std::vector<Violation> check_hardware(const Hardware& built);
 /// The smallest legal sizes that are at least these, with the array first.

@@ -314,27 +314,6 @@ TEST(Refusals, UnknownFormatsAndOtherSchemas) {
   EXPECT_NE(refusal(json).find("this program reads \"dosa-design/1\""), std::string::npos);
 }
 
-TEST(Folders, AppearWholeOrNotAtAll) {
-  const TemporaryFolder folder;
-  const fs::path out = folder.path() / "out";
-  // A file name that cannot be created makes the writing fail halfway.
-  EXPECT_THROW(write_folder(out, "test", {{"a", "1"}, {"no/such/folder", "2"}}), Error);
-  EXPECT_TRUE(fs::is_empty(folder.path()));
-  write_folder(out, "test", {{"a", "1"}, {"b", "2"}});
-  EXPECT_THROW(write_folder(out, "test", {{"a", "3"}, {"no/such/folder", "2"}}), Error);
-  EXPECT_EQ(read_file(out / "a"), "1");
-  // An earlier export is replaced as a whole.
-  write_folder(out.string() + "/", "test", {{"a", "4"}});
-  EXPECT_EQ(read_file(out / "a"), "4");
-  EXPECT_FALSE(fs::exists(out / "b"));
-  // What is not ours stays.
-  write_file(folder.path() / "mine", "x");
-  EXPECT_THROW(write_folder(folder.path(), "test", {{"a", "5"}}), Error);
-  EXPECT_THROW(write_folder(folder.path() / "mine", "test", {{"a", "5"}}), Error);
-  EXPECT_THROW(write_folder(folder.path() / "missing" / "out", "test", {{"a", "5"}}), Error);
-  EXPECT_EQ(read_file(folder.path() / "mine"), "x");
-}
-
 // ---- Does it come back?
 
 TEST(RoundTrip, JsonIsTheDesign) {

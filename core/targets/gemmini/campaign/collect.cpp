@@ -5,18 +5,18 @@
 #include <optional>
 
 #include "dosa/core/targets/gemmini/campaign/sample.hpp"
+#include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 namespace {
 
 constexpr std::string_view kMark = "dosa";
 
-/// Text for a report: short and printable.
+/// A line of the log for a report: short and printable.
 std::string shown(std::string_view text) {
-  std::string clean;
-  for (const char c : text.substr(0, 60)) clean += static_cast<unsigned char>(c) >= ' ' && c != 127 ? c : '?';
-  return "'" + clean + (text.size() > 60 ? "..." : "") + "'";
+  return "'" + printable(text.substr(0, 60)) + (text.size() > 60 ? "..." : "") + "'";
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -168,23 +168,45 @@ std::string collected_csv(const Plan& plan, const Collected& collected) {
          collected.lost.size(), collected.garbled.size(), collected.interleaved.size(),
          collected.wrong.size());
   }
-  std::string text =
-      "id,kind,R,S,P,Q,C,K,N,wstride,hstride,padding,in_dim,tile_R,tile_S,tile_P,tile_Q,tile_C,tile_K,tile_N,"
-      "tiling,"
-      "scratchpad_kib,accumulator_kib,pe_dim,cycles,checked\n";
+  CsvWriter csv({"id",
+                 "kind",
+                 "R",
+                 "S",
+                 "P",
+                 "Q",
+                 "C",
+                 "K",
+                 "N",
+                 "wstride",
+                 "hstride",
+                 "padding",
+                 "in_dim",
+                 "tile_R",
+                 "tile_S",
+                 "tile_P",
+                 "tile_Q",
+                 "tile_C",
+                 "tile_K",
+                 "tile_N",
+                 "tiling",
+                 "scratchpad_kib",
+                 "accumulator_kib",
+                 "pe_dim",
+                 "cycles",
+                 "checked"});
   for (const Collected::Row& row : collected.rows) {
     const PlannedCall& m = plan.measurements[row.measurement];
     const Layer& layer = plan.layers[m.layer];
     const bool conv = m.tile.call == gemmini::Call::kConv;
-    text += fmt::format("{},{}", row.measurement, gemmini::name_of(m.tile.call));
-    for (const std::int64_t size : gemmini::extents(layer, m.tile.call)) text += fmt::format(",{}", size);
-    text += fmt::format(",{},{},{},{}", layer.wstride, layer.hstride, layer.padding.value_or(0),
-                        conv ? layer.input_height() : 0);
-    for (const std::int64_t size : m.tile.size) text += fmt::format(",{}", size);
-    text += fmt::format(",{},{},{},{},{},1\n", m.tiling, plan.hardware.scratchpad_kib,
-                        plan.hardware.accumulator_kib, plan.hardware.pe_dim, row.cycles);
+    csv.add(row.measurement, gemmini::name_of(m.tile.call));
+    for (const std::int64_t size : gemmini::extents(layer, m.tile.call)) csv.add(size);
+    csv.add(layer.wstride, layer.hstride, layer.padding.value_or(0), conv ? layer.input_height() : 0);
+    for (const std::int64_t size : m.tile.size) csv.add(size);
+    csv.add(m.tiling, plan.hardware.scratchpad_kib, plan.hardware.accumulator_kib, plan.hardware.pe_dim,
+            row.cycles, 1)
+        .end_row();
   }
-  return text;
+  return csv.text();
 }
 
 }  // namespace dosa

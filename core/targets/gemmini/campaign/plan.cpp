@@ -1,34 +1,12 @@
 #include "dosa/core/targets/gemmini/campaign/plan.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
-
 #include "dosa/core/targets/gemmini/campaign/program.hpp"
 #include "dosa/models/base/error.hpp"
-#include "dosa/models/base/files.hpp"
 
 namespace dosa {
-namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kSchema = "dosa-plan/1";
-/// Marks a folder as ours, so that a later run may replace it.
-constexpr const char* kManifest = "dosa-files.json";
-constexpr const char* kManifestSchema = "dosa-files/1";
-
-bool is_ours(const fs::path& folder) {
-  try {
-    JsonInput::from_file(folder / kManifest).require_schema(kManifestSchema);
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
 
 }  // namespace
 
@@ -113,49 +91,6 @@ std::vector<OutputFile> campaign_files(const Plan& plan) {
   files.push_back({"Makefile.dosa", makefile_notes(plan)});
   files.push_back({"plan.json", to_json(plan).dump(2) + "\n"});
   return files;
-}
-
-void write_folder(const fs::path& folder, const std::string& kind, const std::vector<OutputFile>& files) {
-  // "out/" and "out" are the same folder, and its parent is where the temporary one belongs.
-  fs::path target = folder.lexically_normal();
-  if (!target.has_filename()) target = target.parent_path();
-  std::error_code code;
-  const bool exists = fs::exists(target, code);
-  if (exists && !fs::is_directory(target, code))
-    fail(ErrorId::kFile, "{}: is a file, expected a folder to write to", folder.string());
-  if (exists && !fs::is_empty(target, code) && !is_ours(target)) {
-    fail(ErrorId::kFile, "{}: holds other files; expected a new or empty folder, or an earlier export",
-         folder.string());
-  }
-  const fs::path parent = target.has_parent_path() ? target.parent_path() : fs::path(".");
-  if (!fs::is_directory(parent, code)) {
-    fail(ErrorId::kFile, "{}: cannot be written: the folder {} does not exist", folder.string(),
-         parent.string());
-  }
-  std::string temporary = target.string() + ".XXXXXX";
-  if (!mkdtemp(temporary.data()))
-    fail(ErrorId::kFile, "{}: cannot be written: {}", folder.string(), std::strerror(errno));
-  try {
-    Json names = Json::array();
-    for (const OutputFile& file : files) {
-      write_file(fs::path(temporary) / file.name, file.content);
-      names.push_back(file.name);
-    }
-    write_file(fs::path(temporary) / kManifest,
-               Json{{"schema", kManifestSchema}, {"kind", kind}, {"files", names}}.dump(2) + "\n");
-    const mode_t mask = umask(0);
-    umask(mask);
-    fs::permissions(temporary, static_cast<fs::perms>(0777 & ~mask));
-    // Exchanging is atomic where renaming onto a filled folder is not allowed.
-    const int result = exists
-                           ? renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE)
-                           : std::rename(temporary.c_str(), target.c_str());
-    if (result != 0) fail(ErrorId::kFile, "{}: cannot be written: {}", folder.string(), std::strerror(errno));
-  } catch (...) {
-    fs::remove_all(temporary, code);
-    throw;
-  }
-  if (exists) fs::remove_all(temporary, code);  // now the old content
 }
 
 }  // namespace dosa

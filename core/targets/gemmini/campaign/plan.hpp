@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "dosa/core/targets/gemmini/library.hpp"
+#include "dosa/models/base/folder.hpp"
 #include "dosa/models/base/json_input.hpp"
 
 namespace dosa {
@@ -36,18 +37,8 @@ Json to_json(const Plan& plan);
 /// fits and finishes.
 void check_plan(const Plan& plan);
 
-struct OutputFile {
-  std::string name;
-  std::string content;
-};
-
 /// Everything that is needed to build the hardware, run the campaign and read its log: Scala fragments, C
 /// programs with their headers, expected parameters, notes, plan.json. Checks the plan first.
 std::vector<OutputFile> campaign_files(const Plan& plan);
-
-/// Writes all files into `folder` or none: into a temporary folder beside it, which is then renamed. An
-/// existing folder is replaced if it is empty or an earlier output of ours, else Error{kFile}.
-void write_folder(const std::filesystem::path& folder, const std::string& kind,
-                  const std::vector<OutputFile>& files);
 
 }  // namespace dosa

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/math.hpp"
 
 namespace dosa {
 namespace {
@@ -34,10 +35,6 @@ std::string comment(std::string text) {
     if (c == '*' || c == '/' || c == '\\' || c == '?' || static_cast<unsigned char>(c) < ' ') c = '_';
   }
   return text;
-}
-
-std::int64_t round_up(std::int64_t value, std::int64_t granule) {
-  return (value + granule - 1) / granule * granule;
 }
 
 std::string row_text(const Plan& plan, std::size_t index) {

@@ -14,9 +14,6 @@ namespace {
 using gemmini::Call;
 using gemmini::Tile;
 
-/// Below `bound`, the same on every platform (the standard's distributions are not).
-std::size_t below(std::size_t bound, std::mt19937_64& random) { return random() % bound; }
-
 /// What a measurement depends on: shape, strides, padding, input.
 std::string shape_of(const Layer& layer) {
   Layer shape = layer;
@@ -102,7 +99,7 @@ std::string Sample::brief_report() const {
   return text;
 }
 
-Tile random_tile(const Layer& layer, const Hardware& built, Call call, std::mt19937_64& random) {
+Tile random_tile(const Layer& layer, const Hardware& built, Call call, Random& random) {
   Tile tile;
   tile.call = call;
   for (const Dim d : all_dims()) {
@@ -112,7 +109,7 @@ Tile random_tile(const Layer& layer, const Hardware& built, Call call, std::mt19
     // Few channels may be cut anywhere, many only in whole blocks.
     for (std::int64_t& size : sizes) size = std::min(size, gemmini::max_tile(layer, call, d, built.pe_dim));
     const double span = std::log(static_cast<double>(sizes.back()) / static_cast<double>(sizes.front()));
-    const double at = static_cast<double>(random() >> 11) * 0x1p-53;
+    const double at = random.uniform();
     const double wanted = static_cast<double>(sizes.front()) * std::exp(at * span);
     tile[d] = *std::min_element(sizes.begin(), sizes.end(), [&](std::int64_t a, std::int64_t b) {
       return std::abs(std::log(static_cast<double>(a) / wanted)) <
@@ -167,7 +164,7 @@ Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
          sample.left_out.front().first, sample.left_out.front().second);
   }
 
-  std::mt19937_64 random(options.seed);
+  Random random(options.seed);
   Draw draw(plan, static_cast<std::size_t>(options.count));
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
     for (const Call call : calls[i]) {
@@ -186,8 +183,9 @@ Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
   const auto draw_one = [&](std::size_t turn) {
     const std::size_t layer = turn % plan.layers.size();
     const auto& [size, tiling] = sizes[(turn + turn / plan.layers.size()) % sizes.size()];
-    const Call call = calls[layer][below(calls[layer].size(), random)];
-    const bool own = tiling != "random" && below(4, random) == 0;
+    const Call call =
+        calls[layer][static_cast<std::size_t>(random.below(static_cast<std::int64_t>(calls[layer].size())))];
+    const bool own = tiling != "random" && random.below(4) == 0;
     const auto tile = legal(plan.layers[layer], options.hardware, [&, &built = size] {
       return own ? gemmini::default_tile(plan.layers[layer], built, call)
                  : random_tile(plan.layers[layer], built, call, random);

@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "dosa/core/targets/gemmini/campaign/plan.hpp"
+#include "dosa/models/base/random.hpp"
 #include "dosa/models/workload.hpp"
 
 namespace dosa {
@@ -45,8 +45,7 @@ struct Sample {
 };
 
 /// A legal tile: every size drawn from the useful ones, evenly in the logarithm, then shrunk until it fits.
-gemmini::Tile random_tile(const Layer& layer, const Hardware& built, gemmini::Call call,
-                          std::mt19937_64& random);
+gemmini::Tile random_tile(const Layer& layer, const Hardware& built, gemmini::Call call, Random& random);
 
 /// Every layer shape once with the library's own tiling by each call, then in turn random tilings, tilings of
 /// half and a quarter of the buffers (the library's own among them), and those that a predictor is least sure

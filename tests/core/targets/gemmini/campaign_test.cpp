@@ -10,7 +10,7 @@
 #include "dosa/core/targets/gemmini/campaign/collect.hpp"
 #include "dosa/core/targets/gemmini/campaign/disagreement.hpp"
 #include "dosa/core/targets/gemmini/campaign/sample.hpp"
-#include "dosa/models/base/csv_input.hpp"
+#include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "tests/support.hpp"
@@ -215,20 +215,20 @@ TEST(Logs, EveryKindOfDamageIsCountedAndNamedByLine) {
 TEST(Logs, RandomDamageNeverInventsAMeasurement) {
   const Plan plan = sample("bert", 30).plan;
   const std::string log = joined(perfect_log(plan));
-  std::mt19937_64 random(5);
+  Random random(5);
   for (int i = 0; i < 2000; ++i) {
     std::string damaged = log;
-    for (std::uint64_t n = random() % 20; n > 0; --n) {
-      const std::size_t at = random() % damaged.size();
-      switch (random() % 3) {
+    for (std::uint64_t n = random.bits() % 20; n > 0; --n) {
+      const std::size_t at = random.bits() % damaged.size();
+      switch (random.bits() % 3) {
         case 0:
-          damaged.erase(at, random() % 40);
+          damaged.erase(at, random.bits() % 40);
           break;
         case 1:
           damaged.insert(at, "noise\n");
           break;
         default:
-          damaged[at] = static_cast<char>(random());
+          damaged[at] = static_cast<char>(random.bits());
       }
     }
     const Collected collected = collect(plan, damaged);

@@ -1,0 +1,34 @@
+// Arithmetic on whole numbers that several parts need.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace dosa {
+
+/// The quotient rounded up, for number >= 0 and divisor > 0.
+constexpr std::int64_t ceil_div(std::int64_t number, std::int64_t divisor) {
+  return number / divisor + (number % divisor != 0 ? 1 : 0);
+}
+
+/// The smallest multiple of `multiple` that is at least `number`; number >= 0, multiple > 0.
+constexpr std::int64_t round_up(std::int64_t number, std::int64_t multiple) {
+  return ceil_div(number, multiple) * multiple;
+}
+
+constexpr bool is_power_of_two(std::int64_t number) { return number > 0 && (number & (number - 1)) == 0; }
+
+/// The smallest power of two that is at least `number`; number <= 2^62.
+constexpr std::int64_t power_of_two_from(std::int64_t number) {
+  std::int64_t power = 1;
+  while (power < number) power *= 2;
+  return power;
+}
+
+/// All divisors of a number > 0, ascending, 1 and the number among them.
+std::vector<std::int64_t> divisors_of(std::int64_t number);
+
+/// The prime factors of a number > 0, ascending, each as often as it divides: 12 -> 2, 2, 3.
+std::vector<std::int64_t> prime_factors_of(std::int64_t number);
+
+}  // namespace dosa
