@@ -8,16 +8,6 @@ namespace dosa {
 
 using torch::Tensor;
 
-void Adam::move(Tensor& values, const Tensor& gradient, std::int64_t step, double rate) {
-  constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
-  const torch::NoGradGuard no_gradients;
-  mean.mul_(kBeta1).add_(gradient, 1 - kBeta1);
-  square.mul_(kBeta2).addcmul_(gradient, gradient, 1 - kBeta2);
-  const auto taken = static_cast<double>(step + 1);
-  const double of_mean = 1 - std::pow(kBeta1, taken), of_root = std::sqrt(1 - std::pow(kBeta2, taken));
-  values.addcdiv_(mean, square.sqrt().add_(kEpsilon * of_root), -rate * of_root / of_mean);
-}
-
 double cosine_rate(double first, double share) { return first * 0.5 * (1 + std::cos(M_PI * share)); }
 
 at::Generator group_generator(std::uint64_t seed, std::int64_t first) {

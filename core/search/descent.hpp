@@ -1,27 +1,17 @@
-// Adam on a group of starts of the relaxation, with all its state in the open, so that it can be saved,
-// resumed and moved between processes.
+// Adam on a group of starts of the relaxation, whose state can be saved, resumed and moved between processes.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "dosa/core/targets/mapping/relaxation.hpp"
+#include "dosa/models/base/adam.hpp"
 #include "dosa/models/base/tensor_file.hpp"
 
 namespace dosa {
 
 /// How soft the relaxation is after a share of the run: the gates sharpen, the mixture of orders cools.
 Softness softness_at(double share);
-
-/// Adam (Kingma and Ba, ICLR 2015) with its usual constants, for one tensor. All its state is in `mean` and
-/// `square`, the moments of the gradient without correction of their bias.
-struct Adam {
-  torch::Tensor mean, square;
-
-  explicit Adam(const torch::Tensor& values) : mean(torch::zeros_like(values)), square(mean.clone()) {}
-  /// Moves `values` in place by step number `step`, counted from 0, of first size `rate`.
-  void move(torch::Tensor& values, const torch::Tensor& gradient, std::int64_t step, double rate);
-};
 
 /// A learning rate that falls from `first` to zero along a cosine, after a share of the run.
 double cosine_rate(double first, double share);
