@@ -1,13 +1,17 @@
-// Training a surrogate: base and ensemble from measurements, cross-validation, fine-tuning, what to measure
-// next.
+// Training a surrogate of any chip: base and ensemble from features of measured runs, cross-validation,
+// calibration of the uncertainty, fine-tuning.
+//
+// Every network of the ensemble (Lakshminarayanan et al., NeurIPS 2017) starts from other weights, is stopped
+// early on held-out layers of its own, and is trained by AdamW (Loshchilov and Hutter, ICLR 2019) with a
+// one-cycle schedule of the learning rate (Smith and Topin, arXiv 1708.07120).
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "dosa/core/targets/gemmini/measurements.hpp"
+#include "dosa/surrogate/accuracy.hpp"
 #include "dosa/surrogate/surrogate.hpp"
 
 namespace dosa {
@@ -31,47 +35,6 @@ struct TrainOptions {
 };
 Json to_json(const TrainOptions& options);
 
-/// Measurements as tensors.
-struct TrainingSet {
-  MeasuredTarget target;
-  RunBatch runs;                      ///< one entry per row
-  torch::Tensor tile, pe_dim;         ///< [rows, 7], [rows]
-  torch::Tensor log_cycles, macs;     ///< [rows]
-  std::vector<std::int64_t> layers;   ///< layer of every row
-  std::vector<std::int64_t> tilings;  ///< rows with the same number executed the very same thing
-  Executed executed;
-
-  /// Throws Error{kValue} with the file and line of a row that took less than its floor by more than
-  /// rounding, or that would hang.
-  static TrainingSet of(const Measurements& measurements);
-  std::int64_t rows() const { return log_cycles.size(0); }
-  /// The rows with these indices.
-  TrainingSet select(const std::vector<std::int64_t>& rows) const;
-};
-
-/// How predictions compare with measurements; errors are shares (0.1 = 10 %) of the measured cycles.
-struct Accuracy {
-  std::int64_t rows = 0;
-  double spearman = 0, spearman_per_mac = 0;
-  double spearman_within_layer = 0;  ///< mean over layers with at least three tilings
-  double kendall = 0;                ///< tau-b
-  double mape = 0, median_ape = 0;
-  double gef = 1;  ///< exp(mean |ln(predicted / measured)|)
-  /// Geometric mean over layers of measured(best predicted tiling) / measured(best tiling); repeated
-  /// measurements of one tiling are averaged first.
-  double top1_regret = 1;
-  double below_floor = 0;  ///< share of predictions below the compute floor
-  /// Share of measurements, 0.68 and 0.95 when calibrated; none where predictions have no uncertainty.
-  std::optional<double> within_1sd, within_2sd;
-};
-Json to_json(const Accuracy& accuracy);
-/// For people: a line for each part that has rows, below a heading.
-std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& parts);
-
-/// `log_sd` may be undefined. All [rows].
-Accuracy accuracy_of(const torch::Tensor& log_predicted, const torch::Tensor& log_sd,
-                     const TrainingSet& measured);
-
 /// A learning curve: mean over the networks after each epoch that was looked at.
 struct CurvePoint {
   std::string run;  ///< "rows 1/5", "layers 1/5", "final"
@@ -86,8 +49,17 @@ struct CrossValidation {
   Accuracy accuracy;
 };
 
+/// How a surrogate of the smaller runs predicts the larger ones.
+struct Extrapolation {
+  double octaves;         ///< the largest run that it was trained on, against what was built; below 0
+  std::int64_t rows = 0;  ///< that it was trained on; the accuracy has those that are larger
+  Accuracy accuracy;      ///< with an uncertainty that does not grow
+  double growth = 1;      ///< per octave, from these rows alone
+};
+
 struct TrainSummary {
   std::vector<CrossValidation> validations;
+  std::vector<Extrapolation> extrapolations;
   std::vector<CurvePoint> curve;
   double seconds = 0;
 };
@@ -95,29 +67,25 @@ struct TrainSummary {
 /// Called with a line for the user.
 using Progress = std::function<void(const std::string&)>;
 
+/// What is trained on.
+struct TrainingData {
+  std::string file;  ///< where the measurements stand, for errors
+  Json card;         ///< what a surrogate's card says of them
+  TrainingSet set;
+  OrderedPairs pairs;  ///< may be empty
+};
+
 /// Trains on all rows, cross-validated by random rows and by whole layers; scalers, base and early stopping
-/// of a fold see the fold's training rows only. The same seed gives the same file, whatever the number of
-/// threads; `progress` may be called on any of them, by one at a time. Throws Error for fewer than 50 rows,
-/// or one layer.
-Surrogate train_surrogate(const Measurements& measurements, const TrainOptions& options,
-                          TrainSummary* summary, const Progress& progress);
+/// of a fold see the fold's training rows only. Two more surrogates, of the rows that need at most half and a
+/// quarter of what was built, say how the uncertainty grows with the size of a run. The same seed gives the
+/// same surrogate, whatever the number of threads; `progress` may be called on any of them, by one at a time.
+/// Throws Error for fewer than 50 rows, or one layer.
+FeatureSurrogate train(const TrainingData& data, const FeatureTable& table, const TrainOptions& options,
+                       TrainSummary* summary, const Progress& progress);
 
-/// Adapts the networks of a surrogate to a few rows of the same target (at least 3), held to the old weights;
-/// base and inputs stay. Throws Error naming the field in which the targets differ.
-Surrogate fine_tune(const Surrogate& from, const Measurements& measurements, const TrainOptions& options,
-                    TrainSummary* summary, const Progress& progress);
-
-/// The next `count` tilings worth a measurement: of random legal tilings of the measured layers those with
-/// the largest expected improvement over the best known one, under the surrogate's mean and uncertainty. At
-/// most a fifth (and at least one) of them for any one layer. Their cycles are the predictions.
-std::vector<Measurement> propose_measurements(const Surrogate& surrogate, const Measurements& measured,
-                                              const Hardware& buffers, int count, std::uint64_t seed);
-
-/// Random legal tilings of a layer on Gemmini with these buffers, [at most `count`, 7].
-torch::Tensor random_tilings(const LayerRun& run, const RunRules& rules, const Hardware& buffers, int count,
-                             std::uint64_t seed);
-
-/// How the layer of a measurement is run.
-LayerRun run_of(const Measurement& measurement);
+/// Adapts the networks of a surrogate to a few rows of the same chip (at least 3), held to the old weights;
+/// base and inputs stay.
+FeatureSurrogate fine_tuned(const FeatureSurrogate& from, const TrainingData& data,
+                            const TrainOptions& options, TrainSummary* summary, const Progress& progress);
 
 }  // namespace dosa

@@ -1,7 +1,5 @@
 // Fixed hardware: the best mappings by enumeration, how far a design is from them, and what Gemmini's own
 // library would choose.
-#include <unistd.h>
-
 #include <memory>
 
 #include "dosa/core/cli/search_flags.hpp"
@@ -9,6 +7,7 @@
 #include "dosa/core/targets/gemmini/library.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/progress.hpp"
 #include "dosa/models/workload.hpp"
 
 namespace dosa::cli {
@@ -22,13 +21,10 @@ struct Flags {
   TargetOptions options;
 };
 
-MapProgressCallback progress_line(bool quiet) {
-  const bool terminal = isatty(STDERR_FILENO) != 0;
-  if (quiet || !terminal) return {};
-  return [](const MapProgress& now) {
-    fmt::print(stderr, "\r{} of {} layers  {} mappings  {:.1f} s\033[K{}", now.layers_done, now.layers,
-               now.evaluations, now.elapsed_s, now.layers_done == now.layers ? "\n" : "");
-    std::fflush(stderr);
+MapProgressCallback shown_on(ProgressLine& line) {
+  return [&line](const MapProgress& now) {
+    line.show(fmt::format("{} of {} layers  {} schedules  {:.0f} s", now.layers_done, now.layers,
+                          now.evaluations, now.elapsed_s));
   };
 }
 
@@ -59,7 +55,7 @@ void map_network(const Flags& flags, const Output& output) {
                         Objective::from_name(flags.objective.empty() ? "edp" : flags.objective)};
   problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine());
   problem.target->check_hardware(problem.bounds.max);
-  MapSummary summary = map_exhaustively(problem, flags.map, progress_line(flags.quiet), catch_interrupts());
+  MapSummary summary = map_exhaustively(problem, flags.map, shown_on(line), catch_interrupts());
   summary.best.provenance = {{"program", fmt::format("dosa {}", DOSA_VERSION)},
                              {"method", "exhaustive"},
                              {"model", problem.target->model_record()},
@@ -79,6 +75,7 @@ void certify_design(const Flags& flags, const Output& output) {
   const LoadedDesign loaded = load_design(flags.input, flags.machine);
   const Design& design = loaded.design;
   const std::string& objective = flags.objective.empty() ? design.objective : flags.objective;
+  ProgressLine line(flags.quiet);
   const Certificate certificate = [&] {
     try {
       TargetOptions options = without_trust(flags.options);
@@ -87,11 +84,12 @@ void certify_design(const Flags& flags, const Output& output) {
         options.recorded = design.provenance;
       }
       return certify(design, make_target(loaded.target->machine(), options), Objective::from_name(objective),
-                     flags.map, progress_line(flags.quiet), catch_interrupts());
+                     flags.map, shown_on(line), catch_interrupts());
     } catch (const Error& error) {
       throw error.in(flags.input);
     }
   }();
+  line.finish();
   output.print(to_json(certificate), report(certificate));
 }
 

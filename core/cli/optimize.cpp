@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -11,6 +9,7 @@
 #include "dosa/core/search/ranks.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/progress.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -28,33 +27,15 @@ struct Flags {
   bool quiet = false, record_time = false, certify = false;
 };
 
-/// One line on a terminal that is written over, one line every few seconds elsewhere.
-class ProgressLine {
- public:
-  explicit ProgressLine(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
-
-  void show(const SearchProgress& now) {
-    if (quiet_ || (!terminal_ && now.elapsed_s < next_)) return;
-    next_ = now.elapsed_s + 2;
-    const std::string best = std::isfinite(now.best_objective)
-                                 ? fmt::format("best {:.4g}", now.best_objective)
-                                 : fmt::format("relaxed {:.4g}", now.relaxed_objective);
-    fmt::print(stderr, "{}{} {}/{}  {}  pe {} scratchpad {} accumulator {}  {:.1f} s{}{}",
-               terminal_ ? "\r" : "", now.phase, now.step, now.steps, best, now.hardware.pe_dim,
-               now.hardware.scratchpad_kib, now.hardware.accumulator_kib, now.elapsed_s,
-               now.phase == "descent" ? fmt::format("  ETA {:.0f} s", now.eta_s) : "",
-               terminal_ ? "\033[K" : "\n");
-    std::fflush(stderr);
-    shown_ = true;
-  }
-  ~ProgressLine() {
-    if (shown_ && terminal_) fmt::print(stderr, "\n");
-  }
-
- private:
-  bool quiet_, terminal_, shown_ = false;
-  double next_ = 2;
-};
+std::string text_of(const SearchProgress& now) {
+  const std::string best = std::isfinite(now.best_objective)
+                               ? fmt::format("best {:.4g}", now.best_objective)
+                               : fmt::format("relaxed {:.4g}", now.relaxed_objective);
+  std::string text = fmt::format("{}  {:.0f} s", now.phase, now.elapsed_s);
+  if (now.phase == "descent") text += fmt::format(" {}/{}, ETA {:.0f} s", now.step, now.steps, now.eta_s);
+  return text + fmt::format("  {}  pe {}, {}/{} KiB", best, now.hardware.pe_dim, now.hardware.scratchpad_kib,
+                            now.hardware.accumulator_kib);
+}
 
 Json provenance(const Flags& flags, const SearchProblem& problem, const SearchOptions& search,
                 const SearchSummary& summary) {
@@ -127,7 +108,7 @@ void optimize(const Flags& flags, const Output& output) {
   {
     ProgressLine line(flags.quiet);
     summary = dosa::optimize(
-        problem, search, [&](const SearchProgress& now) { line.show(now); }, interrupted);
+        problem, search, [&](const SearchProgress& now) { line.show(text_of(now)); }, interrupted);
   }
   if (!is_root) return;
   summary.best.provenance = provenance(flags, problem, search, summary);

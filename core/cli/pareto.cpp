@@ -1,21 +1,18 @@
 // dosa optimize --pareto: the front of energy, latency and area as a folder of designs.
 #include "dosa/core/cli/pareto.hpp"
 
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 
+#include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/folder.hpp"
+#include "dosa/models/base/progress.hpp"
+#include "dosa/models/base/table.hpp"
 
 namespace dosa::cli {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr const char* kSchema = "dosa-front/1";
 constexpr const char* kFrontJson = "front.json";
@@ -61,112 +58,70 @@ Json front_json(const SearchProblem& problem, const ParetoOptions& options, cons
 }
 
 std::string front_csv(const ParetoSummary& summary) {
-  std::string csv =
-      "file,objective,area_limit_mm2,pe_dim,scratchpad_kib,accumulator_kib,cycles,energy_uj,edp,area_mm2\n";
+  CsvWriter csv({"file", "objective", "area_limit_mm2", "pe_dim", "scratchpad_kib", "accumulator_kib",
+                 "cycles", "energy_uj", "edp", "area_mm2"});
   for (std::size_t i = 0; i < summary.front.size(); ++i) {
     const FrontPoint& point = summary.front[i];
     const Design& design = point.design;
-    csv += fmt::format("{},{},{:.17g},{},{},{},{:.17g},{:.17g},{:.17g},{:.17g}\n", file_name(i),
-                       design.objective, point.area_limit_mm2, design.hardware.pe_dim,
-                       design.hardware.scratchpad_kib, design.hardware.accumulator_kib, design.totals.cycles,
-                       design.totals.energy_uj, design.totals.edp, design.totals.area_mm2);
+    csv.add(file_name(i), design.objective, point.area_limit_mm2, design.hardware.pe_dim,
+            design.hardware.scratchpad_kib, design.hardware.accumulator_kib, design.totals.cycles,
+            design.totals.energy_uj, design.totals.edp, design.totals.area_mm2)
+        .end_row();
   }
-  return csv;
+  return csv.text();
 }
 
 std::string front_text(const SearchProblem& problem, const ParetoSummary& summary) {
-  std::string text = fmt::format("{:<15} {:>9} {:>14} {:>14} {:>12}  {:>4} {:>10} {:>11}  least\n", "design",
-                                 "area_mm2", "cycles", "energy_uJ", "EDP", "pe", "scratchpad", "accumulator");
+  Table table({{"design", ColumnKind::kText},
+               {"mm2"},
+               {"cycles"},
+               {"energy_uJ"},
+               {"EDP"},
+               {"pe"},
+               {"KiB"},
+               {"least", ColumnKind::kText}});
   for (std::size_t i = 0; i < summary.front.size(); ++i) {
     const FrontPoint& point = summary.front[i];
     const Design& design = point.design;
-    text += fmt::format(
-        "{:<15} {:>9.3f} {:>14.0f} {:>14.6g} {:>12.5g}  {:>4} {:>10} {:>11}  {} under {:.3g} mm2\n",
-        file_name(i), design.totals.area_mm2, design.totals.cycles, design.totals.energy_uj,
-        design.totals.edp, design.hardware.pe_dim, design.hardware.scratchpad_kib,
-        design.hardware.accumulator_kib, design.objective, point.area_limit_mm2);
+    table.row({fmt::format("{:02}", i + 1), fmt::format("{:.3f}", design.totals.area_mm2),
+               fmt::format("{:.5g}", design.totals.cycles), fmt::format("{:.5g}", design.totals.energy_uj),
+               fmt::format("{:.5g}", design.totals.edp), fmt::format("{}", design.hardware.pe_dim),
+               fmt::format("{}/{}", design.hardware.scratchpad_kib, design.hardware.accumulator_kib),
+               fmt::format("{} under {:.3g}", design.objective, point.area_limit_mm2)});
   }
-  text += fmt::format(
-      "\n{} on {}: {} designs that no other one beats in area, latency and energy, of {} found\n"
-      "arrays {}; {} evaluations, {:.1f} s{}{}\n",
-      problem.workload.name, problem.machine().name, summary.front.size(), summary.found,
-      fmt::join(summary.arrays, " "), summary.evaluations, summary.wall_s,
-      summary.complete ? "; the whole map space on each" : "", summary.interrupted ? "; interrupted" : "");
-  return text;
+  return table.text() +
+         fmt::format(
+             "\n{} on {}: {} designs that no other one beats in area, latency and energy,\nof {} found; KiB: "
+             "scratchpad/accumulator\narrays {}; {} evaluations, {:.1f} s{}{}\n",
+             problem.workload.name, problem.machine().name, summary.front.size(), summary.found,
+             fmt::join(summary.arrays, " "), summary.evaluations, summary.wall_s,
+             summary.complete ? "; the whole space on each" : "", summary.interrupted ? "; interrupted" : "");
 }
 
-/// A folder that appears under its name when it is complete, or not at all.
-class NewFolder {
- public:
-  /// Throws Error{kFile} unless the folder can be made: nothing there, an empty folder or an older front.
-  explicit NewFolder(fs::path path) : path_(fs::absolute(path).lexically_normal()) {
-    if (!path_.has_filename()) path_ = path_.parent_path();  // a slash at the end
-    std::error_code ignored;
-    if (fs::exists(path_, ignored) && !fs::is_directory(path_, ignored))
-      fail(ErrorId::kFile, "{}: is no folder", path.string());
-    for (const auto& entry : fs::directory_iterator(path_, ignored)) {
-      const std::string name = entry.path().filename().string();
-      const bool ours = name == kFrontJson || name == kFrontCsv ||
-                        (name.rfind("design_", 0) == 0 && entry.path().extension() == ".json");
-      if (!ours || !entry.is_regular_file(ignored)) {
-        fail(ErrorId::kFile, "{}: holds '{}'; expected a new folder, an empty one, or an older front alone",
-             path.string(), name);
-      }
-    }
-    std::string temporary = path_.string() + ".XXXXXX";
-    if (mkdtemp(temporary.data()) == nullptr)
-      fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), std::strerror(errno));
-    temporary_ = temporary;
-    fs::permissions(
-        temporary_,
-        fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read | fs::perms::others_exec,
-        fs::perm_options::add, ignored);
-  }
-  NewFolder(const NewFolder&) = delete;
-  NewFolder& operator=(const NewFolder&) = delete;
-  ~NewFolder() {
-    std::error_code ignored;
-    if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
-  }
-
-  const fs::path& path() const { return temporary_; }
-
-  void finish() {
-    std::error_code error, ignored;
-    const fs::path old = temporary_.string() + ".old";
-    const bool replaces = fs::exists(path_, ignored);
-    if (replaces) fs::rename(path_, old, error);
-    if (!error) fs::rename(temporary_, path_, error);
-    if (error) {
-      if (replaces && !fs::exists(path_, ignored)) fs::rename(old, path_, ignored);
-      fail(ErrorId::kFile, "{}: cannot be written: {}", path_.string(), error.message());
-    }
-    temporary_.clear();
-    fs::remove_all(old, ignored);
-  }
-
- private:
-  fs::path path_, temporary_;
-};
+/// What a front leaves in its folder.
+bool is_of_front(const std::filesystem::directory_entry& entry) {
+  const std::string name = entry.path().filename().string();
+  std::error_code ignored;
+  return entry.is_regular_file(ignored) &&
+         (name == kFrontJson || name == kFrontCsv ||
+          (name.rfind("design_", 0) == 0 && entry.path().extension() == ".json"));
+}
 
 }  // namespace
 
 void write_pareto_front(const SearchProblem& problem, const ParetoOptions& options, const std::string& folder,
                         bool quiet, const Output& output) {
   problem.check_bounds();
-  NewFolder target(folder);
-  const bool terminal = isatty(STDERR_FILENO) != 0;
+  NewFolder target(folder, is_of_front, "an older front");
+  ProgressLine line(quiet);
   const ParetoSummary summary = pareto_front(
       problem, options,
       [&](const ParetoProgress& now) {
-        if (quiet) return;
-        fmt::print(stderr, "{}array {}/{}  {} designs  {} mappings  {:.1f} s{}", terminal ? "\r" : "",
-                   now.arrays_done, now.arrays, now.designs, now.evaluations, now.elapsed_s,
-                   terminal ? "\033[K" : "\n");
-        if (terminal && now.arrays_done == now.arrays) fmt::print(stderr, "\n");
-        std::fflush(stderr);
+        line.show(fmt::format("array {}/{}  {} designs  {} evaluations  {:.0f} s", now.arrays_done,
+                              now.arrays, now.designs, now.evaluations, now.elapsed_s));
       },
       catch_interrupts());
+  line.finish();
   const Json json = front_json(problem, options, summary);
   for (std::size_t i = 0; i < summary.front.size(); ++i) {
     Design design = summary.front[i].design;
@@ -179,7 +134,7 @@ void write_pareto_front(const SearchProblem& problem, const ParetoOptions& optio
   }
   write_file(target.path() / kFrontJson, json.dump(2) + "\n");
   write_file(target.path() / kFrontCsv, front_csv(summary));
-  target.finish();
+  target.commit();
   output.print(json, front_text(problem, summary) + fmt::format("written: {}\n", folder));
 }
 

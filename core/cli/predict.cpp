@@ -6,7 +6,6 @@
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
-#include "dosa/surrogate/surrogate.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -105,7 +104,7 @@ void run_predict(const Flags& flags, const Output& output) {
 void add_predict(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "predict", described("Latency of a design on real hardware, as a surrogate predicts it.",
-                           {"dosa predict design.json --surrogate gemmini.pt"}));
+                           {"dosa predict design.json --surrogate gemmini.safetensors"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
   command->add_option("design", flags->design, "A design JSON")->required();

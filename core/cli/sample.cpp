@@ -44,7 +44,7 @@ void add_sample(CLI::App& app) {
       "sample",
       described("Choose tilings of a network's layers to measure on a real Gemmini, and write the programs.",
                 {"dosa sample resnet50 --count 200 --seed 1 -o campaign/",
-                 "dosa sample unet --surrogate mine.pt --uncertain 0.8 -o campaign/",
+                 "dosa sample unet --surrogate mine.safetensors --uncertain 0.8 -o campaign/",
                  "dosa sample bert --count 50 --pe 8 --scratchpad 64 --accumulator 16 -o campaign/"}));
   const auto flags = std::make_shared<SampleFlags>();
   const auto output = std::make_shared<Output>(*command);

@@ -2,9 +2,10 @@
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/targets/gemmini/proposals.hpp"
+#include "dosa/core/targets/gemmini/training.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
-#include "dosa/surrogate/training.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -75,7 +76,13 @@ void run_train(Flags& flags, const Output& output) {
     std::vector<std::pair<std::string, Accuracy>> parts;
     for (const CrossValidation& cv : summary.validations)
       parts.emplace_back("held-out " + cv.folds, cv.accuracy);
+    for (const Extrapolation& e : summary.extrapolations)
+      parts.emplace_back(fmt::format("beyond 1/{:.0f}", std::exp2(-e.octaves)), e.accuracy);
     report += accuracy_table(parts);
+  }
+  if (!summary.extrapolations.empty()) {
+    report += fmt::format("the uncertainty grows by {:.2f} for every doubling of a tile beyond the buffers\n",
+                          surrogate.growth_per_octave);
   }
   if (from) {
     const Json& tuned = surrogate.card.at("fine_tuned").back();
@@ -112,10 +119,13 @@ void run_train(Flags& flags, const Output& output) {
 void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "train",
-      described("Train a surrogate of measured latencies, cross-validated by rows and by whole layers.",
-                {"dosa train data/measurements/gemmini_rtl.csv -o gemmini.pt",
-                 "dosa train new_rows.csv --from gemmini.pt -o tuned.pt",
-                 "dosa train measurements.csv -o gemmini.pt --active 20 --proposals next.csv"}));
+      described(
+          "Train a surrogate of measured latencies, cross-validated by rows and by whole layers. Two more, "
+          "of "
+          "the tiles that fit half and a quarter of the buffers, say how the uncertainty grows beyond them.",
+          {"dosa train data/measurements/gemmini_rtl.csv -o gemmini.safetensors",
+           "dosa train new_rows.csv --from gemmini.safetensors -o tuned.safetensors",
+           "dosa train measurements.csv -o gemmini.safetensors --active 20 --proposals next.csv"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
   TrainOptions& o = flags->options;

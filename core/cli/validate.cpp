@@ -17,7 +17,7 @@ void add_validate(CLI::App& app) {
       "validate",
       described("Compare the model with a CSV table (.csv or .csv.gz) of reference results.",
                 {"dosa validate timeloop_train.csv.gz", "dosa validate table.csv --worst 20 --json",
-                 "dosa validate measurements.csv --surrogate gemmini.pt"}));
+                 "dosa validate measurements.csv --surrogate gemmini.safetensors"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
   command->add_option("table", flags->table, "Mappings with cycles and energy, one a line")->required();

@@ -1,10 +1,10 @@
 #include "dosa/core/design/design.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/table.hpp"
 #include "dosa/models/base/torch.hpp"
 #include "dosa/models/cost/cost_model.hpp"
 
@@ -128,20 +128,23 @@ void save_design(const Design& design, const std::filesystem::path& path) {
 }
 
 std::string report(const Design& design) {
-  std::size_t width = 5;
-  for (const DesignLayer& entry : design.layers) width = std::max(width, entry.layer.name.size());
-  std::string text = fmt::format("{:<{}}  {:>5}  {:>12}  {:>12}  {:>6}  mapping\n", "layer", width, "count",
-                                 "cycles", "energy_uJ", "EDP %");
+  Table table({{"layer", ColumnKind::kName},
+               {"count"},
+               {"cycles"},
+               {"energy_uJ"},
+               {"EDP %"},
+               {"schedule", ColumnKind::kProse}});
   for (const DesignLayer& entry : design.layers) {
     const auto count = static_cast<double>(entry.layer.count);
     // EDP = sum of cycles x sum of energy: a layer's share is the mean of its shares of the two.
     const double share =
         50 * count *
         (entry.costs.cycles / design.totals.cycles + entry.costs.energy_uj / design.totals.energy_uj);
-    text += fmt::format("{:<{}}  {:>5}  {:>12.0f}  {:>12.3f}  {:>6.2f}  {}\n", entry.layer.name, width,
-                        entry.layer.count, entry.costs.cycles, entry.costs.energy_uj, share,
-                        entry.schedule->text());
+    table.row({entry.layer.name, fmt::format("{}", entry.layer.count),
+               fmt::format("{:.0f}", entry.costs.cycles), fmt::format("{:.3f}", entry.costs.energy_uj),
+               fmt::format("{:.2f}", share), entry.schedule->text()});
   }
+  std::string text = table.text();
   text += fmt::format("\n{} on {}: pe_dim {}, scratchpad {} KiB, accumulator {} KiB, {:.3f} mm2\n",
                       design.workload, design.target, design.hardware.pe_dim, design.hardware.scratchpad_kib,
                       design.hardware.accumulator_kib, design.totals.area_mm2);

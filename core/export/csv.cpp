@@ -14,8 +14,8 @@ class CsvExporter : public Exporter {
     std::vector<std::string> columns{"workload",        "target", "pe_dim", "scratchpad_kib",
                                      "accumulator_kib", "layer",  "count",  "groups"};
     for (const Dim dim : all_dims()) columns.emplace_back(1, name_of(dim));
-    for (const char* name : {"wstride", "hstride", "wdilation", "hdilation", "padding", "schedule_form", "schedule",
-                             "cycles", "energy_uj"})
+    for (const char* name : {"wstride", "hstride", "wdilation", "hdilation", "padding", "schedule_form",
+                             "schedule", "cycles", "energy_uj"})
       columns.emplace_back(name);
     CsvWriter csv(columns);
     for (const DesignLayer& d : design.layers) {

@@ -1,5 +1,4 @@
-// Adam on a group of starts of the relaxation, with all its state in the open, so that it can be saved,
-// resumed and moved between processes.
+// Adam on a group of starts of the relaxation, whose state can be saved, resumed and moved between processes.
 #pragma once
 
 #include <vector>

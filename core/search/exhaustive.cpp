@@ -7,6 +7,7 @@
 #include "dosa/core/search/chooser.hpp"
 #include "dosa/core/search/layers.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/table.hpp"
 #include "dosa/models/base/threads.hpp"
 
 namespace dosa {
@@ -80,12 +81,6 @@ std::string proof_text(const LayerCoverage& coverage) {
   return coverage.proven ? "proven"
                          : fmt::format("not proven: looked at {:.0f} of {:.0f} nests", coverage.looked_at,
                                        coverage.candidates);
-}
-
-std::size_t name_width(const Design& design) {
-  std::size_t width = 5;
-  for (const DesignLayer& entry : design.layers) width = std::max(width, entry.layer.name.size());
-  return width;
 }
 
 }  // namespace
@@ -177,17 +172,21 @@ Json to_json(const Certificate& certificate) {
 }
 
 std::string report(const MapSummary& summary) {
-  const std::size_t width = name_width(summary.best);
-  std::string text =
-      fmt::format("{:<{}}  {:>12}  {:>12}  {:>12}  {:>12}  {:>12}  {:>12}\n", "map space, nests", width,
-                  "all", "candidates", "looked at", "too large", "beaten", "evaluated");
+  Table table({{"space, schedules", ColumnKind::kName},
+               {"all"},
+               {"candidates"},
+               {"too large"},
+               {"beaten"},
+               {"evaluated"},
+               {"", ColumnKind::kProse}});
   for (std::size_t l = 0; l < summary.coverage.size(); ++l) {
     const LayerCoverage& c = summary.coverage[l];
-    text += fmt::format("{:<{}}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {:>12.0f}  {}\n",
-                        summary.best.layers[l].layer.name, std::max<std::size_t>(width, 16), c.space,
-                        c.candidates, c.looked_at, c.over_capacity, c.beaten,
-                        c.looked_at - c.over_capacity - c.beaten, proof_text(c));
+    const auto number = [](double value) { return fmt::format("{:.0f}", value); };
+    table.row({summary.best.layers[l].layer.name, number(c.space), number(c.candidates),
+               number(c.over_capacity), number(c.beaten), number(c.looked_at - c.over_capacity - c.beaten),
+               proof_text(c)});
   }
+  std::string text = table.text();
   text += fmt::format(
       "candidates: not beaten in everything by the same nest with larger spatial factors; beaten: by a known "
       "mapping, even at a lower bound of all loop orders; each evaluated nest in {} loop order{}\n{} "
@@ -199,17 +198,24 @@ std::string report(const MapSummary& summary) {
 }
 
 std::string report(const Certificate& certificate) {
-  const std::size_t width = name_width(certificate.design);
-  std::string text = fmt::format("{:<{}}  {:>5}  {:>12} {:>12}  {:>12} {:>12}  {:>9}\n", "layer", width,
-                                 "count", "cycles", "energy_uJ", "best: cycles", "energy_uJ", "gap %");
+  Table table({{"layer", ColumnKind::kName},
+               {"count"},
+               {"cycles"},
+               {"energy_uJ"},
+               {"best"},
+               {"energy_uJ"},
+               {"gap %"},
+               {"", ColumnKind::kProse}});
   const Design& best = certificate.map.best;
   for (std::size_t l = 0; l < best.layers.size(); ++l) {
     const DesignLayer& own = certificate.design.layers[l];
-    text += fmt::format("{:<{}}  {:>5}  {:>12.0f} {:>12.3f}  {:>12.0f} {:>12.3f}  {:>9.4f}  {}\n",
-                        own.layer.name, width, own.layer.count, own.costs.cycles, own.costs.energy_uj,
-                        best.layers[l].costs.cycles, best.layers[l].costs.energy_uj,
-                        100 * certificate.layer_gap[l], proof_text(certificate.map.coverage[l]));
+    const LayerCosts& other = best.layers[l].costs;
+    table.row({own.layer.name, fmt::format("{}", own.layer.count), fmt::format("{:.0f}", own.costs.cycles),
+               fmt::format("{:.3f}", own.costs.energy_uj), fmt::format("{:.0f}", other.cycles),
+               fmt::format("{:.3f}", other.energy_uj), fmt::format("{:.4f}", 100 * certificate.layer_gap[l]),
+               proof_text(certificate.map.coverage[l])});
   }
+  std::string text = table.text();
   text += fmt::format(
       "gap of a layer: how much the network's {0} is above what it would be with this layer's mapping alone "
       "changed\n{0} {1:.6g}, best on this hardware {2:.6g}: gap {3:.4f} %, {4}\n{5} evaluations, "

@@ -1,7 +1,10 @@
 // Files of named tensors with a JSON header: surrogates and checkpoints.
 //
-// A line that names the kind, the length of the header in 8 bytes, the JSON header, the tensors as they lie
-// in memory, little-endian. Reading executes nothing and refuses, by field, what it does not understand.
+// The layout is that of safetensors (github.com/huggingface/safetensors), which Python's package of that name
+// reads: the length of the header in 8 bytes, the header, the numbers, all little-endian. The header is a
+// JSON object that gives every tensor its dtype, shape and data_offsets. Its "__metadata__", which may hold
+// text only, says the kind of the file under "kind" and has this program's own header, as JSON text, under
+// "dosa". Reading executes nothing and refuses, by field, what it does not understand.
 #pragma once
 
 #include <filesystem>
@@ -23,27 +26,30 @@ struct NamedTensor {
 
 class TensorFile {
  public:
-  /// Writes atomically; adds "tensors" and "data_hash" to the header. `kind` is one line, such as "dosa
+  /// Writes atomically; adds "data_hash" to the header. `kind` says what the file is, such as "dosa
   /// surrogate". Throws Error{kFile}.
   static void write(const std::filesystem::path& path, const std::string& kind, Json header,
                     const std::vector<NamedTensor>& tensors);
 
   /// Opens a file of this kind. Throws Error{kFile}, Error{kSyntax}, or Error{kSchema} when it is of another
-  /// kind or ends within the header.
+  /// kind, of the layout that earlier versions wrote, or ends within the header.
   TensorFile(const std::filesystem::path& path, const std::string& kind);
 
+  /// This program's own header.
   const JsonInput& header() const { return header_; }
-  /// Throws unless the header has no keys but these and those that write() adds.
+  /// Throws unless the own header has no keys but these and those that write() adds.
   void allow_only(std::vector<const char*> keys) const;
 
-  /// Reads exactly these tensors. Throws Error{kSchema} for other names, types, shapes or lengths, and
-  /// Error{kValue} for a damaged file or a number that is not finite.
+  /// Reads exactly these tensors, in whatever order the file has them. Throws Error{kSchema} for other names,
+  /// types, shapes or offsets, for gaps and overlaps, and Error{kValue} for a damaged file or a number that
+  /// is not finite.
   void read(const std::vector<NamedTensor>& tensors) const;
 
  private:
   std::string path_;
   std::string content_;
   std::size_t data_begin_ = 0;
+  JsonInput layout_;  ///< the header of safetensors
   JsonInput header_;
 };
 

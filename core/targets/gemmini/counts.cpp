@@ -364,6 +364,91 @@ Tensor store_burstiness(const Tensor& log_number, const RunBatch& l) {
   return -torch::expm1((reductions * torch::expm1(-inside)).sum(-1));
 }
 
+Tensor& Counts::field(Count count) {
+  switch (count) {
+    case kTiles:
+      return tiles;
+    case kOutBlocks:
+      return out_blocks;
+    case kReductionBlocks:
+      return reduction_blocks;
+    case kArrayRows:
+      return array_rows;
+    case kInputWords:
+      return input.words;
+    case kPaddedWords:
+      return padded_words;
+    case kWeightWords:
+      return weight.words;
+    case kOutputWords:
+      return output.words;
+    case kInputInstructions:
+      return input.instructions;
+    case kPaddedInstructions:
+      return padded_instructions;
+    case kInputRows:
+      return input.rows;
+    case kPaddedRows:
+      return padded_rows;
+    case kInputRequests:
+      return input.requests;
+    case kInputBeats:
+      return input.beats;
+    case kInputL2Misses:
+      return input.l2_misses;
+    case kInputLlcMisses:
+      return input.llc_misses;
+    case kInputPageMisses:
+      return input.page_misses;
+    case kWeightInstructions:
+      return weight.instructions;
+    case kWeightRows:
+      return weight.rows;
+    case kWeightRequests:
+      return weight.requests;
+    case kWeightBeats:
+      return weight.beats;
+    case kWeightL2Misses:
+      return weight.l2_misses;
+    case kWeightLlcMisses:
+      return weight.llc_misses;
+    case kWeightPageMisses:
+      return weight.page_misses;
+    case kSteps:
+      return steps;
+    case kPreloads:
+      return preloads;
+    case kExecutes:
+      return executes;
+    case kOutputInstructions:
+      return output.instructions;
+    case kOutputRows:
+      return output.rows;
+    case kOutputRequests:
+      return output.requests;
+    case kOutputBeats:
+      return output.beats;
+    case kOutputL2Misses:
+      return output.l2_misses;
+    case kOutputLlcMisses:
+      return output.llc_misses;
+    case kFloor:
+      return floor;
+    case kFloor8:
+      return floor8;
+    case kColdLines:
+      return cold_lines;
+    case kRuns:
+    case kNoCount:
+      break;
+  }
+  TORCH_CHECK(false, "no field of the counts");
+}
+
+Tensor Counts::at(Count count) const {
+  return count == kRuns ? torch::ones_like(tiles) : const_cast<Counts*>(this)->field(count);
+}
+
 Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const RunBatch& l, bool relaxed,
                        bool misses) {
   const Tensor tile = run_tiles(any_tile, pe_dim_in, l, relaxed);
@@ -441,10 +526,9 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   c.input.requests = valid * c_requests;
   c.input.beats = valid * c_beats;
   c.input.words = valid * layer_of(Dim::C);
-  c.zero_instructions =
-      reload_rows * padded_h * (chunks_w + axes.flanks.select(-1, 0)) - c.input.instructions;
-  c.zero_rows = reload_rows * padded_h * padded_w - c.input.rows;
-  c.zero_words = reload * layer_of(Dim::C) * padded_h * padded_w - c.input.words;
+  c.padded_instructions = reload_rows * padded_h * (chunks_w + axes.flanks.select(-1, 0));
+  c.padded_rows = reload_rows * padded_h * padded_w;
+  c.padded_words = reload * layer_of(Dim::C) * padded_h * padded_w;
   const Tensor filters = layer_of(Dim::R) * layer_of(Dim::S) * all_image_tiles;
   const Tensor filter_rows = filters * layer_of(Dim::C);
   c.weight.instructions = filters * c_blocks * k_rows;

@@ -129,6 +129,54 @@ struct Transfers {
   torch::Tensor words;         ///< elements that those rows carry
 };
 
+namespace counting {
+
+/// Names of the fields of Counts, for tables over them. The first eight are those of the traffic.
+enum Count : int {
+  kTiles,
+  kOutBlocks,
+  kReductionBlocks,
+  kArrayRows,
+  kInputWords,
+  kPaddedWords,
+  kWeightWords,
+  kOutputWords,
+  kTrafficCounts,
+  kInputInstructions = kTrafficCounts,
+  kPaddedInstructions,
+  kInputRows,
+  kPaddedRows,
+  kInputRequests,
+  kInputBeats,
+  kInputL2Misses,
+  kInputLlcMisses,
+  kInputPageMisses,
+  kWeightInstructions,
+  kWeightRows,
+  kWeightRequests,
+  kWeightBeats,
+  kWeightL2Misses,
+  kWeightLlcMisses,
+  kWeightPageMisses,
+  kSteps,
+  kPreloads,
+  kExecutes,
+  kOutputInstructions,
+  kOutputRows,
+  kOutputRequests,
+  kOutputBeats,
+  kOutputL2Misses,
+  kOutputLlcMisses,
+  kFloor,
+  kFloor8,
+  kProducts,               ///< those above are products of factors of the tile
+  kColdLines = kProducts,  ///< a constant of the layer
+  kRuns,                   ///< 1
+  kNoCount
+};
+
+}  // namespace counting
+
 /// Executed counts, all [B..., layers].
 struct Counts {
   torch::Tensor tiles;
@@ -141,14 +189,23 @@ struct Counts {
   torch::Tensor reduction_blocks;  ///< blocks of at most pe_dim products, over the tiles of R, S and C
   torch::Tensor array_rows;        ///< rows of products fed to the array: output pixels x weight blocks
   Transfers input, weight, output;
-  torch::Tensor zero_instructions;  ///< mvin of padding
-  torch::Tensor zero_rows;
-  torch::Tensor zero_words;  ///< elements of padding, written to the scratchpad and read from nowhere
+  torch::Tensor padded_instructions;  ///< mvin of inputs and of the padding around them
+  torch::Tensor padded_rows, padded_words;
   torch::Tensor cold_lines;  ///< lines of the layer that a cold run fetches from DRAM for the first time
   torch::Tensor footprint;   ///< bytes of all three tensors of the layer, in whole lines
   torch::Tensor hangs;       ///< exact mode: > 0 where a tile lies wholly inside the padding
-  /// Relaxed mode: what everything above is made of, for relaxed_inputs.
+  /// Relaxed mode: what everything above is made of, for relaxed_features.
   torch::Tensor log_factors, values;
+
+  /// Of padding alone, which is written to the scratchpad and read from nowhere.
+  torch::Tensor zero_instructions() const { return padded_instructions - input.instructions; }
+  torch::Tensor zero_rows() const { return padded_rows - input.rows; }
+  torch::Tensor zero_words() const { return padded_words - input.words; }
+
+  /// The field of this name, which is neither kRuns nor kNoCount.
+  torch::Tensor& field(counting::Count count);
+  /// Its value; ones for kRuns.
+  torch::Tensor at(counting::Count count) const;
 };
 
 /// The tiles that run: at most the layer; of a matrix product P, C and K in whole blocks of pe_dim (relaxed:

@@ -64,7 +64,7 @@ Traffic executed_traffic(const Counts& c, const TileRows& rows, const Tensor& pe
   weights.writes = column(c.weight.words);
   weights.reads = column(c.weight.words);
   Accesses& inputs = traffic.accesses[kScratchpad][kI];
-  inputs.writes = column(c.input.words + c.zero_words);
+  inputs.writes = column(c.padded_words);
   inputs.reads = column(macs / k * c.out_blocks);  // every block of output channels reads them again
   traffic.accesses[kDram][kW].reads = column(c.weight.words);
   traffic.accesses[kDram][kI].reads = column(c.input.words);

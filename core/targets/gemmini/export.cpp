@@ -6,6 +6,7 @@
 #include "dosa/core/export/exporter.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/math.hpp"
 
 namespace dosa {
 namespace {
@@ -20,9 +21,6 @@ class GemminiExporter : public Exporter {
     return campaign_files(plan_of(design, target));
   }
 };
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 /// "P 56 -> 69, C 20 -> 32" of two sets of sizes; empty where they are the same.
 std::string changes(const DimSizes& from, const DimSizes& to) {

@@ -10,17 +10,6 @@ namespace dosa {
 
 using torch::Tensor;
 
-namespace {
-
-// Uncertainty per doubling of the buffers that a tile needs beyond those that were measured. From the shipped
-// measurements: trained on the tiles that fit half (a quarter) of the buffers, a surrogate predicts those
-// that do not with a mean error of 6.9 % (7.4 %), against 6.3 % for held-out layers; 55 % (66 %) are within
-// one of its standard deviations, as if those were 1.29 (1.07) times too small. For an earlier surrogate they
-// were 1.27 (1.55) times too small.
-constexpr double kGrowthPerOctave = 1.27;
-
-}  // namespace
-
 RtlModel::RtlModel(const Machine& machine, const Surrogate* surrogate)
     : price_(machine, torch::kFloat64), surrogate_(surrogate) {}
 
@@ -47,16 +36,8 @@ TilingCosts RtlModel::costs(const Tensor& tile, const Tensor& pe_dim, const RunB
   const Estimate estimate = surrogate_->predictor == Predictor::kAnalytical
                                 ? surrogate_->predict(tile, pe_dim, layers, relaxed)
                                 : surrogate_->predict(counts, tile, pe_dim, layers, relaxed);
-  const MeasuredTarget& measured = surrogate_->target;
-  // Times what was measured that a tile needs; 0 where that is not known.
-  const auto larger = [&](const Tensor& tile_rows, double bytes, std::int64_t kib) {
-    return tile_rows * (pe_dim * (kib > 0 ? 2 * bytes / 1024 / static_cast<double>(kib) : 0));
-  };
-  const Tensor in_accumulator = larger(costs.rows.output, 4, measured.accumulator_kib).clamp_min(1);
-  const Tensor in_scratchpad = larger(costs.rows.input + costs.rows.weight, 1, measured.scratchpad_kib);
-  // max(a, b) as b + relu(a - b), whose derivative takes fewer operations.
-  costs.growth =
-      (in_accumulator + torch::relu(in_scratchpad - in_accumulator)).pow(std::log2(kGrowthPerOctave));
+  costs.growth = share_of_measured(costs.rows, pe_dim, surrogate_->target, 1)
+                     .pow(std::log2(surrogate_->growth_per_octave));
   costs.cycles = estimate.log_cycles.exp();
   if (estimate.log_sd.defined()) costs.log_sd = estimate.log_sd * costs.growth;
   costs.networks = estimate.networks;
@@ -117,7 +98,7 @@ Tensor to_tensor(const gemmini::Tile& tile) {
 }
 
 std::filesystem::path shipped_surrogate(const std::string& machine) {
-  const std::filesystem::path path = data_folder() / "surrogate" / (machine + ".pt");
+  const std::filesystem::path path = data_folder() / "surrogate" / (machine + ".safetensors");
   std::error_code ignored;
   return std::filesystem::is_regular_file(path, ignored) ? path : std::filesystem::path{};
 }

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "dosa/core/targets/gemmini/library.hpp"
+#include "dosa/core/targets/gemmini/surrogate.hpp"
 #include "dosa/models/cost/cost_model.hpp"
-#include "dosa/surrogate/surrogate.hpp"
 
 namespace dosa {
 
@@ -18,8 +18,8 @@ struct TilingCosts {
   torch::Tensor cycles;  ///< the surrogate's mean, exp(mean of log cycles); undefined without a surrogate
   torch::Tensor log_sd;  ///< standard deviation of log cycles; undefined without a surrogate or when relaxed
   torch::Tensor networks;  ///< log cycles by every network, [networks, B..., layers]; may be undefined
-  /// What the uncertainty grows by for tiles larger than any that was measured, at least 1; undefined without
-  /// a surrogate.
+  /// What the uncertainty grows by for tiles larger than any that was measured, at least 1: a factor per
+  /// octave that training has fitted (FeatureSurrogate::growth_per_octave). Undefined without a surrogate.
   torch::Tensor growth;
   TileRows rows;
   Traffic traffic;  ///< fields [B..., layers, 1]
@@ -80,8 +80,8 @@ torch::Tensor to_tensor(const gemmini::Tile& tile);
 
 /// Where the surrogate of a machine is shipped; empty where there is none.
 std::filesystem::path shipped_surrogate(const std::string& machine);
-/// {"name": "combined", "surrogate": "gemmini-rtl.pt", "data_hash": ..., "kappa": ...}: what a design records
-/// under provenance.model.
+/// {"name": "combined", "surrogate": "gemmini-rtl.safetensors", "data_hash": ..., "kappa": ...}: what a
+/// design records under provenance.model.
 Json model_record(const Surrogate& surrogate, const std::filesystem::path& path, double kappa);
 /// The surrogate that a design is to be costed with: the one at `path` if it is not empty, else the shipped
 /// one if `provenance` records a surrogate, else none. Throws Error{kValue} where it records another one than

@@ -9,20 +9,22 @@
 #include <cmath>
 #include <map>
 
+#include "dosa/core/targets/gemmini/feature_table.hpp"
+
 namespace dosa {
 namespace {
 
 using torch::Tensor;
 using namespace counting;
 
-// Places among the base's terms and among the inputs that do not depend on the base (base_term_names,
-// combined_input_names).
-constexpr int kInputLatency = 2, kWeightLatency = 11, kOutputLatency = 22, kPipeline = 28, kCold = 29,
-              kStart = 30, kBaseTerms = 31, kFloorColumn = 31, kTilesColumn = 32, kTermColumns = 33;
-constexpr int kPeDimRatio = 0, kMatmulRatio = 1, kFirstCountRatio = 2, kFirstMissRatio = 8, kMissRatios = 5,
-              kPow2KRatio = 13, kPow2CRatio = 14, kTileKRatio = 15, kTileCRatio = 16, kL2Ratio = 17,
-              kLlcRatio = 18, kColdRatio = 19, kFewKRatio = 20, kFloorRatio = 21, kBurstRatio = 22,
-              kRatioInputs = 23;
+// Columns of the features, as the table has them. The terms are followed by the floor and the number of
+// tiles.
+constexpr int kFloorColumn = kTermCount, kTilesColumn = kTermCount + 1, kTermColumns = kTermCount + 2;
+constexpr int kFirstMissRatio = first_with(Formula::kLogMisses), kMissRatios = count_of(Formula::kLogMisses);
+constexpr int kBurstRatio = first_with(Formula::kBursts);
+static_assert(kRatios[kFirstMissRatio + kMissRatios - 1].formula == Formula::kLogMisses,
+              "ratios of misses stand together: an offset is added to them alone");
+static_assert(kBurstRatio == kRatioCount - 1, "the burstiness, which is not linear, is the last ratio");
 
 // Loops that can make a cache fetch lines again. The footprint of a tensor grows by their iterations along
 // all other loops that it depends on. Both channels of a pair and both axes of the image stand together.
@@ -84,49 +86,8 @@ struct Product {
   std::vector<Dim> sizes;
 };
 
-// Columns of the counts; the first eight are those of the traffic.
-enum Count : int {
-  kTiles,
-  kOutBlocks,
-  kReductionBlocks,
-  kArrayRows,
-  kInputWords,
-  kPaddedWords,
-  kWeightWords,
-  kOutputWords,
-  kTrafficCounts,
-  kInputInstructions = kTrafficCounts,
-  kPaddedInstructions,
-  kInputRows,
-  kPaddedRows,
-  kInputRequests,
-  kInputBeats,
-  kInputL2Misses,
-  kInputLlcMisses,
-  kInputPageMisses,
-  kWeightInstructions,
-  kWeightRows,
-  kWeightRequests,
-  kWeightBeats,
-  kWeightL2Misses,
-  kWeightLlcMisses,
-  kWeightPageMisses,
-  kSteps,
-  kPreloads,
-  kExecutes,
-  kOutputInstructions,
-  kOutputRows,
-  kOutputRequests,
-  kOutputBeats,
-  kOutputL2Misses,
-  kOutputLlcMisses,
-  kFloor,
-  kFloor8,
-  kCountCount
-};
-
-const std::array<Product, kCountCount>& products() {
-  static const std::array<Product, kCountCount> table = [] {
+const std::array<Product, kProducts>& products() {
+  static const std::array<Product, kProducts> table = [] {
     const auto D = [](std::initializer_list<Dim> dims) { return std::vector<Dim>(dims); };
     const auto times = [](std::vector<int> factors, std::initializer_list<int> more) {
       factors.insert(factors.end(), more);
@@ -144,7 +105,7 @@ const std::array<Product, kCountCount>& products() {
     const auto weight_misses = [](int cache) {
       return std::vector<int>{cache + kChannelsK, cache + kWeightP, cache + kWeightQ, cache + kWeightN};
     };
-    std::array<Product, kCountCount> p;
+    std::array<Product, kProducts> p;
     p[kTiles] = {{kTilesR, kTilesS, kTilesP, kTilesQ, kTilesC, kTilesK, kTilesN}, {}};
     p[kOutBlocks] = {{kTilesK, kBlocksK}, {}};
     p[kReductionBlocks] = {reduction, D({Dim::S})};
@@ -185,27 +146,11 @@ const std::array<Product, kCountCount>& products() {
   return table;
 }
 
-/// What the networks see: log(count / another), except that the misses get an offset.
-struct RatioColumn {
-  int count, by;
-};
-constexpr RatioColumn kRatioCounts[] = {{kTiles, -1},
-                                        {kInputRows, kInputInstructions},
-                                        {kWeightRows, kWeightInstructions},
-                                        {kOutputRows, kOutputInstructions},
-                                        {kInputBeats, kInputRequests},
-                                        {kWeightBeats, kWeightRequests},
-                                        {kInputL2Misses, kInputRequests},
-                                        {kWeightL2Misses, kWeightRequests},
-                                        {kOutputL2Misses, kOutputRequests},
-                                        {kInputLlcMisses, kInputRequests},
-                                        {kWeightLlcMisses, kWeightRequests}};
-
 struct Matrices {
   EitherType counts;    ///< [factors, counts]
   EitherType to_terms;  ///< [counts, terms, the floor and the number of tiles]
   Tensor sizes;         ///< [7, counts]
-  Tensor to_ratios;     ///< [counts, ratios]
+  Tensor to_ratios;     ///< [counts, ratios]: of logarithms of counts
   Tensor from_narrow;   ///< [factors, ratios]
 };
 
@@ -215,57 +160,26 @@ const Matrices& matrices() {
     const auto zeros = [](std::int64_t rows, std::int64_t columns) {
       return torch::zeros({rows, columns}, torch::kFloat64);
     };
-    const Tensor counts = zeros(kFactorCount, kCountCount), to_terms = zeros(kCountCount, kTermColumns),
-                 sizes = zeros(kDims, kCountCount), to_ratios = zeros(kCountCount, kRatioInputs),
-                 from_narrow = zeros(kFactorCount, kRatioInputs);
-    for (int count = 0; count < kCountCount; ++count) {
+    const Tensor counts = zeros(kFactorCount, kProducts), to_terms = zeros(kProducts, kTermColumns),
+                 sizes = zeros(kDims, kProducts), to_ratios = zeros(kProducts, kRatioCount),
+                 from_narrow = zeros(kFactorCount, kRatioCount);
+    for (int count = 0; count < kProducts; ++count) {
       const Product& product = products()[static_cast<std::size_t>(count)];
       for (const int factor : product.factors) counts[factor][count] += 1.0;
       for (const Dim dim : product.sizes) sizes[static_cast<int>(dim)][count] += 1.0;
     }
-    int column = kFirstCountRatio;
-    for (const RatioColumn& ratio : kRatioCounts) {
-      to_ratios[ratio.count][column] += 1.0;
-      if (ratio.by >= 0) to_ratios[ratio.by][column] -= 1.0;
-      ++column;
+    for (int column = 0; column < kRatioCount; ++column) {
+      const Ratio& ratio = kRatios[column];
+      if (ratio.count != kNoCount) to_ratios[ratio.count][column] += 1.0;
+      if (ratio.by != kNoCount) to_ratios[ratio.by][column] -= 1.0;
     }
-    to_ratios[kFloor8][kFloorRatio] += 1.0;
-    to_ratios[kFloor][kFloorRatio] -= 1.0;
-    from_narrow[kNarrowK][kTileKRatio] = 1 / std::log(2.0);
-    from_narrow[kNarrowC][kTileCRatio] = 1 / std::log(2.0);
-    const int terms[] = {kInputInstructions,
-                         kPaddedInstructions,
-                         kInputInstructions,
-                         kPaddedRows,
-                         kInputRows,
-                         kInputRequests,
-                         kInputBeats,
-                         kInputL2Misses,
-                         kInputLlcMisses,
-                         kInputPageMisses,
-                         kWeightInstructions,
-                         kWeightInstructions,
-                         kWeightRows,
-                         kWeightRequests,
-                         kWeightBeats,
-                         kWeightL2Misses,
-                         kWeightLlcMisses,
-                         kWeightPageMisses,
-                         kSteps,
-                         kPreloads,
-                         kExecutes,
-                         kOutputInstructions,
-                         kOutputInstructions,
-                         kOutputRows,
-                         kOutputRequests,
-                         kOutputBeats,
-                         kOutputL2Misses,
-                         kTiles,
-                         kTiles};
-    for (std::size_t term = 0; term < std::size(terms); ++term)
-      to_terms[terms[term]][static_cast<std::int64_t>(term)] += 1.0;
-    to_terms[kInputInstructions][1] -= 1.0;
-    to_terms[kInputRows][3] -= 1.0;
+    from_narrow[kNarrowK][first_with(Formula::kLogNarrowK)] = 1 / std::log(2.0);
+    from_narrow[kNarrowC][first_with(Formula::kLogNarrowC)] = 1 / std::log(2.0);
+    for (int column = 0; column < kTermCount; ++column) {
+      const Term& term = kTerms[column];
+      if (term.count < kProducts) to_terms[term.count][column] += 1.0;
+      if (term.less != kNoCount) to_terms[term.less][column] -= 1.0;
+    }
     to_terms[kFloor][kFloorColumn] = 1.0;
     to_terms[kTiles][kTilesColumn] = 1.0;
     return Matrices{EitherType(counts), EitherType(to_terms), sizes, to_ratios, from_narrow};
@@ -488,7 +402,7 @@ void RunBatch::complete_relaxed() {
   c.per_piece = torch::tensor({1 / kLine, 1 / kBeat}, size.options());
   c.least_cycles = torch::tensor({kMinExecuteCycles, 2 * kMinExecuteCycles}, size.options());
   c.output_rows = (whole[6] * whole[3]).unsqueeze(-1);
-  c.log_narrow = torch::full({}, std::log(64.0), size.options());
+  c.log_narrow = torch::full({}, std::log(kNarrow), size.options());
   c.minus_half_c4 = -0.5 * size_c.pow(-4);
 
   c.channel_lines = channels / kLine;
@@ -503,28 +417,42 @@ void RunBatch::complete_relaxed() {
   c.ratio_matrix = torch::matmul(m.counts.of(torch::kFloat64), m.to_ratios) + m.from_narrow;
   c.ratio_offset = torch::matmul(c.count_offset, m.to_ratios);
   c.footprint = lines.sum(-1) * kLine;
-  const auto ratio = [&](int column, const Tensor& value) { c.ratio_offset.select(-1, column).add_(value); };
-  const auto exceeds = [&](double kib) { return torch::sigmoid(2 * (c.footprint / (kib * 1024)).log()); };
-  ratio(kMatmulRatio, matmul);
-  ratio(kPow2KRatio, pow2.select(-1, 1).log2());
-  ratio(kPow2CRatio, pow2.select(-1, 0).log2());
-  ratio(kL2Ratio, exceeds(rules.l2_kib));
-  ratio(kLlcRatio, exceeds(rules.llc_kib));
-  ratio(kColdRatio, cold);
-  ratio(kFewKRatio, (1 - size_k / 64).clamp_min(0));
+  for (int column = 0; column < kRatioCount; ++column) {
+    switch (kRatios[column].formula) {
+      case Formula::kLog:
+      case Formula::kLogMisses:
+      case Formula::kLogPeDim:
+      case Formula::kLogNarrowK:
+      case Formula::kLogNarrowC:
+      case Formula::kBursts:
+        break;  // of the tile
+      default:
+        c.ratio_offset.select(-1, column).copy_(layer_ratio(kRatios[column].formula, *this, c.footprint));
+    }
+  }
+  c.pe_dim_ratio = torch::zeros({kRatioCount}, size.options());
+  c.pe_dim_ratio[first_with(Formula::kLogPeDim)] = 1.0;
   c.term_constants = torch::zeros({size.size(0), kTermColumns}, size.options());
-  c.term_constants.select(-1, kCold).copy_(cold * c.footprint / kLine);
-  c.term_constants.select(-1, kStart).fill_(1);
-  const auto mask = [&](std::initializer_list<int> columns) {
-    const Tensor list = torch::zeros({kTermColumns}, size.options());
-    for (const int column : columns) list[column] = 1.0;
-    return list;
-  };
-  c.latency_terms = mask({kInputLatency, kWeightLatency, kOutputLatency});
-  c.pipeline_terms = mask({kPipeline});
-  c.plain_terms = 1 - c.latency_terms - c.pipeline_terms;
-  c.pe_dim_ratio = torch::zeros({kRatioInputs}, size.options());
-  c.pe_dim_ratio[kPeDimRatio] = 1.0;
+  c.plain_terms = torch::zeros({kTermColumns}, size.options());
+  c.latency_terms = torch::zeros_like(c.plain_terms);
+  c.pipeline_terms = torch::zeros_like(c.plain_terms);
+  for (const int column : {kFloorColumn, kTilesColumn}) c.plain_terms[column] = 1.0;
+  for (int column = 0; column < kTermCount; ++column) {
+    const Term& term = kTerms[column];
+    if (term.count == kColdLines) c.term_constants.select(-1, column).copy_(cold * c.footprint / kLine);
+    if (term.count == kRuns) c.term_constants.select(-1, column).fill_(1);
+    switch (term.scale) {
+      case Scale::kNone:
+        c.plain_terms[column] = 1.0;
+        break;
+      case Scale::kPerInFlight:
+        c.latency_terms[column] = 1.0;
+        break;
+      case Scale::kArray:
+        c.pipeline_terms[column] = 1.0;
+        break;
+    }
+  }
   c.miss_offset = torch::full({}, kMissOffset, size.options());
 }
 
@@ -638,50 +566,27 @@ Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatc
       torch::matmul(n.log_factors, misses ? to_counts : to_counts.narrow(0, 0, kWithoutMisses));
   n.values = (log_counts + c.count_offset).exp();
   const std::vector<Tensor> parts =
-      n.values.split_with_sizes({kTrafficCounts, kCountCount - kTrafficCounts}, -1);
+      n.values.split_with_sizes({kTrafficCounts, kProducts - kTrafficCounts}, -1);
   const std::vector<Tensor> traffic = parts[0].unbind(-1), others = parts[1].unbind(-1);
-  const auto of = [&](int count) {
-    return count < kTrafficCounts ? traffic[static_cast<std::size_t>(count)]
-                                  : others[static_cast<std::size_t>(count - kTrafficCounts)];
-  };
-  n.tiles = of(kTiles);
-  n.out_blocks = of(kOutBlocks);
-  n.reduction_blocks = of(kReductionBlocks);
-  n.array_rows = of(kArrayRows);
-  n.steps = of(kSteps);
-  n.preloads = of(kPreloads);
-  n.executes = of(kExecutes);
-  n.floor = of(kFloor);
-  n.floor8 = of(kFloor8);
-  n.input = {of(kInputInstructions), of(kInputRows),      of(kInputRequests),   of(kInputBeats),
-             of(kInputL2Misses),     of(kInputLlcMisses), of(kInputPageMisses), of(kInputWords)};
-  n.weight = {of(kWeightInstructions), of(kWeightRows),      of(kWeightRequests),   of(kWeightBeats),
-              of(kWeightL2Misses),     of(kWeightLlcMisses), of(kWeightPageMisses), of(kWeightWords)};
-  n.output = {of(kOutputInstructions),
-              of(kOutputRows),
-              of(kOutputRequests),
-              of(kOutputBeats),
-              of(kOutputL2Misses),
-              of(kOutputLlcMisses),
-              {},
-              of(kOutputWords)};
+  for (int count = 0; count < kProducts; ++count) {
+    n.field(static_cast<Count>(count)) = count < kTrafficCounts
+                                             ? traffic[static_cast<std::size_t>(count)]
+                                             : others[static_cast<std::size_t>(count - kTrafficCounts)];
+  }
   if (!misses) {
     for (Transfers* t : {&n.input, &n.weight, &n.output})
       t->l2_misses = t->llc_misses = t->page_misses = Tensor();
   }
-  n.zero_instructions = of(kPaddedInstructions) - n.input.instructions;
-  n.zero_rows = of(kPaddedRows) - n.input.rows;
-  n.zero_words = of(kPaddedWords) - n.input.words;
   n.footprint = c.footprint.expand_as(n.tiles);
   n.cold_lines = (l.cold * c.footprint / kLine).expand_as(n.tiles);
   return n;
 }
 
-RelaxedInputs relaxed_inputs(const Counts& n, const Tensor& pe_dim, const RunBatch& l) {
+Features relaxed_features(const Counts& n, const Tensor& pe_dim, const RunBatch& l) {
   const RelaxedLayers& c = l.relaxed;
   const Tensor pe = pe_dim.unsqueeze(-1);
-  const Tensor in_flight = (kQueueBytes / pe.detach()).floor() + 1;
-  const Tensor scale = c.plain_terms + c.latency_terms / in_flight + c.pipeline_terms * (pe / 16);
+  const Tensor scale =
+      c.plain_terms + c.latency_terms / commands_in_flight(pe) + c.pipeline_terms * (pe / kArrayOfUnitDepth);
   const Tensor terms = torch::addcmul(
       c.term_constants, torch::matmul(n.values, matrices().to_terms.of(n.values.scalar_type())), scale);
   Tensor linear =
@@ -690,12 +595,12 @@ RelaxedInputs relaxed_inputs(const Counts& n, const Tensor& pe_dim, const RunBat
     const Tensor bursts = store_burstiness(n.log_factors.narrow(-1, 0, kDims), l);
     linear = torch::cat({linear.narrow(-1, 0, kBurstRatio), bursts.unsqueeze(-1)}, -1);
   }
-  const std::vector<Tensor> columns = terms.split_with_sizes({kBaseTerms, 1, 1}, -1);
+  const std::vector<Tensor> columns = terms.split_with_sizes({kTermCount, 1, 1}, -1);
   // No ratio here is anywhere near the smallest that counts, but misses can be few.
   const std::vector<Tensor> parts = linear.split_with_sizes(
-      {kFirstMissRatio, kMissRatios, kRatioInputs - kFirstMissRatio - kMissRatios}, -1);
-  return {columns[0], torch::cat({parts[0], (parts[1].exp() + c.miss_offset).log(), parts[2]}, -1),
-          columns[1].squeeze(-1), columns[2].squeeze(-1)};
+      {kFirstMissRatio, kMissRatios, kRatioCount - kFirstMissRatio - kMissRatios}, -1);
+  const Tensor ratios = torch::cat({parts[0], (parts[1].exp() + c.miss_offset).log(), parts[2]}, -1);
+  return {columns[0], ratios, columns[1].squeeze(-1), columns[2].squeeze(-1), l.matmul, {}, true};
 }
 
 }  // namespace dosa

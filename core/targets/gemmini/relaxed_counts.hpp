@@ -1,7 +1,8 @@
-// The relaxed mode of executed_counts and of Executed; for the surrogate's own files.
+// The relaxed mode of executed_counts and of features_of.
 #pragma once
 
 #include "dosa/core/targets/gemmini/counts.hpp"
+#include "dosa/surrogate/features.hpp"
 
 namespace dosa {
 namespace counting {
@@ -11,8 +12,6 @@ constexpr double kBeat = 16;             // bytes of a bus beat
 constexpr double kPage = 4096;           // bytes of a DRAM page
 constexpr double kMissSharpness = 6;     // how fast a share of 1 is fetched again beyond a cache's size
 constexpr double kMinExecuteCycles = 4;  // of one compute instruction
-constexpr double kQueueBytes = 16;       // DMA commands in flight: floor(16 / pe_dim) + 1
-constexpr double kMissOffset = 0.01;     // misses per request that count as none
 
 /// A constant, for tiles of either type.
 class EitherType {
@@ -34,10 +33,7 @@ class EitherType {
 Counts relaxed_counts(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
                       bool misses);
 
-/// What Executed has of relaxed counts with misses. Differentiable in the counts.
-struct RelaxedInputs {
-  torch::Tensor terms, ratios, floor, tiles;
-};
-RelaxedInputs relaxed_inputs(const Counts& counts, const torch::Tensor& pe_dim, const RunBatch& layers);
+/// Features of relaxed counts with misses. Differentiable in the counts.
+Features relaxed_features(const Counts& counts, const torch::Tensor& pe_dim, const RunBatch& layers);
 
 }  // namespace dosa

@@ -28,31 +28,31 @@ SurrogateValidation validate_surrogate(const std::filesystem::path& table,
   const Measurements measured = read_measurements(table);
   v.file = measured.file;
   for (const auto& [reason, count] : measured.dropped) v.dropped += count;
-  const TrainingSet set = TrainingSet::of(measured);
+  const MeasuredRuns runs = MeasuredRuns::of(measured);
   Surrogate predictor;
   if (surrogate) {
     predictor = *surrogate;
-    const Json known = to_json(predictor.target), found = to_json(set.target);
+    const Json known = to_json(predictor.target), found = to_json(runs.target);
     for (const char* field : {"first_layer_packing", "downsampling", "l2_kib", "llc_kib"}) {
       if (known[field] != found[field]) {
         fail(ErrorId::kValue, "{}: {}: found {}, {} was trained with {}", measured.file, field,
              found[field].dump(), path.string(), known[field].dump());
       }
     }
-    for (const std::int64_t pe_dim : set.target.pe_dims)
+    for (const std::int64_t pe_dim : runs.target.pe_dims)
       predictor.check_hardware({pe_dim, 0, 0}, measured.file);
   } else {
     predictor.predictor = Predictor::kAnalytical;
   }
   const torch::NoGradGuard no_grad;
-  const Estimate e = predictor.predict(set.tile, set.pe_dim, set.runs, false);
+  const Estimate e = predictor.predict(runs.tile, runs.pe_dim, runs.runs, false);
   const auto part = [&](const std::optional<bool>& matmuls) {
     std::vector<std::int64_t> rows;
-    for (std::int64_t i = 0; i < set.rows(); ++i) {
+    for (std::int64_t i = 0; i < runs.set.rows(); ++i) {
       if (!matmuls || measured.rows[static_cast<std::size_t>(i)].matmul == *matmuls) rows.push_back(i);
     }
     if (rows.empty()) return Accuracy{};
-    TrainingSet chosen = set.select(rows);
+    TrainingSet chosen = runs.set.select(rows);
     const torch::Tensor index = torch::tensor(rows, torch::TensorOptions(torch::kInt64));
     return accuracy_of(e.log_cycles.index_select(0, index),
                        surrogate ? e.log_sd.index_select(0, index) : torch::Tensor(), chosen);

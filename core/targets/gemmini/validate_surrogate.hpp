@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "dosa/surrogate/training.hpp"
+#include "dosa/core/targets/gemmini/training.hpp"
 
 namespace dosa {
 

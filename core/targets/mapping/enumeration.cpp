@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dosa/models/base/math.hpp"
+
 namespace dosa {
 namespace {
 
@@ -12,17 +14,6 @@ using torch::Tensor;
 constexpr std::int64_t kFirstBatch = 64;
 // Nests that are handled at a time.
 constexpr std::int64_t kChunk = 8192;
-
-std::vector<std::int64_t> divisors_of(std::int64_t number) {
-  std::vector<std::int64_t> low, high;
-  for (std::int64_t d = 1; d * d <= number; ++d) {
-    if (number % d != 0) continue;
-    low.push_back(d);
-    if (d != number / d) high.push_back(number / d);
-  }
-  low.insert(low.end(), high.rbegin(), high.rend());
-  return low;
-}
 
 /// All splits of `size` over the slots of one dimension. The first temporal slot and a spatial slot share
 /// what the others leave: the spatial one takes its largest divisor up to `pe_dim`. `all` counts the splits

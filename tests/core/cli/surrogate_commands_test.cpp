@@ -41,8 +41,8 @@ TEST(TrainCommand, WritesSurrogateCardCurvesAndProposals) {
   const std::string table = folder.file("m.csv", first_rows(120));
   const auto at = [&](const char* name) { return (folder.path() / name).string(); };
   const Finished done =
-      dosa("train " + table + kQuick + "-o " + at("s.pt") + " --curves " + at("c.csv") + " --scatter " +
-           at("x.csv") + " --active 4 --proposals " + at("p.csv") + " --json");
+      dosa("train " + table + kQuick + "-o " + at("s.safetensors") + " --curves " + at("c.csv") +
+           " --scatter " + at("x.csv") + " --active 4 --proposals " + at("p.csv") + " --json");
   ASSERT_EQ(done.code, 0);
   const JsonInput json = JsonInput::from_text(done.out, "stdout");
   EXPECT_EQ(json.at("card").at("data").at("rows").integer(0, 1000), 120);
@@ -51,15 +51,15 @@ TEST(TrainCommand, WritesSurrogateCardCurvesAndProposals) {
   EXPECT_EQ(read_file(at("c.csv")).rfind("run,epoch,", 0), 0);
   EXPECT_EQ(read_file(at("x.csv")).rfind("folds,line,", 0), 0);
   EXPECT_EQ(read_file(at("p.csv")).rfind("kind,R,S,", 0), 0);
-  const Finished validated = dosa("validate " + table + " --surrogate " + at("s.pt") + " --json");
+  const Finished validated = dosa("validate " + table + " --surrogate " + at("s.safetensors") + " --json");
   ASSERT_EQ(validated.code, 0);
   EXPECT_EQ(JsonInput::from_text(validated.out, "stdout").at("all").at("rows").integer(0, 1000), 120);
   const Finished without = dosa("validate " + table);
   EXPECT_EQ(without.code, 2);
   EXPECT_NE(without.err.find("--surrogate"), std::string::npos) << without.err;
   // Fine-tuning.
-  const Finished tuned = dosa("train " + folder.file("few.csv", first_rows(6)) + " --from " + at("s.pt") +
-                              " --epochs 5 -q -o " + at("t.pt"));
+  const Finished tuned = dosa("train " + folder.file("few.csv", first_rows(6)) + " --from " +
+                              at("s.safetensors") + " --epochs 5 -q -o " + at("t.safetensors"));
   ASSERT_EQ(tuned.code, 0) << tuned.err;
   EXPECT_EQ(tuned.err, "");
   for (const char* part : {"6 rows of", "before", "after", "written"})
@@ -69,7 +69,7 @@ TEST(TrainCommand, WritesSurrogateCardCurvesAndProposals) {
 TEST(TrainCommand, ReportsOnStdoutAndProgressOnStderr) {
   const TemporaryFolder folder;
   const std::string table = folder.file("m.csv", first_rows(120));
-  const Finished done = dosa("train " + table + kQuick + "-o " + (folder.path() / "s.pt").string());
+  const Finished done = dosa("train " + table + kQuick + "-o " + (folder.path() / "s.safetensors").string());
   ASSERT_EQ(done.code, 0) << done.err;
   for (const char* part : {"120 rows of", "held-out rows", "held-out layers", "GEF", "written"})
     EXPECT_NE(done.out.find(part), std::string::npos) << part << " in " << done.out;
@@ -79,7 +79,7 @@ TEST(TrainCommand, ReportsOnStdoutAndProgressOnStderr) {
 
 TEST(TrainCommand, BadInputLeavesTheOldFile) {
   const TemporaryFolder folder;
-  const std::string old = folder.file("s.pt", "old");
+  const std::string old = folder.file("s.safetensors", "old");
   const auto refused = [&](const std::string& content, const std::vector<std::string>& parts) {
     const Finished done = dosa("train " + folder.file("m.csv", content) + kQuick + "-o " + old);
     EXPECT_EQ(done.code, 2);
@@ -91,7 +91,7 @@ TEST(TrainCommand, BadInputLeavesTheOldFile) {
   refused(first_rows(20), {"20 usable rows", "50"});
   refused(first_rows(60) + "conv,1\n", {"m.csv:62", "2 cells"});
   EXPECT_EQ(dosa("train absent.csv -o " + old).code, 2);
-  EXPECT_EQ(dosa("train " + shipped("measurements/gemmini_rtl.csv") + " -o /nowhere/s.pt").code, 2);
+  EXPECT_EQ(dosa("train " + shipped("measurements/gemmini_rtl.csv") + " -o /nowhere/s.safetensors").code, 2);
   EXPECT_EQ(dosa("train --predictor guess " + shipped("measurements/gemmini_rtl.csv") + " -o " + old).code,
             2);
 }
@@ -179,7 +179,8 @@ TEST(OptimizeCommand, GemminiRtlDesignsEvaluatePredictAndExport) {
   const Finished refused = dosa("evaluate " + other);
   EXPECT_EQ(refused.code, 2);
   EXPECT_NE(refused.err.find("--surrogate"), std::string::npos) << refused.err;
-  EXPECT_EQ(dosa("evaluate " + other + " --surrogate " + shipped("surrogate/gemmini-rtl.pt")).code, 0);
+  EXPECT_EQ(dosa("evaluate " + other + " --surrogate " + shipped("surrogate/gemmini-rtl.safetensors")).code,
+            0);
 }
 
 // A campaign asks for what the surrogate is least sure of, where there is a surrogate.
@@ -195,7 +196,7 @@ TEST(SampleCommand, AsksForWhatTheSurrogateIsLeastSureOf) {
   const Json shipped_one = kinds("", "a");
   EXPECT_GE(shipped_one.value("uncertain", 0), 15) << shipped_one;
   EXPECT_NE(plan("a").find("\"uncertain\""), std::string::npos);
-  kinds("--surrogate " + shipped("surrogate/gemmini-rtl.pt"), "b");
+  kinds("--surrogate " + shipped("surrogate/gemmini-rtl.safetensors"), "b");
   EXPECT_EQ(plan("b"), plan("a"));
   kinds("--seed 2", "c");
   EXPECT_NE(plan("c"), plan("a"));
@@ -206,9 +207,10 @@ TEST(SampleCommand, AsksForWhatTheSurrogateIsLeastSureOf) {
                 .err.find("knows pe_dim 16, not 8: no uncertain tilings in the sample"),
             std::string::npos);
   for (const auto& [arguments, part] : std::vector<std::pair<std::string, std::string>>{
-           {"--pe 8 --scratchpad 64 --accumulator 16 --surrogate " + shipped("surrogate/gemmini-rtl.pt"),
+           {"--pe 8 --scratchpad 64 --accumulator 16 --surrogate " +
+                shipped("surrogate/gemmini-rtl.safetensors"),
             "pe_dim: found 8"},
-           {"--surrogate " + folder.file("s.pt", "none"), "s.pt"},
+           {"--surrogate " + folder.file("s.safetensors", "none"), "s.safetensors"},
            {"--uncertain 1.5", "uncertain_share: found 1.5"}}) {
     const Finished refused = dosa("sample alexnet --count 60 " + arguments + " -o " + at("f"));
     EXPECT_EQ(refused.code, 2) << arguments;
@@ -232,9 +234,10 @@ TEST(OptimizeCommand, GemminiRtlRefusesWhatItDoesNotKnow) {
   refused("--target gemmini-rtl --scratchpad 100",
           {"power of two", "scratchpad_kib 100", "scratchpad_kib 128"});
   refused("--target gemmini-rtl --scratchpad 16 --accumulator 64", {"accumulator rows", "nearest legal"});
-  refused("--surrogate " + shipped("surrogate/gemmini-rtl.pt"), {"target.name", "gemmini-rtl", "gemmini-tl"});
-  refused("--target gemmini-rtl --surrogate " + folder.file("s.pt", "none"),
-          {"s.pt", "not a dosa surrogate"});
+  refused("--surrogate " + shipped("surrogate/gemmini-rtl.safetensors"),
+          {"target.name", "gemmini-rtl", "gemmini-tl"});
+  refused("--target gemmini-rtl --surrogate " + folder.file("s.safetensors", "none"),
+          {"s.safetensors", "not a dosa surrogate"});
   EXPECT_EQ(folder.count(), 1);
 }
 

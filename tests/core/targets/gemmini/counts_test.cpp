@@ -8,7 +8,8 @@
 #include <cstdint>
 #include <random>
 
-#include "dosa/surrogate/surrogate.hpp"
+#include "dosa/core/targets/gemmini/feature_table.hpp"
+#include "dosa/core/targets/gemmini/features.hpp"
 #include "tests/core/targets/gemmini/walk.hpp"
 
 namespace dosa {
@@ -111,8 +112,8 @@ TEST(ExecutedCounts, AreThoseOfATileByTileWalk) {
     EXPECT_NEAR(value(n.floor), double(w.floor), 1e-6);
     EXPECT_NEAR(value(n.input.instructions), double(w.input.instructions), 1e-6);
     EXPECT_NEAR(value(n.input.rows), double(w.input.rows), 1e-6);
-    EXPECT_NEAR(value(n.zero_instructions), double(w.zero_instructions), 1e-6);
-    EXPECT_NEAR(value(n.zero_rows), double(w.zero_rows), 1e-6);
+    EXPECT_NEAR(value(n.zero_instructions()), double(w.zero_instructions), 1e-6);
+    EXPECT_NEAR(value(n.zero_rows()), double(w.zero_rows), 1e-6);
     EXPECT_NEAR(value(n.weight.instructions), double(w.weight.instructions), 1e-6);
     EXPECT_NEAR(value(n.weight.rows), double(w.weight.rows), 1e-6);
     EXPECT_NEAR(value(n.output.instructions), double(w.output.instructions), 1e-6);
@@ -239,7 +240,7 @@ TEST(ExecutedCounts, BatchesGiveWhatSingleLayersGive) {
     for (int copy : {0, 1}) {
       const auto at = [&](const Tensor& t) { return t[copy][static_cast<std::int64_t>(i)].item<double>(); };
       EXPECT_EQ(at(all.floor), value(one.floor));
-      EXPECT_EQ(at(all.zero_rows), value(one.zero_rows));
+      EXPECT_EQ(at(all.zero_rows()), value(one.zero_rows()));
       EXPECT_NEAR(at(all.weight.l2_misses), value(one.weight.l2_misses), 1e-9 * value(one.weight.l2_misses));
     }
   }
@@ -298,7 +299,7 @@ TEST(RelaxedCounts, MissesAndBurstsEqualTheExactOnesInEveryOrder) {
     same(r.output.l2_misses, e.output.l2_misses);
     same(r.output.llc_misses, e.output.llc_misses);
     const auto bursts = [&](bool relaxed) {
-      return Executed::of(torch::stack(tiles), pe_dim, batch, relaxed).ratios.select(-1, -1);
+      return features_of(torch::stack(tiles), pe_dim, batch, relaxed).ratios.select(-1, -1);
     };
     EXPECT_LT((bursts(true) - bursts(false)).abs().max().item<double>(), 1e-12);
     bursty += (bursts(false) > 0).sum().item<int>();

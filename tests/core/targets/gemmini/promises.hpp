@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "dosa/surrogate/training.hpp"
+#include "dosa/core/targets/gemmini/training.hpp"
 
 namespace dosa::testing {
 

@@ -1,13 +1,14 @@
 // Learning: what a trained surrogate must reach on layers and rows that it has not seen.
-#include "dosa/surrogate/training.hpp"
+#include "dosa/core/targets/gemmini/training.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
+#include "dosa/core/targets/gemmini/proposals.hpp"
 #include "dosa/models/base/files.hpp"
+#include "tests/core/targets/gemmini/promises.hpp"
 #include "tests/support.hpp"
-#include "tests/surrogate/promises.hpp"
 
 namespace dosa {
 namespace {
@@ -45,7 +46,7 @@ TEST(Learning, HeldOutAccuracyOnGemminiRtl) {
   expect_reached(summary.validations[1], {0.975, 0.10, 1.11});
   EXPECT_LE(summary.validations[1].accuracy.top1_regret, 1.03);
   // The shipped surrogate is this one.
-  const Surrogate known = Surrogate::load(data_folder() / "surrogate" / "gemmini-rtl.pt");
+  const Surrogate known = Surrogate::load(data_folder() / "surrogate" / "gemmini-rtl.safetensors");
   EXPECT_EQ(known.card["data"]["hash"], s.card["data"]["hash"]);
   for (const char* folds : {"rows", "layers"}) {
     for (const char* figure : {"spearman", "mape", "gef"}) {
@@ -123,11 +124,11 @@ TEST(Training, TheSeedDecidesAndNotTheThreads) {
     return read_file(path);
   };
   options.threads = 1;
-  const std::string first = file("a.pt");
+  const std::string first = file("a.safetensors");
   options.threads = 3;
-  EXPECT_EQ(first, file("b.pt"));
+  EXPECT_EQ(first, file("b.safetensors"));
   options.seed = 1;
-  EXPECT_NE(first, file("c.pt"));
+  EXPECT_NE(first, file("c.safetensors"));
 }
 
 TEST(Training, BadInputIsNamed) {
@@ -171,7 +172,7 @@ TEST(Training, AHeldOutRowChangesNothingThatItIsPredictedWith) {
 }
 
 TEST(Training, FineTuningFollowsNewRowsAndRefusesOtherTargets) {
-  const Surrogate s = Surrogate::load(data_folder() / "surrogate" / "gemmini-rtl.pt");
+  const Surrogate s = Surrogate::load(data_folder() / "surrogate" / "gemmini-rtl.safetensors");
   Measurements slow = few(12);
   for (Measurement& m : slow.rows) m.cycles *= 1.5;
   TrainOptions options;
@@ -188,7 +189,7 @@ TEST(Training, FineTuningFollowsNewRowsAndRefusesOtherTargets) {
 }
 
 TEST(Training, ProposalsAreLegalNewAndSpread) {
-  const Surrogate s = Surrogate::load(data_folder() / "surrogate" / "gemmini-rtl.pt");
+  const Surrogate s = Surrogate::load(data_folder() / "surrogate" / "gemmini-rtl.safetensors");
   const Measurements m = few(200);
   const Hardware buffers{16, 256, 64};
   const auto next = propose_measurements(s, m, buffers, 20, 0);
@@ -207,7 +208,7 @@ TEST(Training, ProposalsAreLegalNewAndSpread) {
 }
 
 TEST(Accuracy, OfKnownPredictions) {
-  TrainingSet set = TrainingSet::of(few(60));
+  const TrainingSet set = MeasuredRuns::of(few(60)).set;
   const Accuracy perfect = accuracy_of(set.log_cycles, torch::full_like(set.log_cycles, 0.1), set);
   EXPECT_DOUBLE_EQ(perfect.spearman, 1);
   EXPECT_DOUBLE_EQ(perfect.kendall, 1);

@@ -1,10 +1,11 @@
-#include "tests/surrogate/promises.hpp"
+#include "tests/core/targets/gemmini/promises.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "dosa/core/targets/gemmini/proposals.hpp"
 #include "tests/models/random_mappings.hpp"
 
 namespace dosa::testing {
@@ -66,7 +67,8 @@ std::int64_t expect_none_below_the_floor(const Surrogate& s, const std::vector<L
     const RunBatch batch = s.batch({run});
     EXPECT_TRUE(legal_tilings(tiles.unsqueeze(1), batch, hardware).all().item<bool>());
     const Estimate e = s.predict(tiles.unsqueeze(1), pe_dim_of(hardware), batch, false);
-    EXPECT_TRUE((e.log_cycles >= e.floor.log()).all().item<bool>()) << run.layer.name;
+    // The mean of equal numbers may be off by their rounding.
+    EXPECT_TRUE((e.log_cycles >= e.floor.log() - 1e-12).all().item<bool>()) << run.layer.name;
     EXPECT_TRUE(torch::isfinite(e.log_sd).all().item<bool>()) << run.layer.name;
     checked += tiles.size(0);
   }

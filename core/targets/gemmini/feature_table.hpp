@@ -1,0 +1,138 @@
+// The features of a run on Gemmini as one table: which counts each term of the base model and each input of
+// the networks is made of. Both modes of counting read it, so a term stands here and nowhere else.
+#pragma once
+
+#include <iterator>
+
+#include "dosa/core/targets/gemmini/counts.hpp"
+#include "dosa/surrogate/features.hpp"
+
+namespace dosa::counting {
+
+inline constexpr double kArrayOfUnitDepth = 16;  // pe_dim of the array whose pipeline counts as 1
+inline constexpr double kNarrow = 64;        // channels from which on rows are as wide as the DMA takes them
+inline constexpr double kMissOffset = 0.01;  // misses per request that count as none
+
+/// What a count is multiplied by before the base charges for it.
+enum class Scale {
+  kNone,
+  kPerInFlight,  ///< divided by the DMA commands that are in flight at a time: one latency for all of these
+  kArray,        ///< times pe_dim / 16: the array's pipeline is as deep as it has rows
+};
+
+/// A term: (count - less) * scale.
+struct Term {
+  const char* name;
+  Part part;
+  double initial;  ///< cycles per unit before anything is fitted
+  Count count;
+  Count less = kNoCount;
+  Scale scale = Scale::kNone;
+};
+
+inline constexpr Term kTerms[] = {
+    {"input.instructions", Part::kInput, 2, kInputInstructions},
+    {"input.zero_instructions", Part::kInput, 2, kPaddedInstructions, kInputInstructions},
+    {"input.latency", Part::kInput, 5, kInputInstructions, kNoCount, Scale::kPerInFlight},
+    {"input.zero_rows", Part::kInput, 0.5, kPaddedRows, kInputRows},
+    {"input.rows", Part::kInput, 0.5, kInputRows},
+    {"input.requests", Part::kInput, 0.5, kInputRequests},
+    {"input.beats", Part::kInput, 0.5, kInputBeats},
+    {"input.l2_misses", Part::kInput, 4, kInputL2Misses},
+    {"input.llc_misses", Part::kInput, 4, kInputLlcMisses},
+    {"input.page_misses", Part::kInput, 4, kInputPageMisses},
+    {"weight.instructions", Part::kWeight, 2, kWeightInstructions},
+    {"weight.latency", Part::kWeight, 5, kWeightInstructions, kNoCount, Scale::kPerInFlight},
+    {"weight.rows", Part::kWeight, 0.5, kWeightRows},
+    {"weight.requests", Part::kWeight, 0.5, kWeightRequests},
+    {"weight.beats", Part::kWeight, 0.5, kWeightBeats},
+    {"weight.l2_misses", Part::kWeight, 4, kWeightL2Misses},
+    {"weight.llc_misses", Part::kWeight, 4, kWeightLlcMisses},
+    {"weight.page_misses", Part::kWeight, 4, kWeightPageMisses},
+    {"execute.steps", Part::kExecute, 3, kSteps},
+    {"execute.preloads", Part::kExecute, 3, kPreloads},
+    {"execute.instructions", Part::kExecute, 1, kExecutes},
+    {"output.instructions", Part::kStore, 2, kOutputInstructions},
+    {"output.latency", Part::kStore, 2, kOutputInstructions, kNoCount, Scale::kPerInFlight},
+    {"output.rows", Part::kStore, 0.5, kOutputRows},
+    {"output.requests", Part::kStore, 1, kOutputRequests},
+    {"output.beats", Part::kStore, 0.5, kOutputBeats},
+    {"output.l2_misses", Part::kStore, 2, kOutputL2Misses},
+    {"tiles", Part::kOverhead, 50, kTiles},
+    {"tiles.pipeline", Part::kOverhead, 5, kTiles, kNoCount, Scale::kArray},
+    {"cold.lines", Part::kOverhead, 0.5, kColdLines},
+    {"start", Part::kOverhead, 1000, kRuns},
+};
+inline constexpr int kTermCount = static_cast<int>(std::size(kTerms));
+
+/// How an input of the networks is computed.
+enum class Formula {
+  kLog,        ///< log(count / less), or log(count)
+  kLogMisses,  ///< log(count / less + kMissOffset)
+  kLogPeDim,   ///< log2 pe_dim
+  kIsMatmul,   ///< 0 or 1
+  kLogPow2K,   ///< log2 of the largest power of two, at most 64, that divides the layer's channels
+  kLogPow2C,
+  kLogNarrowK,  ///< log2 min(tile's channels, 64)
+  kLogNarrowC,
+  kExceedsL2,  ///< x^2 / (1 + x^2) of the layer's footprint / the cache = x
+  kExceedsLlc,
+  kIsCold,  ///< 0 or 1
+  kFewK,    ///< max(0, 1 - K / 64)
+  kBursts,  ///< store_burstiness
+};
+
+struct Ratio {
+  const char* name;
+  Formula formula;
+  Count count = kNoCount, by = kNoCount;
+};
+
+inline constexpr Ratio kRatios[] = {
+    {"log2 pe_dim", Formula::kLogPeDim},
+    {"is matmul", Formula::kIsMatmul},
+    {"log tiles", Formula::kLog, kTiles},
+    {"log rows per input mvin", Formula::kLog, kInputRows, kInputInstructions},
+    {"log rows per weight mvin", Formula::kLog, kWeightRows, kWeightInstructions},
+    {"log rows per mvout", Formula::kLog, kOutputRows, kOutputInstructions},
+    {"log beats per input request", Formula::kLog, kInputBeats, kInputRequests},
+    {"log beats per weight request", Formula::kLog, kWeightBeats, kWeightRequests},
+    {"log L2 misses per input request", Formula::kLogMisses, kInputL2Misses, kInputRequests},
+    {"log L2 misses per weight request", Formula::kLogMisses, kWeightL2Misses, kWeightRequests},
+    {"log L2 misses per output request", Formula::kLogMisses, kOutputL2Misses, kOutputRequests},
+    {"log LLC misses per input request", Formula::kLogMisses, kInputLlcMisses, kInputRequests},
+    {"log LLC misses per weight request", Formula::kLogMisses, kWeightLlcMisses, kWeightRequests},
+    {"log2 power of two in K", Formula::kLogPow2K},
+    {"log2 power of two in C", Formula::kLogPow2C},
+    {"log2 min(tile K, 64)", Formula::kLogNarrowK},
+    {"log2 min(tile C, 64)", Formula::kLogNarrowC},
+    {"exceeds L2", Formula::kExceedsL2},
+    {"exceeds LLC", Formula::kExceedsLlc},
+    {"runs cold", Formula::kIsCold},
+    {"max(0, 1 - K/64)", Formula::kFewK},
+    {"log floor with 8 rows/floor", Formula::kLog, kFloor8, kFloor},
+    {"burstiness of stores", Formula::kBursts},
+};
+inline constexpr int kRatioCount = static_cast<int>(std::size(kRatios));
+
+/// Where the first input with a formula stands.
+constexpr int first_with(Formula formula) {
+  int column = 0;
+  while (column < kRatioCount && kRatios[column].formula != formula) ++column;
+  return column;
+}
+
+/// How many inputs have a formula.
+constexpr int count_of(Formula formula) {
+  int count = 0;
+  for (const Ratio& ratio : kRatios) count += ratio.formula == formula;
+  return count;
+}
+
+/// DMA commands that are in flight at a time. No gradient: the queue has a whole number of places.
+torch::Tensor commands_in_flight(const torch::Tensor& pe_dim);
+
+/// An input that does not depend on the tile, [layers]; `footprint` [layers] in bytes.
+torch::Tensor layer_ratio(Formula formula, const RunBatch& layers, const torch::Tensor& footprint);
+
+}  // namespace dosa::counting

@@ -1,0 +1,108 @@
+#include "dosa/core/targets/gemmini/proposals.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "dosa/core/targets/gemmini/training.hpp"
+#include "dosa/surrogate/random.hpp"
+
+namespace dosa {
+
+using torch::Tensor;
+
+Tensor random_tilings(const LayerRun& run, const RunRules& rules, const Hardware& buffers, int count,
+                      std::uint64_t seed) {
+  Draws random(seed);
+  const torch::NoGradGuard no_grad;
+  const RunBatch one = RunBatch::of({run}, rules);
+  std::set<std::vector<double>> kept;
+  std::vector<double> flat;
+  // Log-uniform sizes; most draws of large layers do not fit and are drawn again.
+  constexpr int kRounds = 20;
+  for (int round = 0; round < kRounds && static_cast<int>(kept.size()) < count; ++round) {
+    const int draws = 8 * count;
+    Tensor tile = torch::empty({draws, 1, kDims}, torch::kFloat64);
+    auto value = tile.accessor<double, 3>();
+    for (int i = 0; i < draws; ++i) {
+      for (const Dim dim : all_dims()) {
+        const auto size = static_cast<double>(run.layer[dim]);
+        double t = std::floor(std::exp(random.uniform() * std::log(size + 0.999)));
+        // Half of the draws take the whole dimension where it is a kernel's.
+        if ((dim == Dim::R || dim == Dim::S) && random.uniform() < 0.5) t = size;
+        const bool blocked = dim == Dim::C || dim == Dim::K || (run.matmul && dim == Dim::P);
+        const auto pe_dim = static_cast<double>(buffers.pe_dim);
+        if (blocked && (run.matmul || t > pe_dim)) t = std::max(1.0, std::round(t / pe_dim)) * pe_dim;
+        value[i][0][static_cast<int>(dim)] = run.matmul && blocked ? t : std::min(t, size);
+      }
+    }
+    const Tensor legal = legal_tilings(tile, one, buffers);
+    for (int i = 0; i < draws && static_cast<int>(kept.size()) < count; ++i) {
+      if (!legal[i][0].item<bool>()) continue;
+      const std::vector<double> sizes = to_vector(tile[i][0]);
+      if (kept.insert(sizes).second) flat.insert(flat.end(), sizes.begin(), sizes.end());
+    }
+  }
+  return torch::tensor(flat, torch::kFloat64).view({-1, kDims});
+}
+
+std::vector<Measurement> propose_measurements(const Surrogate& s, const Measurements& m,
+                                              const Hardware& buffers, int count, std::uint64_t seed) {
+  constexpr int kTilingsPerLayer = 100;
+  const torch::NoGradGuard no_grad;
+  const std::vector<std::int64_t> layers = m.layer_ids();
+  std::map<std::int64_t, std::size_t> first;
+  std::map<std::int64_t, double> best;
+  std::set<std::pair<std::int64_t, std::vector<double>>> known;
+  for (std::size_t i = 0; i < m.rows.size(); ++i) {
+    first.emplace(layers[i], i);
+    const double log_cycles = std::log(m.rows[i].cycles);
+    const auto entry = best.emplace(layers[i], log_cycles).first;
+    entry->second = std::min(entry->second, log_cycles);
+    known.insert({layers[i], std::vector<double>(m.rows[i].tile.begin(), m.rows[i].tile.end())});
+  }
+  struct Candidate {
+    double gain;
+    std::int64_t layer;
+    Measurement row;
+  };
+  std::vector<Candidate> candidates;
+  for (const auto& [layer, row] : first) {
+    const LayerRun run = run_of(m.rows[row]);
+    const Tensor tiles = random_tilings(run, s.target.rules, buffers, kTilingsPerLayer,
+                                        seed * 1000003 + static_cast<std::uint64_t>(layer));
+    if (tiles.size(0) == 0) continue;
+    const Tensor pe_dim = torch::full({}, static_cast<double>(buffers.pe_dim), torch::kFloat64);
+    const Estimate e = s.predict(tiles.unsqueeze(1), pe_dim, s.batch({run}), false);
+    // Expected improvement of log cycles below the best that was measured.
+    const Tensor better = (best[layer] - e.log_cycles) / e.log_sd;
+    const Tensor density = (-0.5 * better.square()).exp() / std::sqrt(2 * M_PI);
+    const Tensor gain = e.log_sd * (better * (0.5 * (1 + torch::erf(better / std::sqrt(2.0)))) + density);
+    for (std::int64_t i = 0; i < tiles.size(0); ++i) {
+      const std::vector<double> sizes = to_vector(tiles[i]);
+      if (known.count({layer, sizes})) continue;
+      Candidate c{gain[i][0].item<double>(), layer, m.rows[row]};
+      for (int dim = 0; dim < kDims; ++dim) {
+        c.row.tile[static_cast<std::size_t>(dim)] =
+            static_cast<std::int64_t>(sizes[static_cast<std::size_t>(dim)]);
+      }
+      c.row.pe_dim = buffers.pe_dim;
+      c.row.cycles = std::round(std::exp(e.log_cycles[i][0].item<double>()));
+      c.row.source = "proposed";
+      candidates.push_back(std::move(c));
+    }
+  }
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.gain > b.gain; });
+  const int share = std::max(1, count / 5);
+  std::map<std::int64_t, int> taken;
+  std::vector<Measurement> proposals;
+  for (const Candidate& c : candidates) {
+    if (static_cast<int>(proposals.size()) == count) break;
+    if (taken[c.layer]++ < share) proposals.push_back(c.row);
+  }
+  return proposals;
+}
+
+}  // namespace dosa

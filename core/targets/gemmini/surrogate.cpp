@@ -1,0 +1,128 @@
+#include "dosa/core/targets/gemmini/surrogate.hpp"
+
+#include <algorithm>
+
+#include "dosa/models/base/error.hpp"
+
+namespace dosa {
+namespace {
+
+using torch::Tensor;
+
+constexpr double kDramBytesPerCycle = 8;  // of the roofline
+
+}  // namespace
+
+Json to_json(const MeasuredTarget& target) {
+  return {{"name", target.name},
+          {"pe_dim", target.pe_dims},
+          {"scratchpad_kib", target.scratchpad_kib},
+          {"accumulator_kib", target.accumulator_kib},
+          {"first_layer_packing", target.rules.first_layer_packing},
+          {"downsampling", target.rules.downsampling},
+          {"l2_kib", target.rules.l2_kib},
+          {"llc_kib", target.rules.llc_kib}};
+}
+
+MeasuredTarget target_from_json(const JsonInput& json) {
+  json.allow_only({"name", "pe_dim", "scratchpad_kib", "accumulator_kib", "first_layer_packing",
+                   "downsampling", "l2_kib", "llc_kib"});
+  MeasuredTarget target;
+  target.name = json.at("name").text();
+  for (const JsonInput& pe_dim : json.at("pe_dim").items())
+    target.pe_dims.push_back(pe_dim.integer(1, 1 << 16));
+  target.scratchpad_kib = json.at("scratchpad_kib").integer(0, kMaxKib);
+  target.accumulator_kib = json.at("accumulator_kib").integer(0, kMaxKib);
+  target.rules.first_layer_packing = json.at("first_layer_packing").boolean();
+  target.rules.downsampling = json.at("downsampling").boolean();
+  target.rules.l2_kib = json.at("l2_kib").number(1, kMaxKib);
+  target.rules.llc_kib = json.at("llc_kib").number(1, kMaxKib);
+  return target;
+}
+
+Tensor share_of_measured(const TileRows& rows, const Tensor& pe_dim, const MeasuredTarget& measured,
+                         double least) {
+  const auto share = [&](const Tensor& tile_rows, double bytes, std::int64_t kib) {
+    return tile_rows * (pe_dim * (kib > 0 ? 2 * bytes / 1024 / static_cast<double>(kib) : 0));
+  };
+  const Tensor in_accumulator = share(rows.output, 4, measured.accumulator_kib).clamp_min(least);
+  const Tensor in_scratchpad = share(rows.input + rows.weight, 1, measured.scratchpad_kib);
+  // max(a, b) as b + relu(a - b), whose derivative takes fewer operations.
+  return in_accumulator + torch::relu(in_scratchpad - in_accumulator);
+}
+
+Estimate Surrogate::predict(const Tensor& tile, const Tensor& pe_dim, const RunBatch& layers,
+                            bool relaxed) const {
+  if (predictor == Predictor::kAnalytical) {
+    Estimate estimate;
+    estimate.log_cycles = roofline_cycles(tile, pe_dim, layers).log();
+    if (!relaxed) estimate.log_sd = torch::zeros_like(estimate.log_cycles);
+    return estimate;
+  }
+  return predict(executed_counts(tile, pe_dim, layers, relaxed), tile, pe_dim, layers, relaxed);
+}
+
+Estimate Surrogate::predict(const Counts& counts, const Tensor& tile, const Tensor& pe_dim,
+                            const RunBatch& layers, bool relaxed) const {
+  Features features = features_of(counts, tile, pe_dim, layers, relaxed);
+  if (relaxed && predictor == Predictor::kLearned)
+    features.raw = raw_features(run_tiles(tile, pe_dim, layers, true), pe_dim, layers);
+  return predict(features);
+}
+
+Surrogate Surrogate::lighter(torch::ScalarType type, std::int64_t networks) const {
+  Surrogate converted = *this;
+  converted.lighten(type, networks);
+  return converted;
+}
+
+void Surrogate::check_hardware(const Hardware& hardware, const std::string& where) const {
+  if (std::find(target.pe_dims.begin(), target.pe_dims.end(), hardware.pe_dim) != target.pe_dims.end())
+    return;
+  fail(ErrorId::kValue, "{}: pe_dim: found {}, the surrogate was trained on measurements with {}", where,
+       hardware.pe_dim, fmt::join(target.pe_dims, ", "));
+}
+
+Surrogate Surrogate::load(const std::filesystem::path& path) {
+  Surrogate s;
+  s.load_as(gemmini_features(), path, [&](const JsonInput& json) { s.target = target_from_json(json); });
+  return s;
+}
+
+void Surrogate::save(const std::filesystem::path& path) const {
+  save_as(gemmini_features(), path, to_json(target));
+}
+
+Tensor roofline_cycles(const Tensor& any_tile, const Tensor& pe_dim, const RunBatch& l) {
+  const Tensor tile = torch::minimum(any_tile, l.size);
+  const auto along = [&](const Tensor& t, Dim dim) { return t.select(-1, static_cast<int>(dim)); };
+  const Tensor number = l.size / tile;
+  const auto tiles = [&](std::initializer_list<Dim> dims) {
+    Tensor product = along(number, *dims.begin());
+    for (auto dim = dims.begin() + 1; dim != dims.end(); ++dim) product = product * along(number, *dim);
+    return product;
+  };
+  const Tensor compute = l.size.prod(-1) / (torch::minimum(along(tile, Dim::C), pe_dim) *
+                                            torch::minimum(along(tile, Dim::K), pe_dim));
+  // Refetches of the library's order (reductions innermost): a tensor in one tile along its own innermost
+  // loops stays.
+  const Tensor reductions = tiles({Dim::C, Dim::R, Dim::S});
+  const Tensor pixels = tiles({Dim::P, Dim::Q, Dim::N});
+  const auto volume = [&](const Tensor& t, std::initializer_list<Dim> dims) {
+    Tensor product = along(t, *dims.begin());
+    for (auto dim = dims.begin() + 1; dim != dims.end(); ++dim) product = product * along(t, *dim);
+    return product;
+  };
+  const Tensor weights =
+      volume(l.size, {Dim::R, Dim::S, Dim::C, Dim::K}) *
+      torch::where(reductions * along(number, Dim::K) > 1, pixels, torch::ones_like(pixels));
+  const Tensor input_tile = along(tile, Dim::C) * along(tile, Dim::N) *
+                            ((along(tile, Dim::P) - 1) * l.stride.select(-1, 0) + along(tile, Dim::R)) *
+                            ((along(tile, Dim::Q) - 1) * l.stride.select(-1, 1) + along(tile, Dim::S));
+  const Tensor inputs = input_tile * pixels * reductions *
+                        torch::where(reductions > 1, along(number, Dim::K), torch::ones_like(pixels));
+  const Tensor outputs = volume(l.size, {Dim::P, Dim::Q, Dim::K, Dim::N});
+  return torch::maximum(compute, (weights + inputs + outputs) / kDramBytesPerCycle);
+}
+
+}  // namespace dosa

@@ -1,0 +1,68 @@
+// The surrogate of Gemmini: the generic one on the features of tilings, and the paper's roofline.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "dosa/core/targets/gemmini/features.hpp"
+#include "dosa/surrogate/surrogate.hpp"
+
+namespace dosa {
+
+/// The hardware that measurements were taken on. A surrogate predicts for nothing else.
+struct MeasuredTarget {
+  std::string name;                   ///< "gemmini-rtl", "firesim-artefact"
+  std::vector<std::int64_t> pe_dims;  ///< every array size among the measurements, ascending
+  std::int64_t scratchpad_kib = 0;    ///< 0: unknown
+  std::int64_t accumulator_kib = 0;
+  RunRules rules;
+};
+Json to_json(const MeasuredTarget& target);
+MeasuredTarget target_from_json(const JsonInput& json);
+
+/// How many times what was measured a tile needs, double-buffered, of the scratchpad or the accumulator,
+/// whichever it needs more of, but at least `least`; a buffer of unknown size counts as large enough.
+/// Differentiable. [B..., layers].
+torch::Tensor share_of_measured(const TileRows& rows, const torch::Tensor& pe_dim,
+                                const MeasuredTarget& measured, double least);
+
+class Surrogate : public FeatureSurrogate {
+ public:
+  MeasuredTarget target;
+
+  Surrogate() = default;
+  /// What was trained on features, and the hardware that those were measured on.
+  Surrogate(const FeatureSurrogate& trained, MeasuredTarget measured)
+      : FeatureSurrogate(trained), target(std::move(measured)) {}
+
+  using FeatureSurrogate::predict;
+  /// Latency of tilings. `tile` [B..., layers, 7] elements, `pe_dim` broadcasts to [B..., layers]. Relaxed:
+  /// differentiable in `tile` (not in pe_dim's DMA queue depth), for searching; else exact, for scoring.
+  Estimate predict(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
+                   bool relaxed) const;
+  /// The same from the counts of these tilings; not for the analytical predictor.
+  Estimate predict(const Counts& counts, const torch::Tensor& tile, const torch::Tensor& pe_dim,
+                   const RunBatch& layers, bool relaxed) const;
+
+  /// For relaxed tiles of this type, with the first `networks` alone: faster, and a little less sure.
+  Surrogate lighter(torch::ScalarType type, std::int64_t networks) const;
+
+  /// Layers as this target runs them.
+  RunBatch batch(const std::vector<LayerRun>& runs) const { return RunBatch::of(runs, target.rules); }
+
+  /// Throws Error{kValue} naming the field unless the surrogate was trained on such hardware.
+  void check_hardware(const Hardware& hardware, const std::string& where) const;
+
+  /// A file in the layout of safetensors. Loading executes nothing and refuses, by field, what it does not
+  /// understand. Throws Error.
+  static Surrogate load(const std::filesystem::path& path);
+  /// Writes the file and its card (the same name with .json in place of its extension), each atomically.
+  void save(const std::filesystem::path& path) const;
+};
+
+/// The paper's roofline on a tiling: max(MACs / used PEs, DRAM words / 8), [B..., layers]. Differentiable in
+/// `tile`.
+torch::Tensor roofline_cycles(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers);
+
+}  // namespace dosa

@@ -1,0 +1,213 @@
+#include "dosa/core/targets/gemmini/training.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "dosa/core/targets/gemmini/proposals.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/threads.hpp"
+#include "dosa/surrogate/random.hpp"
+
+namespace dosa {
+namespace {
+
+using torch::Tensor;
+
+constexpr int kPairTilings = 40;  // per layer, array and doubled dimension
+constexpr int kRedraws = 8;       // of every layer, with other channels
+constexpr int kRedrawTilings = 5;
+constexpr double kMostChannels = 4096;
+constexpr std::int64_t kBufferKib = 1024;  // where measurements do not say: more than any tile needs
+constexpr double kFloorSlack = 1e-6;       // relative; a measurement below the floor by more is a wrong row
+constexpr double kLeastShare = 1e-9;       // of the buffers that a tile needs, inside a logarithm
+
+Json counted(const std::map<std::string, std::int64_t>& reasons) {
+  Json list = Json::object();
+  for (const auto& [reason, count] : reasons) list[reason] = count;
+  return list;
+}
+
+Json data_card(const Measurements& m) {
+  return {{"file", std::filesystem::path(m.file).filename().string()},
+          {"format", m.format == MeasurementFormat::kOwn ? "dosa measurements" : "ucb-bar/dosa firesim"},
+          {"hash", m.hash},
+          {"rows", m.rows.size()},
+          {"layers", distinct(m.layer_ids())},
+          {"dropped", counted(m.dropped)},
+          {"repaired", counted(m.repaired)}};
+}
+
+/// Random tilings of every layer of the measurements, and of it with other channels (and other rows, of a
+/// matrix product), on every array among them, and the same tiles of layers with twice as many input or
+/// output channels in DRAM, which take longer; the same every time.
+OrderedPairs channel_pairs(const Measurements& m, const MeasuredTarget& target) {
+  const torch::NoGradGuard no_grad;
+  OrderedPairs pairs;
+  const std::vector<std::int64_t> ids = m.layer_ids();
+  std::set<std::int64_t> done;
+  std::vector<LayerRun> single, doubled;
+  std::vector<Tensor> tiles, pe_dims;
+  const auto kib = [](std::int64_t known) { return known > 0 ? known : kBufferKib; };
+  const auto add = [&](const LayerRun& run, std::int64_t layer, int draw, int tilings) {
+    for (const std::int64_t pe_dim : target.pe_dims) {
+      const Hardware buffers{pe_dim, kib(target.scratchpad_kib), kib(target.accumulator_kib)};
+      const auto seed = static_cast<std::uint64_t>((draw * 100003 + layer) * 1009 + pe_dim);
+      const Tensor drawn = random_tilings(run, target.rules, buffers, tilings, seed);
+      for (const Dim dim : {Dim::C, Dim::K}) {
+        LayerRun larger = run;
+        larger.layer[dim] *= 2;
+        const auto count = static_cast<std::size_t>(drawn.size(0));
+        single.insert(single.end(), count, run);
+        doubled.insert(doubled.end(), count, larger);
+        pairs.layers.insert(pairs.layers.end(), count, layer);
+        tiles.push_back(drawn);
+        pe_dims.push_back(torch::full({drawn.size(0)}, static_cast<double>(pe_dim), torch::kFloat64));
+      }
+    }
+  };
+  for (std::size_t row = 0; row < ids.size(); ++row) {
+    if (!done.insert(ids[row]).second) continue;
+    LayerRun run = run_of(m.rows[row]);
+    add(run, ids[row], 0, kPairTilings);
+    Draws random(static_cast<std::uint64_t>(ids[row]));
+    for (int draw = 1; draw <= kRedraws; ++draw) {
+      run.layer[Dim::C] = random.size(kMostChannels);
+      run.layer[Dim::K] = random.size(kMostChannels);
+      if (run.matmul) run.layer[Dim::P] = random.size(kMostChannels);
+      add(run, ids[row], draw, kRedrawTilings);
+    }
+  }
+  const auto features = [&](const std::vector<LayerRun>& runs) {
+    return features_of(torch::cat(tiles), torch::cat(pe_dims), RunBatch::of(runs, target.rules), false);
+  };
+  pairs.shorter = features(single);
+  pairs.longer = features(doubled);
+  return pairs;
+}
+
+/// The machine that was measured.
+MeasuredTarget target_of(const Measurements& m) {
+  MeasuredTarget target;
+  target.name = "gemmini-rtl";
+  target.pe_dims = m.pe_dims();
+  target.scratchpad_kib = m.hardware.scratchpad_kib;
+  target.accumulator_kib = m.hardware.accumulator_kib;
+  if (m.format == MeasurementFormat::kArtefact) {
+    // An older library: neither the first-layer packing nor the downsampling path shows in its latencies.
+    target.name = "firesim-artefact";
+    target.rules.first_layer_packing = false;
+    target.rules.downsampling = false;
+  }
+  return target;
+}
+
+/// A number for every row, the same where the very same thing was executed.
+std::vector<std::int64_t> tilings_of(const Measurements& m, const Tensor& clipped_tile,
+                                     const std::vector<std::int64_t>& layers) {
+  std::map<std::vector<double>, std::int64_t> known;
+  std::vector<std::int64_t> tilings;
+  for (std::size_t i = 0; i < m.rows.size(); ++i) {
+    const Measurement& row = m.rows[i];
+    const std::vector<double> tile = to_vector(clipped_tile[static_cast<std::int64_t>(i)]);
+    std::vector<double> key = tile;
+    key.push_back(static_cast<double>(row.pe_dim));
+    key.push_back(row.cold ? 1 : 0);
+    key.push_back(static_cast<double>(layers[i]));
+    for (const Dim dim : row.order) {
+      // Loops with one iteration stand anywhere.
+      const auto d = static_cast<std::size_t>(dim);
+      if (tile[d] < static_cast<double>(row.layer.size[d])) key.push_back(static_cast<double>(d));
+    }
+    tilings.push_back(known.emplace(key, static_cast<std::int64_t>(known.size())).first->second);
+  }
+  return tilings;
+}
+
+/// Throws Error{kValue} for a row that no Gemmini can have taken.
+void check_rows(const Measurements& m, const Tensor& hangs, const TrainingSet& set) {
+  const Tensor log_floor = set.features.floor.log();
+  for (std::int64_t i = 0; i < set.rows(); ++i) {
+    const Measurement& row = m.rows[static_cast<std::size_t>(i)];
+    if (hangs[i].item<double>() > 0) {
+      fail(ErrorId::kValue, "{}:{}: a tile lies wholly inside the padding; no Gemmini finishes it", m.file,
+           row.line);
+    }
+    if (set.log_cycles[i].item<double>() < log_floor[i].item<double>() - kFloorSlack) {
+      fail(ErrorId::kValue, "{}:{}: cycles: found {}, the array alone needs at least {:.0f}", m.file,
+           row.line, row.cycles, set.features.floor[i].item<double>());
+    }
+  }
+}
+
+TrainingData training_data(const Measurements& m, const MeasuredRuns& measured) {
+  return {m.file, data_card(m), measured.set, channel_pairs(m, measured.target)};
+}
+
+}  // namespace
+
+LayerRun run_of(const Measurement& m) {
+  return {m.layer, m.matmul, m.input_size, m.input_size, m.order, m.cold};
+}
+
+MeasuredRuns MeasuredRuns::of(const Measurements& m) {
+  const torch::NoGradGuard no_grad;
+  MeasuredRuns all;
+  all.target = target_of(m);
+  TrainingSet& set = all.set;
+  const auto rows = static_cast<std::int64_t>(m.rows.size());
+  all.tile = torch::empty({rows, kDims}, torch::kFloat64);
+  for (Tensor* t : {&all.pe_dim, &set.log_cycles, &set.macs}) *t = torch::empty({rows}, torch::kFloat64);
+  set.layers = m.layer_ids();
+  std::vector<LayerRun> runs;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const Measurement& row = m.rows[static_cast<std::size_t>(i)];
+    runs.push_back(run_of(row));
+    for (int dim = 0; dim < kDims; ++dim) {
+      all.tile[i][dim] = static_cast<double>(row.tile[static_cast<std::size_t>(dim)]);
+    }
+    all.pe_dim[i] = static_cast<double>(row.pe_dim);
+    set.log_cycles[i] = std::log(row.cycles);
+    set.macs[i] = static_cast<double>(row.layer.macs());
+    // Cold and warm runs of a layer are not compared with each other.
+    set.comparable.push_back(2 * set.layers[static_cast<std::size_t>(i)] + (row.cold ? 1 : 0));
+  }
+  all.runs = RunBatch::of(runs, all.target.rules);
+  const Counts counts = executed_counts(all.tile, all.pe_dim, all.runs, false);
+  set.features = features_of(counts, all.tile, all.pe_dim, all.runs, false);
+  set.tilings = tilings_of(m, torch::minimum(all.tile, all.runs.size), set.layers);
+  if (all.target.scratchpad_kib > 0 && all.target.accumulator_kib > 0) {
+    const TileRows needed = tile_rows(all.tile, all.pe_dim, all.runs, false);
+    set.octaves = share_of_measured(needed, all.pe_dim, all.target, kLeastShare).log2();
+  }
+  check_rows(m, counts.hangs, set);
+  return all;
+}
+
+Surrogate train_surrogate(const Measurements& m, const TrainOptions& options, TrainSummary* summary,
+                          const Progress& progress) {
+  one_thread_per_operation();
+  options.check();
+  const MeasuredRuns measured = MeasuredRuns::of(m);
+  return {train(training_data(m, measured), gemmini_features(), options, summary, progress), measured.target};
+}
+
+Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOptions& options,
+                    TrainSummary* summary, const Progress& progress) {
+  one_thread_per_operation();
+  options.check();
+  const MeasuredRuns measured = MeasuredRuns::of(m);
+  const Json known = to_json(from.target), found = to_json(measured.target);
+  for (const auto& [field, value] : known.items()) {
+    if (field != "pe_dim" && found[field] != value) {
+      fail(ErrorId::kValue, "{}: {}: found {}, the surrogate to start from has {}", m.file, field,
+           found[field].dump(), value.dump());
+    }
+  }
+  for (const std::int64_t pe_dim : measured.target.pe_dims) from.check_hardware({pe_dim, 0, 0}, m.file);
+  const TrainingData data{m.file, data_card(m), measured.set, {}};
+  return {fine_tuned(from, data, options, summary, progress), from.target};
+}
+
+}  // namespace dosa
