@@ -55,7 +55,9 @@ void map_network(const Flags& flags, const Output& output) {
                         Objective::from_name(flags.objective.empty() ? "edp" : flags.objective)};
   problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine());
   problem.target->check_hardware(problem.bounds.max);
+  ProgressLine line(flags.quiet);
   MapSummary summary = map_exhaustively(problem, flags.map, shown_on(line), catch_interrupts());
+  line.finish();
   summary.best.provenance = {{"program", fmt::format("dosa {}", DOSA_VERSION)},
                              {"method", "exhaustive"},
                              {"model", problem.target->model_record()},
