@@ -349,21 +349,21 @@ struct Beyond {
 };
 
 /// The growth of the standard deviation per octave, at least 1, that makes these errors likeliest.
-double fitted_growth(const std::vector<Beyond>& all) {
-  constexpr double kLargest = 4, kStep = 0.01;
+double fitted_growth(const Beyond& b) {
+  constexpr int kLargest = 400;  // hundredths
   double best = 1e300, fitted = 1;
-  for (double growth = 1; growth <= kLargest; growth += kStep) {
-    double loss = 0;
-    for (const Beyond& b : all)
-      loss += unlikelihood(b.error, b.log_sd * torch::pow(growth, b.octaves)).sum().item<double>();
+  for (int hundredths = 100; hundredths <= kLargest; ++hundredths) {
+    const double growth = hundredths / 100.0;
+    const double loss = unlikelihood(b.error, b.log_sd * torch::pow(growth, b.octaves)).mean().item<double>();
     if (loss < best) std::tie(best, fitted) = std::make_pair(loss, growth);
   }
   return fitted;
 }
 
-/// How the surrogate's uncertainty grows with the size of a run, from fits of the smaller ones.
+/// How the surrogate's uncertainty grows with the size of a run, from fits of the smaller ones: the largest
+/// of what these say, as a search goes where an uncertainty is too small.
 void fit_growth(FeatureSurrogate& s, std::vector<Fit>& fits, const TrainingSet& set, TrainSummary& out) {
-  std::vector<Beyond> all;
+  if (!fits.empty()) s.growth_per_octave = 1;
   for (Fit& fit : fits) {
     const double limit = set.octaves.index_select(0, index_tensor(fit.rows)).max().item<double>();
     const TrainingSet larger = set.select(fit.unseen);
@@ -372,10 +372,9 @@ void fit_growth(FeatureSurrogate& s, std::vector<Fit>& fits, const TrainingSet& 
                         (s.sd_scale * s.sd_scale * spread.square() + s.sd_floor * s.sd_floor).sqrt(),
                         larger.octaves - limit};
     out.extrapolations.push_back({limit, static_cast<std::int64_t>(fit.rows.size()),
-                                  accuracy_of(log_cycles, beyond.log_sd, larger), fitted_growth({beyond})});
-    all.push_back(beyond);
+                                  accuracy_of(log_cycles, beyond.log_sd, larger), fitted_growth(beyond)});
+    s.growth_per_octave = std::max(s.growth_per_octave, out.extrapolations.back().growth);
   }
-  if (!all.empty()) s.growth_per_octave = fitted_growth(all);
 }
 
 Json growth_card(const FeatureSurrogate& s, const std::vector<Extrapolation>& extrapolations) {

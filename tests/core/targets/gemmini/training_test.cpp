@@ -55,6 +55,13 @@ TEST(Learning, HeldOutAccuracyOnGemminiRtl) {
           << folds << " " << figure;
     }
   }
+  ASSERT_EQ(summary.extrapolations.size(), 2);
+  for (const Extrapolation& e : summary.extrapolations) {
+    EXPECT_GT(e.accuracy.rows, 500);
+    EXPECT_LT(e.accuracy.gef, 1.10);
+  }
+  EXPECT_GT(s.growth_per_octave, 1);
+  EXPECT_NEAR(known.growth_per_octave, s.growth_per_octave, 0.15);
 }
 
 TEST(Learning, HeldOutAccuracyOnFireSim) {
@@ -96,6 +103,9 @@ TEST(Learning, CombinedBeatsLearnedBeatsNothing) {
   train_surrogate(shipped(), options, &combined, nullptr);
   EXPECT_LT(combined.validations[1].accuracy.gef, learned.validations[1].accuracy.gef - 0.03);
   EXPECT_LT(learned.validations[1].accuracy.gef, 2);
+  for (const TrainSummary* summary : {&learned, &combined}) {
+    for (const CrossValidation& cv : summary->validations) EXPECT_EQ(cv.accuracy.below_floor, 0) << cv.folds;
+  }
 }
 
 /// The shipped measurements' first rows, small enough to train in no time.
