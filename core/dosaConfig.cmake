@@ -1,6 +1,7 @@
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 find_dependency(Torch)
+include("${CMAKE_CURRENT_LIST_DIR}/torchHeadersLast.cmake")
 find_dependency(nlohmann_json)
 find_dependency(fmt)
 find_dependency(yaml-cpp)

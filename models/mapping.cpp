@@ -1,5 +1,6 @@
 #include "dosa/models/mapping.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 
@@ -83,46 +84,51 @@ std::int64_t Mapping::total(Dim dim) const {
   return product;
 }
 
-Mapping parse_mapping(const std::string& text, const Machine& machine) {
-  Mapping mapping;
-  mapping.levels.resize(machine.levels.size());
-  int level = static_cast<int>(machine.levels.size());
-  bool separated = true;  // a level label must follow
+std::vector<LabelledNest> parse_nests(const std::string& text) {
+  std::vector<LabelledNest> nests;
+  bool separated = true;  // a label must follow
   for (const std::string& word : words_of(text)) {
-    if (word == "-" && !separated) {
-      separated = true;
+    if (separated) {
+      nests.push_back({word, {}});
+      separated = false;
       continue;
     }
-    if (separated) {
-      const std::string expected = level > 0 ? machine.level_label(level - 1) : "the end";
-      if (word != expected) {
-        fail(ErrorId::kMapping, "found '{}' where level {} must stand; levels of {}: {} (outermost first)",
-             word, expected, machine.name, [&] {
-               std::string labels;
-               for (int l = machine.dram(); l >= 0; --l)
-                 labels += machine.level_label(l) + (l > 0 ? " - " : "");
-               return labels;
-             }());
-      }
-      --level;
-      separated = false;
+    if (word == "-") {
+      separated = true;
       continue;
     }
     const auto [loop, spatial] = parse_loop(word);
     if (loop.factor == 1) continue;
-    LevelNest& nest = mapping.levels[static_cast<std::size_t>(level)];
+    auto& [label, nest] = nests.back();
     auto& loops = spatial ? nest.spatial : nest.temporal;
     for (const Loop& other : loops) {
       if (other.dim == loop.dim) {
-        fail(ErrorId::kMapping, "{} has two {} loops over {}; expected at most one",
-             machine.level_label(level), spatial ? "spatial" : "temporal", name_of(loop.dim));
+        fail(ErrorId::kMapping, "{} has two {} loops over {}; expected at most one", label,
+             spatial ? "spatial" : "temporal", name_of(loop.dim));
       }
     }
     loops.push_back(loop);
   }
-  if (level != 0 || separated) {
-    fail(ErrorId::kMapping, "the mapping ends where level {} must stand",
-         machine.level_label(std::max(0, level - 1)));
+  if (separated) nests.push_back({"", {}});
+  return nests;
+}
+
+Mapping parse_mapping(const std::string& text, const Machine& machine) {
+  const std::vector<LabelledNest> nests = parse_nests(text);
+  Mapping mapping;
+  mapping.levels.resize(machine.levels.size());
+  for (std::size_t i = 0; i < std::max(nests.size(), mapping.levels.size()); ++i) {
+    const int level = machine.dram() - static_cast<int>(i);
+    const std::string expected = level >= 0 ? machine.level_label(level) : "the end";
+    if (i == nests.size() || nests[i].label.empty())
+      fail(ErrorId::kMapping, "the mapping ends where level {} must stand", expected);
+    if (nests[i].label != expected) {
+      std::string labels;
+      for (int l = machine.dram(); l >= 0; --l) labels += machine.level_label(l) + (l > 0 ? " - " : "");
+      fail(ErrorId::kMapping, "found '{}' where level {} must stand; levels of {}: {} (outermost first)",
+           nests[i].label, expected, machine.name, labels);
+    }
+    mapping.levels[static_cast<std::size_t>(level)] = nests[i].nest;
   }
   return mapping;
 }

@@ -41,6 +41,12 @@ struct Mapping {
 /// X marks a spatial factor; N1 stands for "no temporal loops"; print_mapping(parse_mapping(s)) == s for
 /// every string in this form. Throws Error{kSyntax} or Error{kMapping} with the offending word.
 Mapping parse_mapping(const std::string& text, const Machine& machine);
+/// The same text without a machine: its nests in the order in which they stand, whatever their labels.
+struct LabelledNest {
+  std::string label;  ///< "L3[WIO]"; empty where the text ends in a separator
+  LevelNest nest;
+};
+std::vector<LabelledNest> parse_nests(const std::string& text);
 std::string print_mapping(const Mapping& mapping, const Machine& machine);
 
 /// Throws Error{kMapping} unless the factors of every dimension multiply to the layer's size and loops stand

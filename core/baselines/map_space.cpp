@@ -14,7 +14,6 @@ namespace {
 
 using torch::Tensor;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Candidates evaluated at a time: their tensors stay in cache.
 constexpr std::int64_t kChunk = 4096;
 constexpr std::int64_t kFew = 2048;

@@ -5,8 +5,8 @@
 namespace dosa {
 namespace {
 
-constexpr std::int64_t kMappings = 1000;  // per layer and hardware
-constexpr std::int64_t kChunk = 200;      // mappings per layer between two looks at the best
+constexpr std::int64_t kMappingsPerHardware = 1000;  // per layer and hardware
+constexpr std::int64_t kMappingsAtOnce = 200;        // mappings per layer between two looks at the best
 
 class RandomSearch : public Baseline {
  public:
@@ -25,8 +25,10 @@ class RandomSearch : public Baseline {
       Candidates best;
       Scores of_best;
       NetworkChoice choice;
-      for (std::int64_t done = 0; done < kMappings && !recorder.stop(space.layers()); done += kChunk) {
-        const std::int64_t mappings = std::min({kChunk, kMappings - done, recorder.left() / space.layers()});
+      for (std::int64_t done = 0; done < kMappingsPerHardware && !recorder.stop(space.layers());
+           done += kMappingsAtOnce) {
+        const std::int64_t mappings =
+            std::min({kMappingsAtOnce, kMappingsPerHardware - done, recorder.left() / space.layers()});
         auto [candidates, scores] = space.random_mappings(hardware, mappings, random, recorder);
         if (best.layer.defined()) {
           candidates = {torch::cat({best.log_factors, candidates.log_factors}),

@@ -8,15 +8,15 @@
 #include "dosa/core/search/space.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/math.hpp"
 
 namespace dosa::cli {
 namespace {
 
 constexpr const char* kGradient = "gradient";
 constexpr std::int64_t kMostSamples = std::int64_t{1} << 40;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-struct Flags {
+struct CompareFlags {
   std::string workload, machine = "gemmini-tl", objective = "edp", csv;
   std::vector<std::string> methods;                 // empty: all that the target allows
   std::int64_t samples = 0, samples_per_layer = 0;  // 0: what the gradient search takes by itself
@@ -165,7 +165,7 @@ constexpr std::array<OwnMethod, 4> kOwnMethods{
      {"polish", Stages::kPolish, "the polish alone, nowhere in particular"}}};
 
 /// The methods that the user asked for, or all that the target allows. Throws Error.
-std::vector<std::pair<Method, Runner>> methods_of(const Flags& flags, const Target& target,
+std::vector<std::pair<Method, Runner>> methods_of(const CompareFlags& flags, const Target& target,
                                                   const std::vector<std::unique_ptr<Baseline>>& baselines) {
   std::vector<std::string> names = flags.methods;
   if (names.empty()) {
@@ -204,7 +204,7 @@ std::vector<std::pair<Method, Runner>> methods_of(const Flags& flags, const Targ
 /// All runs: seed by seed, method by method. Without a budget the first search of dosa's own takes what it
 /// takes, and the others may take as much. An interrupt ends the run at work, whose best so far is kept; runs
 /// not begun are left out.
-std::vector<Method> run_all(const Flags& flags, const SearchProblem& problem, std::int64_t asked,
+std::vector<Method> run_all(const CompareFlags& flags, const SearchProblem& problem, std::int64_t asked,
                             std::vector<std::pair<Method, Runner>> methods,
                             const std::atomic<bool>* interrupt) {
   const std::int64_t per_step = problem.target->space(problem, "cpu")->evaluations_per_step();
@@ -242,7 +242,7 @@ std::vector<Method> run_all(const Flags& flags, const SearchProblem& problem, st
   return done;
 }
 
-void compare(const Flags& flags, const Output& output) {
+void compare(const CompareFlags& flags, const Output& output) {
   if (!flags.csv.empty()) check_writable(flags.csv);
   SearchProblem problem{load_workload(flags.workload),
                         load_target(flags.machine, flags.options),
@@ -369,7 +369,7 @@ void add_compare(CLI::App& app) {
                                      "--samples-per-layer 10000 --json >compare.json",
                                      "dosa compare my_network.json --pe 16 --samples 500000",
                                      "dosa compare bert --methods descent,descent+polish,polish"}));
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<CompareFlags>();
   const auto output = std::make_shared<Output>(*command);
   add_workload(*command, flags->workload);
   command

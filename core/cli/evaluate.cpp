@@ -8,14 +8,14 @@
 namespace dosa::cli {
 namespace {
 
-struct Flags {
+struct EvaluateFlags {
   std::string design, machine, mapping, surrogate;
   Layer layer;
   Hardware hardware;
   bool details = false;
 };
 
-void evaluate_file(const Flags& flags, const Output& output) {
+void evaluate_file(const EvaluateFlags& flags, const Output& output) {
   auto [design, target] = load_design(flags.design, flags.machine);
   const DesignTotals recorded = design.totals;
   try {
@@ -49,7 +49,7 @@ void evaluate_file(const Flags& flags, const Output& output) {
   output.print(json, text);
 }
 
-void evaluate_flags(const Flags& flags, const Output& output) {
+void evaluate_flags(const EvaluateFlags& flags, const Output& output) {
   const TargetPtr target = load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine);
   try {
     check_layer(flags.layer);
@@ -81,7 +81,7 @@ void add_evaluate(CLI::App& app) {
           {"dosa evaluate design.json --details",
            "dosa evaluate -C 64 -K 64 -P 56 -Q 56 -R 3 -S 3 --pe 16 --scratchpad 128 --accumulator 32 \\\n"
            "    --mapping 'L3[WIO] K4 Q56 P2 - L2[WI] N1 K16X - L1[O] S3 R3 C4 P28 C16X - L0[W] N1'"}));
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<EvaluateFlags>();
   const auto output = std::make_shared<Output>(*command);
   flags->layer.name = "layer";
   CLI::Option* design = command->add_option("design", flags->design, "A design JSON");

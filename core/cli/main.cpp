@@ -5,11 +5,13 @@
 #include <charconv>
 #include <cstdio>
 #include <exception>
+#include <memory>
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/search/ranks.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/table.hpp"
 
 namespace dosa::cli {
 
@@ -61,18 +63,62 @@ std::string sender() {
 }
 
 /// One line, whatever names and values from the user it contains.
-void print_error(std::string_view id, std::string message) {
-  for (char& c : message) {
-    if (static_cast<unsigned char>(c) < ' ') c = ' ';
-  }
-  fmt::print(stderr, "{}: [{}] {}\n", sender(), id, message);
+void print_error(std::string_view id, std::string_view message) {
+  fmt::print(stderr, "{}: [{}] {}\n", sender(), id, printable(message));
 }
+
+/// Help in lines of at most 80 columns: every option's description below it, and of every command the first
+/// line.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option(const CLI::Option* option, bool positional) const override {
+    const std::string type = option->get_type_size() == 0 ? "" : option->get_type_name();
+    const std::size_t colon = std::min(type.find(':'), type.size());
+    std::vector<std::string> facts;
+    if (option->get_required()) facts.emplace_back("required");
+    if (colon < type.size()) facts.push_back(range_of(type.substr(colon + 1)));
+    if (!option->get_default_str().empty()) facts.push_back("default " + option->get_default_str());
+    std::vector<std::string> others;
+    for (const CLI::Option* other : option->get_excludes()) others.push_back(other->get_name());
+    std::sort(others.begin(), others.end());  // CLI11 keeps them by address
+    if (!others.empty()) facts.push_back(fmt::format("not with {}", fmt::join(others, ", ")));
+    std::string description = option->get_description();
+    std::replace(description.begin(), description.end(), '\n', ' ');
+    if (!facts.empty()) description += fmt::format(" ({})", fmt::join(facts, "; "));
+    const bool shows_type = !positional && colon > 0;
+    return indented(2,
+                    make_option_name(option, positional) + (shows_type ? " " + type.substr(0, colon) : "")) +
+           indented(6, description);
+  }
+  std::string make_subcommand(const CLI::App* command) const override {
+    const std::string purpose = command->get_description();
+    return indented(2, command->get_name()) + indented(6, purpose.substr(0, purpose.find('\n')));
+  }
+
+ private:
+  /// "INT in [0 - 10]", as CLI11 names its ranges, as "0..10".
+  static std::string range_of(const std::string& constraint) {
+    const std::size_t from = constraint.find(" in ["), to = constraint.find(" - "),
+                      end = constraint.rfind(']');
+    if (from == std::string::npos || to == std::string::npos || end == std::string::npos || to < from)
+      return constraint;
+    return constraint.substr(from + 5, to - from - 5) + ".." + constraint.substr(to + 3, end - to - 3);
+  }
+  static std::string indented(std::size_t indent, const std::string& paragraph) {
+    std::string text;
+    for (const std::string& line : wrapped(paragraph, kTextWidth - indent))
+      text += std::string(indent, ' ') + line + "\n";
+    return text;
+  }
+};
 
 int run(int argc, char** argv) {
   CLI::App app(
       "dosa designs DNN accelerators by gradient descent: hardware and mappings in one search.\n"
       "Exit codes: 0 done, 1 the program failed, 2 the input is wrong,\n"
-      "130 interrupted: what was found until then is written.");
+      "130 interrupted: what was found until then is written.",
+      "dosa");
+  app.formatter(std::make_shared<HelpFormatter>());  // before the commands, which inherit it
   app.require_subcommand(1);
   app.set_version_flag("--version", DOSA_VERSION);
   add_optimize(app);
@@ -88,8 +134,9 @@ int run(int argc, char** argv) {
   add_workloads(app);
   std::vector<std::string> commands;
   for (const CLI::App* command : app.get_subcommands(nullptr)) commands.push_back(command->get_name());
-  if (argc > 1 && argv[1][0] != '-' &&
-      std::find(commands.begin(), commands.end(), argv[1]) == commands.end()) {
+  const bool knows_command =
+      argc > 1 && std::find(commands.begin(), commands.end(), argv[1]) != commands.end();
+  if (argc > 1 && argv[1][0] != '-' && !knows_command) {
     print_error("usage",
                 fmt::format("unknown command '{}'; commands: {}", argv[1], fmt::join(commands, ", ")));
     return kBadInput;
@@ -99,7 +146,8 @@ int run(int argc, char** argv) {
     return was_interrupted() ? kInterrupted : kOk;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    print_error("usage", fmt::format("{}; see dosa --help", error.what()));
+    print_error("usage", fmt::format("{}; see dosa {}--help", error.what(),
+                                     knows_command ? argv[1] + std::string(" ") : ""));
     return kBadInput;
   } catch (const Error& error) {
     print_error(to_string(error.id()), error.what());

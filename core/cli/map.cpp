@@ -13,7 +13,7 @@
 namespace dosa::cli {
 namespace {
 
-struct Flags {
+struct MapFlags {
   std::string input, machine, output, objective;
   bool use_default = false, certify = false, quiet = false;
   SizeFlags sizes;
@@ -47,7 +47,7 @@ TargetOptions without_trust(TargetOptions options) {
   return options;
 }
 
-void map_network(const Flags& flags, const Output& output) {
+void map_network(const MapFlags& flags, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
   SearchProblem problem{load_workload(flags.input),
                         load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine, flags.options),
@@ -73,7 +73,7 @@ void map_network(const Flags& flags, const Output& output) {
   output.print(json, text);
 }
 
-void certify_design(const Flags& flags, const Output& output) {
+void certify_design(const MapFlags& flags, const Output& output) {
   const LoadedDesign loaded = load_design(flags.input, flags.machine);
   const Design& design = loaded.design;
   const std::string& objective = flags.objective.empty() ? design.objective : flags.objective;
@@ -96,7 +96,7 @@ void certify_design(const Flags& flags, const Output& output) {
 }
 
 /// What Gemmini's own library picks. Sizes as built, which is twice the single-buffered need.
-void map_default(const Flags& flags, const Output& output) {
+void map_default(const MapFlags& flags, const Output& output) {
   Hardware built{16, 256, 64};
   for (const HardwareField& field : kHardwareFields) {
     if (flags.sizes.fixed.*field.value > 0) built.*field.value = flags.sizes.fixed.*field.value;
@@ -149,7 +149,7 @@ void add_map(CLI::App& app) {
           {"dosa map resnet50 --pe 16 --scratchpad 128 --accumulator 32 -o design.json",
            "dosa map bert --objective latency --json", "dosa map design.json --certify",
            "dosa map bert --default --pe 32 --scratchpad 1024"}));
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<MapFlags>();
   const auto output = std::make_shared<Output>(*command);
   command
       ->add_option("input", flags->input,

@@ -14,7 +14,7 @@
 namespace dosa::cli {
 namespace {
 
-struct Flags {
+struct OptimizeFlags {
   std::string workload, target = "gemmini-tl", output, objective = "edp", stages;
   std::string pareto;  // a folder
   SizeFlags sizes;
@@ -37,7 +37,7 @@ std::string text_of(const SearchProgress& now) {
                             now.hardware.accumulator_kib);
 }
 
-Json provenance(const Flags& flags, const SearchProblem& problem, const SearchOptions& search,
+Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
                 const SearchSummary& summary) {
   Json json{{"program", fmt::format("dosa {}", DOSA_VERSION)},
             {"method", summary.enumerated ? "enumeration" : "gradient"},
@@ -53,7 +53,7 @@ Json provenance(const Flags& flags, const SearchProblem& problem, const SearchOp
 }
 
 /// The target's own options with what the user gave.
-SearchOptions options_of(const Flags& flags, const Target& target) {
+SearchOptions options_of(const OptimizeFlags& flags, const Target& target) {
   SearchOptions options = target.default_options();
   if (!flags.stages.empty()) options.stages = stages_from_name(flags.stages);
   const auto take = [](const auto& given, auto& option) {
@@ -76,7 +76,7 @@ SearchOptions options_of(const Flags& flags, const Target& target) {
 }
 
 /// How far the mappings of a design are from the best on its hardware, by what is expected of them.
-Certificate certificate_of(const Flags& flags, const SearchProblem& problem, const Design& design,
+Certificate certificate_of(const OptimizeFlags& flags, const SearchProblem& problem, const Design& design,
                            const std::atomic<bool>* interrupted) {
   MapOptions map;
   map.threads = flags.search.threads;
@@ -85,7 +85,7 @@ Certificate certificate_of(const Flags& flags, const SearchProblem& problem, con
   return certify(design, make_target(problem.machine(), options), problem.objective, map, {}, interrupted);
 }
 
-void optimize(const Flags& flags, const Output& output) {
+void optimize(const OptimizeFlags& flags, const Output& output) {
   const bool is_root = Ranks::here().is_root();
   for (const std::string& path : {flags.output, flags.search.checkpoint.string()}) {
     if (!path.empty() && is_root) check_writable(path);
@@ -141,7 +141,7 @@ void add_optimize(CLI::App& app) {
                  "dosa optimize my_network.json --max-pe 64 --objective latency --seed 3 --json",
                  "dosa optimize resnet50 --max-area 2 --certify", "dosa optimize resnet50 --pareto front",
                  "mpirun -n 4 dosa optimize unet --starts 64 --checkpoint unet.ckpt -o design.json"}));
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<OptimizeFlags>();
   const auto output = std::make_shared<Output>(*command);
   add_workload(*command, flags->workload);
   CLI::Option* file =

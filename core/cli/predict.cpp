@@ -10,7 +10,7 @@
 namespace dosa::cli {
 namespace {
 
-struct Flags {
+struct PredictFlags {
   std::string design, machine, surrogate;
   double sigmas = 1;
 };
@@ -30,7 +30,7 @@ gemmini::Tile tile_on(const DesignLayer& entry, const Design& design, const Targ
   return tile;
 }
 
-void run_predict(const Flags& flags, const Output& output) {
+void run_predict(const PredictFlags& flags, const Output& output) {
   const Surrogate surrogate = Surrogate::load(flags.surrogate);
   auto [design, target] = load_design(flags.design, flags.machine);
   surrogate.check_hardware(design.hardware, flags.design);
@@ -105,7 +105,7 @@ void add_predict(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "predict", described("Latency of a design on real hardware, as a surrogate predicts it.",
                            {"dosa predict design.json --surrogate gemmini.safetensors"}));
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<PredictFlags>();
   const auto output = std::make_shared<Output>(*command);
   command->add_option("design", flags->design, "A design JSON")->required();
   command->add_option("--machine", flags->machine,

@@ -10,7 +10,7 @@
 namespace dosa::cli {
 namespace {
 
-struct Flags {
+struct TrainFlags {
   std::string measurements, output, predictor = "combined", from, curves, scatter, proposals;
   int active = 0;
   bool quiet = false;
@@ -44,7 +44,7 @@ std::string scatter_csv(const std::vector<CrossValidation>& validations, const M
   return text;
 }
 
-void run_train(Flags& flags, const Output& output) {
+void run_train(TrainFlags& flags, const Output& output) {
   flags.options.predictor = predictor_from_name(flags.predictor);
   for (const std::string* path : {&flags.output, &flags.curves, &flags.scatter, &flags.proposals}) {
     if (!path->empty()) check_writable(*path);
@@ -126,7 +126,7 @@ void add_train(CLI::App& app) {
           {"dosa train data/measurements/gemmini_rtl.csv -o gemmini.safetensors",
            "dosa train new_rows.csv --from gemmini.safetensors -o tuned.safetensors",
            "dosa train measurements.csv -o gemmini.safetensors --active 20 --proposals next.csv"}));
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<TrainFlags>();
   const auto output = std::make_shared<Output>(*command);
   TrainOptions& o = flags->options;
   command->add_option("measurements", flags->measurements, "CSV: our own format, or the public artefact's")

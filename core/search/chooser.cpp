@@ -1,4 +1,5 @@
 #include "dosa/core/search/chooser.hpp"
+#include "dosa/models/base/math.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +10,6 @@ namespace {
 
 using torch::Tensor;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 bool all_found(const std::vector<Frontier>& frontiers) {
   return std::all_of(frontiers.begin(), frontiers.end(),

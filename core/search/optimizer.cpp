@@ -11,13 +11,13 @@
 #include "dosa/core/search/ranks.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/threads.hpp"
+#include "dosa/models/base/math.hpp"
 
 namespace dosa {
 namespace {
 
 using torch::Tensor;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Starts are descended in groups of this size, whatever the number of threads, so that the result does not
 // depend on it.
 constexpr std::int64_t kGroup = 8;

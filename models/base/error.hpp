@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>  // fmt::join: most errors list what is allowed
 
 #include <stdexcept>
 #include <string>

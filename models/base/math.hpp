@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace dosa {
+
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// The quotient rounded up, for number >= 0 and divisor > 0.
 constexpr std::int64_t ceil_div(std::int64_t number, std::int64_t divisor) {

@@ -25,7 +25,7 @@ bool used_by(Call call, Dim dim) {
 }
 
 /// One axis of a convolution as the library walks it: kernel tiles over output tiles.
-struct Axis {
+struct WindowAxis {
   std::int64_t outputs, kernel, input, stride, dilation, padding;
 
   /// Whether some tile's window of real input has negative size. A window starts at
@@ -40,15 +40,15 @@ struct Axis {
   }
 };
 
-Axis row_axis(const Layer& l) {
+WindowAxis row_axis(const Layer& l) {
   return {l[Dim::Q], l[Dim::S], l.input_height(), l.hstride, l.hdilation, l.padding.value_or(0)};
 }
-Axis column_axis(const Layer& l) {
+WindowAxis column_axis(const Layer& l) {
   return {l[Dim::P], l[Dim::R], l.input_width(), l.wstride, l.wdilation, l.padding.value_or(0)};
 }
 
 /// Moves the tiles of one axis off a hang by the fewest steps, preferring to grow; false if nothing fits.
-bool leave_hang(const Layer& layer, const Params& params, const Axis& axis, Dim output, Dim kernel,
+bool leave_hang(const Layer& layer, const Params& params, const WindowAxis& axis, Dim output, Dim kernel,
                 Tile& tile) {
   if (!axis.hangs(tile[output], tile[kernel])) return true;
   const auto legal = [&](std::int64_t output_tile, std::int64_t kernel_tile) {

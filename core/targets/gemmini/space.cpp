@@ -8,6 +8,7 @@
 #include "dosa/core/search/problem.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/math.hpp"
 
 namespace dosa {
 namespace {
@@ -15,7 +16,6 @@ namespace {
 using gemmini::Tile;
 using torch::Tensor;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Tilings that are scored in one batch.
 constexpr std::size_t kChunk = 2048;
 // Local moves look for the best tilings at these multiples of the price of a cycle.

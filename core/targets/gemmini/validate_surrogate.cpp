@@ -1,11 +1,13 @@
 #include "dosa/core/targets/gemmini/validate_surrogate.hpp"
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 
 std::string SurrogateValidation::full_report() const {
-  return fmt::format("{} against {}\n", file, surrogate.empty() ? "the analytical roofline" : surrogate) +
+  return fmt::format("{} against {}\n", printable(file),
+                     surrogate.empty() ? "the analytical roofline" : printable(surrogate)) +
          accuracy_table({{"all", accuracy}, {"convolutions", convolutions}, {"matmuls", matmuls}}) +
          (dropped > 0 ? fmt::format("{} rows were dropped by the reader\n", dropped) : "");
 }

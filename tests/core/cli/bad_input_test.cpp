@@ -244,6 +244,16 @@ TEST_F(BadInput, FixedHardware) {
   expect({"map", "bert", "--objective", "speed"}, "value", {"'speed'", "edp, energy, latency, ed2p"});
 }
 
+TEST_F(BadInput, UsageErrorsPointToTheHelpOfTheCommand) {
+  expect({"map", "bert", "--nonsense"}, "usage", {"--nonsense", "see dosa map --help"});
+  expect({"--nonsense"}, "usage", {"see dosa --help"});
+}
+
+TEST_F(BadInput, NamesCannotSteerTheTerminal) {
+  expect({"workloads", "no\x1b[31m\nnetwork"}, "value",
+         {"'no\\x1b[31m\\nnetwork' is neither a file nor shipped"});
+}
+
 TEST_F(BadInput, FrontFolder) {
   std::filesystem::create_directory(folder_.path() / "full");
   folder_.file("full/notes.txt", "mine");

@@ -136,7 +136,7 @@ std::string Collected::full_report() const {
     if (problems.empty()) return;
     text += fmt::format("{} {}:\n", problems.size(), kind);
     for (const LogProblem& p : problems)
-      text += p.line ? fmt::format("  line {}: {}\n", p.line, p.text) : fmt::format("  {}\n", p.text);
+      text += (p.line ? fmt::format("  line {}: ", p.line) : "  ") + printable(p.text) + "\n";
   };
   add("lost", lost);
   add("repeated", repeated);

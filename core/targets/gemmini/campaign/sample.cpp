@@ -7,6 +7,7 @@
 #include <set>
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 namespace {
@@ -95,7 +96,8 @@ std::string Sample::brief_report() const {
                                  plan.layers.size(), plan.program_count());
   for (const auto& [tiling, count] : kinds()) text += fmt::format(" {} {}", count, tiling);
   text += "\n";
-  for (const auto& [layer, reason] : left_out) text += fmt::format("left out: {}: {}\n", layer, reason);
+  for (const auto& [layer, reason] : left_out)
+    text += fmt::format("left out: {}: {}\n", printable(layer), printable(reason));
   return text;
 }
 
