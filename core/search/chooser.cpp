@@ -1,15 +1,15 @@
 #include "dosa/core/search/chooser.hpp"
-#include "dosa/models/base/math.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <tuple>
 
+#include "dosa/models/base/math.hpp"
+
 namespace dosa {
 namespace {
 
 using torch::Tensor;
-
 
 bool all_found(const std::vector<Frontier>& frontiers) {
   return std::all_of(frontiers.begin(), frontiers.end(),

@@ -10,8 +10,8 @@
 #include "dosa/core/search/layers.hpp"
 #include "dosa/core/search/ranks.hpp"
 #include "dosa/models/base/error.hpp"
-#include "dosa/models/base/threads.hpp"
 #include "dosa/models/base/math.hpp"
+#include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 namespace {

@@ -7,7 +7,7 @@
 #include <chrono>
 
 #include "dosa/core/search/descent.hpp"
-#include "dosa/core/targets/mapping/mapper.hpp"
+#include "dosa/core/targets/mapping/space.hpp"
 #include "dosa/models/base/threads.hpp"
 #include "tests/bench/plain_model.hpp"
 
@@ -15,11 +15,10 @@ namespace dosa {
 namespace {
 
 SearchProblem network(const char* name) {
-  const Machine machine = load_machine("gemmini-tl");
-  return {load_workload(name),
-          machine,
-          {machine.min_hardware, machine.max_hardware},
-          Objective::from_name("edp")};
+  const TargetPtr target = load_target("gemmini-tl");
+  const Machine& machine = target->machine();
+  return {
+      load_workload(name), target, {machine.min_hardware, machine.max_hardware}, Objective::from_name("edp")};
 }
 
 /// Evaluations (starts x layers x orders) a second, and the most memory that the process has held so far.
@@ -96,7 +95,7 @@ void RatioToPlainLoop(benchmark::State& state) {
           .detach()
           .requires_grad_(with_backward);
   const torch::Tensor nests = x.detach().select(1, kLayer).contiguous();
-  const PlainModel plain(problem.machine, model.slots(), search_orders(problem.machine));
+  const PlainModel plain(problem.machine(), model.slots(), search_orders(problem.machine()));
   const auto slots = static_cast<std::int64_t>(model.slots().size());
   const auto orders = static_cast<std::size_t>(model.order_count());
   const auto evaluate = [&](std::int64_t start, std::size_t order) {
@@ -153,11 +152,14 @@ BENCHMARK(RatioToPlainLoop)->ArgName("backward")->Arg(0)->Arg(1)->Unit(benchmark
 void ExhaustiveMapper(benchmark::State& state) {
   one_thread_per_operation();
   const SearchProblem problem = network("resnet50");
-  const Mapper mapper(problem);
-  const torch::Tensor centre =
-      torch::zeros({static_cast<std::int64_t>(mapper.model().slots().size())}, torch::kFloat64);
+  const EnumerationModels models(problem.machine());
   std::int64_t evaluated = 0;
-  for (auto step : state) evaluated += mapper.frontier(16, 128, centre, 10'000'000).evaluated;
+  for (auto step : state) {
+    Enumeration enumeration(problem, models, 16, 128);
+    Allowance allowance;
+    enumeration.look({}, 10'000'000, allowance);
+    evaluated += enumeration.frontier().evaluated;
+  }
   state.counters["mappings/s"] =
       benchmark::Counter(static_cast<double>(evaluated), benchmark::Counter::kIsRate);
 }

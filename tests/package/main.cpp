@@ -1,13 +1,12 @@
 // Evaluates one mapping of one layer of a shipped network, once through the designs of dosa::core and once
 // through the tensors of the cost model. Exits with 0 where both give the same.
 #include <cstdio>
-
-#include "dosa/core/design/design.hpp"
-#include "dosa/models/base/torch.hpp"
-#include "dosa/models/cost/cost_model.hpp"
-#include "dosa/models/machine.hpp"
-#include "dosa/models/mapping.hpp"
-#include "dosa/models/workload.hpp"
+#include <dosa/core/targets/mapping/target.hpp>
+#include <dosa/models/base/torch.hpp>
+#include <dosa/models/cost/cost_model.hpp>
+#include <dosa/models/machine.hpp>
+#include <dosa/models/mapping.hpp>
+#include <dosa/models/workload.hpp>
 
 int main() {
   const dosa::Machine machine = dosa::load_machine("gemmini-tl");
@@ -15,7 +14,7 @@ int main() {
   const dosa::Layer& layer = workload.layers.at(1);  // P 128, C 64, K 128
   const dosa::Mapping mapping =
       dosa::parse_mapping("L3[WIO] P64 - L2[WI] N1 K16X - L1[O] K8 C4 P2 C16X - L0[W] N1", machine);
-  const dosa::LayerAnalysis analysis = dosa::analyse(layer, mapping, machine.default_hardware, machine);
+  const dosa::Explanation analysis = dosa::analyse_mapping(layer, mapping, machine.default_hardware, machine);
   std::fputs(analysis.text.c_str(), stdout);
 
   const dosa::CostModel model(machine, torch::kFloat64);

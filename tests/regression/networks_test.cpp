@@ -4,8 +4,9 @@
 #include <algorithm>
 
 #include "dosa/core/export/exporter.hpp"
-#include "dosa/core/targets/gemmini/model.hpp"
-#include "dosa/core/targets/gemmini/search.hpp"
+#include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/targets/gemmini/target.hpp"
+#include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/files.hpp"
 #include "tests/support.hpp"
 
@@ -23,36 +24,37 @@ TEST(ShippedNetworkNames, AreAllTested) {
 }
 
 TEST_P(ShippedNetworks, FoundDesignsAreLegalFitAndExport) {
-  const Machine machine = load_machine(gemmini::kTarget);
-  const Surrogate surrogate = Surrogate::load(shipped_surrogate(gemmini::kTarget));
+  TargetOptions model;
+  model.shipped_surrogate = true;
+  const TargetPtr target = load_target(gemmini::kTarget, model);
+  const Machine& machine = target->machine();
   const SearchProblem problem{
-      load_workload(GetParam()), machine, {{16, 16, 4}, {16, 512, 256}}, Objective::from_name("edp")};
-  RtlSearchOptions options;
-  options.search.starts = 2;
-  options.search.steps = 10;
-  options.search.round_every = 10;
-  options.search.polish_nests = 200;
-  options.search.threads = 2;
-  const Design design = rtl_search(problem, RtlModel(machine, &surrogate), options).best;
+      load_workload(GetParam()), target, {{16, 16, 4}, {16, 512, 256}}, Objective::from_name("edp")};
+  SearchOptions options;
+  options.stages = Stages::kDescentAndPolish;
+  options.starts = 2;
+  options.steps = 10;
+  options.round_every = 10;
+  options.polish_nests = 200;
+  options.threads = 2;
+  const Design design = optimize(problem, options).best;
   ASSERT_EQ(design.layers.size(), problem.workload.layers.size());
   ASSERT_TRUE(gemmini::is_legal(design.hardware)) << to_json(design.hardware).dump();
   double macs = 0;
   for (const DesignLayer& entry : design.layers) {
-    ASSERT_TRUE(entry.tile) << entry.layer.name;
-    const auto violations = gemmini::check_tile(entry.layer, design.hardware, *entry.tile);
-    EXPECT_TRUE(violations.empty()) << entry.layer.name << ": " << gemmini::summary(violations);
+    EXPECT_NO_THROW(gemmini::tile_of(entry.layer, entry.schedule, design.hardware)) << entry.layer.name;
     macs += static_cast<double>(entry.layer.macs() * entry.layer.repetitions());
   }
   for (const char* format : {"gemmini", "timeloop"}) {
     const testing::TemporaryFolder folder;
-    const std::vector<OutputFile> files = exporter(format).files(design, machine);
+    const std::vector<OutputFile> files = exporter(format).files(design, *target);
     write_folder(folder.path() / "out", format, files);
     for (const OutputFile& file : files)
       EXPECT_EQ(read_file(folder.path() / "out" / file.name), file.content) << file.name;
   }
   // What Timeloop is told: mappings that come back and belong to their problems, on half of the memories.
   Design exported = design;
-  const std::vector<OutputFile> files = exporter("timeloop").files(design, machine);
+  const std::vector<OutputFile> files = exporter("timeloop").files(design, *target);
   const auto content = [&](const Json& name) {
     const auto found = std::find_if(files.begin(), files.end(),
                                     [&](const OutputFile& f) { return f.name == name.get<std::string>(); });
@@ -63,14 +65,15 @@ TEST_P(ShippedNetworks, FoundDesignsAreLegalFitAndExport) {
   for (std::size_t i = 0; i < design.layers.size(); ++i) {
     const Json& entry = expected["layers"][i];
     DesignLayer& layer = exported.layers[i];
-    layer.tile.reset();
     layer.layer = layer_from_timeloop(content(entry["problem"]));
     layer.layer.count = entry["count"].get<std::int64_t>();
     layer.layer.groups = entry["groups"].get<std::int64_t>();
-    layer.mapping = mapping_from_timeloop(content(entry["mapping"]), machine);
+    layer.schedule =
+        std::make_shared<MappingSchedule>(mapping_from_timeloop(content(entry["mapping"]), machine), machine);
     ratio += static_cast<double>(layer.layer.macs() * layer.layer.repetitions()) / macs;
   }
-  evaluate(exported, machine);
+  const TargetPtr nests = make_mapping_target(machine, {});
+  evaluate(exported, *nests);
   EXPECT_DOUBLE_EQ(exported.totals.cycles, expected["totals"]["cycles"].get<double>());
   EXPECT_DOUBLE_EQ(exported.totals.energy_uj, expected["totals"]["energy_uj"].get<double>());
   EXPECT_GE(ratio, 1);
@@ -78,7 +81,7 @@ TEST_P(ShippedNetworks, FoundDesignsAreLegalFitAndExport) {
   RecordProperty("padded_macs_over_macs", fmt::format("{:.3f}", ratio));
   exported.hardware.scratchpad_kib /= 2;
   exported.hardware.accumulator_kib /= 2;
-  EXPECT_NO_THROW(evaluate(exported, machine));
+  EXPECT_NO_THROW(evaluate(exported, *nests));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ShippedNetworks, ::testing::ValuesIn(kNetworks),

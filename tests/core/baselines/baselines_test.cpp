@@ -12,8 +12,8 @@ namespace dosa {
 namespace {
 
 SearchProblem problem() {
-  SearchProblem problem{load_workload("bert"), load_machine("gemmini-tl"), {}, Objective::from_name("edp")};
-  problem.bounds = {problem.machine.min_hardware, problem.machine.max_hardware};
+  SearchProblem problem{load_workload("bert"), load_target("gemmini-tl"), {}, Objective::from_name("edp")};
+  problem.bounds = {problem.machine().min_hardware, problem.machine().max_hardware};
   return problem;
 }
 
@@ -30,7 +30,7 @@ TEST_P(Baselines, KeepTheBudgetAndReportWhatTheirDesignCosts) {
   EXPECT_LE(result.evaluations, kBudget);
   EXPECT_LE(result.curve.back().samples, result.evaluations);
   Design again = result.design;
-  evaluate(again, asked.machine);  // throws unless legal
+  evaluate(again, *asked.target);  // throws unless legal
   EXPECT_EQ(again.totals.edp, result.objective);
   EXPECT_EQ(result.curve.back().objective, result.objective);
   for (const HardwareField& field : kHardwareFields) {
@@ -96,19 +96,21 @@ TEST(BaselineMapSpace, ScoresAreTheExactCosts) {
   const auto [candidates, scores] = space.random_mappings(hardware, 30, random, recorder);
   EXPECT_EQ(recorder.evaluations(), candidates.size());
   EXPECT_EQ(candidates.size(), 30 * space.layers());
-  const CostModel model(asked.machine, search_slots(asked.machine), search_orders(asked.machine),
+  const CostModel model(asked.machine(), search_slots(asked.machine()), search_orders(asked.machine()),
                         torch::kFloat64);
   for (std::int64_t i = 0; i < candidates.size(); i += 7) {
     Design design;
-    design.target = asked.machine.name;
+    design.target = asked.machine().name;
     design.hardware = hardware;
     DesignLayer entry;
     entry.layer = asked.workload.layers[static_cast<std::size_t>(candidates.layer[i].item<std::int64_t>())];
-    entry.mapping = model.mapping_of(candidates.log_factors[i], candidates.order[i].item<std::int64_t>());
+    entry.schedule = asked.target->schedule_of(
+        model.mapping_of(candidates.log_factors[i], candidates.order[i].item<std::int64_t>()), entry.layer,
+        hardware);
     design.layers.push_back(entry);
-    evaluate(design, asked.machine);
-    EXPECT_EQ(design.layers[0].cycles, scores.cycles[i].item<double>());
-    EXPECT_DOUBLE_EQ(design.layers[0].energy_uj, scores.energy_uj[i].item<double>());
+    evaluate(design, *asked.target);
+    EXPECT_EQ(design.layers[0].costs.cycles, scores.cycles[i].item<double>());
+    EXPECT_DOUBLE_EQ(design.layers[0].costs.energy_uj, scores.energy_uj[i].item<double>());
   }
 }
 

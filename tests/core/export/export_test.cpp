@@ -1,5 +1,7 @@
 // Does an export build and compute the right thing, does it come back as what it was, and is nothing written
 // for a design that cannot run?
+#include "dosa/core/targets/gemmini/export.hpp"
+
 #include <gtest/gtest.h>
 #include <yaml-cpp/yaml.h>
 
@@ -14,6 +16,8 @@
 
 #include "dosa/core/export/exporter.hpp"
 #include "dosa/core/targets/gemmini/campaign/sample.hpp"
+#include "dosa/core/targets/gemmini/target.hpp"
+#include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "tests/support.hpp"
@@ -84,8 +88,8 @@ LoadedDesign load(const Json& json) {
 }
 
 std::vector<OutputFile> exported(const Json& json, const char* format) {
-  const auto [design, machine] = load(json);
-  return exporter(format).files(design, machine);
+  const auto [design, target] = load(json);
+  return exporter(format).files(design, *target);
 }
 
 std::string refusal(const Json& json, const char* format = "gemmini") {
@@ -210,12 +214,12 @@ TEST(GemminiExport, EveryShippedNetworkExportsAndCompiles) {
     for (const Layer& layer : load_workload(network).layers) {
       DesignLayer entry;
       entry.layer = layer;
-      entry.tile = gemmini::default_tile(layer, design.hardware);
+      entry.schedule = std::make_shared<gemmini::TileSchedule>(gemmini::default_tile(layer, design.hardware));
       design.layers.push_back(entry);
     }
     const TemporaryFolder folder;
     write_folder(folder.path() / "out", "gemmini",
-                 exporter("gemmini").files(design, load_machine("gemmini-rtl")));
+                 exporter("gemmini").files(design, *load_target("gemmini-rtl")));
     const Outcome build =
         shell("cd " + (folder.path() / "out").string() + " && for p in dosa_batch_*.c; do " + DOSA_HOST_CC +
               kFlags + "-fsyntax-only $p || exit 1; done");
@@ -241,7 +245,7 @@ TEST(GemminiExport, ManyLayersBecomeSeveralPrograms) {
 }
 
 TEST(GemminiExport, ThePlanComesBack) {
-  const Plan plan = plan_of(load(design_json()).design);
+  const Plan plan = plan_of(load(design_json()).design, *load_target("gemmini-rtl"));
   const Plan read = plan_from_json(JsonInput::from_text(to_json(plan).dump(), "plan.json"));
   EXPECT_EQ(to_json(read).dump(), to_json(plan).dump());
 }
@@ -258,13 +262,14 @@ TEST(GemminiExport, MappingsInTheLibrarysOrderAreTiles) {
   layer["dims"] = {{"R", 3}, {"S", 3}, {"P", 56}, {"Q", 56}, {"C", 64}, {"K", 64}};
   layer.erase("tile");
   layer["mapping"] = "L3[WIO] Q8 K4 C2 - L2[WI] N1 K16X - L1[O] S3 R3 C2 Q7 C16X - L0[W] P56";
-  EXPECT_EQ(gemmini::to_string(plan_of(load(json).design).measurements[3].tile),
+  EXPECT_EQ(gemmini::to_string(plan_of(load(json).design, *load_target("gemmini-rtl")).measurements[3].tile),
             "conv R3 S3 P56 Q7 C32 K16 N1");
   layer["mapping"] = "L3[WIO] K4 Q8 C2 - L2[WI] N1 K16X - L1[O] S3 R3 C2 Q7 C16X - L0[W] P56";
-  EXPECT_EQ(refusal(json),
-            "layer 3x3: the DRAM loops have K outside of Q; gemmini-rtl runs a fixed order, outermost first "
-            "NQPKSRC; "
-            "nearest legal: the same factors in this order");
+  EXPECT_THAT(
+      refusal(json),
+      ::testing::HasSubstr("layers[3].mapping: layer 3x3: the DRAM loops have K outside of Q; gemmini-rtl "
+                           "runs a fixed order, outermost first NQPKSRC; nearest legal: the same factors in "
+                           "this order"));
 }
 
 // ---- Is nothing exported that the target cannot run?
@@ -398,7 +403,8 @@ TEST(Timeloop, EnergyOfAMacIsInTheEnergyTable) {
   for (const char* target : {"gemmini-rtl", "gemmini-tl"}) {
     const Machine machine = load_machine(target);
     const YAML::Node root = YAML::Load(
-        content_of(exporter("timeloop").files(load(design_json()).design, machine), "architecture.yaml"));
+        content_of(exporter("timeloop").files(load(design_json()).design, *load_target("gemmini-rtl")),
+                   "architecture.yaml"));
     const auto components = components_of(root["architecture"]);
     ASSERT_EQ(components.size(), machine.levels.size() + 1);
     const auto& [path, mac] = components.back();
@@ -416,8 +422,8 @@ TEST(Timeloop, EnergyOfAMacIsInTheEnergyTable) {
 }
 
 TEST(Timeloop, FanOutLiesWhereTheSpatialLoopsAre) {
-  const auto [design, machine] = load(design_json());
-  const auto files = exporter("timeloop").files(design, machine);
+  const auto [design, target] = load(design_json());
+  const auto files = exporter("timeloop").files(design, *target);
   const YAML::Node root = YAML::Load(content_of(files, "architecture.yaml"));
   std::vector<std::int64_t> columns, instances;
   for (const auto& [path, component] : components_of(root["architecture"])) {
@@ -450,7 +456,7 @@ TEST(Timeloop, TilesBecomeMappingsOfPaddedProblems) {
   const Machine machine = load_machine("gemmini-rtl");
   const auto padded = [&](const Layer& layer, const gemmini::Tile& tile) {
     EXPECT_TRUE(gemmini::check_tile(layer, {16, 256, 64}, tile).empty());
-    const TimeloopProblem problem = padded_problem(layer, tile, machine, {16, 256, 64});
+    const MappedLayer problem = padded_problem(layer, tile, machine, {16, 256, 64});
     std::string text;
     for (const Dim d : all_dims()) text += fmt::format("{}{} ", name_of(d), problem.layer[d]);
     return fmt::format("{}s{}: {}", text, problem.layer.wstride, print_mapping(problem.mapping, machine));
@@ -520,11 +526,11 @@ TEST(Timeloop, SampledTilesComeBackFitAndCostWhatIsWritten) {
     for (const PlannedCall& call : plan.measurements) {
       DesignLayer entry;
       entry.layer = plan.layers[call.layer];
-      entry.tile = call.tile;
-      entry.cycles = entry.energy_uj = 1;  // of some surrogate
+      entry.schedule = std::make_shared<gemmini::TileSchedule>(call.tile);
+      entry.costs.cycles = entry.costs.energy_uj = 1;  // of some surrogate
       design.layers.push_back(entry);
     }
-    const auto files = exporter("timeloop").files(design, machine);
+    const auto files = exporter("timeloop").files(design, *load_target("gemmini-rtl"));
     const Json expected = Json::parse(content_of(files, "expected.json"));
     EXPECT_EQ(expected["padded"], true);
     EXPECT_NE(expected["note"].get<std::string>().find("not the latency that the surrogate predicts"),
@@ -537,15 +543,15 @@ TEST(Timeloop, SampledTilesComeBackFitAndCostWhatIsWritten) {
       const std::string text = content_of(files, entry["problem"].get<std::string>());
       EXPECT_EQ(text.rfind("# layer ", 0), 0u) << text;
       const Layer& own = design.layers[i].layer;
-      const gemmini::Tile& tile = *design.layers[i].tile;
-      read.layers[i].tile.reset();
+      const gemmini::Tile tile = gemmini::tile_of(own, design.layers[i].schedule, built);
       read.layers[i].layer = layer_from_timeloop(text);
       Layer& padded = read.layers[i].layer;
       padded.name = own.name;
       padded.count = entry["count"].get<std::int64_t>();
       padded.groups = entry["groups"].get<std::int64_t>();
-      Mapping& mapping = read.layers[i].mapping;
-      mapping = mapping_from_timeloop(content_of(files, entry["mapping"].get<std::string>()), machine);
+      const Mapping mapping =
+          mapping_from_timeloop(content_of(files, entry["mapping"].get<std::string>()), machine);
+      read.layers[i].schedule = std::make_shared<MappingSchedule>(mapping, machine);
       EXPECT_EQ(mapping, padded_problem(own, tile, machine, built).mapping);
       // In the library's order, and what is inside is the tile.
       const gemmini::Tile inside = gemmini::tile_of_mapping(mapping, padded, tile.call, built.pe_dim);
@@ -568,14 +574,15 @@ TEST(Timeloop, SampledTilesComeBackFitAndCostWhatIsWritten) {
     // On half of the memories: a tile may use no more.
     Design fitting = read;
     fitting.hardware = half;
-    EXPECT_NO_THROW(evaluate(fitting, machine));
-    evaluate(read, machine);
+    const TargetPtr nests = make_mapping_target(machine, {});
+    EXPECT_NO_THROW(evaluate(fitting, *nests));
+    evaluate(read, *nests);
     double cycles = 0;
     for (std::size_t i = 0; i < design.layers.size(); ++i) {
       const Json& entry = expected["layers"][i];
       const auto groups = static_cast<double>(read.layers[i].layer.groups);
-      EXPECT_DOUBLE_EQ(entry["cycles"].get<double>() * groups, read.layers[i].cycles);
-      EXPECT_DOUBLE_EQ(entry["energy_uj"].get<double>() * groups, read.layers[i].energy_uj);
+      EXPECT_DOUBLE_EQ(entry["cycles"].get<double>() * groups, read.layers[i].costs.cycles);
+      EXPECT_DOUBLE_EQ(entry["energy_uj"].get<double>() * groups, read.layers[i].costs.energy_uj);
       cycles += entry["cycles"].get<double>() * groups * entry["count"].get<double>();
     }
     EXPECT_DOUBLE_EQ(expected["totals"]["cycles"].get<double>(), cycles);

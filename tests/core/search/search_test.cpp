@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "dosa/core/search/descent.hpp"
-#include "dosa/core/search/gradient_search.hpp"
-#include "dosa/core/targets/mapping/mapper.hpp"
+#include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/targets/mapping/enumeration.hpp"
 #include "dosa/core/targets/mapping/relaxation.hpp"
 #include "tests/support.hpp"
 
@@ -48,11 +48,15 @@ SearchProblem small_problem() {
   depthwise.size = {3, 3, 6, 6, 1, 1, 1};
   workload.layers = {conv, matmul, depthwise};
   const Machine machine = load_machine("gemmini-tl");
-  return {workload, machine, {machine.min_hardware, machine.max_hardware}, Objective::from_name("edp")};
+  return {workload,
+          make_target(machine),
+          {machine.min_hardware, machine.max_hardware},
+          Objective::from_name("edp")};
 }
 
 SearchOptions quick() {
   SearchOptions options;
+  options.stages = Stages::kDescentAndPolish;
   options.starts = 4;
   options.steps = 60;
   options.round_every = 30;
@@ -110,16 +114,19 @@ TEST(Relaxation, LossHasFiniteGradientsEverywhere) {
   }
 }
 
-TEST(Mapper, FrontierHoldsTheBestOfAllMappings) {
+TEST(Enumeration, FrontierHoldsTheBestOfAllMappings) {
   // Against a plain enumeration of every split, spatial factors included, in every order.
   SearchProblem problem = small_problem();
-  const Mapper mapper(problem);
-  const CostModel& model = mapper.model();
+  const EnumerationModels models(problem.machine());
+  const CostModel& model = models.all;
   constexpr std::int64_t kPe = 4;
   for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
     const Layer& layer = problem.workload.layers[l];
     const auto slot_count = static_cast<std::int64_t>(model.slots().size());
-    const Frontier frontier = mapper.frontier(l, kPe, torch::zeros({slot_count}, torch::kFloat64), 1'000'000);
+    Enumeration all_mappings(problem, models, l, kPe);
+    Allowance allowance;
+    all_mappings.look({}, 1'000'000, allowance);
+    const Frontier& frontier = all_mappings.frontier();
     ASSERT_TRUE(frontier.complete);
     std::vector<std::vector<double>> nests{std::vector<double>(static_cast<std::size_t>(slot_count), 0)};
     for (const Dim dim : all_dims()) {
@@ -154,14 +161,13 @@ TEST(Mapper, FrontierHoldsTheBestOfAllMappings) {
                                      torch::scalar_tensor(s, torch::kFloat64),
                                      torch::scalar_tensor(a, torch::kFloat64)};
       const Cost cost = model.cost(traffic, hardware, {});
-      const Tensor fits = (traffic.need_kib(problem.machine.levels[2], 2, hardware.pe_dim) <= s) &
-                          (traffic.need_kib(problem.machine.levels[1], 1, hardware.pe_dim) <= a);
+      const Tensor fits = (traffic.need_kib(problem.machine().levels[2], 2, hardware.pe_dim) <= s) &
+                          (traffic.need_kib(problem.machine().levels[1], 1, hardware.pe_dim) <= a);
       const Tensor edp =
           torch::where(fits, cost.energy_pj * cost.cycles, torch::full({1}, 1e300, torch::kFloat64));
       const Tensor& n = frontier.numbers;
-      const Tensor frontier_edp =
-          (n.select(1, 3) + n.select(1, 4) * s + n.select(1, 5) * a) * n.select(1, 2) +
-          ((n.select(1, 0) > s) | (n.select(1, 1) > a)).to(torch::kFloat64) * 1e300;
+      const Tensor frontier_edp = energy_at(n, {s, a}) * n.select(1, Frontier::kCycles) +
+                                  (~dosa::fits(n, {s, a})).to(torch::kFloat64) * 1e300;
       const double groups = static_cast<double>(layer.groups * layer.groups);
       EXPECT_NEAR(frontier_edp.min().item<double>() / (edp.min().item<double>() * groups), 1, 1e-9)
           << layer.name;
@@ -169,25 +175,25 @@ TEST(Mapper, FrontierHoldsTheBestOfAllMappings) {
   }
 }
 
-TEST(GradientSearch, SameSeedSameDesignWhateverTheThreads) {
+TEST(Optimizer, SameSeedSameDesignWhateverTheThreads) {
   const SearchProblem problem = small_problem();
   SearchOptions options = quick();
   options.starts = 12;
   options.threads = 1;
-  const SearchSummary one = gradient_search(problem, options);
+  const SearchSummary one = optimize(problem, options);
   options.threads = 3;
-  const SearchSummary three = gradient_search(problem, options);
-  EXPECT_EQ(to_json(one.best, problem.machine), to_json(three.best, problem.machine));
+  const SearchSummary three = optimize(problem, options);
+  EXPECT_EQ(to_json(one.best), to_json(three.best));
   EXPECT_EQ(one.evaluations, three.evaluations);
 }
 
-TEST(GradientSearch, DesignsAreLegalExactAndWithinTheirBounds) {
+TEST(Optimizer, DesignsAreLegalExactAndWithinTheirBounds) {
   SearchProblem problem = small_problem();
   problem.bounds.max = {8, 3, 2};
   problem.bounds.min.accumulator_kib = 2;  // fixed
-  const SearchSummary summary = gradient_search(problem, quick());
+  const SearchSummary summary = optimize(problem, quick());
   Design again = summary.best;
-  evaluate(again, problem.machine);  // throws if a mapping does not fit
+  evaluate(again, *problem.target);  // throws if a mapping does not fit
   EXPECT_EQ(again.totals.edp, summary.best.totals.edp);
   for (const HardwareField& field : kHardwareFields) {
     EXPECT_LE(again.hardware.*field.value, problem.bounds.max.*field.value);
@@ -196,7 +202,7 @@ TEST(GradientSearch, DesignsAreLegalExactAndWithinTheirBounds) {
 }
 
 // What nearly no mapping fits, and a polish that looks at next to nothing.
-TEST(GradientSearch, FindsADesignWhereverOneFits) {
+TEST(Optimizer, FindsADesignWhereverOneFits) {
   SearchProblem problem = small_problem();
   SearchOptions options = quick();
   options.starts = options.steps = options.round_every = 1;
@@ -207,36 +213,35 @@ TEST(GradientSearch, FindsADesignWhereverOneFits) {
   for (const std::int64_t pe_dim : {1, 128}) {
     problem.bounds.max.pe_dim = pe_dim;
     for (options.seed = 0; options.seed < 5; ++options.seed) {
-      Design design = gradient_search(problem, options).best;
-      evaluate(design, problem.machine);  // throws if a mapping does not fit
+      Design design = optimize(problem, options).best;
+      evaluate(design, *problem.target);  // throws if a mapping does not fit
       EXPECT_EQ(design.hardware.scratchpad_kib, 1);
       EXPECT_EQ(design.hardware.accumulator_kib, 1);
     }
   }
 }
 
-TEST(GradientSearch, ObjectivesAreWhatIsMinimised) {
+TEST(Optimizer, ObjectivesAreWhatIsMinimised) {
   SearchProblem problem = small_problem();
-  const Design edp = gradient_search(problem, quick()).best;
+  const Design edp = optimize(problem, quick()).best;
   problem.objective = Objective::from_name("latency");
-  const Design latency = gradient_search(problem, quick()).best;
+  const Design latency = optimize(problem, quick()).best;
   problem.objective = Objective::from_name("energy");
-  const Design energy = gradient_search(problem, quick()).best;
+  const Design energy = optimize(problem, quick()).best;
   EXPECT_LE(latency.totals.cycles, edp.totals.cycles);
   EXPECT_LE(energy.totals.energy_uj, edp.totals.energy_uj);
   EXPECT_LE(edp.totals.edp, latency.totals.edp);
   EXPECT_LE(edp.totals.edp, energy.totals.edp);
 }
 
-TEST(GradientSearch, RefusesWhatCannotBe) {
+TEST(Optimizer, RefusesWhatCannotBe) {
   SearchProblem problem = small_problem();
   SearchOptions options = quick();
   options.starts = 0;
-  expect_error([&] { gradient_search(problem, options); }, ErrorId::kValue,
-               {"starts", "found 0", "1 to 4096"});
+  expect_error([&] { optimize(problem, options); }, ErrorId::kValue, {"starts", "found 0", "1 to 4096"});
   problem.bounds.min.pe_dim = 9;
   problem.bounds.max.pe_dim = 8;
-  expect_error([&] { gradient_search(problem, quick()); }, ErrorId::kBounds, {"pe_dim", "9", "8"});
+  expect_error([&] { optimize(problem, quick()); }, ErrorId::kBounds, {"pe_dim", "9", "8"});
   problem = small_problem();
   problem.workload.layers[0].size = {64, 64, 2, 2, 1, 1, 1};
   problem.workload.layers[0].wstride = 2000;
@@ -244,7 +249,7 @@ TEST(GradientSearch, RefusesWhatCannotBe) {
   problem.bounds.min.pe_dim = 512;
   problem.bounds.max.pe_dim = 512;
   problem.bounds.max.accumulator_kib = 1;
-  expect_error([&] { gradient_search(problem, quick()); }, ErrorId::kBounds,
+  expect_error([&] { optimize(problem, quick()); }, ErrorId::kBounds,
                {"layer 'conv'", "L1[O]", "at least 2 KiB", "allowed are 1"});
 }
 

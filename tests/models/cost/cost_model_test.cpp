@@ -8,6 +8,7 @@
 
 #include "dosa/core/design/design.hpp"
 #include "dosa/core/design/validate.hpp"
+#include "dosa/core/targets/mapping/target.hpp"
 #include "tests/models/cost/oracle.hpp"
 #include "tests/models/random_mappings.hpp"
 #include "tests/support.hpp"
@@ -271,17 +272,20 @@ TEST(CostModelProperty, GroupsAndCountsScaleADesign) {
   DesignLayer entry;
   entry.layer.name = "layer";
   entry.layer.size = {3, 3, 8, 8, 4, 16, 1};
-  entry.mapping = parse_mapping("L3[WIO] Q8 - L2[WI] N1 K16X - L1[O] S3 R3 P8 C4X - L0[W] N1", gemmini());
+  const TargetPtr target = make_target(gemmini());
+  entry.schedule = target->schedule_of(
+      parse_mapping("L3[WIO] Q8 - L2[WI] N1 K16X - L1[O] S3 R3 P8 C4X - L0[W] N1", gemmini()), entry.layer,
+      design.hardware);
   design.layers = {entry};
-  evaluate(design, gemmini());
+  evaluate(design, *target);
   const DesignTotals once = design.totals;
   design.layers[0].layer.groups = 3;
   design.layers[0].layer.count = 2;
-  evaluate(design, gemmini());
+  evaluate(design, *target);
   EXPECT_EQ(design.totals.cycles, 6 * once.cycles);
   EXPECT_NEAR(design.totals.energy_uj, 6 * once.energy_uj, 1e-12 * once.energy_uj);
   design.hardware.accumulator_kib = 0;
-  expect_error([&] { evaluate(design, gemmini()); }, ErrorId::kCapacity,
+  expect_error([&] { evaluate(design, *target); }, ErrorId::kCapacity,
                {"layer 'layer'", "L1[O]", "needs", "has 0 KiB"});
 }
 
@@ -480,15 +484,13 @@ const std::vector<Published> kPublished{
 
 TEST(CostModelFidelity, PublishedTimeloopResults) {
   for (const Published& row : kPublished) {
-    Design design;
-    design.hardware = row.hardware;
-    DesignLayer entry;
-    entry.layer.name = "layer";
-    entry.layer.size = row.size;
-    entry.layer.wstride = entry.layer.hstride = row.stride;
-    entry.mapping = parse_mapping(row.mapping, gemmini());
+    Layer layer;
+    layer.name = "layer";
+    layer.size = row.size;
+    layer.wstride = layer.hstride = row.stride;
     // Mappings of the dataset can need more than the hardware that they were evaluated on has.
-    const LayerAnalysis analysis = analyse(entry.layer, entry.mapping, row.hardware, gemmini(), false);
+    const Explanation analysis =
+        analyse_mapping(layer, parse_mapping(row.mapping, gemmini()), row.hardware, gemmini(), false);
     EXPECT_EQ(analysis.json["cycles"].get<double>(), row.cycles) << row.mapping;
     const std::string printed = row.energy_uj;
     const double half_digit =

@@ -1,6 +1,6 @@
 // Tests of what is exact: enumeration on fixed hardware, its proof, area limits, fronts, limits of the
 // search.
-#include "dosa/core/targets/mapping/mapper.hpp"
+#include "dosa/core/targets/mapping/enumeration.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,17 +8,18 @@
 #include <limits>
 #include <random>
 
+#include "dosa/core/search/chooser.hpp"
 #include "dosa/core/search/exhaustive.hpp"
-#include "dosa/core/search/gradient_search.hpp"
+#include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/pareto.hpp"
+#include "dosa/core/targets/mapping/target.hpp"
+#include "dosa/models/base/math.hpp"
 #include "tests/support.hpp"
 
 namespace dosa::testing {
 namespace {
 
 using torch::Tensor;
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// A strided and dilated convolution with odd sizes, a matrix product, a depthwise convolution.
 SearchProblem network() {
@@ -39,17 +40,16 @@ SearchProblem network() {
   depthwise.size = {3, 3, 8, 6, 1, 1, 1};
   workload.layers = {conv, matmul, depthwise};
   const Machine machine = load_machine("gemmini-tl");
-  return {workload, machine, {machine.min_hardware, machine.max_hardware}, Objective::from_name("edp")};
+  return {workload,
+          make_target(machine),
+          {machine.min_hardware, machine.max_hardware},
+          Objective::from_name("edp")};
 }
 
 SearchProblem fixed(SearchProblem problem, const Hardware& hardware, const std::string& objective = "edp") {
   problem.bounds.min = problem.bounds.max = hardware;
   problem.objective = Objective::from_name(objective);
   return problem;
-}
-
-double value_of(const Objective& objective, double energy, double cycles) {
-  return std::pow(energy, objective.energy) * std::pow(cycles, objective.latency);
 }
 
 struct Point {
@@ -97,8 +97,8 @@ std::vector<Point> literal_points(const SearchProblem& problem, const CostModel&
   const HardwareTensors sizes = HardwareTensors::from(hardware, torch::kFloat64);
   const Cost cost = model.cost(traffic, sizes, {});
   const Tensor fits =
-      ((traffic.need_kib(problem.machine.levels[2], 2, sizes.pe_dim) <= sizes.scratchpad_kib) &
-       (traffic.need_kib(problem.machine.levels[1], 1, sizes.pe_dim) <= sizes.accumulator_kib))
+      ((traffic.need_kib(problem.machine().levels[2], 2, sizes.pe_dim) <= sizes.scratchpad_kib) &
+       (traffic.need_kib(problem.machine().levels[1], 1, sizes.pe_dim) <= sizes.accumulator_kib))
           .expand_as(cost.energy_pj);
   const auto groups = static_cast<double>(layer.groups);
   const Tensor energy = (cost.energy_pj.masked_select(fits) * (groups * 1e-6)).contiguous();
@@ -122,7 +122,7 @@ double best_combination(const SearchProblem& problem, const std::vector<std::vec
   const std::function<void(std::size_t, double, double)> choose = [&](std::size_t l, double energy,
                                                                       double cycles) {
     if (l == points.size()) {
-      best = std::min(best, value_of(problem.objective, energy, cycles));
+      best = std::min(best, problem.objective.value(energy, cycles));
       return;
     }
     const auto count = static_cast<double>(problem.workload.layers[l].count);
@@ -137,16 +137,16 @@ void expect_best_of_literal_enumeration(const SearchProblem& any) {
   for (const Hardware& hardware :
        {Hardware{4, 64, 64}, Hardware{4, 1, 1}, Hardware{3, 2, 1}, Hardware{16, 1, 2}, Hardware{1, 1, 1}}) {
     const SearchProblem problem = fixed(any, hardware);
-    const Mapper mapper(problem);
+    const EnumerationModels models(problem.machine());
     std::vector<std::vector<Point>> points;
     std::vector<double> counts(problem.workload.layers.size());
     for (std::size_t l = 0; l < counts.size(); ++l)
-      points.push_back(literal_points(problem, mapper.model(), l, &counts[l]));
+      points.push_back(literal_points(problem, models.all, l, &counts[l]));
     for (const std::string& objective : Objective::names()) {
       const SearchProblem asked = fixed(any, hardware, objective);
       const MapSummary summary = map_exhaustively(asked, {});
       const DesignTotals& totals = summary.best.totals;
-      const double found = value_of(asked.objective, totals.energy_uj, totals.cycles);
+      const double found = asked.objective.value(totals.energy_uj, totals.cycles);
       EXPECT_NEAR(found / best_combination(asked, points), 1, 1e-12)
           << objective << " pe " << hardware.pe_dim << " scratchpad " << hardware.scratchpad_kib;
       EXPECT_TRUE(summary.proven());
@@ -169,14 +169,15 @@ TEST(Exhaustive, FindsTheBestOfALiteralEnumeration) { expect_best_of_literal_enu
 // The argument that larger spatial factors are never worse has to hold for other map spaces, too.
 TEST(Exhaustive, FindsTheBestOfALiteralEnumerationOnOtherMachines) {
   SearchProblem problem = network();
-  problem.machine = load_machine("gemmini-rtl");
+  Machine machine = load_machine("gemmini-rtl");
+  machine.rules = "mappings";
+  problem.target = make_target(machine);
   expect_best_of_literal_enumeration(problem);
   // Loops at the registers and at the scratchpad.
-  problem.machine = load_machine("gemmini-tl");
-  for (const Dim dim : {Dim::P, Dim::Q})
-    problem.machine.search_temporal[0][static_cast<std::size_t>(dim)] = true;
-  for (const Dim dim : {Dim::C, Dim::K})
-    problem.machine.search_temporal[2][static_cast<std::size_t>(dim)] = true;
+  machine = load_machine("gemmini-tl");
+  for (const Dim dim : {Dim::P, Dim::Q}) machine.search_temporal[0][static_cast<std::size_t>(dim)] = true;
+  for (const Dim dim : {Dim::C, Dim::K}) machine.search_temporal[2][static_cast<std::size_t>(dim)] = true;
+  problem.target = make_target(machine);
   expect_best_of_literal_enumeration(problem);
 }
 
@@ -192,7 +193,7 @@ TEST(Exhaustive, EntriesOfManyLayersAreTheBestCombination) {
       for (int i = 0; i < 14; ++i) {
         const auto draw = [&] { return static_cast<double>(1 + random() % 1000); };
         const double need = 1 + static_cast<double>(random() % 3), cycles = draw(), energy = draw() * 1e6;
-        for (const double number : {need, 1.0, cycles, energy, 1e5, 0.0}) flat.push_back(number);
+        for (const double number : {cycles, energy, need, 1e5, 1.0, 0.0}) flat.push_back(number);
         if (need <= 2) points.back().push_back({(energy + 2 * 1e5) * 1e-6, cycles});
       }
       Frontier frontier;
@@ -201,7 +202,7 @@ TEST(Exhaustive, EntriesOfManyLayersAreTheBestCombination) {
     }
     for (const std::string& name : Objective::names()) {
       problem.objective = Objective::from_name(name);
-      const IntegerDesign best = best_entries(problem, frontiers, {4, 2, 1});
+      const Choice best = best_entries(problem, frontiers, {4, 2, 1});
       EXPECT_NEAR(std::exp(best.log_objective) / best_combination(problem, points), 1, 1e-9) << name;
     }
   }
@@ -216,12 +217,12 @@ TEST(Exhaustive, SaysWhatItDidNotLookAt) {
   EXPECT_LE(summary.coverage[0].looked_at, 64);
   EXPECT_GT(summary.coverage[0].candidates, 64);
   EXPECT_THAT(report(summary), ::testing::HasSubstr("not proven: looked at "));
-  options.max_nests = 0;
+  options.max_nests = 63;
   expect_error(
       [&] {
         map_exhaustively(fixed(network(), {4, 64, 64}), options);
       },
-      ErrorId::kValue, {"max-nests", "found 0"});
+      ErrorId::kValue, {"max-nests", "found 63"});
   SearchProblem large = network();
   large.workload.layers[0].wstride = 2000;
   expect_error(
@@ -235,35 +236,38 @@ TEST(Exhaustive, AnInterruptLeavesADesign) {
   const std::atomic<bool> interrupt{true};
   const SearchProblem problem = fixed(network(), {16, 64, 64});
   Design design = map_exhaustively(problem, {}, {}, &interrupt).best;
-  EXPECT_NO_THROW(evaluate(design, problem.machine));
+  EXPECT_NO_THROW(evaluate(design, *problem.target));
 }
 
 TEST(Certify, MeasuresTheDistanceToTheBest) {
   const SearchProblem problem = fixed(network(), {4, 8, 2});
   Design best = map_exhaustively(problem, {}).best;
-  const Certificate none = certify(best, problem.machine, problem.objective, {});
+  const Certificate none = certify(best, problem.target, problem.objective, {});
   EXPECT_TRUE(none.map.proven());
   EXPECT_NEAR(none.gap(), 0, 1e-12);
   for (const double gap : none.layer_gap) EXPECT_NEAR(gap, 0, 1e-12);
   // Everything at DRAM in one layer.
   Design worse = best;
   DesignLayer& layer = worse.layers[1];
-  for (LevelNest& level : layer.mapping.levels) level = {};
+  Mapping at_dram;
+  at_dram.levels.resize(problem.machine().levels.size());
   for (const Dim dim : all_dims()) {
-    if (layer.layer[dim] > 1) layer.mapping.levels.back().temporal.push_back({dim, layer.layer[dim]});
+    if (layer.layer[dim] > 1) at_dram.levels.back().temporal.push_back({dim, layer.layer[dim]});
   }
-  const Certificate some = certify(worse, problem.machine, problem.objective, {});
+  layer.schedule = problem.target->schedule_of(at_dram, layer.layer, worse.hardware);
+  const Certificate some = certify(worse, problem.target, problem.objective, {});
   EXPECT_GT(some.gap(), 0.01);
   EXPECT_EQ(some.best_value, none.best_value);
   // The other layers are the best beside the best layer 1, hence the way back is its exchange alone.
   EXPECT_NEAR(some.layer_gap[1], some.gap(), 1e-12);
-  const Json json = to_json(some, problem.machine);
+  const Json json = to_json(some);
   EXPECT_EQ(json["layers"][1]["gap"], some.layer_gap[1]);
   EXPECT_EQ(json["proven"], true);
 }
 
 SearchOptions quick() {
   SearchOptions options;
+  options.stages = Stages::kDescentAndPolish;
   options.starts = 4;
   options.steps = 60;
   options.round_every = 30;
@@ -272,12 +276,12 @@ SearchOptions quick() {
 
 TEST(AreaLimit, DesignsObeyItAndALargeOneChangesNothing) {
   SearchProblem problem = network();
-  const Design free = gradient_search(problem, quick()).best;
+  const Design free = optimize(problem, quick()).best;
   problem.bounds.max_area_mm2 = 1e9;
-  EXPECT_EQ(to_json(gradient_search(problem, quick()).best, problem.machine), to_json(free, problem.machine));
+  EXPECT_EQ(to_json(optimize(problem, quick()).best), to_json(free));
   for (const double share : {0.9, 0.6, 0.3}) {
     problem.bounds.max_area_mm2 = share * free.totals.area_mm2;
-    const Design design = gradient_search(problem, quick()).best;
+    const Design design = optimize(problem, quick()).best;
     EXPECT_LE(design.totals.area_mm2, problem.bounds.max_area_mm2);
     EXPECT_GE(design.totals.edp, free.totals.edp);
   }
@@ -288,13 +292,13 @@ TEST(AreaLimit, FindsTheBestOfAllHardwareUnderATightOne) {
   SearchProblem problem = network();
   problem.bounds.max = {8, 4, 4};
   problem.bounds.max_area_mm2 = 0.048;
-  const Design found = gradient_search(problem, quick()).best;
+  const Design found = optimize(problem, quick()).best;
   double best = kInfinity;
   for (std::int64_t pe_dim = 1; pe_dim <= 8; ++pe_dim) {
     for (std::int64_t s = 1; s <= 4; ++s) {
       for (std::int64_t a = 1; a <= 4; ++a) {
         const Hardware hardware{pe_dim, s, a};
-        if (area_mm2(problem.machine.area, hardware) > problem.bounds.max_area_mm2) continue;
+        if (area_mm2(problem.machine().area, hardware) > problem.bounds.max_area_mm2) continue;
         best = std::min(best, map_exhaustively(fixed(network(), hardware), {}).best.totals.edp);
       }
     }
@@ -305,7 +309,7 @@ TEST(AreaLimit, FindsTheBestOfAllHardwareUnderATightOne) {
 TEST(AreaLimit, RefusesLessThanTheLeastHardwareHas) {
   SearchProblem problem = network();
   problem.bounds.max_area_mm2 = 0.02;
-  expect_error([&] { gradient_search(problem, quick()); }, ErrorId::kBounds,
+  expect_error([&] { optimize(problem, quick()); }, ErrorId::kBounds,
                {"area", "0.02 mm2 at most", "pe_dim 1, scratchpad 1 KiB, accumulator 1 KiB", "has 0.02817"});
 }
 
@@ -322,7 +326,7 @@ TEST(Pareto, NoDesignOfTheFrontIsBeaten) {
   EXPECT_TRUE(summary.complete);
   for (const FrontPoint& a : summary.front) {
     Design again = a.design;
-    evaluate(again, problem.machine);
+    evaluate(again, *problem.target);
     EXPECT_EQ(again.totals.edp, a.design.totals.edp);
     EXPECT_LE(again.totals.area_mm2, 0.4);
     for (const FrontPoint& b : summary.front) {
@@ -336,38 +340,36 @@ TEST(Pareto, NoDesignOfTheFrontIsBeaten) {
   const ParetoSummary one = pareto_front(problem, options);
   ASSERT_EQ(one.front.size(), summary.front.size());
   for (std::size_t i = 0; i < one.front.size(); ++i)
-    EXPECT_EQ(to_json(one.front[i].design, problem.machine),
-              to_json(summary.front[i].design, problem.machine));
+    EXPECT_EQ(to_json(one.front[i].design), to_json(summary.front[i].design));
   // The least EDP of the front is that of the search.
   double least = kInfinity;
   for (const FrontPoint& point : summary.front) least = std::min(least, point.design.totals.edp);
-  EXPECT_LE(least, 1.02 * gradient_search(problem, quick()).best.totals.edp);
+  EXPECT_LE(least, 1.02 * optimize(problem, quick()).best.totals.edp);
 }
 
-TEST(GradientSearchLimits, EvaluationsBoundThePolishToo) {
+TEST(OptimizerLimits, EvaluationsBoundThePolishToo) {
   const SearchProblem problem = network();
   const auto least = static_cast<std::int64_t>(64 * problem.workload.layers.size() * 6);
   for (const std::int64_t limit : {3 * least, 10 * least, 30 * least}) {
     SearchOptions options = quick();
     options.steps = 10'000;
     options.max_evaluations = limit;
-    const SearchSummary summary = gradient_search(problem, options);
+    const SearchSummary summary = optimize(problem, options);
     EXPECT_LE(summary.evaluations, limit);
     EXPECT_EQ(summary.stopped, "evaluations");
     SearchOptions threads = options;
     threads.threads = 1;
-    EXPECT_EQ(to_json(gradient_search(problem, threads).best, problem.machine),
-              to_json(summary.best, problem.machine));
+    EXPECT_EQ(to_json(optimize(problem, threads).best), to_json(summary.best));
   }
 }
 
-TEST(GradientSearchLimits, AnInterruptLeavesADesignFromTheStart) {
+TEST(OptimizerLimits, AnInterruptLeavesADesignFromTheStart) {
   const SearchProblem problem = network();
   const std::atomic<bool> interrupt{true};
-  SearchSummary summary = gradient_search(problem, quick(), {}, &interrupt);
+  SearchSummary summary = optimize(problem, quick(), {}, &interrupt);
   EXPECT_EQ(summary.stopped, "interrupt");
   EXPECT_EQ(summary.steps, 0);
-  EXPECT_NO_THROW(evaluate(summary.best, problem.machine));
+  EXPECT_NO_THROW(evaluate(summary.best, *problem.target));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // The search for a real Gemmini: are its designs legal, exact, reproducible, as good as an enumeration, and
 // better than the library's own?
-#include "dosa/core/targets/gemmini/search.hpp"
+#include "dosa/core/targets/gemmini/space.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,8 @@
 #include <functional>
 
 #include "dosa/core/export/exporter.hpp"
-#include "dosa/core/targets/gemmini/default_comparison.hpp"
+#include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "tests/support.hpp"
@@ -16,16 +17,18 @@
 namespace dosa::testing {
 namespace {
 
-const Machine& rtl() {
-  static const Machine machine = load_machine("gemmini-rtl");
-  return machine;
+TargetPtr target(double kappa = 1) {
+  TargetOptions options;
+  options.shipped_surrogate = true;
+  options.kappa = kappa;
+  return load_target("gemmini-rtl", options);
 }
 const Surrogate& surrogate() {
   static const Surrogate shipped = Surrogate::load(shipped_surrogate("gemmini-rtl"));
   return shipped;
 }
 const RtlModel& model() {
-  static const RtlModel both(rtl(), &surrogate());
+  static const RtlModel both(load_machine("gemmini-rtl"), &surrogate());
   return both;
 }
 
@@ -42,8 +45,8 @@ Layer layer_of(const char* name, DimSizes size, std::int64_t stride, std::int64_
 
 /// One layer of every kind: few channels, whole blocks, neither, downsampling, 1x1 (both calls), matmul,
 /// groups.
-SearchProblem rtl_problem() {
-  SearchProblem problem{{}, rtl(), {{16, 16, 4}, {16, 256, 64}}, Objective::from_name("edp")};
+SearchProblem rtl_problem(double kappa = 1) {
+  SearchProblem problem{{}, target(kappa), {{16, 16, 4}, {16, 256, 64}}, Objective::from_name("edp")};
   Workload& network = problem.workload;
   network.name = "small";
   network.layers = {layer_of("first", {7, 7, 56, 56, 3, 64, 1}, 2, 3, 1),
@@ -57,67 +60,70 @@ SearchProblem rtl_problem() {
   return problem;
 }
 
-RtlSearchOptions quick_rtl() {
-  RtlSearchOptions options;
-  options.search.starts = 8;
-  options.search.steps = 30;
-  options.search.round_every = 15;
-  options.search.polish_nests = 500;
-  options.search.threads = 2;
+SearchOptions quick_rtl() {
+  SearchOptions options;
+  options.stages = Stages::kDescentAndPolish;
+  options.learning_rate = 0.15;
+  options.starts = 8;
+  options.steps = 30;
+  options.round_every = 15;
+  options.polish_nests = 500;
+  options.threads = 2;
   return options;
 }
 
-TEST(RtlSearch, DesignsAreLegalExactAndBetterThanTheDefault) {
+TEST(GemminiSpace, DesignsAreLegalExactAndBetterThanTheDefault) {
   const SearchProblem problem = rtl_problem();
-  const SearchSummary summary = rtl_search(problem, model(), quick_rtl());
+  const SearchSummary summary = optimize(problem, quick_rtl());
   EXPECT_GT(summary.evaluations, 8 * 30 * 7);
   EXPECT_TRUE(gemmini::check_hardware(summary.best.hardware).empty());
   const TemporaryFolder folder;
   const std::filesystem::path file = folder.path() / "design.json";
-  save_design(summary.best, problem.machine, file);
+  save_design(summary.best, file);
   LoadedDesign loaded = load_design(file.string());
-  EXPECT_EQ(to_json(loaded.design, loaded.machine), to_json(summary.best, problem.machine));
-  evaluate(loaded.design, loaded.machine, &surrogate());  // throws if a tile is not legal
-  EXPECT_EQ(to_json(loaded.design, loaded.machine), to_json(summary.best, problem.machine));
+  EXPECT_EQ(to_json(loaded.design), to_json(summary.best));
+  evaluate(loaded.design, *problem.target);  // throws if a tile is not legal
+  EXPECT_EQ(to_json(loaded.design), to_json(summary.best));
   for (const DesignLayer& entry : summary.best.layers) {
-    EXPECT_GT(*entry.analytical_cycles, 0);
-    EXPECT_GT(*entry.cycles_sd_log, 0);
-    EXPECT_GT(analyse(entry, summary.best.hardware, problem.machine).json["levels"].size(), 3);
+    EXPECT_GT(*entry.costs.analytical_cycles, 0);
+    EXPECT_GT(*entry.costs.cycles_sd_log, 0);
+    const Explanation analysis = problem.target->analyse(entry.layer, entry.schedule, summary.best.hardware);
+    EXPECT_GT(analysis.json["levels"].size(), 3);
   }
-  EXPECT_FALSE(gemmini_exporter().files(summary.best, problem.machine).empty());
-  const Json comparison = compare_with_default(summary.best, problem.machine, &surrogate()).json;
+  EXPECT_FALSE(gemmini_exporter().files(summary.best, *problem.target).empty());
+  const Json comparison = problem.target->compare_with_default(summary.best)->json;
   EXPECT_EQ(comparison["design"]["edp"].get<double>(), summary.best.totals.edp);
   EXPECT_GE(comparison["gain"]["latency"].get<double>(), 1);
   EXPECT_GT(comparison["gain"]["edp"].get<double>(), 1.2);
 }
 
-TEST(RtlSearch, SameSeedSameDesignWhateverTheThreads) {
+TEST(GemminiSpace, SameSeedSameDesignWhateverTheThreads) {
   const SearchProblem problem = rtl_problem();
-  RtlSearchOptions options = quick_rtl();
-  options.search.threads = 1;
-  const SearchSummary one = rtl_search(problem, model(), options);
-  options.search.threads = 3;
-  const SearchSummary three = rtl_search(problem, model(), options);
-  EXPECT_EQ(to_json(one.best, problem.machine), to_json(three.best, problem.machine));
+  SearchOptions options = quick_rtl();
+  options.threads = 1;
+  const SearchSummary one = optimize(problem, options);
+  options.threads = 3;
+  const SearchSummary three = optimize(problem, options);
+  EXPECT_EQ(to_json(one.best), to_json(three.best));
   EXPECT_EQ(one.evaluations, three.evaluations);
 }
 
 // A limit of evaluations holds for everything after the first design, whatever the threads, and what is left
 // undone does not count as seen.
-TEST(RtlSearch, EvaluatesNoMoreThanItMay) {
+TEST(GemminiSpace, EvaluatesNoMoreThanItMay) {
   const SearchProblem problem = rtl_problem();
-  RtlSearchOptions options = quick_rtl();
-  const std::int64_t without_limit = rtl_search(problem, model(), options).evaluations;
+  SearchOptions options = quick_rtl();
+  const std::int64_t without_limit = optimize(problem, options).evaluations;
   for (const std::int64_t most : {without_limit / 4, without_limit / 2}) {
-    options.search.max_evaluations = most;
-    options.search.threads = 1;
-    const SearchSummary one = rtl_search(problem, model(), options);
+    options.max_evaluations = most;
+    options.threads = 1;
+    const SearchSummary one = optimize(problem, options);
     EXPECT_LE(one.evaluations, most);
     EXPECT_GT(one.evaluations, most / 2);
     EXPECT_EQ(one.stopped, "evaluations");
-    options.search.threads = 3;
-    const SearchSummary three = rtl_search(problem, model(), options);
-    EXPECT_EQ(to_json(one.best, problem.machine), to_json(three.best, problem.machine));
+    options.threads = 3;
+    const SearchSummary three = optimize(problem, options);
+    EXPECT_EQ(to_json(one.best), to_json(three.best));
     EXPECT_EQ(one.evaluations, three.evaluations);
   }
 }
@@ -158,62 +164,59 @@ double enumerated_edp(const SearchProblem& problem) {
 
 // Without the rule of trust the best design is the least predicted EDP. The second search may not enumerate;
 // it can find more, as it also moves from the library's own tiles, whose sizes are not of the useful ones.
-TEST(RtlSearch, FindsWhatAnEnumerationFinds) {
-  SearchProblem problem = rtl_problem();
+TEST(GemminiSpace, FindsWhatAnEnumerationFinds) {
+  SearchProblem problem = rtl_problem(0);
   problem.bounds = {{16, 16, 4}, {16, 32, 16}};
   const std::vector<Layer> layers{layer_of("conv", {3, 3, 9, 9, 40, 70, 1}, 1, 1, 1),
                                   layer_of("pointwise", {1, 1, 9, 9, 100, 90, 1}, 1, 0, 1)};
   for (const Layer& layer : layers) {
     problem.workload.layers = {layer};
     const double expected = enumerated_edp(problem);
-    RtlSearchOptions options = quick_rtl();
-    options.kappa = 0;
+    SearchOptions options = quick_rtl();
     for (const std::int64_t most : {100'000, 64}) {
-      options.search.polish_nests = most;
-      const SearchSummary summary = rtl_search(problem, model(), options);
+      options.polish_nests = most;
+      const SearchSummary summary = optimize(problem, options);
       const double ratio = summary.best.totals.edp / expected;
       EXPECT_LT(ratio, 1 + 1e-6) << layer.name << " " << most;  // the networks compute in single precision
       EXPECT_GT(ratio, most > 64 ? 1 - 1e-6 : 0.97) << layer.name << " " << most;
-      EXPECT_EQ(summary.polish_complete, most > 64);
+      EXPECT_EQ(summary.complete, most > 64);
     }
   }
 }
 
 // Predictions count as much as they are worth: with great doubts only what needs no better latency remains.
-TEST(RtlSearch, DoubtfulGainsAreLeft) {
+TEST(GemminiSpace, DoubtfulGainsAreLeft) {
   SearchProblem problem = rtl_problem();
   problem.bounds = {{16, 256, 64}, {16, 256, 64}};
   problem.objective = Objective::from_name("latency");
-  RtlSearchOptions options = quick_rtl();
-  const Design trusting = rtl_search(problem, model(), options).best;
-  options.kappa = 10;
-  const Design doubting = rtl_search(problem, model(), options).best;
+  SearchOptions options = quick_rtl();
+  const Design trusting = optimize(problem, options).best;
+  problem.target = target(10);
+  const Design doubting = optimize(problem, options).best;
   std::size_t changed = 0, still_changed = 0;
   for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
     const Layer& layer = problem.workload.layers[l];
     const gemmini::Tile own =
         gemmini::runnable_default_tile(layer, problem.bounds.max, gemmini::calls_for(layer).front());
-    changed += !(*trusting.layers[l].tile == own);
-    still_changed += !(*doubting.layers[l].tile == own);
+    changed += !(gemmini::tile_of(layer, trusting.layers[l].schedule, trusting.hardware) == own);
+    still_changed += !(gemmini::tile_of(layer, doubting.layers[l].schedule, doubting.hardware) == own);
   }
   EXPECT_GE(changed, 2);
   EXPECT_LT(still_changed, changed);
   EXPECT_LE(trusting.totals.cycles, doubting.totals.cycles);
 }
 
-TEST(RtlSearch, RefusesWhatCannotBe) {
+TEST(GemminiSpace, RefusesWhatCannotBe) {
   SearchProblem problem = rtl_problem();
   problem.bounds.min.pe_dim = problem.bounds.max.pe_dim = 8;
-  expect_error([&] { rtl_search(problem, model(), quick_rtl()); }, ErrorId::kValue, {"pe_dim", "8", "16"});
+  expect_error([&] { optimize(problem, quick_rtl()); }, ErrorId::kValue, {"pe_dim", "8", "16"});
   problem = rtl_problem();
   problem.bounds.min.scratchpad_kib = problem.bounds.max.scratchpad_kib = 100;
-  expect_error([&] { rtl_search(problem, model(), quick_rtl()); }, ErrorId::kBounds, {"128"});
+  expect_error([&] { optimize(problem, quick_rtl()); }, ErrorId::kBounds, {"128"});
   problem = rtl_problem();
   problem.workload.layers[1].wdilation = problem.workload.layers[1].hdilation = 2;
-  expect_error([&] { rtl_search(problem, model(), quick_rtl()); }, ErrorId::kValue, {"conv", "dilation"});
-  RtlSearchOptions options = quick_rtl();
-  options.kappa = 11;
-  expect_error([&] { rtl_search(rtl_problem(), model(), options); }, ErrorId::kValue, {"kappa", "11"});
+  expect_error([&] { optimize(problem, quick_rtl()); }, ErrorId::kValue, {"conv", "dilation"});
+  expect_error([] { target(11); }, ErrorId::kValue, {"kappa", "11"});
 }
 
 }  // namespace

@@ -1,0 +1,175 @@
+// What holds of a search on every target: one result whatever the threads, limits that are kept, a design
+// whatever happens, the same end after a break, and commands that mean the same.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+
+#include "dosa/core/search/exhaustive.hpp"
+#include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/search/pareto.hpp"
+#include "dosa/core/search/space.hpp"
+#include "tests/support.hpp"
+
+namespace dosa::testing {
+namespace {
+
+constexpr const char* kTargets[] = {"gemmini-tl", "gemmini-rtl"};
+
+class EveryTarget : public ::testing::TestWithParam<const char*> {
+ protected:
+  static SearchProblem problem() {
+    TargetOptions options;
+    options.shipped_surrogate = true;
+    SearchProblem problem{{}, load_target(GetParam(), options), {}, Objective::from_name("edp")};
+    problem.workload.name = "small";
+    Layer conv;
+    conv.name = "conv";
+    conv.size = {3, 3, 12, 12, 24, 32, 1};
+    conv.padding = 1;
+    Layer product;
+    product.name = "product";
+    product.count = 3;
+    product.padding = 0;
+    product.size = {1, 1, 48, 1, 64, 80, 1};
+    problem.workload.layers = {conv, product};
+    problem.bounds = {problem.machine().min_hardware, problem.machine().max_hardware};
+    problem.target->narrow(problem.bounds, {}, {}, {});
+    return problem;
+  }
+  static SearchOptions quick() {
+    SearchOptions options;
+    options.stages = Stages::kDescentAndPolish;
+    options.starts = 10;
+    options.steps = 40;
+    options.round_every = 20;
+    options.polish_nests = 2000;
+    options.threads = 2;
+    return options;
+  }
+};
+
+TEST_P(EveryTarget, OneResultWhateverTheThreads) {
+  const SearchProblem asked = problem();
+  for (const Stages stages :
+       {Stages::kAutomatic, Stages::kDescent, Stages::kDescentAndPolish, Stages::kPolish}) {
+    SearchOptions options = quick();
+    options.stages = stages;
+    options.threads = 1;
+    const SearchSummary one = optimize(asked, options);
+    options.threads = 3;
+    const SearchSummary three = optimize(asked, options);
+    EXPECT_EQ(to_json(one.best), to_json(three.best));
+    EXPECT_EQ(one.evaluations, three.evaluations);
+  }
+}
+
+TEST_P(EveryTarget, DesignsAreExactAndWithinTheirBounds) {
+  const SearchProblem asked = problem();
+  Design design = optimize(asked, asked.target->default_options()).best;
+  const DesignTotals found = design.totals;
+  evaluate(design, *asked.target);  // throws where a schedule does not fit
+  EXPECT_EQ(design.totals.edp, found.edp);
+  for (const HardwareField& field : kHardwareFields) {
+    EXPECT_GE(design.hardware.*field.value, asked.bounds.min.*field.value);
+    EXPECT_LE(design.hardware.*field.value, asked.bounds.max.*field.value);
+  }
+}
+
+TEST_P(EveryTarget, EvaluationsAreLimited) {
+  const SearchProblem asked = problem();
+  const std::int64_t free = optimize(asked, quick()).evaluations;
+  std::int64_t least = 0;
+  const auto space = asked.target->space(asked, "cpu");
+  for (std::size_t l = 0; l < asked.workload.layers.size(); ++l) least += space->least_evaluations(l);
+  for (const std::int64_t limit : {2 * least, free / 4, free / 2}) {
+    SearchOptions options = quick();
+    options.max_evaluations = limit;
+    const SearchSummary summary = optimize(asked, options);
+    EXPECT_LE(summary.evaluations, limit);
+    EXPECT_EQ(summary.stopped, "evaluations") << limit;
+  }
+}
+
+TEST_P(EveryTarget, AnInterruptLeavesADesign) {
+  const std::atomic<bool> interrupt{true};
+  const SearchProblem asked = problem();
+  SearchSummary summary = optimize(asked, quick(), {}, &interrupt);
+  EXPECT_EQ(summary.stopped, "interrupt");
+  EXPECT_EQ(summary.steps, 0);
+  EXPECT_NO_THROW(evaluate(summary.best, *asked.target));
+}
+
+TEST_P(EveryTarget, PatienceEndsTheDescent) {
+  SearchOptions options = quick();
+  options.steps = 400;
+  options.patience = 2;
+  const SearchSummary summary = optimize(problem(), options);
+  EXPECT_EQ(summary.stopped, "patience");
+  EXPECT_LT(summary.steps, 400);
+}
+
+TEST_P(EveryTarget, AResumedSearchEndsLikeAWholeOne) {
+  const TemporaryFolder folder;
+  const SearchProblem asked = problem();
+  const SearchSummary whole = optimize(asked, quick());
+  std::atomic<bool> interrupt{false};
+  SearchOptions options = quick();
+  options.checkpoint = folder.path() / "state";
+  optimize(
+      asked, options, [&](const SearchProgress& now) { interrupt = now.step >= 20; }, &interrupt);
+  options.checkpoint.clear();
+  options.resume = folder.path() / "state";
+  const SearchSummary resumed = optimize(asked, options);
+  EXPECT_EQ(to_json(resumed.best), to_json(whole.best));
+  EXPECT_EQ(resumed.evaluations, whole.evaluations);
+}
+
+TEST_P(EveryTarget, TheFrontObeysItsAreasAndNoDesignIsBeaten) {
+  SearchProblem asked = problem();
+  const double area = optimize(asked, quick()).best.totals.area_mm2;
+  asked.bounds.max_area_mm2 = 1.5 * area;
+  ParetoOptions options;
+  options.arrays = 3;
+  options.nests = 2000;
+  const ParetoSummary summary = pareto_front(asked, options);
+  ASSERT_FALSE(summary.front.empty());
+  for (const FrontPoint& a : summary.front) {
+    EXPECT_LE(a.design.totals.area_mm2, asked.bounds.max_area_mm2);
+    for (const FrontPoint& b : summary.front) {
+      if (&a == &b) continue;
+      EXPECT_FALSE(a.design.totals.area_mm2 <= b.design.totals.area_mm2 &&
+                   a.design.totals.cycles <= b.design.totals.cycles &&
+                   a.design.totals.energy_uj <= b.design.totals.energy_uj);
+    }
+  }
+}
+
+// On the hardware that a search found, an enumeration finds nothing better than its certificate says, and a
+// search that enumerated has no gap.
+TEST_P(EveryTarget, CertificatesMeanWhatSearchesMean) {
+  const SearchProblem asked = problem();
+  TargetOptions trusting;
+  trusting.shipped_surrogate = true;
+  trusting.kappa = 0;
+  const TargetPtr target = load_target(GetParam(), trusting);
+  SearchOptions options = asked.target->default_options();
+  options.polish_nests = 10'000'000;
+  SearchProblem same = asked;
+  same.target = target;
+  const Design design = optimize(same, options).best;
+  MapOptions all;
+  all.max_nests = 10'000'000;
+  const Certificate certificate = certify(design, target, asked.objective, all);
+  EXPECT_TRUE(certificate.map.proven());
+  EXPECT_NEAR(certificate.gap(), 0, 1e-9);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EveryTarget, ::testing::ValuesIn(kTargets), [](const auto& target) {
+  std::string name = target.param;
+  name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
+  return name;
+});
+
+}  // namespace
+}  // namespace dosa::testing
