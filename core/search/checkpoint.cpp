@@ -79,6 +79,12 @@ void save_checkpoint(const std::filesystem::path& path, const SearchProblem& pro
   TensorFile::write(path, kKind, header, tensors_of(descents));
 }
 
+Stages stages_of_checkpoint(const std::filesystem::path& path) {
+  const TensorFile file(path, kKind);
+  file.header().require_schema(kSchema);
+  return stages_from_name(file.header().at("run").at("stages").text());
+}
+
 SearchState load_checkpoint(const std::filesystem::path& path, const SearchProblem& problem,
                             const SearchOptions& options, std::vector<Descent>& descents) {
   const TensorFile file(path, kKind);

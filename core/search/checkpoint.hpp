@@ -23,6 +23,10 @@ struct SearchState {
 void save_checkpoint(const std::filesystem::path& path, const SearchProblem& problem,
                      const SearchOptions& options, const SearchState& state, std::vector<Descent>& descents);
 
+/// What the run of a checkpoint does (Stages): a search without --samples may have looked at everything at
+/// once where a limited one descended, and a resumed one goes on as it began. Throws as load_checkpoint.
+Stages stages_of_checkpoint(const std::filesystem::path& path);
+
 /// Reads a checkpoint into `descents`, which have the shapes of the run. Throws Error{kValue} for a
 /// checkpoint of another problem or of other options, naming the first field that differs, and as TensorFile.
 SearchState load_checkpoint(const std::filesystem::path& path, const SearchProblem& problem,

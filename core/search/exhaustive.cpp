@@ -77,11 +77,7 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
   return fixed;
 }
 
-std::string proof_text(const LayerCoverage& coverage) {
-  return coverage.proven ? "proven"
-                         : fmt::format("not proven: looked at {:.0f} of {:.0f} nests", coverage.looked_at,
-                                       coverage.candidates);
-}
+std::string proof_text(const LayerCoverage& coverage) { return coverage.proven ? "proven" : "not proven"; }
 
 }  // namespace
 
@@ -172,27 +168,27 @@ Json to_json(const Certificate& certificate) {
 }
 
 std::string report(const MapSummary& summary) {
-  Table table({{"space, schedules", ColumnKind::kName},
-               {"all"},
+  Table table({{"schedules", ColumnKind::kName},
                {"candidates"},
+               {"looked at"},
                {"too large"},
                {"beaten"},
                {"evaluated"},
-               {"", ColumnKind::kProse}});
+               {"", ColumnKind::kText}});
   for (std::size_t l = 0; l < summary.coverage.size(); ++l) {
     const LayerCoverage& c = summary.coverage[l];
     const auto number = [](double value) { return fmt::format("{:.0f}", value); };
-    table.row({summary.best.layers[l].layer.name, number(c.space), number(c.candidates),
+    table.row({summary.best.layers[l].layer.name, number(c.candidates), number(c.looked_at),
                number(c.over_capacity), number(c.beaten), number(c.looked_at - c.over_capacity - c.beaten),
                proof_text(c)});
   }
   std::string text = table.text();
   text += fmt::format(
-      "candidates: not beaten in everything by the same nest with larger spatial factors; beaten: by a known "
-      "mapping, even at a lower bound of all loop orders; each evaluated nest in {} loop order{}\n{} "
-      "evaluations, {:.1f} s: {}{}\n",
+      "candidates: not beaten in everything by the same one with larger spatial factors\n"
+      "beaten: by a known one, even at a lower bound of all loop orders\n"
+      "each one evaluated in {} loop order{}; {} evaluations, {:.1f} s: {}{}\n",
       summary.orders, summary.orders == 1 ? "" : "s", summary.evaluations, summary.wall_s,
-      summary.proven() ? "proven, no mappings of the map space are better on this hardware" : "not proven",
+      summary.proven() ? "proven,\nnone of the space is better on this hardware" : "not proven",
       summary.interrupted ? " (interrupted)" : "");
   return text;
 }
@@ -205,7 +201,7 @@ std::string report(const Certificate& certificate) {
                {"best"},
                {"energy_uJ"},
                {"gap %"},
-               {"", ColumnKind::kProse}});
+               {"", ColumnKind::kText}});
   const Design& best = certificate.map.best;
   for (std::size_t l = 0; l < best.layers.size(); ++l) {
     const DesignLayer& own = certificate.design.layers[l];

@@ -52,8 +52,8 @@ class Optimizer {
         budget_(options.time_limit_s, options.max_evaluations, interrupt),
         space_(problem.target->space(problem, options.device)) {
     threads_ = options.threads > 0 ? options.threads : ranks_.cores();
-    summary_.enumerated = options.stages == Stages::kAutomatic && can_enumerate();
-    descends_ = options.stages != Stages::kPolish && !summary_.enumerated;
+    if (options.stages == Stages::kAutomatic) choose_stages();
+    descends_ = options_.stages == Stages::kDescent || options_.stages == Stages::kDescentAndPolish;
     if (!descends_) {
       summary_.stopped = "end";
       return;
@@ -86,6 +86,16 @@ class Optimizer {
  private:
   bool has_design() const { return best_objective_ < kInfinity; }
   const char* work_name() const { return summary_.enumerated ? "enumeration" : "polish"; }
+
+  /// Enumerates at once or descends: as the run did that is resumed, else what the space and the limits
+  /// allow.
+  void choose_stages() {
+    const bool enumerates = options_.resume.empty()
+                                ? can_enumerate()
+                                : stages_of_checkpoint(options_.resume) == Stages::kAutomatic;
+    summary_.enumerated = enumerates;
+    if (!enumerates) options_.stages = Stages::kDescentAndPolish;
+  }
 
   /// Whether the polish of one array looks at all schedules of all layers, within the limits.
   bool can_enumerate() const {
@@ -367,7 +377,7 @@ class Optimizer {
   }
 
   const SearchProblem& problem_;
-  const SearchOptions& options_;
+  SearchOptions options_;
   const ProgressCallback& progress_;
   Budget budget_;
   std::unique_ptr<SearchSpace> space_;

@@ -18,6 +18,7 @@ void check_runs(const Layer& layer, const Tile& tile, const Hardware& built) {
   const auto refuse = [&](ErrorId id, const std::vector<Violation>& violations) {
     if (!violations.empty()) fail(id, "layer {}: {}", layer.name, summary(violations));
   };
+  calls_for(layer);  // throws where no call runs the layer
   refuse(ErrorId::kValue, check_call(layer, tile.call));
   refuse(fits(layer, tile, params_of(built)) ? ErrorId::kMapping : ErrorId::kCapacity,
          check_tile(layer, built, tile));

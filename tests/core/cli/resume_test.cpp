@@ -16,8 +16,9 @@ using ::testing::HasSubstr;
 class Resume : public ::testing::Test {
  protected:
   Finished search(std::vector<std::string> more, std::vector<std::string> launcher = {}) const {
-    std::vector<std::string> arguments{"optimize", "bert",          "--starts", "16", "--steps",
-                                       "120",      "--round-every", "60",       "-q"};
+    std::vector<std::string> arguments{"optimize", "bert",     "--starts",      "16",
+                                       "--steps",  "120",      "--round-every", "60",
+                                       "-q",       "--stages", "descent+polish"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run_dosa(folder_.path(), arguments, std::move(launcher));
   }
@@ -45,7 +46,8 @@ TEST_F(Resume, ContinuesFromAnyInterruptToTheBit) {
   const auto arguments = [](const std::vector<std::string>& more) {
     std::vector<std::string> all{
         "optimize",      "retinanet", "--starts",       "8",   "--steps",    "60", "-q",
-        "--round-every", "10",        "--polish-nests", "200", "--patience", "3"};
+        "--round-every", "10",        "--polish-nests", "200", "--patience", "3",  "--stages",
+        "descent+polish"};
     all.insert(all.end(), more.begin(), more.end());
     return all;
   };
@@ -66,8 +68,9 @@ TEST_F(Resume, ContinuesFromAnyInterruptToTheBit) {
 
 TEST_F(Resume, KnowsHowLongNothingHasImproved) {
   const auto with = [&](const std::vector<std::string>& more) {
-    std::vector<std::string> arguments{"optimize",      "bert", "--starts",   "16", "--steps", "400", "-q",
-                                       "--round-every", "10",   "--patience", "4"};
+    std::vector<std::string> arguments{"optimize", "bert",     "--starts",      "16", "--steps",
+                                       "400",      "-q",       "--round-every", "10", "--patience",
+                                       "4",        "--stages", "descent+polish"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run_dosa(folder_.path(), arguments);
   };
@@ -78,9 +81,22 @@ TEST_F(Resume, KnowsHowLongNothingHasImproved) {
   EXPECT_EQ(content("resumed.json"), content("whole.json"));
 }
 
+// A limited search that descended goes on descending, although without its limit it would have enumerated.
+TEST_F(Resume, GoesOnAsItBegan) {
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"optimize", "bert", "--steps", "60", "-q"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_dosa(folder_.path(), arguments);
+  };
+  EXPECT_EQ(with({"--samples", "30000", "--checkpoint", "run.ckpt"}).code, 0);
+  const Finished resumed = with({"--resume", "run.ckpt"});
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.out, HasSubstr("60 steps, stopped by steps"));
+}
+
 TEST_F(Resume, RefusesTheCheckpointOfAnotherRun) {
   ASSERT_EQ(search({"--samples", "5000", "--checkpoint", "run.ckpt"}).code, 0);
-  folder_.file("other.ckpt", replaced(content("run.ckpt"), "dosa-checkpoint/3", "dosa-checkpoint/9"));
+  folder_.file("other.ckpt", replaced(content("run.ckpt"), "dosa-checkpoint/4", "dosa-checkpoint/9"));
   folder_.file("short.ckpt", content("run.ckpt").substr(0, content("run.ckpt").size() - 3000));
   folder_.file("text.ckpt", "no checkpoint");
   folder_.file("design.json", "as before");

@@ -283,6 +283,9 @@ TEST(Refusals, NameRuleLayerAndNearestLegalAlternative) {
             std::string::npos);
   json = design_json();
   json["target"] = "gemmini-tl";
+  json["layers"].erase(json["layers"].begin() + 1, json["layers"].end());
+  json["layers"][0].erase("tile");
+  json["layers"][0]["mapping"] = "L3[WIO] P37 C50 K41 - L2[WI] N1 - L1[O] N1 - L0[W] N1";
   EXPECT_NE(refusal(json).find("scratchpad_kib 512, accumulator_kib 128, searched with --target gemmini-rtl"),
             std::string::npos);
   json = design_json();
@@ -333,6 +336,7 @@ TEST(RoundTrip, TimeloopMappings) {
   const Machine machine = load_machine("gemmini-tl");
   Json json = design_json();
   json["target"] = "gemmini-tl";
+  json["hardware"] = {{"pe_dim", 64}, {"scratchpad_kib", 4096}, {"accumulator_kib", 4096}};
   json["layers"] = Json::array();
   const std::vector<std::string> mappings{
       "L3[WIO] K8 Q28 - L2[WI] N1 K4X - L1[O] K2 S7 R7 Q4 P7 C3X - L0[W] P16",
@@ -612,8 +616,8 @@ TEST(Csv, OneRowPerLayerWithQuotedText) {
   EXPECT_EQ(
       row,
       "\"small "
-      "\"\"net\"\"\",gemmini-rtl,16,256,64,product,1,1,1,1,37,1,50,41,1,1,1,1,1,0,,matmul,1,1,32,1,32,16,"
-      "1,1000,2.5");
+      "\"\"net\"\"\",gemmini-rtl,16,256,64,product,1,1,1,1,37,1,50,41,1,1,1,1,1,0,tile,matmul P32 C32 K16,"
+      "1000,2.5");
 }
 
 }  // namespace
