@@ -5,17 +5,20 @@
 #include <array>
 #include <functional>
 
-#include "dosa/core/targets/gemmini/relaxation.hpp"
-#include "dosa/core/targets/mapping/relaxation.hpp"
+#include "dosa/core/search/descent.hpp"
+#include "dosa/core/search/problem.hpp"
 #include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 namespace {
 
-SearchProblem resnet50(const char* target) {
-  const Machine machine = load_machine(target);
+SearchProblem resnet50(const char* name, bool predicts) {
+  TargetOptions options;
+  options.shipped_surrogate = predicts;
+  const TargetPtr target = load_target(name, options);
+  const Machine& machine = target->machine();
   return {load_workload("resnet50"),
-          machine,
+          target,
           {machine.min_hardware, machine.max_hardware},
           Objective::from_name("edp")};
 }
@@ -32,31 +35,16 @@ double thread_seconds() {
 void RtlStep(benchmark::State& state) {
   one_thread_per_operation();
   constexpr std::int64_t kStarts = 16, kPeDim = 16;
-  const auto generator = [] { return at::detail::createCPUGenerator(0); };
-  SearchProblem rtl = resnet50("gemmini-rtl");
-  rtl.bounds.min.pe_dim = rtl.bounds.max.pe_dim = kPeDim;
-  const Surrogate surrogate = Surrogate::load(shipped_surrogate("gemmini-rtl"));
-  const RtlModel predicted(rtl.machine, &surrogate), analytical(rtl.machine, nullptr);
-  const auto relaxation = [&](const RtlModel& model) {
-    // Gains are counted from the library's tiles on the default hardware, as in rtl_search.
-    const std::vector<Layer>& layers = rtl.workload.layers;
-    const Hardware built = rtl.machine.default_hardware;
-    std::vector<gemmini::Tile> tiles;
-    for (const Layer& layer : layers)
-      tiles.push_back(gemmini::runnable_default_tile(layer, built, gemmini::calls_for(layer).front()));
-    const torch::Tensor networks = model.costs(layers, tiles, built).networks;
-    std::vector<torch::Tensor> anchors(layers.size());
-    for (std::size_t l = 0; networks.defined() && l < layers.size(); ++l)
-      anchors[l] = networks.select(-1, static_cast<std::int64_t>(l)).clone();
-    return RtlRelaxation(rtl, model, variants_of(rtl, model, kPeDim), anchors, rtl.bounds.max, 1,
-                         torch::kFloat32);
-  };
-  const RtlRelaxation with = relaxation(predicted), without = relaxation(analytical);
-  RtlDescent with_surrogate(with, kStarts, generator(), 0.15);
-  RtlDescent without_surrogate(without, kStarts, generator(), 0.15);
-  const SearchProblem tl = resnet50("gemmini-tl");
-  const Relaxation nests(tl, torch::kFloat32);
-  Descent of_nests(nests, kStarts, generator(), 0.3);
+  SearchProblem predicted = resnet50("gemmini-rtl", true), analytical = resnet50("gemmini-rtl", false);
+  for (SearchProblem* problem : {&predicted, &analytical})
+    problem->bounds.min.pe_dim = problem->bounds.max.pe_dim = kPeDim;
+  const SearchProblem tl = resnet50("gemmini-tl", false);
+  const auto with = predicted.target->space(predicted, "cpu");
+  const auto without = analytical.target->space(analytical, "cpu");
+  const auto nests = tl.target->space(tl, "cpu");
+  Descent with_surrogate(*with, 0, kStarts, 0, 0.15);
+  Descent without_surrogate(*without, 0, kStarts, 0, 0.15);
+  Descent of_nests(*nests, 0, kStarts, 0, 0.3);
 
   const std::array<std::function<void()>, 3> steps{[&] { with_surrogate.run(100, 101, 1000); },
                                                    [&] { without_surrogate.run(100, 101, 1000); },

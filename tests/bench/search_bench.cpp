@@ -50,12 +50,13 @@ SearchProblem repeated(const char* name, std::int64_t times) {
   return problem;
 }
 
-/// A whole Adam step, as gradient_search does it: forward, backward, update.
+/// A whole Adam step, as a search does it: forward, backward, update.
 void OptimisationStep(benchmark::State& state) {
   one_thread_per_operation();
   const SearchProblem problem = repeated("resnet50", state.range(1));
   const Relaxation relaxation(problem, torch::kFloat32);
-  Descent descent(relaxation, state.range(0), at::detail::createCPUGenerator(0), 0.3);
+  const MappingSpace space(problem, "cpu");
+  Descent descent(space, 0, state.range(0), 0, 0.3);
   for (auto step : state) descent.run(100, 101, 1000);
   count(state, state.range(0), problem, relaxation.model());
 }
