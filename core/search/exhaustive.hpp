@@ -55,11 +55,10 @@ struct MapSummary {
 };
 
 /// The mappings with the lowest objective of the whole network on hardware that the bounds fix (min = max).
-/// For every layer the nests are enumerated (see Mapper), those that do not fit are left out, those that
-/// another one matches or beats are dropped, most of them at a lower bound already; the rest is combined by
-/// best_entries, which is exact for every objective. With `*interrupt`, each layer not done yet keeps what a
-/// first batch gives. Throws Error{kBounds} (see SearchProblem::check) and Error{kValue} for options out of
-/// range.
+/// For every layer the schedules are looked at (LayerSpace::look), those that do not fit are left out, those
+/// that another one matches or beats are dropped, most of them at a lower bound already; the rest is combined
+/// by best_entries, which is exact for every objective. With `*interrupt`, each layer not done yet keeps what
+/// a first batch gives. Throws Error{kBounds} (see Target::space) and Error{kValue} for options out of range.
 MapSummary map_exhaustively(const SearchProblem& problem, const MapOptions& options,
                             const MapProgressCallback& progress = {},
                             const std::atomic<bool>* interrupt = nullptr);
