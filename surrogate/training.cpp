@@ -11,9 +11,9 @@
 
 #include "dosa/models/base/adam.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/random.hpp"
 #include "dosa/models/base/threads.hpp"
 #include "dosa/surrogate/one_cycle.hpp"
-#include "dosa/surrogate/random.hpp"
 
 namespace dosa {
 namespace {
@@ -39,7 +39,7 @@ torch::TensorOptions f64() { return torch::TensorOptions(torch::kFloat64); }
 /// The rows of each fold.
 std::vector<std::vector<std::int64_t>> split_rows(const TrainingSet& set, bool by_layer, int folds,
                                                   std::uint64_t seed) {
-  Draws random(seed);
+  Random random(seed);
   std::vector<std::vector<std::int64_t>> parts(static_cast<std::size_t>(folds));
   const std::int64_t units = by_layer ? distinct(set.layers) : set.rows();
   const std::vector<std::int64_t> order = random.permutation(units);
@@ -83,7 +83,7 @@ Tensor predict(const FeatureSurrogate& s, const NetworkInputs& seen) {
 }
 
 /// Trains the ensemble in place; keeps, per network, the weights that did best on its held-out layers.
-void train_networks(FeatureSurrogate& s, const TrainingRun& data, const TrainOptions& o, Draws& random,
+void train_networks(FeatureSurrogate& s, const TrainingRun& data, const TrainOptions& o, Random& random,
                     const std::string& run, std::vector<CurvePoint>* curve) {
   Ensemble& e = s.ensemble;
   std::vector<Tensor> weights;
@@ -172,7 +172,7 @@ TrainingRun prepared(FeatureSurrogate& s, const Features& features, const Tensor
 
 /// Random weights, with a last layer of zeros: the untrained surrogate is the base, or, without one, what
 /// `bias` says.
-void begin_networks(Ensemble& e, const TrainOptions& o, const Tensor& bias, Draws& random) {
+void begin_networks(Ensemble& e, const TrainOptions& o, const Tensor& bias, Random& random) {
   const auto normal = [&](std::vector<std::int64_t> shape, std::int64_t fan_in) {
     Tensor t = torch::empty(shape, torch::kFloat32);
     float* p = t.data_ptr<float>();
@@ -192,7 +192,7 @@ void begin_networks(Ensemble& e, const TrainOptions& o, const Tensor& bias, Draw
 }
 
 /// Which rows every network trains on, [networks, rows]: 0 for those of the layers that it is stopped by.
-Tensor training_rows(const std::vector<std::int64_t>& layers, const TrainOptions& o, Draws& random) {
+Tensor training_rows(const std::vector<std::int64_t>& layers, const TrainOptions& o, Random& random) {
   const std::set<std::int64_t> known(layers.begin(), layers.end());
   const std::vector<std::int64_t> each(known.begin(), known.end());
   const auto count = static_cast<std::int64_t>(each.size());
@@ -213,7 +213,7 @@ Tensor training_rows(const std::vector<std::int64_t>& layers, const TrainOptions
 
 /// Base, scalers and networks from the rows of a fit, and the pairs of their layers, and no others.
 void train_fit(Fit& fit, const TrainingData& data, const FeatureTable& table, const TrainOptions& o) {
-  Draws random(fit.seed);
+  Random random(fit.seed);
   FeatureSurrogate& s = fit.surrogate;
   s.predictor = o.predictor;
   s.base = BaseModel::initial(table);

@@ -207,7 +207,7 @@ std::vector<std::pair<Method, Runner>> methods_of(const CompareFlags& flags, con
 std::vector<Method> run_all(const CompareFlags& flags, const SearchProblem& problem, std::int64_t asked,
                             std::vector<std::pair<Method, Runner>> methods,
                             const std::atomic<bool>* interrupt) {
-  const std::int64_t per_step = problem.target->space(problem, "cpu")->evaluations_per_step();
+  const std::int64_t per_step = asked > 0 ? problem.target->space(problem, "cpu")->evaluations_per_step() : 0;
   for (std::int64_t s = 0; s < flags.seeds && !*interrupt; ++s) {
     std::int64_t budget = asked;
     for (auto& [method, runner] : methods) {

@@ -41,12 +41,6 @@ Json coverage_json(const MapSummary& summary) {
           {"layers", std::move(layers)}};
 }
 
-/// Certificates judge a design by what is expected of it, whatever it was trusted for.
-TargetOptions without_trust(TargetOptions options) {
-  options.kappa = 0;
-  return options;
-}
-
 void map_network(const MapFlags& flags, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
   SearchProblem problem{load_workload(flags.input),

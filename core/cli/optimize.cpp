@@ -52,37 +52,18 @@ Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const 
   return json;
 }
 
-/// The target's own options with what the user gave.
+/// What the user gave, and the target's own options for the rest.
 SearchOptions options_of(const OptimizeFlags& flags, const Target& target) {
-  SearchOptions options = target.default_options();
-  if (!flags.stages.empty()) options.stages = stages_from_name(flags.stages);
-  const auto take = [](const auto& given, auto& option) {
-    if (given) option = *given;
-  };
-  take(flags.starts, options.starts);
-  take(flags.steps, options.steps);
-  take(flags.round_every, options.round_every);
-  take(flags.patience, options.patience);
-  take(flags.learning_rate, options.learning_rate);
-  take(flags.polish_nests, options.polish_nests);
-  options.seed = flags.search.seed;
-  options.threads = flags.search.threads;
-  options.time_limit_s = flags.search.time_limit_s;
-  options.max_evaluations = flags.search.max_evaluations;
-  options.checkpoint = flags.search.checkpoint;
-  options.resume = flags.search.resume;
-  options.device = flags.search.device;
+  const SearchOptions defaults = target.default_options();
+  SearchOptions options = flags.search;
+  options.stages = flags.stages.empty() ? defaults.stages : stages_from_name(flags.stages);
+  options.starts = flags.starts.value_or(defaults.starts);
+  options.steps = flags.steps.value_or(defaults.steps);
+  options.round_every = flags.round_every.value_or(defaults.round_every);
+  options.patience = flags.patience.value_or(defaults.patience);
+  options.learning_rate = flags.learning_rate.value_or(defaults.learning_rate);
+  options.polish_nests = flags.polish_nests.value_or(defaults.polish_nests);
   return options;
-}
-
-/// How far the mappings of a design are from the best on its hardware, by what is expected of them.
-Certificate certificate_of(const OptimizeFlags& flags, const SearchProblem& problem, const Design& design,
-                           const std::atomic<bool>* interrupted) {
-  MapOptions map;
-  map.threads = flags.search.threads;
-  TargetOptions options = flags.target_options;
-  options.kappa = 0;
-  return certify(design, make_target(problem.machine(), options), problem.objective, map, {}, interrupted);
 }
 
 void optimize(const OptimizeFlags& flags, const Output& output) {
@@ -99,6 +80,10 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   if (!flags.pareto.empty()) {
     if (Ranks::here().size() > 1) fail(ErrorId::kUsage, "--pareto is not there for mpirun");
     ParetoOptions front = flags.front;
+    if (front.min_area_mm2 > problem.bounds.max_area_mm2) {
+      fail(ErrorId::kBounds, "--min-area {} is more than --max-area {}", front.min_area_mm2,
+           problem.bounds.max_area_mm2);
+    }
     front.nests = search.polish_nests;
     front.threads = search.threads;
     return write_pareto_front(problem, front, flags.pareto, flags.quiet, output);
@@ -117,7 +102,10 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   json["provenance"]["wall_time_s"] = summary.wall_s;
   std::string text = report(summary.best) + summary.brief_report();
   if (flags.certify) {
-    const Certificate certificate = certificate_of(flags, problem, summary.best, interrupted);
+    MapOptions map;
+    map.threads = search.threads;
+    const TargetPtr target = make_target(problem.machine(), without_trust(flags.target_options));
+    const Certificate certificate = certify(summary.best, target, problem.objective, map, {}, interrupted);
     json["certificate"] = to_json(certificate);
     text += "\n" + report(certificate);
   }
@@ -210,6 +198,10 @@ void add_optimize(CLI::App& app) {
   command->add_option("--pareto-points", flags->front.points, "Most designs of the front")
       ->capture_default_str()
       ->check(integer_in(2, 1000));
+  command
+      ->add_option("--min-area", flags->front.min_area_mm2,
+                   "With --pareto: least mm2 of a design (default: area limits down to a 32nd of the most)")
+      ->check(over_zero("mm2"));
   command->add_option("--checkpoint", search.checkpoint,
                       "Save the state of the descent to this file every 10 s and at its end");
   command->add_option("--resume", search.resume,

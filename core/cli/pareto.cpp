@@ -26,16 +26,11 @@ Json front_json(const SearchProblem& problem, const ParetoOptions& options, cons
   Json designs = Json::array();
   for (std::size_t i = 0; i < summary.front.size(); ++i) {
     const FrontPoint& point = summary.front[i];
-    const DesignTotals& totals = point.design.totals;
     designs.push_back({{"file", file_name(i)},
                        {"objective", point.design.objective},
                        {"area_limit_mm2", limit_json(point.area_limit_mm2)},
                        {"hardware", to_json(point.design.hardware)},
-                       {"totals",
-                        {{"cycles", totals.cycles},
-                         {"energy_uj", totals.energy_uj},
-                         {"edp", totals.edp},
-                         {"area_mm2", totals.area_mm2}}}});
+                       {"totals", to_json(point.design.totals)}});
   }
   return {{"schema", kSchema},
           {"workload", problem.workload.name},

@@ -20,6 +20,16 @@ constexpr std::array<SizeFlag, 3> kSizeFlags{
      {"scratchpad", "KiB of scratchpad", &Hardware::scratchpad_kib, kMaxKib},
      {"accumulator", "KiB of accumulator", &Hardware::accumulator_kib, kMaxKib}}};
 
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
+
+void interrupt(int signal) {
+  interrupted = true;
+  std::signal(signal, SIG_DFL);
+}
+
+}  // namespace
+
 CLI::Validator over_zero(const std::string& unit) {
   return CLI::Validator(
       [unit](std::string& text) {
@@ -32,16 +42,6 @@ CLI::Validator over_zero(const std::string& unit) {
       },
       unit);
 }
-
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
-
-void interrupt(int signal) {
-  interrupted = true;
-  std::signal(signal, SIG_DFL);
-}
-
-}  // namespace
 
 void SizeFlags::add_fixed(CLI::App& command, const std::string& meaning) {
   for (const SizeFlag& flag : kSizeFlags) {
@@ -64,10 +64,6 @@ void SizeFlags::add_all(CLI::App& command) {
       .add_option("--max-area", max_area_mm2,
                   "Most mm2 of the hardware by the machine's area model (default: any)")
       ->check(over_zero("mm2"));
-  command
-      .add_option("--min-area", min_area_mm2,
-                  "With --pareto: least mm2 of a design (default: area limits down to a 32nd of the most)")
-      ->check(over_zero("mm2"));
 }
 
 HardwareBounds SizeFlags::bounds(const Target& target) const {
@@ -86,9 +82,6 @@ HardwareBounds SizeFlags::bounds(const Target& target) const {
     bounds.min.*flag.size = bounds.max.*flag.size = wanted;
   }
   if (max_area_mm2 > 0) bounds.max_area_mm2 = max_area_mm2;
-  bounds.min_area_mm2 = min_area_mm2;
-  if (min_area_mm2 > bounds.max_area_mm2)
-    fail(ErrorId::kBounds, "--min-area {} is more than --max-area {}", min_area_mm2, max_area_mm2);
   target.narrow(bounds, fixed, max,
                 [](const std::string& warning) { fmt::print(stderr, "dosa: warning: {}\n", warning); });
   return bounds;
@@ -142,6 +135,11 @@ void add_target_options(CLI::App& command, TargetOptions& options) {
                   "gemmini-rtl: standard deviations of the prediction that a gain in latency must exceed")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 10.0));
+}
+
+TargetOptions without_trust(TargetOptions options) {
+  options.kappa = 0;
+  return options;
 }
 
 const std::atomic<bool>* catch_interrupts() {

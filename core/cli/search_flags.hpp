@@ -13,7 +13,7 @@ namespace dosa::cli {
 /// Hardware sizes on the command line; 0: not given.
 struct SizeFlags {
   Hardware fixed, max;
-  double max_area_mm2 = 0, min_area_mm2 = 0;
+  double max_area_mm2 = 0;
 
   /// --pe, --scratchpad, --accumulator. `meaning` has one {} for the name of the size.
   void add_fixed(CLI::App& command, const std::string& meaning = "Fix the {}");
@@ -36,11 +36,16 @@ CLI::Option* add_threads(CLI::App& command, std::int64_t& threads);
 /// --objective.
 void add_objective(CLI::App& command, std::string& name);
 
+/// A check for numbers over 0 of this unit.
+CLI::Validator over_zero(const std::string& unit);
+
 /// A number of seconds over zero, also as 30s, 5m or 1h.
 void add_time_limit(CLI::App& command, double& seconds);
 
 /// --surrogate and --kappa, for targets with latencies that were learnt.
 void add_target_options(CLI::App& command, TargetOptions& options);
+/// The same for a certificate, which judges a design by what is expected of it, whatever it was trusted for.
+TargetOptions without_trust(TargetOptions options);
 
 /// From now on true after the first Ctrl-C (SIGINT) or SIGTERM; a second one ends the program at once.
 const std::atomic<bool>* catch_interrupts();

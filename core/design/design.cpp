@@ -98,6 +98,13 @@ LoadedDesign load_design(const std::filesystem::path& path, const std::string& m
   return loaded;
 }
 
+Json to_json(const DesignTotals& totals) {
+  return {{"cycles", totals.cycles},
+          {"energy_uj", totals.energy_uj},
+          {"edp", totals.edp},
+          {"area_mm2", totals.area_mm2}};
+}
+
 Json to_json(const Design& design) {
   Json layers = Json::array();
   for (const DesignLayer& entry : design.layers) {
@@ -114,11 +121,7 @@ Json to_json(const Design& design) {
           {"target", design.target},
           {"hardware", to_json(design.hardware)},
           {"objective", design.objective},
-          {"totals",
-           {{"cycles", design.totals.cycles},
-            {"energy_uj", design.totals.energy_uj},
-            {"edp", design.totals.edp},
-            {"area_mm2", design.totals.area_mm2}}},
+          {"totals", to_json(design.totals)},
           {"layers", std::move(layers)},
           {"provenance", design.provenance}};
 }

@@ -26,6 +26,9 @@ struct DesignTotals {
   double area_mm2 = 0;
 };
 
+/// {cycles, energy_uj, edp, area_mm2}
+Json to_json(const DesignTotals& totals);
+
 /// Schema "dosa-design/1".
 struct Design {
   std::string workload;  ///< its name

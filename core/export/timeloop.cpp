@@ -310,10 +310,9 @@ class TimeloopExporter : public Exporter {
                   {"model", "analytical"},
                   {"padded", padded}};
     if (padded) expected["note"] = kPaddedNote;
-    expected["totals"] = {{"cycles", totals.cycles},
-                          {"energy_uj", totals.energy_uj},
-                          {"edp", totals.cycles * totals.energy_uj},
-                          {"area_mm2", area_mm2(machine.area, design.hardware)}};
+    expected["totals"] =
+        to_json(DesignTotals{totals.cycles, totals.energy_uj, totals.cycles * totals.energy_uj,
+                             area_mm2(machine.area, design.hardware)});
     expected["layers"] = std::move(layers);
     files.push_back({"expected.json", expected.dump(2) + "\n"});
     return files;

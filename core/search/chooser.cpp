@@ -458,19 +458,28 @@ Choice best_of_list(const SearchProblem& problem, const std::vector<Frontier>& f
   return best_entries(problem, frontiers, hardware[static_cast<std::size_t>(at)]);
 }
 
+Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
+                      const std::vector<Frontier>& frontiers, std::int64_t pe_dim,
+                      const std::vector<Hardware>& starts, const std::function<bool()>& stop) {
+  std::vector<Hardware> list = space.buildable(pe_dim);
+  if (list.empty()) return best_of_any(problem, frontiers, pe_dim, starts, stop);
+  list.erase(std::remove_if(list.begin(), list.end(),
+                            [&](const Hardware& sizes) {
+                              return area_mm2(problem.machine().area, sizes) > problem.bounds.max_area_mm2;
+                            }),
+             list.end());
+  return best_of_list(problem, frontiers, list);
+}
+
 Choice choose(const SearchProblem& problem, const SearchSpace& space, const std::vector<Frontier>& frontiers,
               std::int64_t pe_dim, const std::vector<Hardware>& starts, const std::function<bool()>& stop) {
-  const std::vector<Hardware> buildable = space.buildable(pe_dim);
-  const auto best_for = [&](const SearchProblem& asked) {
-    return buildable.empty() ? best_of_any(asked, frontiers, pe_dim, starts, stop)
-                             : best_of_list(asked, frontiers, buildable);
-  };
   SearchProblem asked = problem;
-  Choice best = best_for(asked);
+  const auto best_asked = [&] { return best_buildable(asked, space, frontiers, pe_dim, starts, stop); };
+  Choice best = best_asked();
   for (int attempt = 0; attempt < 12 && !best.entry.empty(); ++attempt) {
     if (best.expected_cycles <= space.most_cycles() * (1 + 1e-12)) break;
     asked.objective.latency = std::max(0.25, 2 * asked.objective.latency);
-    best = best_for(asked);
+    best = best_asked();
   }
   if (!best.entry.empty())
     best.log_objective = problem.objective.log_value(best.energy_pj * 1e-6, best.cycles);

@@ -44,9 +44,14 @@ Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& fr
 Choice best_of_list(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
                     const std::vector<Hardware>& hardware);
 
-/// One of the two, by what the space can build, and no slower in expectation than the space allows if that
-/// can be had: where the objective would trade latency away, latency counts more and more. log_objective is
-/// by the problem's own objective in any case.
+/// One of the two, by what the space can build within the problem's area.
+Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
+                      const std::vector<Frontier>& frontiers, std::int64_t pe_dim,
+                      const std::vector<Hardware>& starts, const std::function<bool()>& stop = {});
+
+/// The same, no slower in expectation than the space allows if that can be had: where the objective would
+/// trade latency away, latency counts more and more. log_objective is by the problem's own objective in any
+/// case.
 Choice choose(const SearchProblem& problem, const SearchSpace& space, const std::vector<Frontier>& frontiers,
               std::int64_t pe_dim, const std::vector<Hardware>& starts,
               const std::function<bool()>& stop = {});

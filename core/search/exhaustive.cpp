@@ -159,11 +159,7 @@ Json to_json(const Certificate& certificate) {
           {"best_value", certificate.best_value},
           {"gap", certificate.gap()},
           {"proven", certificate.map.proven()},
-          {"best",
-           {{"cycles", best.totals.cycles},
-            {"energy_uj", best.totals.energy_uj},
-            {"edp", best.totals.edp},
-            {"area_mm2", best.totals.area_mm2}}},
+          {"best", to_json(best.totals)},
           {"layers", std::move(layers)}};
 }
 

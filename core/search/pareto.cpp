@@ -119,7 +119,7 @@ class FrontSearch {
     summary_.arrays = some_arrays(space_->arrays(), options.arrays);
     const double most =
         std::min(problem.bounds.max_area_mm2, area_mm2(problem.machine().area, problem.bounds.max));
-    const double least = problem.bounds.min_area_mm2 > 0 ? problem.bounds.min_area_mm2 : most / kDefaultSpan;
+    const double least = options.min_area_mm2 > 0 ? options.min_area_mm2 : most / kDefaultSpan;
     const std::int64_t steps = std::max<std::int64_t>(1, options.area_limits - 1);
     for (std::int64_t i = 0; i < options.area_limits; ++i)
       limits_.push_back(most * std::pow(least / most, static_cast<double>(i) / static_cast<double>(steps)));
@@ -139,7 +139,7 @@ class FrontSearch {
     refine();
     summary_.interrupted = stop();
     TORCH_CHECK(!summary_.front.empty(), "no design found");
-    if (problem_.bounds.min_area_mm2 > 0) drop_below(problem_.bounds.min_area_mm2);
+    if (options_.min_area_mm2 > 0) drop_below(options_.min_area_mm2);
     summary_.found = summary_.front.size();
     thin(summary_.front, static_cast<std::size_t>(options_.points));
     sort_by_area();
@@ -184,24 +184,12 @@ class FrontSearch {
     parallel(static_cast<std::int64_t>(questions.size()), options_.threads, [&](std::int64_t i) {
       const auto q = static_cast<std::size_t>(i);
       if (!questions[q].has_room_for(on.pe_dim) || stop()) return;
-      best[q] = choose_under(questions[q], on);
+      best[q] = best_buildable(questions[q], *space_, on.frontiers, on.pe_dim, {});
     });
     for (std::size_t q = 0; q < questions.size(); ++q) {
       if (best[q].entry.empty()) continue;
       add(summary_.front, {to_design(questions[q], *space_, on.frontiers, best[q]), limit});
     }
-  }
-
-  /// Of hardware that comes as a list, only what the limit allows.
-  Choice choose_under(const SearchProblem& asked, const OnArray& on) const {
-    std::vector<Hardware> list = space_->buildable(on.pe_dim);
-    if (list.empty()) return best_of_any(asked, on.frontiers, on.pe_dim, {});
-    list.erase(std::remove_if(list.begin(), list.end(),
-                              [&](const Hardware& sizes) {
-                                return area_mm2(asked.machine().area, sizes) > asked.bounds.max_area_mm2;
-                              }),
-               list.end());
-    return best_of_list(asked, on.frontiers, list);
   }
 
   void sort_by_area() {

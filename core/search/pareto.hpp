@@ -16,8 +16,10 @@ struct ParetoOptions {
   /// Designs of the front; of more, those that lie furthest apart are kept. 2 to 1000.
   std::int64_t points = 32;
   /// Area limits to begin with, evenly in their logarithm from the most allowed area to the least limit
-  /// (HardwareBounds::min_area_mm2; a 32nd of the most without one). 1 to 100.
+  /// (min_area_mm2; a 32nd of the most without one). 1 to 100.
   std::int64_t area_limits = 11;
+  /// The least area limit, below which no design is kept. 0: none.
+  double min_area_mm2 = 0;
   /// Array sizes, the largest first, each about 1/sqrt(2) of the one before. 1 to 100.
   std::int64_t arrays = 9;
   /// Nests per layer and array that are looked at (see LayerSpace::look). 64 to 100 million.

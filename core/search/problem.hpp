@@ -15,7 +15,6 @@ namespace dosa {
 struct HardwareBounds {
   Hardware min, max;
   double max_area_mm2 = std::numeric_limits<double>::infinity();  ///< by the machine's area model
-  double min_area_mm2 = 0;  ///< the least area limit of a front of designs; no single design need be larger
 };
 
 struct SearchProblem {

@@ -2,6 +2,7 @@
 // schedules a layer has. Implemented by the targets (core/targets); no search knows more.
 #pragma once
 
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -21,6 +22,9 @@ struct RelaxedCost {
   torch::Tensor loss;  ///< log objective, and a penalty for needing more than the bounds allow
   HardwareTensors hardware;
 };
+
+/// The temperature at which a relaxation mixes what it may choose among, after a share of the run: it cools.
+inline double mixing_temperature(double share) { return 0.5 * std::pow(0.04, share); }
 
 /// The schedules of one layer on one array, as far as they have been looked at.
 class LayerSpace {

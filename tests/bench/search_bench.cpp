@@ -10,16 +10,12 @@
 #include "dosa/core/targets/mapping/space.hpp"
 #include "dosa/models/base/threads.hpp"
 #include "tests/bench/plain_model.hpp"
+#include "tests/core/search/problems.hpp"
 
 namespace dosa {
 namespace {
 
-SearchProblem network(const char* name) {
-  const TargetPtr target = load_target("gemmini-tl");
-  const Machine& machine = target->machine();
-  return {
-      load_workload(name), target, {machine.min_hardware, machine.max_hardware}, Objective::from_name("edp")};
-}
+SearchProblem network(const char* name) { return testing::on_gemmini_tl(load_workload(name)); }
 
 /// Evaluations (starts x layers x orders) a second, and the most memory that the process has held so far.
 void count(benchmark::State& state, std::int64_t starts, const SearchProblem& problem,

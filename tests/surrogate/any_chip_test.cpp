@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "dosa/surrogate/random.hpp"
+#include "dosa/models/base/random.hpp"
 #include "dosa/surrogate/training.hpp"
 
 namespace dosa {
@@ -25,7 +25,7 @@ const FeatureTable& table() {
 }
 
 /// Runs of layers of random sizes in random numbers of tiles.
-TrainingSet random_set(Draws& random) {
+TrainingSet random_set(Random& random) {
   std::vector<double> work, tiles, kind;
   TrainingSet set;
   for (std::int64_t layer = 0; layer < kLayers; ++layer) {
@@ -57,7 +57,7 @@ TrainingSet random_set(Draws& random) {
 /// What such runs take: more than the floor, and more for many tiles, with errors whose standard deviation is
 /// `noise` up to half of what was built and grows by `growth` per octave from there on.
 TrainingData measured(double noise, double growth) {
-  Draws random(3);
+  Random random(3);
   TrainingData data;
   data.file = "made up";
   data.set = random_set(random);
@@ -152,7 +152,7 @@ FeatureSurrogate wild(Predictor predictor, std::uint64_t seed) {
 }
 
 TEST(AnyChip, NoPredictionIsBelowTheFloorWhateverTheInputs) {
-  Draws random(11);
+  Random random(11);
   std::int64_t at_floor = 0;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     TrainingSet set = random_set(random);
@@ -172,7 +172,7 @@ TEST(AnyChip, NoPredictionIsBelowTheFloorWhateverTheInputs) {
 }
 
 TEST(AnyChip, TheFusedBackwardPassesAreThoseOfTheSteps) {
-  Draws random(13);
+  Random random(13);
   const Features features = random_set(random).features;
   const FeatureSurrogate s = wild(Predictor::kCombined, 1);
   const auto gradients = [&](bool relaxed) {

@@ -8,6 +8,7 @@
 
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/math.hpp"
 
 namespace dosa {
 namespace {
@@ -119,10 +120,6 @@ class Csv {
 };
 
 std::string letter(Dim dim) { return std::string(1, name_of(dim)); }
-
-std::int64_t round_up(std::int64_t number, std::int64_t multiple) {
-  return (number + multiple - 1) / multiple * multiple;
-}
 
 LoopOrder library_order() { return {Dim::C, Dim::R, Dim::S, Dim::K, Dim::P, Dim::Q, Dim::N}; }
 

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "dosa/core/targets/gemmini/training.hpp"
-#include "dosa/surrogate/random.hpp"
+#include "dosa/models/base/random.hpp"
 
 namespace dosa {
 
@@ -14,7 +14,7 @@ using torch::Tensor;
 
 Tensor random_tilings(const LayerRun& run, const RunRules& rules, const Hardware& buffers, int count,
                       std::uint64_t seed) {
-  Draws random(seed);
+  Random random(seed);
   const torch::NoGradGuard no_grad;
   const RunBatch one = RunBatch::of({run}, rules);
   std::set<std::vector<double>> kept;

@@ -88,7 +88,7 @@ Tensor RtlRelaxation::random_logits(std::int64_t starts, at::Generator generator
 }
 
 RelaxedCost RtlRelaxation::cost(const Tensor& logits, double share_of_run) const {
-  const double temperature = 0.5 * std::pow(0.04, share_of_run);
+  const double temperature = mixing_temperature(share_of_run);
   const TilingCosts costs = model_.costs(tiles(logits), pe_dim_, batch_, true);
   const Cost at_largest = model_.price(costs.traffic, HardwareTensors::from(largest_, type()), true);
   Tensor cycles = costs.cycles.defined() ? costs.cycles : at_largest.cycles.squeeze(-1);

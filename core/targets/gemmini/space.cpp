@@ -40,6 +40,20 @@ Tile tile_of_code(const Tensor& code) {
   return tile;
 }
 
+/// The library's own tiles for a call, one for each hardware on which anything fits.
+std::vector<Tile> library_tiles(const Layer& layer, gemmini::Call call,
+                                const std::vector<Hardware>& hardware) {
+  std::vector<Tile> tiles;
+  for (const Hardware& sizes : hardware) {
+    try {
+      tiles.push_back(gemmini::runnable_default_tile(layer, sizes, call));
+    } catch (const Error& error) {
+      if (error.id() != ErrorId::kCapacity) throw;
+    }
+  }
+  return tiles;
+}
+
 /// Every combination of the useful sizes next below and above a real-valued tile [7].
 std::vector<Tile> around(const RtlVariant& v, const Tensor& real_tile) {
   Tile tile;
@@ -141,16 +155,9 @@ void TileSearch::count_coverage() {
 }
 
 void TileSearch::score_defaults(RtlVariant& v, Allowance& allowance) {
-  std::vector<Tile> tiles;
+  std::vector<Tile> tiles = library_tiles(layer(), v.call, scoring_.hardware);
   const Tile& own = scoring_.defaults[layer_];
-  if (own.call == v.call) tiles.push_back(own);
-  for (const Hardware& sizes : scoring_.hardware) {
-    try {
-      tiles.push_back(gemmini::runnable_default_tile(layer(), sizes, v.call));
-    } catch (const Error& error) {
-      if (error.id() != ErrorId::kCapacity) throw;
-    }
-  }
+  if (own.call == v.call) tiles.insert(tiles.begin(), own);
   score(v, tiles, allowance);
 }
 
@@ -332,17 +339,10 @@ void GemminiSpace::set_defaults() {
   for (const Layer& layer : layers) {
     scoring_.defaults.push_back(
         gemmini::runnable_default_tile(layer, built, gemmini::calls_for(layer).front()));
-    // Some tile has to fit some of the hardware.
-    const bool any =
-        std::any_of(scoring_.hardware.begin(), scoring_.hardware.end(), [&](const Hardware& sizes) {
-          try {
-            gemmini::runnable_default_tile(layer, sizes, gemmini::calls_for(layer).front());
-            return true;
-          } catch (const Error& error) {
-            if (error.id() != ErrorId::kCapacity) throw;
-            return false;
-          }
-        });
+    const std::vector<gemmini::Call> calls = gemmini::calls_for(layer);
+    const bool any = std::any_of(calls.begin(), calls.end(), [&](gemmini::Call call) {
+      return !library_tiles(layer, call, scoring_.hardware).empty();
+    });
     if (any) continue;
     fail(ErrorId::kBounds,
          "layer '{}' has no tile that fits a scratchpad of {} KiB and an accumulator of {} KiB, the largest "

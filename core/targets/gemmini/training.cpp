@@ -7,8 +7,8 @@
 
 #include "dosa/core/targets/gemmini/proposals.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/random.hpp"
 #include "dosa/models/base/threads.hpp"
-#include "dosa/surrogate/random.hpp"
 
 namespace dosa {
 namespace {
@@ -37,6 +37,12 @@ Json data_card(const Measurements& m) {
           {"layers", distinct(m.layer_ids())},
           {"dropped", counted(m.dropped)},
           {"repaired", counted(m.repaired)}};
+}
+
+/// 1 ... most, as likely in any octave; every other one a power of two.
+std::int64_t random_size(Random& random, double most) {
+  const double octaves = random.uniform() * std::log2(most);
+  return std::llround(std::exp2(random.scaled_below(2) == 0 ? octaves : std::round(octaves)));
 }
 
 /// Random tilings of every layer of the measurements, and of it with other channels (and other rows, of a
@@ -71,11 +77,11 @@ OrderedPairs channel_pairs(const Measurements& m, const MeasuredTarget& target) 
     if (!done.insert(ids[row]).second) continue;
     LayerRun run = run_of(m.rows[row]);
     add(run, ids[row], 0, kPairTilings);
-    Draws random(static_cast<std::uint64_t>(ids[row]));
+    Random random(static_cast<std::uint64_t>(ids[row]));
     for (int draw = 1; draw <= kRedraws; ++draw) {
-      run.layer[Dim::C] = random.size(kMostChannels);
-      run.layer[Dim::K] = random.size(kMostChannels);
-      if (run.matmul) run.layer[Dim::P] = random.size(kMostChannels);
+      run.layer[Dim::C] = random_size(random, kMostChannels);
+      run.layer[Dim::K] = random_size(random, kMostChannels);
+      if (run.matmul) run.layer[Dim::P] = random_size(random, kMostChannels);
       add(run, ids[row], draw, kRedrawTilings);
     }
   }

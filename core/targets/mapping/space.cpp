@@ -17,7 +17,7 @@ using torch::Tensor;
 constexpr std::int64_t kLeastNests = 64;
 
 /// How soft the relaxation is after a share of the run: the gates sharpen, the mixture of orders cools.
-Softness softness_at(double share) { return {3 + 20 * share, 0.5 * std::pow(0.04, share)}; }
+Softness softness_at(double share) { return {3 + 20 * share, mixing_temperature(share)}; }
 
 }  // namespace
 

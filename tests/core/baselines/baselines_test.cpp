@@ -6,16 +6,13 @@
 
 #include "dosa/core/baselines/baseline.hpp"
 #include "dosa/core/baselines/map_space.hpp"
+#include "tests/core/search/problems.hpp"
 #include "tests/support.hpp"
 
 namespace dosa {
 namespace {
 
-SearchProblem problem() {
-  SearchProblem problem{load_workload("bert"), load_target("gemmini-tl"), {}, Objective::from_name("edp")};
-  problem.bounds = {problem.machine().min_hardware, problem.machine().max_hardware};
-  return problem;
-}
+SearchProblem problem() { return testing::on_gemmini_tl(load_workload("bert")); }
 
 constexpr std::int64_t kBudget = 20'003;  // no multiple of anything
 

@@ -6,9 +6,9 @@
 #include <limits>
 
 #include "dosa/core/search/descent.hpp"
-#include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/mapping/enumeration.hpp"
 #include "dosa/core/targets/mapping/relaxation.hpp"
+#include "tests/core/search/problems.hpp"
 #include "tests/support.hpp"
 
 // What LibTorch's meta device lacks of the relaxation's operations.
@@ -47,20 +47,7 @@ SearchProblem small_problem() {
   depthwise.groups = 8;
   depthwise.size = {3, 3, 6, 6, 1, 1, 1};
   workload.layers = {conv, matmul, depthwise};
-  const Machine machine = load_machine("gemmini-tl");
-  return {workload,
-          make_target(machine),
-          {machine.min_hardware, machine.max_hardware},
-          Objective::from_name("edp")};
-}
-
-SearchOptions quick() {
-  SearchOptions options;
-  options.stages = Stages::kDescentAndPolish;
-  options.starts = 4;
-  options.steps = 60;
-  options.round_every = 30;
-  return options;
+  return on_gemmini_tl(workload);
 }
 
 TEST(Relaxation, FactorsMultiplyToTheLayerAndStayAboveOne) {

@@ -10,10 +10,10 @@
 
 #include "dosa/core/search/chooser.hpp"
 #include "dosa/core/search/exhaustive.hpp"
-#include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/pareto.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/math.hpp"
+#include "tests/core/search/problems.hpp"
 #include "tests/support.hpp"
 
 namespace dosa::testing {
@@ -39,11 +39,7 @@ SearchProblem network() {
   depthwise.groups = 8;
   depthwise.size = {3, 3, 8, 6, 1, 1, 1};
   workload.layers = {conv, matmul, depthwise};
-  const Machine machine = load_machine("gemmini-tl");
-  return {workload,
-          make_target(machine),
-          {machine.min_hardware, machine.max_hardware},
-          Objective::from_name("edp")};
+  return on_gemmini_tl(workload);
 }
 
 SearchProblem fixed(SearchProblem problem, const Hardware& hardware, const std::string& objective = "edp") {
@@ -263,15 +259,6 @@ TEST(Certify, MeasuresTheDistanceToTheBest) {
   const Json json = to_json(some);
   EXPECT_EQ(json["layers"][1]["gap"], some.layer_gap[1]);
   EXPECT_EQ(json["proven"], true);
-}
-
-SearchOptions quick() {
-  SearchOptions options;
-  options.stages = Stages::kDescentAndPolish;
-  options.starts = 4;
-  options.steps = 60;
-  options.round_every = 30;
-  return options;
 }
 
 TEST(AreaLimit, DesignsObeyItAndALargeOneChangesNothing) {
