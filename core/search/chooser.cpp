@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "dosa/models/base/math.hpp"
+#include "dosa/models/base/threads.hpp"
 
 namespace dosa {
 namespace {
@@ -398,7 +399,8 @@ Choice best_entries(const SearchProblem& problem, const std::vector<Frontier>& f
 }
 
 Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& frontiers, std::int64_t pe_dim,
-                   const std::vector<Hardware>& starts, const std::function<bool()>& stop) {
+                   const std::vector<Hardware>& starts, const std::function<bool()>& stop,
+                   std::int64_t threads) {
   const torch::InferenceMode no_gradients;
   Hardware largest = problem.bounds.max;
   largest.pe_dim = pe_dim;
@@ -407,22 +409,25 @@ Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& fr
   if (!all_found(frontiers)) return best;
   const FrontierTable all(problem, frontiers);
   const std::function<bool()> stopped = [&] { return stop && stop(); };
-  const auto descend = [&](BufferSearch& search) {
-    search.descend(all);
-    if (search.best.log_objective < best.log_objective) best = search.best;
-  };
+  // From every start, from the largest buffers and, because the objective has several valleys, from the best
+  // of a coarse grid.
   std::vector<Hardware> from = starts;
-  from.push_back(largest);
-  for (const Hardware& start : from) {
-    if (stopped()) return best;
-    BufferSearch search(problem, stopped, largest);
-    search.look(all, {start});
-    descend(search);
+  if (std::find(from.begin(), from.end(), largest) == from.end()) from.push_back(largest);
+  std::vector<BufferSearch> searches(from.size() + 1, BufferSearch(problem, stopped, largest));
+  parallel(static_cast<std::int64_t>(searches.size()), threads, [&](std::int64_t i) {
+    const torch::InferenceMode no_gradients_here;
+    const auto s = static_cast<std::size_t>(i);
+    if (stopped()) return;
+    if (s < from.size()) {
+      searches[s].look(all, {from[s]});
+    } else {
+      searches[s].look_at_coarse_grid(all);
+    }
+    searches[s].descend(all);
+  });
+  for (const BufferSearch& search : searches) {
+    if (search.best.log_objective < best.log_objective) best = search.best;
   }
-  // And from the best of a coarse grid: the objective has several valleys.
-  BufferSearch coarse(problem, stopped, largest);
-  coarse.look_at_coarse_grid(all);
-  descend(coarse);
   if (best.entry.empty()) {
     // Tight sizes or a tight area: the least of every buffer that every layer has a schedule for.
     Hardware least = problem.bounds.min;
@@ -435,7 +440,8 @@ Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& fr
     }
     BufferSearch tight(problem, stopped, largest);
     tight.look(all, {least});
-    descend(tight);
+    tight.descend(all);
+    best = tight.best;
   }
   if (best.entry.empty()) return best;
   const Choice exact = best_entries(problem, frontiers, best.hardware);
@@ -460,9 +466,10 @@ Choice best_of_list(const SearchProblem& problem, const std::vector<Frontier>& f
 
 Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
                       const std::vector<Frontier>& frontiers, std::int64_t pe_dim,
-                      const std::vector<Hardware>& starts, const std::function<bool()>& stop) {
+                      const std::vector<Hardware>& starts, const std::function<bool()>& stop,
+                      std::int64_t threads) {
   std::vector<Hardware> list = space.buildable(pe_dim);
-  if (list.empty()) return best_of_any(problem, frontiers, pe_dim, starts, stop);
+  if (list.empty()) return best_of_any(problem, frontiers, pe_dim, starts, stop, threads);
   list.erase(std::remove_if(list.begin(), list.end(),
                             [&](const Hardware& sizes) {
                               return area_mm2(problem.machine().area, sizes) > problem.bounds.max_area_mm2;
@@ -472,9 +479,12 @@ Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
 }
 
 Choice choose(const SearchProblem& problem, const SearchSpace& space, const std::vector<Frontier>& frontiers,
-              std::int64_t pe_dim, const std::vector<Hardware>& starts, const std::function<bool()>& stop) {
+              std::int64_t pe_dim, const std::vector<Hardware>& starts, const std::function<bool()>& stop,
+              std::int64_t threads) {
   SearchProblem asked = problem;
-  const auto best_asked = [&] { return best_buildable(asked, space, frontiers, pe_dim, starts, stop); };
+  const auto best_asked = [&] {
+    return best_buildable(asked, space, frontiers, pe_dim, starts, stop, threads);
+  };
   Choice best = best_asked();
   for (int attempt = 0; attempt < 12 && !best.entry.empty(); ++attempt) {
     if (best.expected_cycles <= space.most_cycles() * (1 + 1e-12)) break;

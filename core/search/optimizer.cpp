@@ -242,12 +242,12 @@ class Optimizer {
     }
     limited_ = limited_ || layers.fell_short();
     if (cut_short()) return false;
-    offer(layers, choose(problem_, *space_, layers.frontiers(), array, from, stop));
+    offer(layers, choose(problem_, *space_, layers.frontiers(), array, from, stop, threads_));
     report(work_name());
     while (improves && has_design() && !layers.complete() && !cut_short()) {
       const double before = best_objective_;
       if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_))) break;
-      offer(layers, choose(problem_, *space_, layers.frontiers(), array, from, stop));
+      offer(layers, choose(problem_, *space_, layers.frontiers(), array, from, stop, threads_));
       report(work_name());
       // A layer that ran out of evaluations is not at its end: others may have left some for it.
       if (!layers.fell_short() && !(best_objective_ < before - 1e-12)) break;
