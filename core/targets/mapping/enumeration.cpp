@@ -13,7 +13,7 @@ using torch::Tensor;
 // Nests that are evaluated before their mappings are first compared with the bounds of the others.
 constexpr std::int64_t kFirstBatch = 64;
 // Nests that are handled at a time.
-constexpr std::int64_t kChunk = 8192;
+constexpr std::int64_t kChunk = 4096;
 
 /// All splits of `size` over the slots of one dimension. The first temporal slot and a spatial slot share
 /// what the others leave: the spatial one takes its largest divisor up to `pe_dim`. `all` counts the splits
