@@ -470,17 +470,18 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   // Compute: per weight block (output channels, kernel row, group of kernel columns, input channels) the rows
   // of the tile's output pixels, an output row at a time.
   const Tensor kernel_columns = size.kernel.select(-1, 0);
-  Tensor groups = kernel_columns;
+  const Tensor channel_blocks = times.channels * ceil_div(size.channels, pe_pair, false);  // [2, ..., 2]
+  const auto [c_blocks, k_blocks] = apart(channel_blocks.sum(0));
+  // Groups of kernel columns by size of the channel tile: a narrow last one packs more of them.
+  Tensor groups = kernel_columns.unsqueeze(0);  // [1 or 2 of C, 2 of R, ...]
   if (l.rules.first_layer_packing) {
-    const Tensor fitting = pe_dim / tile_c;
-    const Tensor packed = torch::minimum((fitting + kEpsilon).floor(), t.kernel.select(-1, 0)).clamp_min(1);
-    groups = ceil_div(kernel_columns, torch::where(l.is_matmul.logical_or(l.skips), l.one, packed), false);
+    const Tensor fitting = (pe_dim / size.channels.select(-1, 0) + kEpsilon).floor();
+    const Tensor packed = torch::minimum(fitting, t.kernel.select(-1, 0)).clamp_min(1);
+    groups = ceil_div(groups, torch::where(l.is_matmul.logical_or(l.skips), l.one, packed).unsqueeze(1), false);
   }
-  const Tensor column_groups = over_tiles(times.kernel.select(-1, 0), groups);
-  const auto [c_blocks, k_blocks] =
-      apart(over_tiles(times.channels, ceil_div(size.channels, pe_pair, false)));
+  const Tensor column_groups = (times.kernel.select(-1, 0).unsqueeze(0) * groups).sum(1);
   c.out_blocks = k_blocks;
-  c.reduction_blocks = column_groups * layer_of(Dim::S) * c_blocks;
+  c.reduction_blocks = layer_of(Dim::S) * (channel_blocks.select(-1, 0) * column_groups).sum(0);
   const Tensor weight_blocks = c.reduction_blocks * k_blocks;
   const Tensor p_blocks = over_tiles(columns_times, ceil_div(columns, pe_dim, false));
   const Tensor image_tiles = tiles_of(Dim::N) * tiles_of(Dim::Q);
