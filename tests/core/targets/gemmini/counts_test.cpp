@@ -146,8 +146,8 @@ TEST(ExecutedCounts, RequestsAreTheMeanOverAlignments) {
   EXPECT_LT(log_error / counted, 0.03);
 }
 
-// 3x3 on 56x56, 16 channels in tiles of 12 and 4: the last tile puts three columns of the kernel into a row of
-// the array, the first one puts one. Took 106,090 cycles.
+// 3x3 on 56x56, 16 channels in tiles of 12 and 4: the last tile puts three columns of the kernel into a row
+// of the array, the first one puts one. Took 106,090 cycles.
 TEST(ExecutedCounts, ANarrowLastChannelTilePacksItsOwnKernelColumns) {
   Case c;
   c.layer = {3, 3, 56, 56, 16, 32, 1, 1, 1, 56, false, true, true};
