@@ -234,7 +234,8 @@ LayerRun LayerRun::of(const Layer& layer, gemmini::Call call) {
   run.matmul = call == gemmini::Call::kMatmul;
   if (run.matmul) {
     run.layer.size = gemmini::extents(layer, call);
-    run.layer.known_input_width = run.layer.known_input_height = std::nullopt;
+    run.layer.known_input_width = run.layer.known_input_height = run.layer.padding = std::nullopt;
+    run.layer.wstride = run.layer.hstride = run.layer.wdilation = run.layer.hdilation = 1;
   }
   return run;
 }
@@ -470,17 +471,19 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   // Compute: per weight block (output channels, kernel row, group of kernel columns, input channels) the rows
   // of the tile's output pixels, an output row at a time.
   const Tensor kernel_columns = size.kernel.select(-1, 0);
-  Tensor groups = kernel_columns;
+  const Tensor channel_blocks = times.channels * ceil_div(size.channels, pe_pair, false);  // [2, ..., 2]
+  const auto [c_blocks, k_blocks] = apart(channel_blocks.sum(0));
+  // Groups of kernel columns by size of the channel tile: a narrow last one packs more of them.
+  Tensor groups = kernel_columns.unsqueeze(0);  // [1 or 2 of C, 2 of R, ...]
   if (l.rules.first_layer_packing) {
-    const Tensor fitting = pe_dim / tile_c;
-    const Tensor packed = torch::minimum((fitting + kEpsilon).floor(), t.kernel.select(-1, 0)).clamp_min(1);
-    groups = ceil_div(kernel_columns, torch::where(l.is_matmul.logical_or(l.skips), l.one, packed), false);
+    const Tensor fitting = (pe_dim / size.channels.select(-1, 0) + kEpsilon).floor();
+    const Tensor packed = torch::minimum(fitting, t.kernel.select(-1, 0)).clamp_min(1);
+    groups =
+        ceil_div(groups, torch::where(l.is_matmul.logical_or(l.skips), l.one, packed).unsqueeze(1), false);
   }
-  const Tensor column_groups = over_tiles(times.kernel.select(-1, 0), groups);
-  const auto [c_blocks, k_blocks] =
-      apart(over_tiles(times.channels, ceil_div(size.channels, pe_pair, false)));
+  const Tensor column_groups = (times.kernel.select(-1, 0).unsqueeze(0) * groups).sum(1);
   c.out_blocks = k_blocks;
-  c.reduction_blocks = column_groups * layer_of(Dim::S) * c_blocks;
+  c.reduction_blocks = layer_of(Dim::S) * (channel_blocks.select(-1, 0) * column_groups).sum(0);
   const Tensor weight_blocks = c.reduction_blocks * k_blocks;
   const Tensor p_blocks = over_tiles(columns_times, ceil_div(columns, pe_dim, false));
   const Tensor image_tiles = tiles_of(Dim::N) * tiles_of(Dim::Q);
@@ -585,6 +588,26 @@ TileRows tile_rows(const Tensor& any_tile, const Tensor& pe_dim, const RunBatch&
           out_blocks * either(row_blocks, t.batch * columns * rows)};
 }
 
+namespace {
+
+/// gemmini::computes_wrong, and all of tiled_conv on images of a single pixel (gemmini::sees_one_pixel).
+Tensor computes_wrong(const Tensor& tile, std::int64_t pe_dim, const RunBatch& l) {
+  const Tensor padded = l.is_matmul.logical_not().logical_and(l.padding > 0);
+  const Tensor wrong = padded.logical_and((l.input == 1).all(-1)).expand_as(tile.select(-1, 0));
+  if (pe_dim >= gemmini::kRightFromPeDim || !l.rules.first_layer_packing) return wrong;
+  const TileSizes sizes = distinct_tiles(tile, l.size);
+  const auto some = [&](Dim dim, double most) {
+    const Tensor meets = (sizes.size <= most).logical_and(sizes.times > 0.5);
+    return meets.select(-1, index(dim)).any(0);
+  };
+  const auto pe = static_cast<double>(pe_dim);
+  const Tensor shares_rows = some(Dim::C, pe / 2).logical_and(tile.select(-1, index(Dim::R)) > 1);
+  return wrong.logical_or(
+      padded.logical_and(shares_rows).logical_and(some(Dim::P, 1)).logical_and(some(Dim::K, pe)));
+}
+
+}  // namespace
+
 Tensor legal_tilings(const Tensor& any_tile, const RunBatch& l, const Hardware& buffers) {
   const Tensor pe = torch::full({}, static_cast<double>(buffers.pe_dim), any_tile.options());
   const Tensor tile = run_tiles(any_tile, pe, l, false);
@@ -594,7 +617,8 @@ Tensor legal_tilings(const Tensor& any_tile, const RunBatch& l, const Hardware& 
       (rows.input + rows.weight <= static_cast<double>(params.scratchpad_rows_per_tile()))
           .logical_and(rows.output <= static_cast<double>(params.accumulator_rows_per_tile()));
   const Axis axes = axes_of(DimGroups::of(tile), pe.expand_as(tile.select(-1, 0)), l);
-  return fits.logical_and(axes.hangs.sum(-1) == 0);
+  return fits.logical_and(axes.hangs.sum(-1) == 0)
+      .logical_and(computes_wrong(tile, buffers.pe_dim, l).logical_not());
 }
 
 }  // namespace dosa

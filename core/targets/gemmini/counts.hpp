@@ -240,8 +240,8 @@ struct TileRows {
 TileRows tile_rows(const torch::Tensor& tile, const torch::Tensor& pe_dim, const RunBatch& layers,
                    bool relaxed);
 
-/// Whether Gemmini with these (full, double-buffered) buffers runs a whole-numbered tiling: capacity and no
-/// tile wholly inside the padding. gemmini::tile_is_legal for whole batches. [B..., layers] bool.
+/// Whether Gemmini with these (full, double-buffered) buffers runs a whole-numbered tiling: capacity and what
+/// gemmini::runs_right asks. gemmini::tile_is_legal for whole batches. [B..., layers] bool.
 torch::Tensor legal_tilings(const torch::Tensor& tile, const RunBatch& layers, const Hardware& buffers);
 
 }  // namespace dosa

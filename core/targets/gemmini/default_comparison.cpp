@@ -36,11 +36,14 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
   const Hardware built = default_gemmini(model.machine(), design.hardware.pe_dim);
   std::vector<Layer> layers;
   std::vector<gemmini::Tile> own;
+  std::vector<std::string> problems;  // of the library's tiles, by layer
   std::size_t width = 5;
   for (const DesignLayer& entry : design.layers) {
     layers.push_back(entry.layer);
-    own.push_back(
-        gemmini::runnable_default_tile(entry.layer, built, gemmini::calls_for(entry.layer).front()));
+    const gemmini::Call call = gemmini::calls_for(entry.layer).front();
+    own.push_back(gemmini::runnable_default_tile(entry.layer, built, call));
+    const gemmini::Tile chosen_by_library = gemmini::default_tile(entry.layer, built, call);
+    problems.push_back(gemmini::summary(gemmini::check_tile(entry.layer, built, chosen_by_library)));
     width = std::max(width, entry.layer.name.size());
   }
   const TileCosts before = model.costs(layers, own, built);
@@ -72,6 +75,7 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
               {"design", to_json(to)},
               {"gain", gains(from, to)}};
     json["default"]["tile"] = gemmini::to_json(own[i]);
+    if (!problems[i].empty()) json["default"]["problem"] = problems[i];
     const bool beyond = after.growth.defined() && at(after.growth) > 1;
     extrapolated += beyond;
     if (after.log_sd.defined()) {
@@ -91,6 +95,11 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
   if (extrapolated > 0) {
     result.text += fmt::format(
         "* the tile is larger than any that the surrogate was trained on ({} layers)\n", extrapolated);
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (problems[i].empty()) continue;
+    result.text += fmt::format("{}: the library's own tile does not run; compared with {}: {}\n",
+                               layers[i].name, gemmini::to_string(own[i]), problems[i]);
   }
   result.text += fmt::format(
       "default hardware (pe_dim {}, scratchpad {} KiB, accumulator {} KiB) with the library's tiles: cycles "

@@ -37,7 +37,9 @@ std::string changes(const DimSizes& from, const DimSizes& to) {
 std::string comment_of(const Layer& layer, const gemmini::Tile& tile, const Layer& padded) {
   std::string text = fmt::format("layer {} as the tile {} runs it", layer.name, gemmini::to_string(tile));
   if (tile.call == gemmini::Call::kMatmul && !layer.is_matmul()) text += "; P*Q*N are rows in P";
-  if (padded.wstride != layer.wstride) text += "; inputs that the stride passes over are not loaded";
+  if (gemmini::sees_one_pixel(layer)) text += "; of the kernel, the one position that sees the pixel";
+  if (tile.call == gemmini::Call::kConv && padded.wstride != layer.wstride)
+    text += "; inputs that the stride passes over are not loaded";
   const std::string grown = changes(gemmini::extents(layer, tile.call), padded.size);
   text += grown.empty() ? "; nothing is padded" : "; padded to whole tiles: " + grown;
   for (char& c : text) c = c == '\n' || c == '\r' ? ' ' : c;
@@ -77,7 +79,8 @@ MappedLayer padded_problem(const Layer& layer, const gemmini::Tile& tile, const 
   Layer& padded = result.layer = layer;
   padded.size = gemmini::extents(layer, tile.call);
   padded.padding = padded.known_input_width = padded.known_input_height = std::nullopt;
-  if (tile.call == gemmini::Call::kConv && gemmini::downsamples(layer)) padded.wstride = padded.hstride = 1;
+  if (tile.call == gemmini::Call::kMatmul) padded.wdilation = padded.hdilation = 1;
+  if (tile.call == gemmini::Call::kMatmul || gemmini::downsamples(layer)) padded.wstride = padded.hstride = 1;
   DimSizes inner{}, spatial{1, 1, 1, 1, 1, 1, 1};
   const auto at = [](Dim d) { return static_cast<std::size_t>(d); };
   const auto set_blocks = [&](Dim d, std::int64_t size, std::int64_t fan_out) {

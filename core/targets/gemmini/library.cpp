@@ -47,6 +47,17 @@ WindowAxis column_axis(const Layer& l) {
   return {l[Dim::P], l[Dim::R], l.input_width(), l.wstride, l.wdilation, l.padding.value_or(0)};
 }
 
+/// The distinct sizes of a dimension's tiles: the full one and, where there is one, the last.
+struct TileSizes {
+  std::int64_t full, last;
+
+  static TileSizes of(const Layer& layer, const Tile& tile, Dim dim) {
+    const std::int64_t full = std::min(tile[dim], layer[dim]), rest = layer[dim] % full;
+    return {full, rest == 0 ? full : rest};
+  }
+  std::int64_t least() const { return std::min(full, last); }
+};
+
 /// Moves the tiles of one axis off a hang by the fewest steps, preferring to grow; false if nothing fits.
 bool leave_hang(const Layer& layer, const Params& params, const WindowAxis& axis, Dim output, Dim kernel,
                 Tile& tile) {
@@ -68,6 +79,28 @@ bool leave_hang(const Layer& layer, const Params& params, const WindowAxis& axis
       const std::int64_t rest = distance - std::abs(step);
       if (legal(from_output + rest, from_kernel + step) || legal(from_output - rest, from_kernel + step))
         return true;
+    }
+  }
+  return false;
+}
+
+/// Moves a tile that gives wrong values to one that does not, along one dimension by the fewest steps,
+/// preferring to grow; false if nothing fits.
+bool leave_wrong(const Layer& layer, const Params& params, Tile& tile) {
+  if (!computes_wrong(layer, tile, params.dim)) return true;
+  const auto legal = [&](Dim d, std::int64_t size) {
+    if (size < 1 || size > layer[d]) return false;
+    Tile candidate = tile;
+    candidate[d] = size;
+    if (!runs_right(layer, candidate, params.dim) || !fits(layer, candidate, params)) return false;
+    tile = candidate;
+    return true;
+  };
+  // More columns, channels that leave no room to share rows, kernel columns one at a time, more than a block.
+  for (const Dim d : {Dim::P, Dim::C, Dim::R, Dim::K}) {
+    const std::int64_t from = tile[d];
+    for (std::int64_t distance = 1; distance < layer[d]; ++distance) {
+      if (legal(d, from + distance) || legal(d, from - distance)) return true;
     }
   }
   return false;
@@ -106,6 +139,14 @@ bool shrink(Tile& tile, std::int64_t dim) {
        "has {} and {}",
        layer.name, to_string(smallest), rows.scratchpad, rows.accumulator, params.scratchpad_rows_per_tile(),
        params.accumulator_rows_per_tile());
+}
+
+/// Few channels are what makes kernel columns share rows.
+[[noreturn]] void fail_nothing_runs_right(const Layer& layer, std::int64_t pe_dim) {
+  fail(ErrorId::kCapacity,
+       "layer {}: every tile that fits never finishes or gives wrong values on an array of {}; nearest "
+       "legal: C {}, filled up with zero channels",
+       layer.name, pe_dim, pe_dim / 2 + 1);
 }
 
 Tile default_matmul(const Layer& layer, const Params& params) {
@@ -290,6 +331,10 @@ std::vector<Hardware> legal_hardware(const Hardware& min, const Hardware& max) {
 
 const char* name_of(Call call) { return call == Call::kMatmul ? "matmul" : "conv"; }
 
+bool sees_one_pixel(const Layer& layer) {
+  return layer.padding.value_or(0) > 0 && layer.input_width() == 1 && layer.input_height() == 1;
+}
+
 std::vector<Violation> check_call(const Layer& layer, Call call) {
   std::vector<Violation> violations;
   const std::int64_t padding = layer.padding.value_or(0);
@@ -297,6 +342,20 @@ std::vector<Violation> check_call(const Layer& layer, Call call) {
   const auto require = [&](bool holds, std::string rule, std::string found, std::string nearest) {
     if (!holds) violations.push_back({std::move(rule), std::move(found), std::move(nearest)});
   };
+  if (sees_one_pixel(layer)) {
+    // Of a kernel of one output, the position that lies on the pixel.
+    const bool centred = padding % layer.wdilation == 0 && padding / layer.wdilation < size(Dim::R) &&
+                         padding % layer.hdilation == 0 && padding / layer.hdilation < size(Dim::S);
+    const bool product = size(Dim::P) == 1 && size(Dim::Q) == 1 && centred;
+    require(call == Call::kMatmul && product,
+            "a convolution of a single pixel with padding runs as the matrix product of the kernel's centre",
+            fmt::format("input 1 x 1, padding {}, P {}, Q {}", padding, size(Dim::P), size(Dim::Q)),
+            product ? "the matmul call"
+                    : fmt::format("a matrix product with P {}, C {}, K {}, the weights that lie on the pixel "
+                                  "for each output",
+                                  size(Dim::N), size(Dim::C), size(Dim::P) * size(Dim::Q) * size(Dim::K)));
+    return violations;
+  }
   if (call == Call::kMatmul) {
     require(size(Dim::R) == 1 && size(Dim::S) == 1, "tiled_matmul runs 1x1 kernels only",
             fmt::format("R {}, S {}", size(Dim::R), size(Dim::S)), "the conv call");
@@ -433,6 +492,17 @@ bool hangs(const Layer& layer, const Tile& tile) {
                                       column_axis(layer).hangs(tile[Dim::P], tile[Dim::R]));
 }
 
+bool computes_wrong(const Layer& layer, const Tile& tile, std::int64_t pe_dim) {
+  if (tile.call != Call::kConv || pe_dim >= kRightFromPeDim || layer.padding.value_or(0) == 0) return false;
+  const auto least = [&](Dim d) { return TileSizes::of(layer, tile, d).least(); };
+  const bool shares_rows = std::min(pe_dim / least(Dim::C), std::min(tile[Dim::R], layer[Dim::R])) > 1;
+  return shares_rows && least(Dim::P) == 1 && least(Dim::K) <= pe_dim;
+}
+
+bool runs_right(const Layer& layer, const Tile& tile, std::int64_t pe_dim) {
+  return !hangs(layer, tile) && !computes_wrong(layer, tile, pe_dim);
+}
+
 std::int64_t max_tile(const Layer& layer, Call call, Dim dim, std::int64_t pe_dim) {
   if (!used_by(call, dim)) return 1;
   return round_up(extents(layer, call)[static_cast<std::size_t>(dim)], granule_of(call, pe_dim));
@@ -459,7 +529,7 @@ bool tile_is_legal(const Layer& layer, const Params& params, const Tile& tile) {
     if (size < 1 || size > max_tile(layer, tile.call, d, params.dim)) return false;
     if (used_by(tile.call, d) && size % granule != 0) return false;
   }
-  return fits(layer, tile, params) && !hangs(layer, tile);
+  return fits(layer, tile, params) && runs_right(layer, tile, params.dim);
 }
 
 std::vector<Violation> check_tile(const Layer& layer, const Hardware& built, const Tile& tile) {
@@ -499,6 +569,13 @@ std::vector<Violation> check_tile(const Layer& layer, const Hardware& built, con
     violations.push_back({"no kernel tile lies wholly in the padding (the hardware would never finish)",
                           to_string(tile), nearest});
   }
+  if (computes_wrong(layer, tile, params.dim)) {
+    violations.push_back(
+        {fmt::format("no tile of few channels has a single column of padded outputs in one block of output "
+                     "channels (an array of less than {} would compute wrong values)",
+                     kRightFromPeDim),
+         fmt::format("pe_dim {}, {}", params.dim, to_string(tile)), nearest});
+  }
   return violations;
 }
 
@@ -526,14 +603,18 @@ Tile nearest_tile(const Layer& layer, const Hardware& built, const Tile& tile) {
     near[largest] -= granule;
   }
   if (tile.call == Call::kMatmul) return near;
-  // Moving one axis needs room that the other one may have to give up: shrink further until it works.
+  // Moving one axis needs room that the others may have to give up: shrink further until it works.
   for (;;) {
     Tile candidate = near;
     if (leave_hang(layer, params, row_axis(layer), Dim::Q, Dim::S, candidate) &&
-        leave_hang(layer, params, column_axis(layer), Dim::P, Dim::R, candidate)) {
+        leave_hang(layer, params, column_axis(layer), Dim::P, Dim::R, candidate) &&
+        leave_wrong(layer, params, candidate)) {
       return candidate;
     }
-    if (!shrink(near, params.dim)) fail_nothing_fits(layer, near, built);
+    if (shrink(near, params.dim)) continue;
+    if (params.dim < kRightFromPeDim && 2 * layer[Dim::C] <= params.dim)
+      fail_nothing_runs_right(layer, params.dim);
+    fail_nothing_fits(layer, near, built);
   }
 }
 
@@ -547,7 +628,7 @@ Tile default_tile(const Layer& layer, const Hardware& built) {
 
 Tile runnable_default_tile(const Layer& layer, const Hardware& built, Call call) {
   const Tile tile = default_tile(layer, built, call);
-  return hangs(layer, tile) ? nearest_tile(layer, built, tile) : tile;
+  return runs_right(layer, tile, built.pe_dim) ? tile : nearest_tile(layer, built, tile);
 }
 
 Tile tile_of_mapping(const Mapping& mapping, const Layer& layer, Call call, std::int64_t pe_dim) {

@@ -14,7 +14,9 @@ RtlModel::RtlModel(const Machine& machine, const Surrogate* surrogate)
     : price_(machine, torch::kFloat64), surrogate_(surrogate) {}
 
 LayerRun RtlModel::run(const Layer& layer, gemmini::Call call) {
-  if ((layer[Dim::R] > 1 && layer.wdilation > 1) || (layer[Dim::S] > 1 && layer.hdilation > 1)) {
+  const bool dilated =
+      (layer[Dim::R] > 1 && layer.wdilation > 1) || (layer[Dim::S] > 1 && layer.hdilation > 1);
+  if (call == gemmini::Call::kConv && dilated) {
     fail(ErrorId::kValue,
          "layer {}: dilation: found {} x {}, gemmini-rtl has costs for kernels without dilation only",
          layer.name, layer.wdilation, layer.hdilation);

@@ -96,7 +96,9 @@ Collected collect(const Plan& plan, const std::string& log) {
       garbled("the log ends inside this line");
       continue;
     }
-    const std::int64_t ideal = plan.layers[m.layer].macs() / (plan.hardware.pe_dim * plan.hardware.pe_dim);
+    std::int64_t macs = 1;
+    for (const std::int64_t size : gemmini::extents(plan.layers[m.layer], m.tile.call)) macs *= size;
+    const std::int64_t ideal = macs / (plan.hardware.pe_dim * plan.hardware.pe_dim);
     if (*cycles < static_cast<std::uint64_t>(std::max<std::int64_t>(1, ideal)) || *cycles >> 53 != 0) {
       garbled(fmt::format("layer {} takes at least {} cycles", plan.layers[m.layer].name, ideal));
       continue;
@@ -200,7 +202,8 @@ std::string collected_csv(const Plan& plan, const Collected& collected) {
     const bool conv = m.tile.call == gemmini::Call::kConv;
     csv.add(row.measurement, gemmini::name_of(m.tile.call));
     for (const std::int64_t size : gemmini::extents(layer, m.tile.call)) csv.add(size);
-    csv.add(layer.wstride, layer.hstride, layer.padding.value_or(0), conv ? layer.input_height() : 0);
+    csv.add(conv ? layer.wstride : 1, conv ? layer.hstride : 1, conv ? layer.padding.value_or(0) : 0,
+            conv ? layer.input_height() : 0);
     for (const std::int64_t size : m.tile.size) csv.add(size);
     csv.add(m.tiling, plan.hardware.scratchpad_kib, plan.hardware.accumulator_kib, plan.hardware.pe_dim,
             row.cycles, 1)

@@ -42,7 +42,7 @@ std::string row_text(const Plan& plan, std::size_t index) {
   const Layer& l = plan.layers[m.layer];
   const gemmini::Tile& t = m.tile;
   std::string text =
-      fmt::format("    {{.layer = {}, .mapping = {}, .shift = {}, ", m.layer, index, output_shift(l));
+      fmt::format("    {{.layer = {}, .mapping = {}, .shift = {}, ", m.layer, index, output_shift(l, t.call));
   if (t.call == Call::kMatmul) {
     const DimSizes e = gemmini::extents(l, t.call);
     const auto at = [&](Dim d) { return e[static_cast<std::size_t>(d)]; };
@@ -59,7 +59,8 @@ std::string row_text(const Plan& plan, std::size_t index) {
         l[Dim::S] == 1 ? 1 : l.hdilation, l.padding.value_or(0), l[Dim::S], t[Dim::N], t[Dim::Q], t[Dim::P],
         t[Dim::K], t[Dim::S], t[Dim::R], t[Dim::C]);
   }
-  return text + fmt::format("}},  /* {}: {} */\n", comment(l.name), comment(m.tiling));
+  return text + fmt::format("}},  /* {}: {}{} */\n", comment(l.name), comment(m.tiling),
+                            gemmini::sees_one_pixel(l) ? ", weights of the kernel's centre" : "");
 }
 
 constexpr const char* kHarness = R"(#ifndef DOSA_HARNESS_H
@@ -221,9 +222,11 @@ static int dosa_run(int first, int count, elem_t *input, elem_t *weights, elem_t
 
 }  // namespace
 
-int output_shift(const Layer& layer) {
+int output_shift(const Layer& layer, Call call) {
   // A product of two values in -4..3 has mean 0.25 and standard deviation 5.5.
-  const double terms = static_cast<double>(layer[Dim::R] * layer[Dim::S] * layer[Dim::C]);
+  const DimSizes e = gemmini::extents(layer, call);
+  const auto at = [&](Dim d) { return static_cast<double>(e[static_cast<std::size_t>(d)]); };
+  const double terms = at(Dim::R) * at(Dim::S) * at(Dim::C);
   const double reach = 0.25 * terms + 2 * 5.5 * std::sqrt(terms);
   return std::clamp(static_cast<int>(std::ceil(std::log2(reach / 100))), 0, 30);
 }

@@ -22,6 +22,6 @@ std::string program_text(const Plan& plan, std::size_t program);
 std::string makefile_notes(const Plan& plan);
 
 /// Right shift that scales a layer's int32 sums into int8 for the harness's operands in -4..3.
-int output_shift(const Layer& layer);
+int output_shift(const Layer& layer, gemmini::Call call);
 
 }  // namespace dosa

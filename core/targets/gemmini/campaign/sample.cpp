@@ -122,7 +122,7 @@ Tile random_tile(const Layer& layer, const Hardware& built, Call call, Random& r
 }
 
 std::string not_measurable(const Layer& layer) {
-  if (layer.is_matmul()) return "";
+  if (layer.is_matmul() || gemmini::sees_one_pixel(layer)) return "";
   if (layer[Dim::R] > 1 && (layer.wdilation > 1 || layer.hdilation > 1))
     return fmt::format("dilation {}; the measurement format has none",
                        std::max(layer.wdilation, layer.hdilation));

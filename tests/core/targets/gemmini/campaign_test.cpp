@@ -9,7 +9,9 @@
 
 #include "dosa/core/targets/gemmini/campaign/collect.hpp"
 #include "dosa/core/targets/gemmini/campaign/disagreement.hpp"
+#include "dosa/core/targets/gemmini/campaign/program.hpp"
 #include "dosa/core/targets/gemmini/campaign/sample.hpp"
+#include "dosa/core/targets/gemmini/measurements.hpp"
 #include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -52,6 +54,29 @@ TEST(Samples, TheSeedDecides) {
   const std::string first = to_json(sample("resnet50", 100).plan).dump();
   EXPECT_EQ(to_json(sample("resnet50", 100).plan).dump(), first);
   EXPECT_NE(to_json(sample("resnet50", 100, 2).plan).dump(), first);
+}
+
+TEST(Samples, AConvolutionOfOnePixelIsMeasuredAsAMatrixProduct) {
+  Layer layer;
+  layer.name = "pixel";
+  layer.size = {7, 7, 1, 1, 20, 40, 5};
+  layer.padding = 3;
+  layer.wstride = layer.hstride = 2;
+  layer.known_input_width = layer.known_input_height = 1;
+  Workload workload;
+  workload.name = "pixels";
+  workload.layers = {layer};
+  SampleOptions options;
+  options.count = 1;
+  const Plan plan = sample_campaign(workload, options).plan;
+  EXPECT_NE(tile_table(plan).find(".conv = 0, .i = 5, .j = 40, .k = 20, .tile_i = 1"), std::string::npos);
+  const Collected collected = collect(plan, "dosa,0,0,900\n");
+  ASSERT_EQ(collected.rows.size(), 1u) << collected.full_report();
+  const TemporaryFolder folder;
+  const Measurements m = read_measurements(folder.file("m.csv", collected_csv(plan, collected)));
+  ASSERT_EQ(m.rows.size(), 1u);
+  EXPECT_TRUE(m.rows[0].matmul);
+  EXPECT_EQ(m.rows[0].layer.size, (DimSizes{1, 1, 5, 1, 20, 40, 1}));
 }
 
 TEST(Samples, AskForWhatIsUncertain) {

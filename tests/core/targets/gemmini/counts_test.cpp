@@ -6,11 +6,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <fstream>
+#include <map>
 #include <random>
 
 #include "dosa/core/targets/gemmini/feature_table.hpp"
 #include "dosa/core/targets/gemmini/features.hpp"
+#include "dosa/core/targets/gemmini/training.hpp"
 #include "tests/core/targets/gemmini/walk.hpp"
+#include "tests/support.hpp"
 
 namespace dosa {
 namespace {
@@ -140,6 +144,56 @@ TEST(ExecutedCounts, RequestsAreTheMeanOverAlignments) {
   }
   EXPECT_GT(counted, 100);
   EXPECT_LT(log_error / counted, 0.03);
+}
+
+// 3x3 on 56x56, 16 channels in tiles of 12 and 4: the last tile puts three columns of the kernel into a row
+// of the array, the first one puts one. Took 106,090 cycles.
+TEST(ExecutedCounts, ANarrowLastChannelTilePacksItsOwnKernelColumns) {
+  Case c;
+  c.layer = {3, 3, 56, 56, 16, 32, 1, 1, 1, 56, false, true, true};
+  c.tile = {3, 3, 56, 56, 12, 32, 1};
+  c.pe_dim = 16;
+  const Counts n = exact_counts(c);
+  EXPECT_EQ(value(n.reduction_blocks), 3 * 3 + 3);
+  EXPECT_EQ(value(n.floor), double(walk(c.layer, c.tile, c.pe_dim).floor));
+  EXPECT_LT(value(n.floor), 106090);
+}
+
+/// A file of measurements on several Gemminis, one file for each of them.
+std::vector<Measurements> measurements_by_hardware(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string header, line;
+  std::getline(file, header);
+  std::map<std::string, std::string> parts;
+  while (std::getline(file, line)) {
+    // The columns before cycles and checked: scratchpad, accumulator, array.
+    std::size_t end = line.size();
+    for (int cell = 0; cell < 2; ++cell) end = line.rfind(',', end - 1);
+    std::size_t begin = end;
+    for (int cell = 0; cell < 3; ++cell) begin = line.rfind(',', begin - 1);
+    std::string& part = parts[line.substr(begin, end - begin)];
+    part += (part.empty() ? header + "\n" : "") + line + "\n";
+  }
+  const testing::TemporaryFolder folder;
+  std::vector<Measurements> all;
+  for (const auto& [hardware, text] : parts) all.push_back(read_measurements(folder.file("part.csv", text)));
+  return all;
+}
+
+TEST(ExecutedCounts, TheFloorHoldsOnEveryMeasuredRow) {
+  const auto path = testing::reference_data("gemmini_rtl_sizes.csv");
+  DOSA_SKIP_WITHOUT(path, "gemmini_rtl_sizes.csv");
+  const torch::NoGradGuard no_gradients;
+  std::size_t rows = 0, arrays = 0;
+  for (const Measurements& m : measurements_by_hardware(*path)) {
+    const MeasuredRuns measured = MeasuredRuns::of(m);  // throws for a row below the floor
+    const Tensor ratio = measured.set.log_cycles.exp() / measured.set.features.floor;
+    EXPECT_GE(ratio.min().item<double>(), 1) << m.hardware.pe_dim;
+    rows += m.rows.size();
+    ++arrays;
+  }
+  EXPECT_EQ(rows, 3309);
+  EXPECT_GE(arrays, 5);
 }
 
 TEST(ExecutedCounts, DownsamplingFetchesEverySecondPixel) {

@@ -94,7 +94,7 @@ Layer random_layer(std::mt19937& random) {
                      static_cast<std::int64_t>(random()) % kernel, pick(1, 8));
   layer[Dim::P] = pick(1, 112);
   layer[Dim::Q] = pick(2, 112);
-  return layer;
+  return sees_one_pixel(layer) ? random_layer(random) : layer;
 }
 
 // ---- Which sizes elaborate?
@@ -242,6 +242,31 @@ TEST(Calls, RefusalsNameRuleValueAndAlternative) {
   EXPECT_NE(refusal(conv(3, 60000, 4, 8)).find("31 bits"), std::string::npos);
 }
 
+// 7x7 with padding 3 never finishes, 3x3 with padding 1 is wrong: what the kernel's centre computes is right.
+TEST(Calls, AConvolutionOfOnePixelIsTheMatrixProductOfTheKernelsCentre) {
+  for (const std::int64_t pe_dim : {4, 8, 16}) {
+    const Hardware built = nearest_hardware({pe_dim, 64, 32});
+    for (Layer layer : {conv(7, 1, 8, 8, 1, 3), conv(3, 1, 1, 8, 1, 1), conv(3, 1, 2, 40, 1, 1, 5)}) {
+      layer.known_input_width = layer.known_input_height = 1;
+      EXPECT_TRUE(sees_one_pixel(layer));
+      EXPECT_EQ(calls_for(layer), std::vector<Call>{Call::kMatmul});
+      EXPECT_EQ(extents(layer, Call::kMatmul),
+                (DimSizes{1, 1, layer[Dim::N], 1, layer[Dim::C], layer[Dim::K], 1}));
+      const Tile tile = default_tile(layer, built);
+      EXPECT_EQ(tile.call, Call::kMatmul);
+      EXPECT_TRUE(check_tile(layer, built, tile).empty());
+    }
+  }
+  // With more outputs each of them sees another position of the kernel; that is a matrix product, too.
+  Layer several = conv(3, 3, 4, 8, 1, 2, 2);
+  several.known_input_width = several.known_input_height = 1;
+  testing::expect_error([&] { calls_for(several); }, ErrorId::kValue,
+                        {"conv", "single pixel", "padding 2, P 3, Q 3", "P 2, C 4, K 72"});
+  several.known_input_width = several.known_input_height = 2;
+  several[Dim::P] = several[Dim::Q] = 4;
+  EXPECT_EQ(calls_for(several), std::vector<Call>{Call::kConv});
+}
+
 TEST(Calls, EveryShippedLayerRuns) {
   for (const std::string& name : shipped_names("workloads")) {
     for (const Layer& layer : load_workload(name).layers) {
@@ -348,6 +373,77 @@ TEST(Tiles, HangsAreExactlyTheNegativeWindows) {
     hanging += expected;
   }
   EXPECT_GT(hanging, 1000);
+}
+
+// 3x3 on 7x7, 1 or 2 channels, tiles of 2 rows and 6 columns, so that the last one is a single column: wrong
+// with one block of output channels at 4 and 8; right with two, and at 16.
+TEST(Tiles, TheMeasuredSingleColumnsAndTheirNeighbours) {
+  for (const std::int64_t pe_dim : {2, 4, 8, 16, 32}) {
+    const Hardware built = nearest_hardware({pe_dim, 64, 32});
+    for (const std::int64_t channels : {1, 2}) {
+      const bool shares_rows = pe_dim / channels > 1;
+      const Layer layer = conv(3, 7, channels, 2 * pe_dim, 1, 1);
+      const auto wrong = [&](const Layer& of, Tile tile) {
+        const bool found = computes_wrong(of, tile, pe_dim);
+        const auto violations = check_tile(of, built, tile);
+        EXPECT_EQ(violations.empty(), !found) << summary(violations);
+        EXPECT_EQ(tile_is_legal(of, params_of(built), tile), !found);
+        if (found) {
+          EXPECT_NE(violations.front().rule.find("single column"), std::string::npos);
+          EXPECT_TRUE(check_tile(of, built, nearest_tile(of, built, tile)).empty());
+        }
+        return found;
+      };
+      const Tile last = conv_tile({3, 3, 6, 2, channels, pe_dim, 1});
+      EXPECT_EQ(wrong(layer, last), pe_dim < 16 && shares_rows) << pe_dim << " " << channels;
+      const Tile full = conv_tile({3, 3, 1, 2, channels, pe_dim, 1});
+      EXPECT_EQ(wrong(layer, full), pe_dim < 16 && shares_rows);
+      EXPECT_FALSE(wrong(layer, conv_tile({3, 3, 6, 2, channels, 2 * pe_dim, 1})));  // two blocks
+      EXPECT_FALSE(wrong(layer, conv_tile({3, 3, 5, 2, channels, pe_dim, 1})));      // two columns
+      EXPECT_FALSE(wrong(layer, conv_tile({1, 3, 6, 2, channels, pe_dim, 1})));      // nothing to share with
+      EXPECT_FALSE(wrong(conv(3, 7, channels, 2 * pe_dim), last));                   // no padding
+      EXPECT_FALSE(wrong(conv(3, 7, pe_dim, 2 * pe_dim, 1, 1), conv_tile({3, 3, 6, 2, pe_dim, pe_dim, 1})));
+    }
+    // The last tile of channels is narrow.
+    const Layer narrow = conv(3, 7, pe_dim + 1, pe_dim, 1, 1);
+    EXPECT_EQ(computes_wrong(narrow, conv_tile({3, 3, 6, 2, pe_dim, pe_dim, 1}), pe_dim), pe_dim < 16);
+  }
+}
+
+// Small layers, few channels, any tile: the nearest one and the default made runnable are legal, or none is.
+TEST(Tiles, TheNearestTileRunsRightOnSmallArrays) {
+  std::mt19937 random(5);
+  const auto pick = [&](std::int64_t low, std::int64_t high) {
+    return low + static_cast<std::int64_t>(random()) % (high - low + 1);
+  };
+  int repaired = 0, none = 0;
+  for (int i = 0; i < 6000; ++i) {
+    const std::int64_t pe_dim = std::int64_t{4} << pick(0, 2), kernel = pick(1, 5);
+    const Hardware built = nearest_hardware({pe_dim, pick(1, 64), pick(1, 16)});
+    Layer layer =
+        conv(kernel, pick(1, 9), pick(1, 10), pick(1, 24), pick(1, 2), pick(0, kernel - 1), pick(1, 2));
+    layer[Dim::Q] = pick(2, 9);
+    if (layer.padded_height() <= 2 * *layer.padding || layer.padded_width() <= 2 * *layer.padding) continue;
+    if (sees_one_pixel(layer)) continue;
+    for (const Call call : calls_for(layer)) {
+      Tile tile;
+      tile.call = call;
+      for (const Dim d : all_dims()) tile[d] = pick(1, 12);
+      try {
+        const Tile near = nearest_tile(layer, built, tile);
+        ASSERT_TRUE(tile_is_legal(layer, params_of(built), near)) << to_string(near);
+        const Tile runnable = runnable_default_tile(layer, built, call);
+        ASSERT_TRUE(tile_is_legal(layer, params_of(built), runnable)) << to_string(runnable);
+        repaired += !(runnable == default_tile(layer, built, call));
+      } catch (const Error& error) {
+        ASSERT_EQ(error.id(), ErrorId::kCapacity);
+        ++none;
+      }
+    }
+  }
+  RecordProperty("none", none);
+  EXPECT_GT(repaired, 20);
+  EXPECT_LT(none, 300);
 }
 
 TEST(Tiles, TheNearestTileIsLegalForAnyTile) {

@@ -6,9 +6,11 @@
 
 #include <cmath>
 #include <functional>
+#include <random>
 
 #include "dosa/core/export/exporter.hpp"
 #include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/targets/gemmini/campaign/sample.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -204,6 +206,84 @@ TEST(GemminiSpace, DoubtfulGainsAreLeft) {
   EXPECT_GE(changed, 2);
   EXPECT_LT(still_changed, changed);
   EXPECT_LE(trusting.totals.cycles, doubting.totals.cycles);
+}
+
+/// The rule as measured, tile by tile: a convolution of one pixel with padding, or a single column of padded
+/// outputs and one block of output channels where kernel columns share rows of a small array.
+bool runs_wrong(const Layer& layer, const gemmini::Tile& tile, std::int64_t pe_dim) {
+  if (tile.call != gemmini::Call::kConv || layer.padding.value_or(0) == 0) return false;
+  if (layer.input_width() == 1 && layer.input_height() == 1) return true;
+  if (pe_dim >= 16) return false;
+  const auto at = [&](Dim d, std::int64_t from) { return std::min(tile[d], layer[d] - from); };
+  for (std::int64_t p = 0; p < layer[Dim::P]; p += tile[Dim::P])
+    for (std::int64_t k = 0; k < layer[Dim::K]; k += tile[Dim::K])
+      for (std::int64_t r = 0; r < layer[Dim::R]; r += tile[Dim::R])
+        for (std::int64_t c = 0; c < layer[Dim::C]; c += tile[Dim::C])
+          if (std::min(pe_dim / at(Dim::C, c), at(Dim::R, r)) > 1 && at(Dim::P, p) == 1 &&
+              at(Dim::K, k) <= pe_dim)
+            return true;
+  return false;
+}
+
+// Random networks of small layers, as searches, samples and the comparison with the default see them.
+TEST(GemminiSpace, NoTileThatRunsWrongIsHandedOut) {
+  std::mt19937 random(6);
+  const auto pick = [&](std::int64_t low, std::int64_t high) {
+    return low + static_cast<std::int64_t>(random()) % (high - low + 1);
+  };
+  const TargetPtr analytical = load_target("gemmini-rtl");
+  int one_pixel = 0, defaults_repaired = 0;
+  for (int network = 0; network < 12; ++network) {
+    const std::int64_t pe_dim = std::int64_t{4} << network % 3;
+    const Hardware built = gemmini::nearest_hardware({pe_dim, 16, 8});
+    SearchProblem problem{{}, analytical, {built, built}, Objective::from_name("edp")};
+    problem.bounds.max = gemmini::nearest_hardware({pe_dim, 32, 16});
+    problem.workload.name = "small";
+    while (problem.workload.layers.size() < 8) {
+      const std::int64_t kernel = 2 * pick(0, 2) + 1, padding = kernel / 2, input = pick(1, 9);
+      const std::string name = "layer" + std::to_string(problem.workload.layers.size());
+      const std::int64_t stride = pick(1, 2), out = (input + 2 * padding - kernel) / stride + 1;
+      Layer layer =
+          layer_of(name.c_str(), {kernel, kernel, out, out, pick(1, 6), pick(1, 20), 1}, stride, padding, 1);
+      layer.known_input_width = layer.known_input_height = input;
+      try {
+        gemmini::runnable_default_tile(layer, built, gemmini::calls_for(layer).front());
+        gemmini::runnable_default_tile(layer, default_gemmini(analytical->machine(), pe_dim),
+                                       gemmini::calls_for(layer).front());
+      } catch (const Error& error) {
+        EXPECT_EQ(error.id(), ErrorId::kCapacity) << error.what();
+        continue;  // no tile of it runs right
+      }
+      one_pixel += gemmini::sees_one_pixel(layer);
+      problem.workload.layers.push_back(layer);
+    }
+    const Design design = optimize(problem, quick_rtl()).best;
+    const Json comparison = analytical->compare_with_default(design)->json;
+    for (std::size_t l = 0; l < design.layers.size(); ++l) {
+      const Layer& layer = problem.workload.layers[l];
+      const gemmini::Tile chosen = gemmini::tile_of(layer, design.layers[l].schedule, design.hardware);
+      EXPECT_FALSE(runs_wrong(layer, chosen, pe_dim)) << gemmini::to_string(chosen);
+      const Json& by_default = comparison["layers"][l]["default"];
+      const gemmini::Tile own =
+          gemmini::tile_from_json(JsonInput::from_text(by_default["tile"].dump(), "tile"));
+      EXPECT_FALSE(runs_wrong(layer, own, pe_dim)) << gemmini::to_string(own);
+      const Hardware sizes = default_gemmini(analytical->machine(), pe_dim);
+      const gemmini::Tile of_library = gemmini::default_tile(layer, sizes);
+      EXPECT_EQ(by_default.contains("problem"), !(own == of_library));
+      defaults_repaired += runs_wrong(layer, of_library, pe_dim);
+    }
+    SampleOptions options;
+    options.hardware = built;
+    options.count = 200;
+    const Plan plan = sample_campaign(problem.workload, options).plan;
+    EXPECT_NO_THROW(campaign_files(plan));
+    for (const PlannedCall& call : plan.measurements)
+      EXPECT_FALSE(runs_wrong(plan.layers[call.layer], call.tile, pe_dim)) << gemmini::to_string(call.tile);
+    for (const Exporter* exporter : {&gemmini_exporter(), &timeloop_exporter()})
+      EXPECT_NO_THROW(exporter->files(design, *analytical)) << exporter->name();
+  }
+  EXPECT_GT(one_pixel, 3);
+  EXPECT_GT(defaults_repaired, 0);
 }
 
 TEST(GemminiSpace, RefusesWhatCannotBe) {

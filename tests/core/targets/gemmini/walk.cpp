@@ -96,7 +96,7 @@ Walked walk(const WalkLayer& l, const WalkTile& t, Int D) {
                         row_at(w.weight, (filter * l.C + c0 + i) * l.K + k0 + k1, std::min(chunk, k - k1));
                     }
                 // Compute: a block of weights, then every output row, D columns at a time.
-                const Int fit = l.packing && !l.matmul && !downsampled ? std::max<Int>(1, D / t.C) : 1;
+                const Int fit = l.packing && !l.matmul && !downsampled ? std::max<Int>(1, D / c) : 1;
                 const Int packed = std::min(fit, t.R);
                 for (Int k1 = 0; k1 < k; k1 += D)
                   for (Int y = 0; y < s; ++y)
