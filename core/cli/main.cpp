@@ -11,6 +11,7 @@
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/search/ranks.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/memory.hpp"
 #include "dosa/models/base/table.hpp"
 
 namespace dosa::cli {
@@ -168,6 +169,7 @@ int run(int argc, char** argv) {
 }  // namespace dosa::cli
 
 int main(int argc, char** argv) {
+  dosa::keep_freed_memory();
   const int code = dosa::cli::run(argc, argv);
   const bool failed = code == dosa::cli::kFailed || code == dosa::cli::kBadInput;
   if (failed) dosa::Ranks::here().abandon(code);

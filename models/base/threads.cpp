@@ -3,9 +3,6 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 #include <algorithm>
 #include <atomic>
@@ -25,15 +22,6 @@ void one_thread_per_operation() {
   // Mixtures leave numbers below the normal range of float32, which processors are slow with: they cost a
   // descent with a surrogate 8 % of its time. Threads that are started later inherit this.
   at::globalContext().setFlushDenormal(true);
-#ifdef __GLIBC__
-  // A step frees and allocates the same few MiB again. glibc would give them back to the system in between,
-  // and touching fresh pages takes a fifth of the step.
-  constexpr int kKeptBytes = 256 << 20;
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, kKeptBytes);
-  mallopt(M_TOP_PAD, 16 << 20);
-  mallopt(M_MXFAST, 0);  // else freeing a tensor merges all small blocks
-#endif
 }
 
 void parallel(std::int64_t count, std::int64_t threads, const std::function<void(std::int64_t)>& work) {

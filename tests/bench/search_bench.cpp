@@ -8,6 +8,7 @@
 
 #include "dosa/core/search/descent.hpp"
 #include "dosa/core/targets/mapping/space.hpp"
+#include "dosa/models/base/memory.hpp"
 #include "dosa/models/base/threads.hpp"
 #include "tests/bench/plain_model.hpp"
 #include "tests/core/search/problems.hpp"
@@ -165,4 +166,10 @@ BENCHMARK(ExhaustiveMapper)->Unit(benchmark::kMillisecond);
 }  // namespace
 }  // namespace dosa
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  dosa::keep_freed_memory();  // as in the program
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}
