@@ -2,6 +2,7 @@
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/design/design.hpp"
+#include "dosa/core/targets/gemmini/default_comparison.hpp"
 #include "dosa/core/targets/gemmini/model.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
@@ -55,6 +56,7 @@ void run_predict(const PredictFlags& flags, const Output& output) {
   Json json{{"design", flags.design}, {"surrogate", flags.surrogate}, {"layers", Json::array()}};
   std::string text = fmt::format("{:<28}{:>6}{:>16}{:>16}{:>10}  {}\n", "layer", "runs", "analytical",
                                  "predicted", "+-", "dominated by");
+  std::vector<OutsideMeasured> outside;  // by layer
   double analytical = 0, predicted = 0;
   for (std::size_t i = 0; i < design.layers.size(); ++i) {
     const auto row = static_cast<std::int64_t>(i);
@@ -65,9 +67,11 @@ void run_predict(const PredictFlags& flags, const Output& output) {
            "{}: layer '{}': a tile lies wholly inside the padding; Gemmini never finishes it", flags.design,
            layer.name);
     }
+    outside.push_back(surrogate.target.domain.outside(runs[i]));
+    const double least_sd = outside.back().unlike.empty() ? 0 : kUnlikeSd;
     const auto groups = static_cast<double>(layer.groups);
     const double cycles = groups * std::exp(e.log_cycles[row].item<double>());
-    const double spread = std::expm1(flags.sigmas * e.log_sd[row].item<double>());
+    const double spread = std::expm1(flags.sigmas * std::max(least_sd, e.log_sd[row].item<double>()));
     std::string dominant = "unknown";
     if (e.base.cycles.defined()) {
       const std::pair<const char*, torch::Tensor> parts[] = {{"load", e.base.load},
@@ -86,6 +90,7 @@ void run_predict(const PredictFlags& flags, const Output& output) {
     Json one{{"name", layer.name},         {"count", layer.count},  {"analytical_cycles", entry.costs.cycles},
              {"predicted_cycles", cycles}, {"relative_sd", spread}, {"dominated_by", dominant}};
     if (e.floor.defined()) one["floor_cycles"] = groups * e.floor[row].item<double>();
+    if (outside.back().any()) one["outside_measured"] = to_json(outside.back());
     json["layers"].push_back(one);
     text += fmt::format("{:<28}{:>6}{:>16.0f}{:>16.0f}{:>9.1f}%  {}\n", layer.name, layer.count,
                         entry.costs.cycles, cycles, 100 * spread, dominant);
@@ -96,6 +101,7 @@ void run_predict(const PredictFlags& flags, const Output& output) {
   json["predicted_edp"] = predicted * design.totals.energy_uj;
   text += fmt::format("{:<28}{:>6}{:>16.0f}{:>16.0f}\npredicted EDP {:.6g} uJ x cycles\n", "network", "",
                       analytical, predicted, predicted * design.totals.energy_uj);
+  text += text_of(design, outside);
   output.print(json, text);
 }
 

@@ -72,6 +72,14 @@ TileCosts RtlModel::costs(const std::vector<Layer>& layers, const std::vector<ge
   result.energy_uj = result.cost.energy_pj.squeeze(-1) * groups * 1e-6;
   result.cycles = tiling.cycles.defined() ? tiling.cycles * groups : result.analytical_cycles;
   result.log_sd = tiling.log_sd;
+  if (surrogate_ != nullptr) {
+    std::vector<double> least;
+    for (const LayerRun& one : runs) {
+      result.outside.push_back(surrogate_->target.domain.outside(one));
+      least.push_back(result.outside.back().unlike.empty() ? 0 : kUnlikeSd);
+    }
+    result.log_sd = torch::maximum(result.log_sd, torch::tensor(least, torch::kFloat64));
+  }
   result.networks = tiling.networks;
   result.growth = tiling.growth;
   return result;

@@ -29,12 +29,13 @@ struct TilingCosts {
 struct TileCosts {
   torch::Tensor cycles;             ///< the surrogate's mean, or the analytical cycles
   torch::Tensor analytical_cycles;  ///< what the analytical model makes of the executed traffic
-  torch::Tensor log_sd;             ///< of cycles; undefined without a surrogate
+  torch::Tensor log_sd;             ///< of cycles, widened (kUnlikeSd); undefined without a surrogate
   torch::Tensor networks;           ///< [networks, layers]; may be undefined
   torch::Tensor growth;             ///< as in TilingCosts
   torch::Tensor energy_uj;
-  Traffic traffic;  ///< of one group, fields [layers, 1]
-  Cost cost;        ///< by the analytical model, of one group, fields [layers, 1]
+  std::vector<OutsideMeasured> outside;  ///< what was not measured of a layer; empty without a surrogate
+  Traffic traffic;                       ///< of one group, fields [layers, 1]
+  Cost cost;                             ///< by the analytical model, of one group, fields [layers, 1]
 };
 
 /// How many times a tile may double beyond those that the surrogate was trained on before nothing is known of

@@ -340,6 +340,9 @@ void GemminiSpace::set_defaults() {
     scoring_.defaults.push_back(
         gemmini::runnable_default_tile(layer, built, gemmini::calls_for(layer).front()));
     const std::vector<gemmini::Call> calls = gemmini::calls_for(layer);
+    if (const Surrogate* surrogate = scoring_.model.surrogate()) {
+      for (const gemmini::Call call : calls) surrogate->target.domain.outside(RtlModel::run(layer, call));
+    }
     const bool any = std::any_of(calls.begin(), calls.end(), [&](gemmini::Call call) {
       return !library_tiles(layer, call, scoring_.hardware).empty();
     });

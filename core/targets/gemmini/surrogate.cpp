@@ -21,12 +21,13 @@ Json to_json(const MeasuredTarget& target) {
           {"first_layer_packing", target.rules.first_layer_packing},
           {"downsampling", target.rules.downsampling},
           {"l2_kib", target.rules.l2_kib},
-          {"llc_kib", target.rules.llc_kib}};
+          {"llc_kib", target.rules.llc_kib},
+          {"measured", target.domain.json()}};
 }
 
 MeasuredTarget target_from_json(const JsonInput& json) {
   json.allow_only({"name", "pe_dim", "scratchpad_kib", "accumulator_kib", "first_layer_packing",
-                   "downsampling", "l2_kib", "llc_kib"});
+                   "downsampling", "l2_kib", "llc_kib", "measured"});
   MeasuredTarget target;
   target.name = json.at("name").text();
   for (const JsonInput& pe_dim : json.at("pe_dim").items())
@@ -37,6 +38,7 @@ MeasuredTarget target_from_json(const JsonInput& json) {
   target.rules.downsampling = json.at("downsampling").boolean();
   target.rules.l2_kib = json.at("l2_kib").number(1, kMaxKib);
   target.rules.llc_kib = json.at("llc_kib").number(1, kMaxKib);
+  target.domain = MeasuredDomain::from_json(json.at("measured"));
   return target;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dosa/core/targets/gemmini/domain.hpp"
 #include "dosa/core/targets/gemmini/features.hpp"
 #include "dosa/surrogate/surrogate.hpp"
 
@@ -17,6 +18,7 @@ struct MeasuredTarget {
   std::int64_t scratchpad_kib = 0;    ///< 0: unknown
   std::int64_t accumulator_kib = 0;
   RunRules rules;
+  MeasuredDomain domain;  ///< the layers that were measured
 };
 Json to_json(const MeasuredTarget& target);
 MeasuredTarget target_from_json(const JsonInput& json);

@@ -133,7 +133,7 @@ TEST(SurrogateFile, RoundTrip) {
   EXPECT_EQ(read_file(path), read_file(shipped_path()));
   EXPECT_EQ(folder.count(), 2);  // and the card
   const JsonInput card = JsonInput::from_file(folder.path() / "copy.json");
-  EXPECT_EQ(card.at("schema").text(), "dosa-surrogate/2");
+  EXPECT_EQ(card.at("schema").text(), "dosa-surrogate/3");
   EXPECT_EQ(card.at("card").at("data").at("rows").integer(0, 1 << 20), 2103);
   const MeasuredRuns measured = MeasuredRuns::of(shipped_measurements());
   const torch::NoGradGuard no_grad;
@@ -155,7 +155,7 @@ TEST(SurrogateFile, IsRefusedByField) {
   refused("PK", ErrorId::kSchema, {"s.safetensors", "not a dosa surrogate"});
   refused("", ErrorId::kSchema, {"s.safetensors", "not a dosa surrogate"});
   refused("dosa surrogate\n", ErrorId::kSchema, {"s.safetensors", "earlier versions", "dosa train"});
-  refused(changed("dosa-surrogate/2", "dosa-surrogate/3"), ErrorId::kSchema, {"schema", "dosa-surrogate/3"});
+  refused(changed("dosa-surrogate/3", "dosa-surrogate/2"), ErrorId::kSchema, {"schema", "dosa-surrogate/2"});
   refused(changed(R"(\"log2 pe_dim\")", R"(\"log3 pe_dim\")"), ErrorId::kSchema,
           {"inputs[7]", "log3 pe_dim", "log2 pe_dim"});
   refused(changed("input.requests", "input.rEquests"), ErrorId::kSchema, {"terms[5]", "input.rEquests"});
