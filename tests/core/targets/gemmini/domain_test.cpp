@@ -55,14 +55,14 @@ TEST(MeasuredDomain, RefusesACallThatNoMeasurementMade) {
 
 TEST(MeasuredDomain, IsReadAsItIsWritten) {
   const Json json = example().json();
-  EXPECT_EQ(MeasuredDomain::from_json(JsonInput(json, "x", "")).json(), json);
+  EXPECT_EQ(MeasuredDomain::from_json(JsonInput::from_text(json.dump(), "x")).json(), json);
   Json reversed = json;
   reversed["convolution"]["kernel"] = {7, 1};
-  expect_error([&] { MeasuredDomain::from_json(JsonInput(reversed, "x", "")); }, ErrorId::kValue,
+  expect_error([&] { MeasuredDomain::from_json(JsonInput::from_text(reversed.dump(), "x")); }, ErrorId::kValue,
                {"kernel[1]"});
   Json short_of_one = json;
   short_of_one["convolution"]["stride"] = {1};
-  expect_error([&] { MeasuredDomain::from_json(JsonInput(short_of_one, "x", "")); }, ErrorId::kSchema,
+  expect_error([&] { MeasuredDomain::from_json(JsonInput::from_text(short_of_one.dump(), "x")); }, ErrorId::kSchema,
                {"stride", "found 1 numbers"});
 }
 

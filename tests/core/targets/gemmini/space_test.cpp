@@ -239,6 +239,9 @@ TEST(GemminiSpace, NoTileThatRunsWrongIsHandedOut) {
     SearchProblem problem{{}, analytical, {built, built}, Objective::from_name("edp")};
     problem.bounds.max = gemmini::nearest_hardware({pe_dim, 32, 16});
     problem.workload.name = "small";
+    // On an array of 8 the library's own tiles are 32 columns wide and leave one.
+    problem.workload.layers = {layer_of("wide", {7, 7, 33, 33, 3, 6, 1}, 2, 3, 1)};
+    problem.workload.layers[0].known_input_width = problem.workload.layers[0].known_input_height = 65;
     while (problem.workload.layers.size() < 8) {
       const std::int64_t kernel = 2 * pick(0, 2) + 1, padding = kernel / 2, input = pick(1, 9);
       const std::string name = "layer" + std::to_string(problem.workload.layers.size());
