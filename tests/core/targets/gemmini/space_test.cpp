@@ -261,7 +261,13 @@ TEST(GemminiSpace, NoTileThatRunsWrongIsHandedOut) {
       problem.workload.layers.push_back(layer);
     }
     const Design design = optimize(problem, quick_rtl()).best;
-    const Json comparison = analytical->compare_with_default(design)->json;
+    const Explanation explanation = *analytical->compare_with_default(design);
+    const Json& comparison = explanation.json;
+    EXPECT_EQ(
+        explanation.text.find("wide: the library's own tile does not run; compared with conv R7 S7 P") !=
+            std::string::npos,
+        pe_dim == 8)
+        << explanation.text;
     for (std::size_t l = 0; l < design.layers.size(); ++l) {
       const Layer& layer = problem.workload.layers[l];
       const gemmini::Tile chosen = gemmini::tile_of(layer, design.layers[l].schedule, design.hardware);
