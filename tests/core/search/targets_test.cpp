@@ -153,7 +153,6 @@ TEST_P(EveryTarget, NoSearchUnderAnAreaLimitBeatsTheFront) {
   asked.bounds.max_area_mm2 = 0.6;
   ParetoOptions options;
   options.points = 1000;
-  options.arrays = 4;
   const ParetoSummary summary = pareto_front(asked, options);
   ASSERT_GT(summary.front.size(), 3U);
   const std::vector<double>& limits = summary.area_limits_mm2;
