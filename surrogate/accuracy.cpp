@@ -7,6 +7,8 @@
 #include <map>
 #include <numeric>
 
+#include "dosa/models/base/table.hpp"
+
 namespace dosa {
 namespace {
 
@@ -78,21 +80,41 @@ Json to_json(const Accuracy& a) {
 }
 
 std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& parts) {
-  // Spearman: of all rows, of cycles per MAC, within layers.
-  constexpr const char* kRow = "{:<16}{:>6}{:>10}{:>9}{:>11}{:>9}{:>9}{:>9}{:>7}{:>14}{:>13}{:>9}{:>7}\n";
-  std::string text = fmt::format(kRow, "", "rows", "Spearman", "per MAC", "in layers", "Kendall", "MAPE",
-                                 "median", "GEF", "top-1 regret", "below floor", "in 1 sd", "2 sd");
   const auto percent = [](double share, int digits) { return fmt::format("{:.{}f} %", 100 * share, digits); };
   const auto number = [](double value, int digits) { return fmt::format("{:.{}f}", value, digits); };
+  std::vector<Table::Column> columns{{"", ColumnKind::kText}};
+  std::vector<std::vector<std::string>> rows{{"rows"},
+                                             {"Spearman"},
+                                             {"  of cycles per MAC"},
+                                             {"  within layers"},
+                                             {"Kendall"},
+                                             {"MAPE"},
+                                             {"  median"},
+                                             {"GEF"},
+                                             {"top-1 regret"},
+                                             {"below floor"},
+                                             {"within 1 sd"},
+                                             {"within 2 sd"}};
   for (const auto& [what, a] : parts) {
     if (a.rows == 0) continue;
-    text += fmt::format(kRow, what, a.rows, number(a.spearman, 4), number(a.spearman_per_mac, 4),
-                        number(a.spearman_within_layer, 4), number(a.kendall, 4), percent(a.mape, 1),
-                        percent(a.median_ape, 1), number(a.gef, 3), number(a.top1_regret, 3),
-                        percent(a.below_floor, 1), a.within_1sd ? percent(*a.within_1sd, 0) : "-",
-                        a.within_2sd ? percent(*a.within_2sd, 0) : "-");
+    columns.push_back({what});
+    const std::vector<std::string> cells{fmt::format("{}", a.rows),
+                                         number(a.spearman, 4),
+                                         number(a.spearman_per_mac, 4),
+                                         number(a.spearman_within_layer, 4),
+                                         number(a.kendall, 4),
+                                         percent(a.mape, 1),
+                                         percent(a.median_ape, 1),
+                                         number(a.gef, 3),
+                                         number(a.top1_regret, 3),
+                                         percent(a.below_floor, 1),
+                                         a.within_1sd ? percent(*a.within_1sd, 0) : "-",
+                                         a.within_2sd ? percent(*a.within_2sd, 0) : "-"};
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].push_back(cells[i]);
   }
-  return text;
+  Table table(std::move(columns));
+  for (std::vector<std::string>& row : rows) table.row(std::move(row));
+  return table.text();
 }
 
 Accuracy accuracy_of(const Tensor& log_predicted, const Tensor& log_sd, const TrainingSet& set) {

@@ -27,7 +27,7 @@ struct Accuracy {
   std::optional<double> within_1sd, within_2sd;
 };
 Json to_json(const Accuracy& accuracy);
-/// For people: a line for each part that has rows, below a heading.
+/// For people: a column for each part that has rows.
 std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& parts);
 
 /// `log_sd` may be undefined. All [rows].

@@ -9,6 +9,7 @@
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/math.hpp"
+#include "dosa/models/base/table.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -285,10 +286,14 @@ void compare(const CompareFlags& flags, const Output& output) {
             {"samples", asked > 0 ? Json(asked) : Json("as many as the first method takes")},
             {"methods", Json::array()}};
   std::string csv = "method,seed,samples,samples_per_layer,seconds,objective\n";
-  std::string text = fmt::format(
-      "{} on {}, {}; {} seeds\n{:<10} {:>11} {:>11} {:>11} {:>7} {:>9} {:>10} {:>9} {:>8}\n",
-      problem.workload.name, problem.machine().name, problem.objective.name, flags.seeds, "method", "median",
-      "least", "most", "ratio", "samples", "per layer", "rejected", "seconds");
+  Table table({{"method", ColumnKind::kName},
+               {"median"},
+               {"least"},
+               {"most"},
+               {"ratio"},
+               {"samples"},
+               {"rejected"},
+               {"s"}});
   const double reference =
       methods.empty() ? kInfinity
                       : spread_over(methods.front(), [](const Run& run) { return run.objective; }).median;
@@ -327,18 +332,21 @@ void compare(const CompareFlags& flags, const Output& output) {
            {"curve", std::move(curve)}});
     }
     json["methods"].push_back(std::move(entry));
-    text += fmt::format(
-        "{:<10} {:>11.4g} {:>11.4g} {:>11.4g} {:>7.2f} {:>9.0f} {:>10.0f} {:>9.0f} {:>8.1f}\n", method.name,
-        objective.median, objective.min, objective.max, objective.median / reference, samples.median,
-        samples.median / static_cast<double>(layers), rejected.median, seconds.median);
+    table.row({method.name, fmt::format("{:.4g}", objective.median), fmt::format("{:.4g}", objective.min),
+               fmt::format("{:.4g}", objective.max), fmt::format("{:.2f}", objective.median / reference),
+               fmt::format("{:.0f}", samples.median), fmt::format("{:.0f}", rejected.median),
+               fmt::format("{:.1f}", seconds.median)});
   }
+  std::string text = fmt::format("{} on {}, {}; {} layers, {} seeds\n", problem.workload.name,
+                                 problem.machine().name, problem.objective.name, layers, flags.seeds) +
+                     table.text();
   if (!methods.empty()) {
     text +=
-        fmt::format("ratio: median over that of {}; rejected: random draws that did not fit, no samples\n",
+        fmt::format("ratio: median over that of {}\nrejected: random draws that did not fit, no samples\n",
                     methods.front().name);
   }
   if (*interrupt)
-    text += "interrupted: the last run is not complete, and what would have come after it is left out\n";
+    text += "interrupted: the last run is not complete, and what would have come after it\nis left out\n";
   if (!flags.csv.empty()) {
     write_file(flags.csv, csv);
     text += fmt::format("written: {}\n", flags.csv);

@@ -7,6 +7,7 @@
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/table.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -54,8 +55,12 @@ void run_predict(const PredictFlags& flags, const Output& output) {
   const torch::Tensor hangs = executed_counts(tile, pe_dim, batch, false).hangs;
   const Estimate e = surrogate.predict(tile, pe_dim, batch, false);
   Json json{{"design", flags.design}, {"surrogate", flags.surrogate}, {"layers", Json::array()}};
-  std::string text = fmt::format("{:<28}{:>6}{:>16}{:>16}{:>10}  {}\n", "layer", "runs", "analytical",
-                                 "predicted", "+-", "dominated by");
+  Table table({{"layer", ColumnKind::kName},
+               {"runs"},
+               {"analytical"},
+               {"predicted"},
+               {"+-"},
+               {"dominated by", ColumnKind::kText}});
   std::vector<OutsideMeasured> outside;  // by layer
   double analytical = 0, predicted = 0;
   for (std::size_t i = 0; i < design.layers.size(); ++i) {
@@ -92,17 +97,18 @@ void run_predict(const PredictFlags& flags, const Output& output) {
     if (e.floor.defined()) one["floor_cycles"] = groups * e.floor[row].item<double>();
     if (outside.back().any()) one["outside_measured"] = to_json(outside.back());
     json["layers"].push_back(one);
-    text += fmt::format("{:<28}{:>6}{:>16.0f}{:>16.0f}{:>9.1f}%  {}\n", layer.name, layer.count,
-                        entry.costs.cycles, cycles, 100 * spread, dominant);
+    table.row({layer.name, fmt::format("{}", layer.count), fmt::format("{:.0f}", entry.costs.cycles),
+               fmt::format("{:.0f}", cycles), fmt::format("{:.1f}%", 100 * spread), dominant});
   }
   json["analytical_cycles"] = analytical;
   json["predicted_cycles"] = predicted;
   json["energy_uj"] = design.totals.energy_uj;
   json["predicted_edp"] = predicted * design.totals.energy_uj;
-  text += fmt::format("{:<28}{:>6}{:>16.0f}{:>16.0f}\npredicted EDP {:.6g} uJ x cycles\n", "network", "",
-                      analytical, predicted, predicted * design.totals.energy_uj);
-  text += text_of(design, outside);
-  output.print(json, text);
+  table.row({"network", "", fmt::format("{:.0f}", analytical), fmt::format("{:.0f}", predicted)});
+  output.print(json,
+               table.text() +
+                   fmt::format("predicted EDP {:.6g} uJ*cycles\n", predicted * design.totals.energy_uj) +
+                   text_of(design, outside));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "dosa/core/targets/gemmini/training.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/table.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -18,10 +19,14 @@ struct TrainFlags {
   TrainOptions options;
 };
 
-std::string listed(const char* title, const std::map<std::string, std::int64_t>& reasons) {
-  std::string text;
-  for (const auto& [reason, count] : reasons) text += fmt::format("  {} {:5d}  {}\n", title, count, reason);
-  return text;
+/// How many rows were not used or changed, and why; nothing where there are none.
+std::string not_as_measured(const Measurements& measured) {
+  Table table({{"rows"}, {"were", ColumnKind::kText}, {"because", ColumnKind::kProse}});
+  for (const auto& [reason, count] : measured.dropped)
+    table.row({fmt::format("{}", count), "dropped", reason});
+  for (const auto& [reason, count] : measured.repaired)
+    table.row({fmt::format("{}", count), "repaired", reason});
+  return table.rows() > 0 ? table.text() : "";
 }
 
 std::string curves_csv(const std::vector<CurvePoint>& curve) {
@@ -52,12 +57,12 @@ void run_train(TrainFlags& flags, const Output& output) {
   std::optional<Surrogate> from;
   if (!flags.from.empty()) from = Surrogate::load(flags.from);
   const Measurements measured = read_measurements(flags.measurements);
-  std::string text = fmt::format("{}: {} rows of {} layers used\n", measured.file, measured.rows.size(), [&] {
-    const auto ids = measured.layer_ids();
-    return *std::max_element(ids.begin(), ids.end()) + 1;
-  }());
-  text += listed("dropped ", measured.dropped) + listed("repaired", measured.repaired);
-  output.print_early(text);
+  const std::string text =
+      fmt::format("{}: {} rows of {} layers used\n", measured.file, measured.rows.size(), [&] {
+        const auto ids = measured.layer_ids();
+        return *std::max_element(ids.begin(), ids.end()) + 1;
+      }());
+  output.print_early(text + not_as_measured(measured));
   const auto say = [&](const std::string& line) {
     if (!flags.quiet) fmt::print(stderr, "{}\n", line);
   };

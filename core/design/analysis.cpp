@@ -1,5 +1,7 @@
 #include "dosa/core/design/analysis.hpp"
 
+#include "dosa/models/base/table.hpp"
+
 namespace dosa {
 
 double at(const torch::Tensor& tensor, std::size_t row) {
@@ -30,8 +32,14 @@ Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Tr
   std::string bound = "compute";
   Explanation analysis;
   Json levels = Json::array();
-  std::string table = fmt::format("{:<16} {:>8} {:>14} {:>14} {:>14} {:>13} {:>12}  {}\n", "level", "tensor",
-                                  "reads", "writes", "updates", "energy_uJ", "cycles", "capacity");
+  Table table({{"level", ColumnKind::kName},
+               {"of", ColumnKind::kText},
+               {"reads"},
+               {"writes"},
+               {"updates"},
+               {"energy_uJ"},
+               {"cycles"},
+               {"KiB", ColumnKind::kText}});
   for (int index = machine.dram(); index >= 0; --index) {
     const auto level = static_cast<std::size_t>(index);
     const MemoryLevel& memory = machine.levels[level];
@@ -42,12 +50,12 @@ Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Tr
     entry["energy_uj"] =
         cost.level_energy_pj[level].defined() ? at(cost.level_energy_pj[level], 0) * 1e-6 : 0;
     entry["cycles"] = bound_cycles;
-    std::string capacity = "-";
+    std::string capacity;
     if (memory.sized_by != SizedBy::kNothing) {
       const double used = need_kib(traffic, memory, index, hardware, 0);
       entry["used_kib"] = used;
       entry["capacity_kib"] = capacity_kib(memory, hardware);
-      capacity = fmt::format("{:.4g} of {} KiB", used, capacity_kib(memory, hardware));
+      capacity = fmt::format("{:.4g} of {}", used, capacity_kib(memory, hardware));
     }
     bool first = true;
     for (const Operand operand : all_operands()) {
@@ -62,11 +70,10 @@ Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Tr
         counts[k] = words->defined() ? at(*words, 0) : 0;
         entry["accesses"][name][kind] = counts[k++];
       }
-      table += fmt::format("{:<16} {:>8} {:>14.0f} {:>14.0f} {:>14.0f} {:>13} {:>12}  {}\n",
-                           first ? memory.name : "", name, counts[0], counts[1], counts[2],
-                           first ? fmt::format("{:.4f}", entry["energy_uj"].get<double>()) : "",
-                           first && bound_cycles > 0 ? fmt::format("{:.0f}", bound_cycles) : "",
-                           first ? capacity : "");
+      const auto count = [](double words) { return fmt::format("{:.0f}", words); };
+      table.row({first ? memory.name : "", name, count(counts[0]), count(counts[1]), count(counts[2]),
+                 first ? fmt::format("{:.4f}", entry["energy_uj"].get<double>()) : "",
+                 first && bound_cycles > 0 ? count(bound_cycles) : "", first ? capacity : ""});
       first = false;
     }
     levels.push_back(std::move(entry));
@@ -77,11 +84,11 @@ Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Tr
       {"bound_by", bound},       {"utilisation", utilisation},      {"levels", std::move(levels)}};
   analysis.text =
       fmt::format(
-          "{}: {}\n{} cycles (bound by {}, compute alone {}), {:.6f} uJ, EDP {:.6g}, utilisation {:.1f} "
+          "{}: {}\n{} cycles (bound by {}, compute alone {}),\n{:.6f} uJ, EDP {:.6g}, utilisation {:.1f} "
           "%{}\n",
-          layer.name, schedule.text(), cycles, bound, compute, energy, cycles * energy, 100 * utilisation,
-          layer.groups > 1 ? fmt::format("; per group, of {} groups", layer.groups) : "") +
-      table;
+          printable(layer.name), schedule.text(), cycles, bound, compute, energy, cycles * energy,
+          100 * utilisation, layer.groups > 1 ? fmt::format("; per group, of {} groups", layer.groups) : "") +
+      table.text();
   return analysis;
 }
 

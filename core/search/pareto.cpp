@@ -137,6 +137,7 @@ class FrontSearch {
       look_at(problem_.bounds.min.pe_dim);
     }
     refine();
+    settle();
     summary_.interrupted = stop();
     TORCH_CHECK(!summary_.front.empty(), "no design found");
     if (options_.min_area_mm2 > 0) drop_below(options_.min_area_mm2);
@@ -225,6 +226,28 @@ class FrontSearch {
         for (const OnArray& on : arrays_) ask(limit, on);
       }
       summary_.area_limits_mm2.insert(summary_.area_limits_mm2.end(), limits.begin(), limits.end());
+      report();
+    }
+  }
+
+  /// Asks for what is best within every design's own area on its array: the least of one objective under a
+  /// limit leaves open what the others come to, and of several designs with the same latency any may have
+  /// been found.
+  void settle() {
+    std::set<std::pair<double, std::int64_t>> asked;
+    for (int round = 0; round < kMostRefinements && !stop(); ++round) {
+      std::vector<std::pair<double, std::int64_t>> places;
+      for (const FrontPoint& point : summary_.front) {
+        const std::pair<double, std::int64_t> place{point.design.totals.area_mm2,
+                                                    point.design.hardware.pe_dim};
+        if (asked.insert(place).second) places.push_back(place);
+      }
+      if (places.empty()) return;
+      for (const auto& [area, pe_dim] : places) {
+        for (const OnArray& on : arrays_) {
+          if (on.pe_dim == pe_dim) ask(area, on);
+        }
+      }
       report();
     }
   }

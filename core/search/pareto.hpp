@@ -59,9 +59,10 @@ struct ParetoSummary {
 
 /// Without gradients: on a row of arrays the frontiers of all layers are enumerated once; from them the best
 /// buffers and schedules for every objective under every area limit follow (chooser.hpp). Where neighbours of
-/// the front lie far apart in area, limits between them are asked for too. The problem's own objective does
-/// not matter. An interrupt leaves the front of what was looked at, at least of one array. Throws
-/// Error{kBounds} (see Target::space) and Error{kValue} for options out of range.
+/// the front lie far apart in area, limits between them are asked for too, and every design's own area at
+/// the end. The problem's own objective does not matter. An interrupt leaves the front of what was looked at,
+/// at least of one array. Throws Error{kBounds} (see Target::space) and Error{kValue} for options out of
+/// range.
 ParetoSummary pareto_front(const SearchProblem& problem, const ParetoOptions& options,
                            const ParetoProgressCallback& progress = {},
                            const std::atomic<bool>* interrupt = nullptr);

@@ -7,6 +7,7 @@
 #include "dosa/core/targets/gemmini/model.hpp"
 #include "dosa/core/targets/gemmini/space.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/table.hpp"
 
 namespace dosa {
 namespace {
@@ -38,14 +39,12 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
   std::vector<Layer> layers;
   std::vector<gemmini::Tile> own;
   std::vector<std::string> problems;  // of the library's tiles, by layer
-  std::size_t width = 5;
   for (const DesignLayer& entry : design.layers) {
     layers.push_back(entry.layer);
     const gemmini::Call call = gemmini::calls_for(entry.layer).front();
     own.push_back(gemmini::runnable_default_tile(entry.layer, built, call));
     const gemmini::Tile chosen_by_library = gemmini::default_tile(entry.layer, built, call);
     problems.push_back(gemmini::summary(gemmini::check_tile(entry.layer, built, chosen_by_library)));
-    width = std::max(width, entry.layer.name.size());
   }
   const TileCosts before = model.costs(layers, own, built);
   const TileCosts after = model.costs(layers, chosen, design.hardware);
@@ -54,9 +53,15 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
 
   Explanation result;
   Json rows = Json::array();
-  result.text =
-      fmt::format("{:<{}}  {:>5}  {:>12} {:>12} {:>7}       {:>11} {:>11} {:>6}  {:>6}\n", "layer", width,
-                  "count", "cycles", "designed", "gain", "energy_uJ", "designed", "gain", "EDP");
+  // What the default takes and how many times less the design does.
+  Table table({{"layer", ColumnKind::kName},
+               {"count"},
+               {"cycles"},
+               {"energy_uJ"},
+               {"latency"},
+               {"", ColumnKind::kText},
+               {"energy"},
+               {"EDP"}});
   Sums all_before, all_after;
   double variance = 0;  // of the designed cycles' difference to the default's, layers taken as independent
   double variance_after = 0;
@@ -87,13 +92,16 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
       variance_after += std::pow(count * to.cycles * at(after.log_sd), 2);
     }
     rows.push_back(std::move(json));
-    result.text += fmt::format(
-        "{:<{}}  {:>5}  {:>12.0f} {:>12.0f} {:>7.3f} {:<6}{:>11.3f} {:>11.3f} {:>6.3f}  {:>6.3f}\n",
-        layers[i].name, width, layers[i].count, from.cycles, to.cycles, from.cycles / to.cycles,
-        sd > 0 ? fmt::format("+-{:.0f}%{}", 100 * sd, beyond ? "*" : "") : "", from.energy_uj, to.energy_uj,
-        from.energy_uj / to.energy_uj, from.edp() / to.edp());
+    const auto gain = [](double before_it, double with_it) {
+      return fmt::format("{:.3f}x", before_it / with_it);
+    };
+    table.row({layers[i].name, fmt::format("{}", layers[i].count), fmt::format("{:.0f}", from.cycles),
+               fmt::format("{:.3f}", from.energy_uj), gain(from.cycles, to.cycles),
+               sd > 0 ? fmt::format("+-{:.0f}%{}", 100 * sd, beyond ? "*" : "") : "",
+               gain(from.energy_uj, to.energy_uj), gain(from.edp(), to.edp())});
   }
   const double sd = std::sqrt(variance) / all_after.cycles;
+  result.text = table.text();
   if (extrapolated > 0) {
     result.text += fmt::format(
         "* the tile is larger than any that the surrogate was trained on ({} layers)\n", extrapolated);
@@ -105,9 +113,8 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
                                layers[i].name, gemmini::to_string(own[i]), problems[i]);
   }
   result.text += fmt::format(
-      "default hardware (pe_dim {}, scratchpad {} KiB, accumulator {} KiB) with the library's tiles: cycles "
-      "{:.0f}   "
-      "energy {:.6g} uJ   EDP {:.6g}\n",
+      "default: pe_dim {}, scratchpad {} KiB, accumulator {} KiB, the library's tiles\n"
+      "cycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n",
       built.pe_dim, built.scratchpad_kib, built.accumulator_kib, all_before.cycles, all_before.energy_uj,
       all_before.edp());
   result.text += fmt::format("the design against it: latency {:.3f}x", all_before.cycles / all_after.cycles);

@@ -145,6 +145,43 @@ TEST_P(EveryTarget, TheFrontObeysItsAreasAndNoDesignIsBeaten) {
   }
 }
 
+// Neither within the area of a design nor between two does an ordinary search find one that beats a design of
+// the front in all three; where neighbours lie far apart, limits between them were asked for.
+TEST_P(EveryTarget, NoSearchUnderAnAreaLimitBeatsTheFront) {
+  constexpr double kSlack = 1 + 1e-9, kFarApart = 1.15;
+  SearchProblem asked = problem();
+  asked.bounds.max_area_mm2 = 0.6;
+  ParetoOptions options;
+  options.points = 1000;
+  const ParetoSummary summary = pareto_front(asked, options);
+  ASSERT_GT(summary.front.size(), 3U);
+  const std::vector<double>& limits = summary.area_limits_mm2;
+  const double least_limit = *std::min_element(limits.begin(), limits.end());
+  std::vector<double> areas;
+  for (const FrontPoint& point : summary.front) {
+    const double area = point.design.totals.area_mm2;
+    if (!areas.empty() && areas.back() > least_limit && area > kFarApart * areas.back()) {
+      EXPECT_TRUE(std::any_of(limits.begin(), limits.end(),
+                              [&](double limit) { return limit > areas.back() && limit < area; }))
+          << areas.back() << " to " << area;
+    }
+    if (!areas.empty() && area > kFarApart * areas.back()) areas.push_back(std::sqrt(area * areas.back()));
+    if (areas.empty() || area > areas.back()) areas.push_back(area);
+  }
+  for (const double area : areas) {
+    SearchProblem limited = asked;
+    limited.bounds.max_area_mm2 = area;
+    const DesignTotals found = optimize(limited, asked.target->default_options()).best.totals;
+    for (const FrontPoint& point : summary.front) {
+      const DesignTotals& own = point.design.totals;
+      const bool no_worse = found.area_mm2 <= own.area_mm2 && found.cycles <= own.cycles * kSlack &&
+                            found.energy_uj <= own.energy_uj * kSlack;
+      EXPECT_FALSE(no_worse && found.edp * kSlack < own.edp)
+          << "under " << area << " mm2: EDP " << found.edp << " instead of " << own.edp;
+    }
+  }
+}
+
 // On the hardware that a search found, an enumeration finds nothing better than its certificate says, and a
 // search that enumerated has no gap.
 TEST_P(EveryTarget, CertificatesMeanWhatSearchesMean) {
