@@ -58,12 +58,12 @@ TEST(MeasuredDomain, IsReadAsItIsWritten) {
   EXPECT_EQ(MeasuredDomain::from_json(JsonInput::from_text(json.dump(), "x")).json(), json);
   Json reversed = json;
   reversed["convolution"]["kernel"] = {7, 1};
-  expect_error([&] { MeasuredDomain::from_json(JsonInput::from_text(reversed.dump(), "x")); }, ErrorId::kValue,
-               {"kernel[1]"});
+  expect_error([&] { MeasuredDomain::from_json(JsonInput::from_text(reversed.dump(), "x")); },
+               ErrorId::kValue, {"kernel[1]"});
   Json short_of_one = json;
   short_of_one["convolution"]["stride"] = {1};
-  expect_error([&] { MeasuredDomain::from_json(JsonInput::from_text(short_of_one.dump(), "x")); }, ErrorId::kSchema,
-               {"stride", "found 1 numbers"});
+  expect_error([&] { MeasuredDomain::from_json(JsonInput::from_text(short_of_one.dump(), "x")); },
+               ErrorId::kSchema, {"stride", "found 1 numbers"});
 }
 
 TEST(MeasuredDomain, OfTheShippedSurrogateHoldsAllItsRows) {
