@@ -2,7 +2,6 @@
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/design/design.hpp"
-#include "dosa/core/targets/gemmini/default_comparison.hpp"
 #include "dosa/core/targets/gemmini/model.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
@@ -73,10 +72,10 @@ void run_predict(const PredictFlags& flags, const Output& output) {
            layer.name);
     }
     outside.push_back(surrogate.target.domain.outside(runs[i]));
-    const double least_sd = outside.back().unlike.empty() ? 0 : kUnlikeSd;
     const auto groups = static_cast<double>(layer.groups);
     const double cycles = groups * std::exp(e.log_cycles[row].item<double>());
-    const double spread = std::expm1(flags.sigmas * std::max(least_sd, e.log_sd[row].item<double>()));
+    const double log_sd = std::max(outside.back().least_log_sd(), e.log_sd[row].item<double>());
+    const double spread = std::expm1(flags.sigmas * log_sd);
     std::string dominant = "unknown";
     if (e.base.cycles.defined()) {
       const std::pair<const char*, torch::Tensor> parts[] = {{"load", e.base.load},
@@ -108,7 +107,7 @@ void run_predict(const PredictFlags& flags, const Output& output) {
   output.print(json,
                table.text() +
                    fmt::format("predicted EDP {:.6g} uJ*cycles\n", predicted * design.totals.energy_uj) +
-                   text_of(design, outside));
+                   text_of(outside));
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 #include "dosa/core/targets/gemmini/model.hpp"
 #include "dosa/core/targets/gemmini/space.hpp"
@@ -106,7 +105,7 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
     result.text += fmt::format(
         "* the tile is larger than any that the surrogate was trained on ({} layers)\n", extrapolated);
   }
-  result.text += text_of(design, after.outside);
+  result.text += text_of(after.outside);
   for (std::size_t i = 0; i < layers.size(); ++i) {
     if (problems[i].empty()) continue;
     result.text += fmt::format("{}: the library's own tile does not run; compared with {}: {}\n",
@@ -131,29 +130,6 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
     result.json["gain"]["latency_sd_log"] = sd;
   }
   return result;
-}
-
-std::string text_of(const Design& design, const std::vector<OutsideMeasured>& outside) {
-  std::map<std::string, std::vector<std::string>> unlike;  // layers by what was not measured of them
-  std::size_t larger = 0;
-  for (std::size_t i = 0; i < outside.size(); ++i) {
-    if (!outside[i].unlike.empty()) {
-      unlike[fmt::format("{}", fmt::join(outside[i].unlike, ", "))].push_back(design.layers[i].layer.name);
-    } else {
-      larger += outside[i].any();
-    }
-  }
-  std::string text;
-  for (const auto& [what, names] : unlike) {
-    const std::string more = names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "";
-    text += fmt::format("unlike any layer measured, cycles may be off by 2x: {}{}:\n  {}\n", names.front(),
-                        more, what);
-  }
-  if (larger > 0) {
-    text += fmt::format("larger than any layer measured: {} of {} layers (--json names what)\n", larger,
-                        outside.size());
-  }
-  return text;
 }
 
 }  // namespace dosa

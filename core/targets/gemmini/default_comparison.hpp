@@ -1,7 +1,6 @@
 // A design for a real Gemmini against the library's own choices on the default hardware.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "dosa/core/design/design.hpp"
@@ -14,9 +13,5 @@ namespace dosa {
 /// with the same model. Throws like Target::costs.
 Explanation compare_with_default(const Design& design, const std::vector<gemmini::Tile>& tiles,
                                  const RtlModel& model);
-
-/// Lines that name the layers of a design that are unlike any that was measured, by layer, and count those
-/// that are larger; empty where all was measured.
-std::string text_of(const Design& design, const std::vector<OutsideMeasured>& outside);
 
 }  // namespace dosa

@@ -19,6 +19,29 @@ Json to_json(const OutsideMeasured& outside) {
   return {{"unlike", outside.unlike}, {"larger", outside.larger}};
 }
 
+std::string text_of(const std::vector<OutsideMeasured>& layers) {
+  std::map<std::string, std::vector<std::string>> unlike;  // names of layers by what was not measured of them
+  std::size_t larger = 0;
+  for (const OutsideMeasured& outside : layers) {
+    if (!outside.unlike.empty()) {
+      unlike[fmt::format("{}", fmt::join(outside.unlike, ", "))].push_back(outside.layer);
+    } else {
+      larger += outside.any();
+    }
+  }
+  std::string text;
+  for (const auto& [what, names] : unlike) {
+    const std::string more = names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "";
+    text += fmt::format("unlike any layer measured, cycles may be off by 2x: {}{}:\n  {}\n", names.front(),
+                        more, what);
+  }
+  if (larger > 0) {
+    text += fmt::format("larger than any layer measured: {} of {} layers (--json names what)\n", larger,
+                        layers.size());
+  }
+  return text;
+}
+
 const std::array<const char*, MeasuredDomain::kQuantities> MeasuredDomain::kNames{
     "kernel", "stride", "input_channels", "output_channels", "width", "height", "batch"};
 
@@ -51,11 +74,12 @@ OutsideMeasured MeasuredDomain::outside(const LayerRun& run) const {
          run.layer.name, call_of(run));
   }
   OutsideMeasured outside;
+  outside.layer = run.layer.name;
   const auto quantities = quantities_of(run);
   for (std::size_t q = 0; q < quantities.size(); ++q) {
     const Range& range = found->second[q];
-    const bool less = quantities[q]<range.least, more = quantities[q]> range.most;
-    if (!less && !more) continue;
+    const bool less = quantities[q] < range.least;
+    if (!less && quantities[q] <= range.most) continue;
     const bool unlike = less || q == kKernel || q == kStride;
     (unlike ? outside.unlike : outside.larger)
         .push_back(

@@ -12,8 +12,13 @@
 
 namespace dosa {
 
+/// The least standard deviation of log cycles of a layer that is unlike any that was measured, ln 2. An
+/// assumption: of such layers that were run on RTL, an 11 x 11 stride-4 kernel took 2.2 times its prediction.
+inline constexpr double kUnlikeSd = 0.6931471805599453;
+
 /// What of a layer lies outside the measurements, each as "kernel 11 (measured: 1 to 7)".
 struct OutsideMeasured {
+  std::string layer;  ///< its name
   /// Another kind of work than any that was measured: the kernel, the stride, or fewer channels or pixels
   /// than the least. Predictions were seen to be off by a factor of two there (kUnlikeSd).
   std::vector<std::string> unlike;
@@ -22,13 +27,14 @@ struct OutsideMeasured {
   std::vector<std::string> larger;
 
   bool any() const { return !unlike.empty() || !larger.empty(); }
+  /// What the standard deviation of log cycles is at least.
+  double least_log_sd() const { return unlike.empty() ? 0 : kUnlikeSd; }
 };
 /// {"unlike": [...], "larger": [...]}
 Json to_json(const OutsideMeasured& outside);
-
-/// The least standard deviation of log cycles of a layer that is unlike any that was measured, ln 2. An
-/// assumption: of such layers that were run on RTL, an 11 x 11 stride-4 kernel took 2.2 times its prediction.
-inline constexpr double kUnlikeSd = 0.6931471805599453;
+/// Lines that name the layers that are unlike any that was measured and count those that are larger; empty
+/// where all of them were measured.
+std::string text_of(const std::vector<OutsideMeasured>& layers);
 
 /// The ranges of the layers that were measured, for each call of Gemmini's library.
 class MeasuredDomain {

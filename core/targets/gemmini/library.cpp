@@ -47,16 +47,11 @@ WindowAxis column_axis(const Layer& l) {
   return {l[Dim::P], l[Dim::R], l.input_width(), l.wstride, l.wdilation, l.padding.value_or(0)};
 }
 
-/// The distinct sizes of a dimension's tiles: the full one and, where there is one, the last.
-struct TileSizes {
-  std::int64_t full, last;
-
-  static TileSizes of(const Layer& layer, const Tile& tile, Dim dim) {
-    const std::int64_t full = std::min(tile[dim], layer[dim]), rest = layer[dim] % full;
-    return {full, rest == 0 ? full : rest};
-  }
-  std::int64_t least() const { return std::min(full, last); }
-};
+/// The size of a dimension's smallest tile: the last one, which may be narrower than the others.
+std::int64_t least_tile(const Layer& layer, const Tile& tile, Dim dim) {
+  const std::int64_t full = std::min(tile[dim], layer[dim]), rest = layer[dim] % full;
+  return rest == 0 ? full : rest;
+}
 
 /// Moves the tiles of one axis off a hang by the fewest steps, preferring to grow; false if nothing fits.
 bool leave_hang(const Layer& layer, const Params& params, const WindowAxis& axis, Dim output, Dim kernel,
@@ -494,7 +489,7 @@ bool hangs(const Layer& layer, const Tile& tile) {
 
 bool computes_wrong(const Layer& layer, const Tile& tile, std::int64_t pe_dim) {
   if (tile.call != Call::kConv || pe_dim >= kRightFromPeDim || layer.padding.value_or(0) == 0) return false;
-  const auto least = [&](Dim d) { return TileSizes::of(layer, tile, d).least(); };
+  const auto least = [&](Dim d) { return least_tile(layer, tile, d); };
   const bool shares_rows = std::min(pe_dim / least(Dim::C), std::min(tile[Dim::R], layer[Dim::R])) > 1;
   return shares_rows && least(Dim::P) == 1 && least(Dim::K) <= pe_dim;
 }

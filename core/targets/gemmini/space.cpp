@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <set>
 
 #include "dosa/core/search/problem.hpp"
@@ -40,18 +41,14 @@ Tile tile_of_code(const Tensor& code) {
   return tile;
 }
 
-/// The library's own tiles for a call, one for each hardware on which anything fits.
-std::vector<Tile> library_tiles(const Layer& layer, gemmini::Call call,
-                                const std::vector<Hardware>& hardware) {
-  std::vector<Tile> tiles;
-  for (const Hardware& sizes : hardware) {
-    try {
-      tiles.push_back(gemmini::runnable_default_tile(layer, sizes, call));
-    } catch (const Error& error) {
-      if (error.id() != ErrorId::kCapacity) throw;
-    }
+/// The library's own tile for a call, if any tile runs on this hardware.
+std::optional<Tile> library_tile(const Layer& layer, const Hardware& sizes, gemmini::Call call) {
+  try {
+    return gemmini::runnable_default_tile(layer, sizes, call);
+  } catch (const Error& error) {
+    if (error.id() != ErrorId::kCapacity) throw;
+    return std::nullopt;
   }
-  return tiles;
 }
 
 /// Every combination of the useful sizes next below and above a real-valued tile [7].
@@ -155,9 +152,12 @@ void TileSearch::count_coverage() {
 }
 
 void TileSearch::score_defaults(RtlVariant& v, Allowance& allowance) {
-  std::vector<Tile> tiles = library_tiles(layer(), v.call, scoring_.hardware);
+  std::vector<Tile> tiles;
   const Tile& own = scoring_.defaults[layer_];
-  if (own.call == v.call) tiles.insert(tiles.begin(), own);
+  if (own.call == v.call) tiles.push_back(own);
+  for (const Hardware& sizes : scoring_.hardware) {
+    if (const std::optional<Tile> tile = library_tile(layer(), sizes, v.call)) tiles.push_back(*tile);
+  }
   score(v, tiles, allowance);
 }
 
@@ -343,8 +343,10 @@ void GemminiSpace::set_defaults() {
     if (const Surrogate* surrogate = scoring_.model.surrogate()) {
       for (const gemmini::Call call : calls) surrogate->target.domain.outside(RtlModel::run(layer, call));
     }
+    const std::vector<Hardware>& hardware = scoring_.hardware;
     const bool any = std::any_of(calls.begin(), calls.end(), [&](gemmini::Call call) {
-      return !library_tiles(layer, call, scoring_.hardware).empty();
+      return std::any_of(hardware.begin(), hardware.end(),
+                         [&](const Hardware& sizes) { return library_tile(layer, sizes, call).has_value(); });
     });
     if (any) continue;
     fail(ErrorId::kBounds,

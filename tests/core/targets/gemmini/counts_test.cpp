@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <fstream>
 #include <map>
 #include <random>
 
 #include "dosa/core/targets/gemmini/feature_table.hpp"
 #include "dosa/core/targets/gemmini/features.hpp"
 #include "dosa/core/targets/gemmini/training.hpp"
+#include "dosa/models/base/csv.hpp"
 #include "tests/core/targets/gemmini/walk.hpp"
 #include "tests/support.hpp"
 
@@ -161,22 +161,19 @@ TEST(ExecutedCounts, ANarrowLastChannelTilePacksItsOwnKernelColumns) {
 
 /// A file of measurements on several Gemminis, one file for each of them.
 std::vector<Measurements> measurements_by_hardware(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::string header, line;
-  std::getline(file, header);
-  std::map<std::string, std::string> parts;
-  while (std::getline(file, line)) {
-    // The columns before cycles and checked: scratchpad, accumulator, array.
-    std::size_t end = line.size();
-    for (int cell = 0; cell < 2; ++cell) end = line.rfind(',', end - 1);
-    std::size_t begin = end;
-    for (int cell = 0; cell < 3; ++cell) begin = line.rfind(',', begin - 1);
-    std::string& part = parts[line.substr(begin, end - begin)];
-    part += (part.empty() ? header + "\n" : "") + line + "\n";
+  const CsvInput table = CsvInput::from_file(path);
+  std::map<std::string, CsvWriter> parts;
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    const std::string hardware = fmt::format("{},{},{}", table.text(row, "scratchpad_kib"),
+                                             table.text(row, "accumulator_kib"), table.text(row, "pe_dim"));
+    CsvWriter& part = parts.try_emplace(hardware, table.columns()).first->second;
+    for (std::size_t column = 0; column < table.columns().size(); ++column) part.add(table.text(row, column));
+    part.end_row();
   }
   const testing::TemporaryFolder folder;
   std::vector<Measurements> all;
-  for (const auto& [hardware, text] : parts) all.push_back(read_measurements(folder.file("part.csv", text)));
+  for (const auto& [hardware, part] : parts)
+    all.push_back(read_measurements(folder.file("part.csv", part.text())));
   return all;
 }
 
