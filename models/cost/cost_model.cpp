@@ -424,22 +424,23 @@ Tensor coincidence_words(const InputTile& tile, const Tensor& other_words, const
   const Tensor d_slides = pick(axes, d) > 0.5;
   const Tensor d_moves = pick(dependent, d) > 0.5;
 
-  const Found e1 = innermost(beyond(d));
+  const Found next = innermost(beyond(d));
+  const Found second = innermost(beyond(next));
+  const Tensor next_axis = pick(axes, next);
+  const Tensor first_case =
+      d_slides & (next_axis == pick(axes, d)) & (pick(step, next) == 2 * pick(step, d)) & next.exists;
+  const Tensor second_case = ~d_moves & (next_axis > 0.5) & (pick(axes, second) == next_axis) &
+                             (pick(step, second) == pick(step, next)) & second.exists;
+  // No nest is both: in the one d slides, in the other it does not move the window.
+  const Tensor one = first_case.unsqueeze(-1);
+  const Found e{torch::where(one, next.at, second.at), first_case | second_case,
+                torch::where(one, next.place, second.place)};
   const Tensor kept = pick(full, d) - torch::minimum(pick(full, d), pick(step, d));
-  const Tensor case1 = d.exists & d_slides & e1.exists & (pick(axes, e1) == pick(axes, d)) &
-                       (pick(step, e1) == 2 * pick(step, d));
   const Tensor across =
       torch::where(pick(axes, d) < 1.5, tile.height.unsqueeze(-1), tile.width.unsqueeze(-1));
-  const Tensor saved1 = kept * across * (pick(factor, e1) - 1) * trips_outside(e1);
-
-  const Found f = innermost(beyond(d));
-  const Found e2 = innermost(beyond(f));
-  const Tensor case2 = d.exists & ~d_moves & f.exists & (pick(axes, f) > 0.5) & e2.exists &
-                       (pick(axes, e2) == pick(axes, f)) & (pick(step, e2) == pick(step, f));
-  const Tensor saved2 = (tile.width * tile.height).unsqueeze(-1) * (pick(factor, e2) - 1) * trips_outside(e2);
-
-  const Tensor none = torch::zeros_like(saved1);
-  return other_words.unsqueeze(-1) * (torch::where(case1, saved1, none) + torch::where(case2, saved2, none));
+  const Tensor saved = torch::where(first_case, kept * across, (tile.width * tile.height).unsqueeze(-1)) *
+                       (pick(factor, e) - 1) * trips_outside(e);
+  return other_words.unsqueeze(-1) * torch::where(d.exists & e.exists, saved, torch::zeros_like(saved));
 }
 
 }  // namespace

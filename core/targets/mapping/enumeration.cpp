@@ -179,19 +179,21 @@ Tensor Enumeration::numbers_of(const CostModel& model, const Tensor& nests, cons
                                const Sharpness& sharpness) {
   const Traffic traffic = model.traffic({nests, {}}, batch_, sharpness);
   frontier_.evaluated += nests.size(0) * model.order_count();
-  const auto cost_with = [&](const Hardware& sizes) {
-    HardwareTensors hardware = HardwareTensors::from(sizes, torch::kFloat64);
-    return model.cost(traffic, hardware, sharpness);
-  };
-  const Cost none = cost_with({pe_dim_, 0, 0});
-  const Tensor& shape = none.energy_pj;  // [nests, orders]
-  const auto groups = static_cast<double>(layer_.groups);
-  std::vector<Tensor> columns{none.cycles.expand_as(shape) * groups, shape * groups};
-  for (std::size_t b = 0; b < kBuffers; ++b) {
-    Hardware one{pe_dim_, 0, 0};
-    buffer(one, b) = 1;
-    columns.push_back(needed.select(1, static_cast<std::int64_t>(b)).unsqueeze(-1).expand_as(shape));
-    columns.push_back((cost_with(one).energy_pj - shape) * groups);
+  // Energy is linear in the sizes: without buffers first, then with 1 KiB of one at a time, in one broadcast.
+  constexpr auto kSizes = static_cast<std::int64_t>(kBuffers);
+  const Tensor kib =
+      torch::cat({torch::zeros({1, kSizes}, torch::kFloat64), torch::eye(kSizes, torch::kFloat64)});
+  const auto size = [&](std::int64_t b) { return kib.select(1, b).unsqueeze(-1); };
+  const Tensor array = torch::scalar_tensor(static_cast<double>(pe_dim_), torch::kFloat64);
+  const Cost cost = model.cost(traffic, {array, size(0), size(1)}, sharpness);
+  // [1 + buffers, nests, orders]; not so by itself on a machine whose energies depend on no size.
+  const Tensor energy = (cost.energy_pj * static_cast<double>(layer_.groups))
+                            .expand({1 + kSizes, nests.size(0), model.order_count()});
+  const Tensor without = energy[0];
+  std::vector<Tensor> columns{cost.cycles.expand_as(without) * static_cast<double>(layer_.groups), without};
+  for (std::int64_t b = 0; b < kSizes; ++b) {
+    columns.push_back(needed.select(1, b).unsqueeze(-1).expand_as(without));
+    columns.push_back(energy[1 + b] - without);
   }
   return torch::stack(columns, -1).flatten(0, 1);
 }
