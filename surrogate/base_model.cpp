@@ -56,8 +56,8 @@ BaseParts::BaseParts(const BaseModel& base, const Features& e) {
 /// Numbers whose logarithms make up the inputs that come from the base.
 enum BaseLog : int { kCycles, kLoad, kExecute, kStore, kOverhead, kTotal, kFloor };
 
-/// [logs, inputs]; the formulas are those of base_inputs.
-const Tensor& logs_to_inputs(torch::ScalarType type) {
+/// [logs, inputs], to be multiplied with `numbers`; the formulas are those of base_inputs.
+Tensor logs_to_inputs(const Tensor& numbers) {
   static const Tensor in_double = [] {
     const torch::InferenceMode off(false);  // whatever the first caller is in, others differentiate
     return torch::tensor({{1., 0., 0., 0., 0., 1., 0.},
@@ -73,7 +73,8 @@ const Tensor& logs_to_inputs(torch::ScalarType type) {
     const torch::InferenceMode off(false);
     return in_double.to(torch::kFloat32);
   }();
-  return type == torch::kFloat32 ? in_float : in_double;
+  const Tensor& constant = numbers.scalar_type() == torch::kFloat32 ? in_float : in_double;
+  return constant.to(numbers.device());
 }
 
 /// The inputs that come from the base, [B..., layers, 7], of terms [B..., layers, terms], the floor and the
@@ -92,7 +93,7 @@ class FixedBase : public torch::autograd::Function<FixedBase> {
     context->save_for_backward({numbers, tiles, b.charges, b.input, b.weight, b.overlapped, b.exposed,
                                 b.load_order, b.order, b.always, b.fading,
                                 base->parts.to(terms.scalar_type())});
-    return torch::tensordot(numbers.log(), logs_to_inputs(numbers.scalar_type()), {0}, {0});
+    return torch::tensordot(numbers.log(), logs_to_inputs(numbers), {0}, {0});
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
@@ -100,10 +101,9 @@ class FixedBase : public torch::autograd::Function<FixedBase> {
     const Tensor &numbers = saved[0], &tiles = saved[1], &charges = saved[2], &input = saved[3],
                  &weight = saved[4], &overlapped = saved[5], &exposed = saved[6], &load_order = saved[7],
                  &order = saved[8], &always = saved[9], &fading = saved[10], &parts = saved[11];
-    const auto type = numbers.scalar_type();
     const std::vector<Tensor> of = numbers.unbind();
     const std::vector<Tensor> by =
-        (torch::tensordot(logs_to_inputs(type), gradients[0], {1}, {-1}) / numbers).unbind();
+        (torch::tensordot(logs_to_inputs(numbers), gradients[0], {1}, {-1}) / numbers).unbind();
     const Tensor& by_cycles = by[kCycles];
     const Tensor by_overlapped = by_cycles * (1 - exposed);
     const Tensor by_overhead = by_cycles + by[kTotal] + by[kOverhead];

@@ -116,13 +116,13 @@ Estimate FeatureSurrogate::predict(const Features& features) const {
   return estimate;
 }
 
-void FeatureSurrogate::lighten(torch::ScalarType type, std::int64_t networks) {
+void FeatureSurrogate::lighten(const torch::TensorOptions& options, std::int64_t networks) {
   for (Tensor* weight : ensemble.weights()) {
-    if (weight->defined()) *weight = weight->slice(0, 0, networks).contiguous();
+    if (weight->defined()) *weight = weight->slice(0, 0, networks).contiguous().to(options.device());
   }
   Ensemble& e = ensemble;
   for (Tensor* t : {&base.constants, &base.overlap, &base.parts, &e.mean, &e.scale, &e.lowest, &e.highest}) {
-    if (t->defined()) *t = t->to(type);
+    if (t->defined()) *t = t->to(options);
   }
 }
 

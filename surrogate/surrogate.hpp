@@ -64,8 +64,9 @@ class FeatureSurrogate {
   torch::Tensor inputs(const Features& features, const BaseLatency& base_latency) const;
 
  protected:
-  /// Makes all numbers but the weights of this type, and keeps the first `networks` alone.
-  void lighten(torch::ScalarType type, std::int64_t networks);
+  /// Brings all numbers to this device and all but the weights to this type, and keeps the first `networks`
+  /// alone.
+  void lighten(const torch::TensorOptions& options, std::int64_t networks);
 
   /// Reads a file that save_as() wrote for a chip with these features; `read_target` reads what it was
   /// measured on. Loading executes nothing and refuses, by field, what it does not understand. Throws Error.

@@ -326,7 +326,7 @@ void RunBatch::complete() {
   complete_relaxed();
 }
 
-RunBatch RunBatch::to(torch::ScalarType type) const {
+RunBatch RunBatch::to(const torch::TensorOptions& options) const {
   RunBatch converted = *this;
   std::vector<Tensor*> fields = converted.relaxed.all();
   for (Tensor* field :
@@ -335,7 +335,10 @@ RunBatch RunBatch::to(torch::ScalarType type) const {
         &converted.channels, &converted.log_caches, &converted.one, &converted.outer_places}) {
     fields.push_back(field);
   }
-  for (Tensor* field : fields) *field = field->to(type);
+  for (Tensor* field : fields) *field = field->to(options);
+  for (Tensor* field : {&converted.dim_at, &converted.skips, &converted.is_matmul, &converted.walked,
+                        &converted.reduces, &converted.in_blocks})
+    *field = field->to(options.device());
   return converted;
 }
 

@@ -68,10 +68,11 @@ struct RelaxedLayers {
   torch::Tensor output_rows;                                               ///< [layers, 1]
   torch::Tensor piece_grain, per_piece, least_cycles;                      ///< [layers, 2, 2]; [2]; [2]
   torch::Tensor window_image, window_kernel, window_offset, window_limit;  ///< [layers, 4]
-  torch::Tensor walk;          ///< [features, columns], or [layers, features, columns]
-  torch::Tensor walk_offset;   ///< [layers, columns]
-  torch::Tensor cache_levels;  ///< [2, 1]
-  torch::Tensor count_offset;  ///< [layers, counts]
+  torch::Tensor walk;                 ///< [features, columns], or [layers, features, columns]
+  torch::Tensor walk_offset;          ///< [layers, columns]
+  torch::Tensor cache_levels;         ///< [2, 1]
+  torch::Tensor count_offset;         ///< [layers, counts]
+  torch::Tensor to_counts, to_terms;  ///< [factors, counts]; [counts, terms + 2]
   torch::Tensor ratio_matrix, ratio_offset, pe_dim_ratio;  ///< [factors, ratios]; [layers, ratios]; [ratios]
   torch::Tensor term_constants;                            ///< [layers, terms + 2]
   torch::Tensor plain_terms, latency_terms, pipeline_terms;  ///< [terms + 2], 0 or 1
@@ -105,8 +106,8 @@ struct RunBatch {
   RelaxedLayers relaxed;
 
   static RunBatch of(const std::vector<LayerRun>& runs, const RunRules& rules);
-  /// For tiles of this type. Counts that are to be exact need float64.
-  RunBatch to(torch::ScalarType type) const;
+  /// For tiles of this type, on this device. Counts that are to be exact need float64 on the CPU.
+  RunBatch to(const torch::TensorOptions& options) const;
   /// The layers (or measurements) with these indices, int64 [n].
   RunBatch select(const torch::Tensor& index) const;
 

@@ -42,11 +42,11 @@ std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel
 
 RtlRelaxation::RtlRelaxation(const SearchProblem& problem, const RtlModel& model,
                              const std::vector<RtlVariant>& variants, const std::vector<Tensor>& anchors,
-                             const Hardware& largest, double kappa, torch::ScalarType type)
+                             const Hardware& largest, double kappa, const torch::TensorOptions& options)
     : problem_(problem),
       surrogate_(model.surrogate() == nullptr
                      ? nullptr
-                     : std::make_shared<const Surrogate>(model.surrogate()->lighter(type, kNetworks))),
+                     : std::make_shared<const Surrogate>(model.surrogate()->lighter(options, kNetworks))),
       model_(model.machine(), surrogate_.get()),
       largest_(largest),
       kappa_(kappa) {
@@ -70,13 +70,15 @@ RtlRelaxation::RtlRelaxation(const SearchProblem& problem, const RtlModel& model
       log_span_[v][d] = std::log(static_cast<double>(sizes.back()) / static_cast<double>(sizes.front()));
     }
   }
-  batch_ = model.batch(runs).to(type);
+  batch_ = model.batch(runs).to(options);
   if (!anchor_rows.empty())
-    anchors_ =
-        torch::stack(anchor_rows, 1).unsqueeze(1).slice(0, 0, kNetworks).to(type);  // [networks, 1, variants]
+    anchors_ = torch::stack(anchor_rows, 1)
+                   .unsqueeze(1)
+                   .slice(0, 0, kNetworks)
+                   .to(options);  // [networks, 1, variants]
   calls_ = torch::matmul(of_layer_, of_layer_.sum(0));
-  for (Tensor* t : {&log_low_, &log_span_, &repetitions_, &of_layer_, &calls_}) *t = t->to(type);
-  pe_dim_ = torch::full({}, static_cast<double>(largest.pe_dim), type);
+  for (Tensor* t : {&log_low_, &log_span_, &repetitions_, &of_layer_, &calls_}) *t = t->to(options);
+  pe_dim_ = torch::full({}, static_cast<double>(largest.pe_dim), options);
 }
 
 Tensor RtlRelaxation::tiles(const Tensor& logits) const {
@@ -84,13 +86,13 @@ Tensor RtlRelaxation::tiles(const Tensor& logits) const {
 }
 
 Tensor RtlRelaxation::random_logits(std::int64_t starts, at::Generator generator) const {
-  return (6 * torch::rand({starts, variants(), kDims}, generator, torch::kFloat64) - 3).to(type());
+  return (6 * torch::rand({starts, variants(), kDims}, generator, torch::kFloat64) - 3).to(options());
 }
 
 RelaxedCost RtlRelaxation::cost(const Tensor& logits, double share_of_run) const {
   const double temperature = mixing_temperature(share_of_run);
   const TilingCosts costs = model_.costs(tiles(logits), pe_dim_, batch_, true);
-  const Cost at_largest = model_.price(costs.traffic, HardwareTensors::from(largest_, type()), true);
+  const Cost at_largest = model_.price(costs.traffic, HardwareTensors::from(largest_, options()), true);
   Tensor cycles = costs.cycles.defined() ? costs.cycles : at_largest.cycles.squeeze(-1);
   if (kappa_ > 0 && costs.networks.defined())
     cycles = cycles * (kappa_ * model_.log_sd_of_ratio(costs.networks, costs.growth, anchors_)).exp();

@@ -31,13 +31,13 @@ std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel
 class RtlRelaxation {
  public:
   /// `anchors`: by layer, what the networks say of the tiling that gains are counted from, [networks];
-  /// undefined without a surrogate. `problem` must outlive this. `type`: of logits and all else.
+  /// undefined without a surrogate. `problem` must outlive this. `options`: of logits and all else.
   RtlRelaxation(const SearchProblem& problem, const RtlModel& model, const std::vector<RtlVariant>& variants,
                 const std::vector<torch::Tensor>& anchors, const Hardware& largest, double kappa,
-                torch::ScalarType type);
+                const torch::TensorOptions& options);
 
   std::int64_t variants() const { return log_low_.size(0); }
-  torch::ScalarType type() const { return log_low_.scalar_type(); }
+  torch::TensorOptions options() const { return log_low_.options(); }
 
   /// Logits -> tiles [starts, variants, 7], real numbers. Differentiable.
   torch::Tensor tiles(const torch::Tensor& logits) const;

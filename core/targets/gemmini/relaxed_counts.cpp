@@ -147,11 +147,11 @@ const std::array<Product, kProducts>& products() {
 }
 
 struct Matrices {
-  EitherType counts;    ///< [factors, counts]
-  EitherType to_terms;  ///< [counts, terms, the floor and the number of tiles]
-  Tensor sizes;         ///< [7, counts]
-  Tensor to_ratios;     ///< [counts, ratios]: of logarithms of counts
-  Tensor from_narrow;   ///< [factors, ratios]
+  Tensor counts;       ///< [factors, counts]
+  Tensor to_terms;     ///< [counts, terms, the floor and the number of tiles]
+  Tensor sizes;        ///< [7, counts]
+  Tensor to_ratios;    ///< [counts, ratios]: of logarithms of counts
+  Tensor from_narrow;  ///< [factors, ratios]
 };
 
 const Matrices& matrices() {
@@ -182,7 +182,7 @@ const Matrices& matrices() {
     }
     to_terms[kFloor][kFloorColumn] = 1.0;
     to_terms[kTiles][kTilesColumn] = 1.0;
-    return Matrices{EitherType(counts), EitherType(to_terms), sizes, to_ratios, from_narrow};
+    return Matrices{counts, to_terms, sizes, to_ratios, from_narrow};
   }();
   return built;
 }
@@ -342,7 +342,7 @@ class LogRefetched : public torch::autograd::Function<LogRefetched> {
     Tensor by_tile = by[0].clone();
     by_tile.narrow(-1, 0, 2).add_(over_halves(by_windows * window_kernel));
     by_tile.narrow(-1, 2, 2).add_(over_halves(by_windows * window_image));
-    by_tile.narrow(-1, 4, 2).add_(by_rows * (of[4] < channel_lines).logical_and_(of[1] > pow2), 1 / kLine);
+    by_tile.narrow(-1, 4, 2).add_(by_rows * ((of[4] < channel_lines) & (of[1] > pow2)), 1 / kLine);
     return {by_tile, Tensor()};
   }
 
@@ -360,12 +360,12 @@ class LogRefetched : public torch::autograd::Function<LogRefetched> {
 }  // namespace
 
 std::vector<Tensor*> RelaxedLayers::all() {
-  return {&one,          &log_narrow,    &miss_offset,   &log_size,     &halo_image,   &halo_kernel,
-          &halo_offset,  &clip,          &clip_per_tile, &flanks,       &packs,        &minus_half_c4,
-          &footprint,    &channel_lines, &output_rows,   &piece_grain,  &per_piece,    &least_cycles,
-          &window_image, &window_kernel, &window_offset, &window_limit, &walk,         &walk_offset,
-          &cache_levels, &count_offset,  &ratio_matrix,  &ratio_offset, &pe_dim_ratio, &term_constants,
-          &plain_terms,  &latency_terms, &pipeline_terms};
+  return {&one,          &log_narrow,    &miss_offset,    &log_size,     &halo_image,   &halo_kernel,
+          &halo_offset,  &clip,          &clip_per_tile,  &flanks,       &packs,        &minus_half_c4,
+          &footprint,    &channel_lines, &output_rows,    &piece_grain,  &per_piece,    &least_cycles,
+          &window_image, &window_kernel, &window_offset,  &window_limit, &walk,         &walk_offset,
+          &cache_levels, &count_offset,  &ratio_matrix,   &ratio_offset, &pe_dim_ratio, &term_constants,
+          &plain_terms,  &latency_terms, &pipeline_terms, &to_counts,    &to_terms};
 }
 
 void RunBatch::complete_relaxed() {
@@ -414,7 +414,9 @@ void RunBatch::complete_relaxed() {
   for (const int count : {kWeightL2Misses, kWeightLlcMisses, kWeightPageMisses}) offset(count, log_lines[1]);
   for (const int count : {kOutputL2Misses, kOutputLlcMisses}) offset(count, log_lines[2]);
 
-  c.ratio_matrix = torch::matmul(m.counts.of(torch::kFloat64), m.to_ratios) + m.from_narrow;
+  c.to_counts = m.counts;
+  c.to_terms = m.to_terms;
+  c.ratio_matrix = torch::matmul(m.counts, m.to_ratios) + m.from_narrow;
   c.ratio_offset = torch::matmul(c.count_offset, m.to_ratios);
   c.footprint = lines.sum(-1) * kLine;
   for (int column = 0; column < kRatioCount; ++column) {
@@ -505,7 +507,6 @@ Tensor RunBatch::lines_of_layer() const {
 
 Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatch& l, bool misses) {
   const RelaxedLayers& c = l.relaxed;
-  const Tensor& to_counts = matrices().counts.of(tile.scalar_type());
   const Tensor log_pe = pe_dim_in.log();
   const Tensor log_tile = tile.log();
   const Tensor log_number = c.log_size - log_tile;
@@ -563,7 +564,7 @@ Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatc
   Counts n;
   n.log_factors = torch::cat(factors, -1);
   const Tensor log_counts =
-      torch::matmul(n.log_factors, misses ? to_counts : to_counts.narrow(0, 0, kWithoutMisses));
+      torch::matmul(n.log_factors, misses ? c.to_counts : c.to_counts.narrow(0, 0, kWithoutMisses));
   n.values = (log_counts + c.count_offset).exp();
   const std::vector<Tensor> parts =
       n.values.split_with_sizes({kTrafficCounts, kProducts - kTrafficCounts}, -1);
@@ -587,8 +588,7 @@ Features relaxed_features(const Counts& n, const Tensor& pe_dim, const RunBatch&
   const Tensor pe = pe_dim.unsqueeze(-1);
   const Tensor scale =
       c.plain_terms + c.latency_terms / commands_in_flight(pe) + c.pipeline_terms * (pe / kArrayOfUnitDepth);
-  const Tensor terms = torch::addcmul(
-      c.term_constants, torch::matmul(n.values, matrices().to_terms.of(n.values.scalar_type())), scale);
+  const Tensor terms = torch::addcmul(c.term_constants, torch::matmul(n.values, c.to_terms), scale);
   Tensor linear =
       torch::matmul(n.log_factors, c.ratio_matrix) + (c.ratio_offset + c.pe_dim_ratio * pe.log2());
   if (!l.reduces_inside) {

@@ -13,19 +13,6 @@ constexpr double kPage = 4096;           // bytes of a DRAM page
 constexpr double kMissSharpness = 6;     // how fast a share of 1 is fetched again beyond a cache's size
 constexpr double kMinExecuteCycles = 4;  // of one compute instruction
 
-/// A constant, for tiles of either type.
-class EitherType {
- public:
-  explicit EitherType(const torch::Tensor& in_double)
-      : in_double_(in_double), in_float_(in_double.to(torch::kFloat32)) {}
-  const torch::Tensor& of(torch::ScalarType type) const {
-    return type == torch::kFloat32 ? in_float_ : in_double_;
-  }
-
- private:
-  torch::Tensor in_double_, in_float_;
-};
-
 }  // namespace counting
 
 /// `tile` as run (run_tiles), [B..., layers, 7]; differentiable in it and in pe_dim. `misses` as in

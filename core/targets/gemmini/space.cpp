@@ -303,14 +303,15 @@ void TileSearch::improve(const Objective::Prices& prices, Allowance& allowance) 
 
 // ---- All layers.
 
-GemminiSpace::GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa)
+GemminiSpace::GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa,
+                           const std::string& device)
     : scoring_{problem, model, kappa, {}, {}, {}, {}, 0} {
   TORCH_CHECK(problem.bounds.min.pe_dim == problem.bounds.max.pe_dim, "one array per search");
   set_hardware();
   variants_ = variants_of(problem, model, scoring_.largest.pe_dim);
   set_defaults();
   relaxation_ = std::make_unique<RtlRelaxation>(problem, model, variants_, scoring_.anchors, scoring_.largest,
-                                                kappa, torch::kFloat32);
+                                                kappa, torch::TensorOptions(torch::kFloat32).device(device));
 }
 
 void GemminiSpace::set_hardware() {

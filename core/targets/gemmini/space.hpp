@@ -70,8 +70,8 @@ class GemminiSpace : public SearchSpace {
  public:
   /// `problem` and `model` must outlive this. The problem's array is one (bounds.min.pe_dim =
   /// bounds.max.pe_dim). Throws Error{kBounds} where no legal sizes lie within the bounds or a layer has no
-  /// tile that fits, Error{kValue} for layers that Gemmini cannot run.
-  GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa);
+  /// tile that fits, Error{kValue} for layers that Gemmini cannot run. Relaxed tensors live on `device`.
+  GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa, const std::string& device);
 
   std::vector<std::int64_t> arrays() const override { return {scoring_.largest.pe_dim}; }
   std::vector<Hardware> buildable(std::int64_t) const override { return scoring_.hardware; }

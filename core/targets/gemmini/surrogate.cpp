@@ -72,9 +72,9 @@ Estimate Surrogate::predict(const Counts& counts, const Tensor& tile, const Tens
   return predict(features);
 }
 
-Surrogate Surrogate::lighter(torch::ScalarType type, std::int64_t networks) const {
+Surrogate Surrogate::lighter(const torch::TensorOptions& options, std::int64_t networks) const {
   Surrogate converted = *this;
-  converted.lighten(type, networks);
+  converted.lighten(options, networks);
   return converted;
 }
 

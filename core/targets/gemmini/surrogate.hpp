@@ -47,8 +47,9 @@ class Surrogate : public FeatureSurrogate {
   Estimate predict(const Counts& counts, const torch::Tensor& tile, const torch::Tensor& pe_dim,
                    const RunBatch& layers, bool relaxed) const;
 
-  /// For relaxed tiles of this type, with the first `networks` alone: faster, and a little less sure.
-  Surrogate lighter(torch::ScalarType type, std::int64_t networks) const;
+  /// For relaxed tiles of this type, on this device, with the first `networks` alone: faster, and a little
+  /// less sure.
+  Surrogate lighter(const torch::TensorOptions& options, std::int64_t networks) const;
 
   /// Layers as this target runs them.
   RunBatch batch(const std::vector<LayerRun>& runs) const { return RunBatch::of(runs, target.rules); }

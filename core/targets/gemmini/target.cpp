@@ -135,10 +135,8 @@ class GemminiTarget : public Target {
   }
 
   std::unique_ptr<SearchSpace> space(const SearchProblem& problem, const std::string& device) const override {
-    if (device != "cpu")
-      fail(ErrorId::kValue, "device: found {}, the relaxation of {} runs on: cpu", device, machine_.name);
     if (surrogate_) surrogate_->check_hardware(problem.bounds.max, "hardware");
-    return std::make_unique<GemminiSpace>(problem, model_, kappa_);
+    return std::make_unique<GemminiSpace>(problem, model_, kappa_, device);
   }
 
  private:

@@ -1,6 +1,5 @@
 // Tests of the search: relaxation, mapper, and the whole.
 #include <gtest/gtest.h>
-#include <torch/library.h>
 
 #include <cmath>
 #include <limits>
@@ -10,20 +9,6 @@
 #include "dosa/core/targets/mapping/relaxation.hpp"
 #include "tests/core/search/problems.hpp"
 #include "tests/support.hpp"
-
-// What LibTorch's meta device lacks of the relaxation's operations.
-TORCH_LIBRARY_IMPL(aten, Meta, m) {
-  m.impl("index_select", [](const torch::Tensor& from, std::int64_t dim, const torch::Tensor& index) {
-    TORCH_CHECK(index.is_meta(), "index on another device");
-    std::vector<std::int64_t> sizes = from.sizes().vec();
-    sizes[static_cast<std::size_t>(dim < 0 ? dim + from.dim() : dim)] = index.size(0);
-    return torch::empty(sizes, from.options());
-  });
-  m.impl("relu", [](const torch::Tensor& x) { return torch::clamp_min(x, 0); });
-  m.impl("where.self", [](const torch::Tensor& where, const torch::Tensor& a, const torch::Tensor& b) {
-    return torch::add(torch::add(a, b), where);
-  });
-}
 
 namespace dosa::testing {
 namespace {
@@ -73,19 +58,6 @@ TEST(Relaxation, FactorsMultiplyToTheLayerAndStayAboveOne) {
       EXPECT_LT((sum - expected).abs().max().item<double>(), 1e-9);
     }
   }
-}
-
-TEST(Relaxation, StaysOnItsDevice) {
-  // The meta device, which computes shapes only, stands in for a GPU: operations that mix devices throw.
-  const SearchProblem problem = small_problem();
-  const Relaxation relaxation(problem, torch::TensorOptions(torch::kFloat32).device(torch::kMeta));
-  Tensor logits = relaxation.random_logits(4, at::detail::createCPUGenerator(1)).requires_grad_();
-  const RelaxedCost cost = relaxation.cost(relaxation.log_factors(logits), {});
-  EXPECT_TRUE(cost.loss.is_meta());
-  EXPECT_TRUE(cost.hardware.scratchpad_kib.is_meta());
-  cost.loss.sum().backward();
-  Adam(logits).move(logits, logits.grad(), 0, 0.1);
-  EXPECT_TRUE(logits.is_meta());
 }
 
 TEST(Relaxation, LossHasFiniteGradientsEverywhere) {

@@ -1,6 +1,7 @@
 // What holds of a search on every target: one result whatever the threads, limits that are kept, a design
 // whatever happens, the same end after a break, and commands that mean the same.
 #include <gtest/gtest.h>
+#include <torch/library.h>
 
 #include <atomic>
 #include <cmath>
@@ -9,10 +10,32 @@
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/pareto.hpp"
 #include "dosa/core/search/space.hpp"
+#include "dosa/models/base/adam.hpp"
 #include "tests/support.hpp"
+
+// What LibTorch's meta device lacks of the relaxations' operations.
+TORCH_LIBRARY_IMPL(aten, Meta, m) {
+  m.impl("index_select", [](const torch::Tensor& from, std::int64_t dim, const torch::Tensor& index) {
+    TORCH_CHECK(index.is_meta(), "index on another device");
+    std::vector<std::int64_t> sizes = from.sizes().vec();
+    sizes[static_cast<std::size_t>(dim < 0 ? dim + from.dim() : dim)] = index.size(0);
+    return torch::empty(sizes, from.options());
+  });
+  m.impl("logical_and.out",
+         [](const torch::Tensor&, const torch::Tensor& b, torch::Tensor& out) -> torch::Tensor& {
+           TORCH_CHECK(b.is_meta() && out.is_meta(), "operands on another device");
+           return out;
+         });
+  m.impl("relu", [](const torch::Tensor& x) { return torch::clamp_min(x, 0); });
+  m.impl("where.self", [](const torch::Tensor& where, const torch::Tensor& a, const torch::Tensor& b) {
+    return torch::add(torch::add(a, b), where);
+  });
+}
 
 namespace dosa::testing {
 namespace {
+
+using torch::Tensor;
 
 constexpr const char* kTargets[] = {"gemmini-tl", "gemmini-rtl"};
 
@@ -62,6 +85,19 @@ TEST_P(EveryTarget, OneResultWhateverTheThreads) {
     EXPECT_EQ(to_json(one.best), to_json(three.best));
     EXPECT_EQ(one.evaluations, three.evaluations);
   }
+}
+
+TEST_P(EveryTarget, RelaxesOnItsDevice) {
+  // The meta device, which computes shapes only, stands in for a GPU: operations that mix devices throw.
+  const SearchProblem asked = problem();
+  const std::unique_ptr<SearchSpace> space = asked.target->space(asked, "meta");
+  Tensor parameters = space->random_starts(4, at::detail::createCPUGenerator(1)).requires_grad_();
+  const RelaxedCost cost = space->relax(parameters, 0.5);
+  EXPECT_TRUE(cost.loss.is_meta());
+  EXPECT_TRUE(cost.hardware.scratchpad_kib.is_meta());
+  cost.loss.sum().backward();
+  Adam(parameters).move(parameters, parameters.grad(), 0, 0.1);
+  EXPECT_TRUE(parameters.is_meta());
 }
 
 TEST_P(EveryTarget, DesignsAreExactAndWithinTheirBounds) {
