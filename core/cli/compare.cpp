@@ -367,10 +367,9 @@ void add_compare(CLI::App& app) {
     purpose += fmt::format("\n  {}: {}", baseline->name(), baseline->description());
   purpose +=
       "\nEyeriss and NVDLA are no methods: machine files describe a square array with two sized buffers, "
-      "not\n"
-      "Eyeriss's 12 x 14 array with three sized register files in every PE, nor NVDLA's 64 x 32 array. "
-      "NVDLA's\n"
-      "small configuration, a square of 8 x 8 with a buffer of 128 KiB, is near to --pe 8 --scratchpad 128.";
+      "not Eyeriss's 12 x 14 array with three sized register files in every PE, nor NVDLA's 64 x 32 array. "
+      "NVDLA's small configuration, a square of 8 x 8 with a buffer of 128 KiB, is near to --pe 8 "
+      "--scratchpad 128.";
   CLI::App* command = app.add_subcommand(
       "compare", described(purpose, {"dosa compare bert --seeds 5 --csv curves.csv",
                                      "dosa compare resnet50 --methods gradient,random,bayes "

@@ -76,11 +76,11 @@ void evaluate_flags(const EvaluateFlags& flags, const Output& output) {
 void add_evaluate(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "evaluate",
-      described(
-          "Cost of a design file, or of one layer, hardware and mapping given as flags.",
-          {"dosa evaluate design.json --details",
-           "dosa evaluate -C 64 -K 64 -P 56 -Q 56 -R 3 -S 3 --pe 16 --scratchpad 128 --accumulator 32 \\\n"
-           "    --mapping 'L3[WIO] K4 Q56 P2 - L2[WI] N1 K16X - L1[O] S3 R3 C4 P28 C16X - L0[W] N1'"}));
+      described("Cost of a design file, or of one layer, hardware and mapping given as flags.",
+                {"dosa evaluate design.json --details",
+                 "dosa evaluate -C 64 -K 64 -P 56 -Q 56 -R 3 -S 3 --pe 16 --scratchpad 128 \\\n"
+                 "      --accumulator 32 --mapping \\\n"
+                 "      'L3[WIO] K4 Q56 P2 - L2[WI] N1 K16X - L1[O] S3 R3 C4 P28 C16X - L0[W] N1'"}));
   const auto flags = std::make_shared<EvaluateFlags>();
   const auto output = std::make_shared<Output>(*command);
   flags->layer.name = "layer";

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <sstream>
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/cli/search_flags.hpp"
@@ -35,7 +36,12 @@ void Output::print_early(const std::string& text) const {
 
 std::string described(const std::string& purpose, const std::vector<std::string>& examples) {
   std::string text = purpose + (examples.size() > 1 ? "\n\nExamples:" : "\n\nExample:");
-  for (const std::string& example : examples) text += "\n  " + example;
+  // Long ones go on in another line, as a shell reads it; those of several lines are broken already.
+  for (const std::string& example : examples) {
+    const bool broken = example.find('\n') != std::string::npos;
+    text += "\n  " + (broken ? example
+                             : fmt::format("{}", fmt::join(wrapped(example, kTextWidth - 8), " \\\n      ")));
+  }
   return text;
 }
 
@@ -90,6 +96,22 @@ class HelpFormatter : public CLI::Formatter {
     return indented(2,
                     make_option_name(option, positional) + (shows_type ? " " + type.substr(0, colon) : "")) +
            indented(6, description);
+  }
+  std::string make_description(const CLI::App* app) const override {
+    std::istringstream lines(app->get_description());
+    std::string text;
+    for (std::string line; std::getline(lines, line);) {
+      const std::size_t indent = line.find_first_not_of(' ');
+      if (line.size() <= kTextWidth) {
+        text += line + "\n";
+      } else if (indent == 0) {
+        text += indented(0, line);
+      } else {  // an entry of a list: what follows its first line hangs
+        const std::string hanging = indented(indent + 2, line.substr(indent));
+        text += hanging.substr(2);
+      }
+    }
+    return text + "\n";
   }
   std::string make_subcommand(const CLI::App* command) const override {
     const std::string purpose = command->get_description();

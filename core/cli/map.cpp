@@ -4,10 +4,10 @@
 
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/search/exhaustive.hpp"
-#include "dosa/core/targets/gemmini/library.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/progress.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/workload.hpp"
 
 namespace dosa::cli {
@@ -89,39 +89,39 @@ void certify_design(const MapFlags& flags, const Output& output) {
   output.print(to_json(certificate), report(certificate));
 }
 
-/// What Gemmini's own library picks. Sizes as built, which is twice the single-buffered need.
+/// What the target's own software does with a network, as a design.
 void map_default(const MapFlags& flags, const Output& output) {
-  Hardware built{16, 256, 64};
-  for (const HardwareField& field : kHardwareFields) {
-    if (flags.sizes.fixed.*field.value > 0) built.*field.value = flags.sizes.fixed.*field.value;
-  }
-  const auto violations = gemmini::check_hardware(built);
-  if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", gemmini::summary(violations));
+  if (!flags.output.empty()) check_writable(flags.output);
+  const TargetPtr target = load_target(flags.machine.empty() ? "gemmini-rtl" : flags.machine, flags.options);
   const Workload workload = load_workload(flags.input);
-  const gemmini::Params params = gemmini::params_of(built);
-  Json layers = Json::array();
-  std::string text =
-      fmt::format("{:<24} {:>5} {:>10} {:>11}  tile\n", "layer", "count", "scratchpad", "accumulator");
+  Design design;
+  design.workload = workload.name;
+  design.target = target->machine().name;
+  design.hardware = flags.sizes.hardware(target->machine());
+  target->check_hardware(design.hardware);
+  Json problems = Json::object();
+  std::string text;
   for (const Layer& layer : workload.layers) {
-    const gemmini::Tile tile = gemmini::default_tile(layer, built);
-    const gemmini::Rows rows = gemmini::rows_needed(layer, tile, built.pe_dim);
-    const auto share = [](std::int64_t used, std::int64_t all) {
-      return 100 * static_cast<double>(used) / static_cast<double>(all);
-    };
-    // The library itself can pick what the hardware never finishes.
-    const std::string problem = gemmini::summary(gemmini::check_tile(layer, built, tile));
-    layers.push_back({{"name", layer.name},
-                      {"count", layer.count},
-                      {"tile", gemmini::to_json(tile)},
-                      {"scratchpad_rows", rows.scratchpad},
-                      {"accumulator_rows", rows.accumulator}});
-    if (!problem.empty()) layers.back()["problem"] = problem;
-    text += fmt::format("{:<24} {:>5} {:>9.0f}% {:>10.0f}%  {}{}\n", layer.name, layer.count,
-                        share(rows.scratchpad, params.scratchpad_rows_per_tile()),
-                        share(rows.accumulator, params.accumulator_rows_per_tile()), gemmini::to_string(tile),
-                        problem.empty() ? "" : "  " + problem);
+    const std::optional<DefaultSchedule> own = target->default_schedule(layer, design.hardware);
+    if (!own)
+      fail(ErrorId::kValue, "--default: {} has no software that maps layers by itself", design.target);
+    design.layers.push_back({layer, own->schedule, {}});
+    if (own->problem.empty()) continue;
+    problems[layer.name] = own->problem;
+    text += fmt::format("{}: the library's own tile does not run, this is the nearest: {}\n",
+                        printable(layer.name), own->problem);
   }
-  output.print({{"workload", workload.name}, {"hardware", to_json(built)}, {"layers", layers}}, text);
+  evaluate(design, *target);
+  design.provenance = {{"program", fmt::format("dosa {}", DOSA_VERSION)},
+                       {"method", "default"},
+                       {"model", target->model_record()}};
+  if (!flags.output.empty()) {
+    save_design(design, flags.output);
+    text += fmt::format("written: {}\n", flags.output);
+  }
+  Json json = to_json(design);
+  if (!problems.empty()) json["problems"] = std::move(problems);
+  output.print(json, report(design) + text);
 }
 
 }  // namespace
@@ -131,15 +131,16 @@ void add_map(CLI::App& app) {
       "map",
       described(
           "Map a network's layers onto given hardware: the best mappings by enumeration, proven where the "
-          "whole\n"
-          "map space (the machine's tilings and loop orders) was looked at. The objective is that of the "
-          "whole\n"
-          "network: for edp the sum of all energies times the sum of all latencies, which is not the sum of "
-          "the\n"
-          "layers' EDPs. The mappings of all layers are chosen together, exactly.\n"
+          "whole map space (the machine's tilings and loop orders) was looked at. The objective is that of "
+          "the "
+          "whole network: for edp the sum of all energies times the sum of all latencies, which is not the "
+          "sum "
+          "of the layers' EDPs. The mappings of all layers are chosen together, exactly.\n"
           "With --certify: how far a design's mappings are from the best on its own hardware, layer by "
           "layer.\n"
-          "With --default: the tilings that Gemmini's own C library picks (gemmini-rtl), sizes as built.",
+          "With --default: the tilings that Gemmini's own C library picks (gemmini-rtl), with what they "
+          "cost: "
+          "the chip that you have, as a design.",
           {"dosa map resnet50 --pe 16 --scratchpad 128 --accumulator 32 -o design.json",
            "dosa map bert --objective latency --json", "dosa map design.json --certify",
            "dosa map bert --default --pe 32 --scratchpad 1024"}));
@@ -150,9 +151,10 @@ void add_map(CLI::App& app) {
                    "A shipped network's name or a workload JSON or YAML file; with --certify a design JSON")
       ->required();
   flags->sizes.add_fixed(*command, "{} (default: the machine's)");
-  CLI::Option* machine = command->add_option(
+  command->add_option(
       "--machine", flags->machine,
-      "Machine: a shipped name or a file (default: gemmini-tl; with --certify the design's target)");
+      "Machine: a shipped name or a file (default: gemmini-tl; with --certify the design's target, "
+      "with --default gemmini-rtl)");
   CLI::Option* objective =
       command->add_option("--objective", flags->objective,
                           fmt::format("What to minimise: {} (default: edp; with --certify the design's)",
@@ -176,7 +178,7 @@ void add_map(CLI::App& app) {
   }
   CLI::Option* library = command->add_flag("--default", flags->use_default,
                                            "The tiling that Gemmini's own C library picks (gemmini-rtl)");
-  for (CLI::Option* other : {machine, objective, file, nests, threads, certify}) library->excludes(other);
+  for (CLI::Option* other : {objective, nests, threads, certify}) library->excludes(other);
   command->add_flag("-q,--quiet", flags->quiet, "No progress line");
   command->callback([flags, output] {
     if (flags->use_default) return map_default(*flags, *output);

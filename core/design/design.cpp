@@ -77,6 +77,9 @@ DesignLayer layer_of(const JsonInput& item, const Target& target, const Hardware
 }  // namespace
 
 LoadedDesign load_design(const std::filesystem::path& path, const std::string& machine_override) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored))
+    fail(ErrorId::kFile, "{}: No such file; expected a design, as dosa optimize -o writes it", path.string());
   const JsonInput json = JsonInput::from_file(path);
   json.require_schema(kSchema);
   json.allow_only(

@@ -60,6 +60,11 @@ struct MappedLayer {
   std::string comment;  ///< empty: the layer as it is
 };
 
+struct DefaultSchedule {
+  SchedulePtr schedule;
+  std::string problem;  ///< empty: the schedule is the software's own
+};
+
 class Target {
  public:
   virtual ~Target() = default;
@@ -90,6 +95,12 @@ class Target {
                               const Hardware& hardware) const = 0;
   virtual MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule,
                                  const Hardware& hardware) const = 0;
+  /// What the target's own software would do with a layer, in sizes as built; where that does not run, the
+  /// nearest schedule that does, and `problem` says why. Nothing where the target has no such software.
+  virtual std::optional<DefaultSchedule> default_schedule(const Layer& /*layer*/,
+                                                          const Hardware& /*hardware*/) const {
+    return std::nullopt;
+  }
   /// A design against what the target's own software does on the default hardware, where there is such a
   /// thing.
   virtual std::optional<Explanation> compare_with_default(const Design& /*design*/) const {

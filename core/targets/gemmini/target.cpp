@@ -94,6 +94,13 @@ class GemminiTarget : public Target {
     return padded_problem(layer, tile_of(layer, schedule, hardware), machine_, hardware);
   }
 
+  std::optional<DefaultSchedule> default_schedule(const Layer& layer,
+                                                  const Hardware& hardware) const override {
+    const Call call = calls_for(layer).front();
+    return DefaultSchedule{std::make_shared<TileSchedule>(runnable_default_tile(layer, hardware, call)),
+                           summary(check_tile(layer, hardware, default_tile(layer, hardware, call)))};
+  }
+
   std::optional<Explanation> compare_with_default(const Design& design) const override {
     std::vector<Tile> tiles;
     for (const DesignLayer& entry : design.layers)

@@ -235,7 +235,7 @@ TEST_F(BadInput, Bounds) {
 }
 
 TEST_F(BadInput, FixedHardware) {
-  expect({"map", "bert", "--certify"}, "file", {"bert", "cannot be read"});
+  expect({"map", "bert", "--certify"}, "file", {"bert", "expected a design"});
   folder_.file("design.json", replaced(kDesign, "K8 P4 - L2[WI] N1", "K4 P4 - L2[WI] N1"));
   expect({"map", "design.json", "--certify"}, "mapping", {"design.json", "factors of K multiply to 4"});
   expect({"map", "bert", "--certify", "--pe", "4"}, "usage", {"--pe excludes --certify"});
