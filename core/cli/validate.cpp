@@ -3,13 +3,14 @@
 #include <memory>
 
 #include "dosa/core/cli/commands.hpp"
+#include "dosa/core/targets/gemmini/measurements.hpp"
 #include "dosa/core/targets/gemmini/validate_surrogate.hpp"
 
 namespace dosa::cli {
 
 void add_validate(CLI::App& app) {
   struct Flags {
-    std::string table, hardware = "gemmini-tl", surrogate;
+    std::string table, hardware = "gemmini-tl", surrogate, library = kTodaysLibrary;
     bool measurements = false;
     std::size_t worst = 5;
   };
@@ -30,9 +31,13 @@ void add_validate(CLI::App& app) {
                       "Compare this surrogate with measured latencies instead");
   command->add_flag("--measured", flags->measurements,
                     "Compare the analytical roofline with measured latencies instead");
+  command
+      ->add_option("--library", flags->library,
+                   "Measured latencies: month of the gemmini-rocc-tests that ran, for rows that do not say")
+      ->capture_default_str();
   command->callback([flags, output] {
     if (flags->measurements || !flags->surrogate.empty()) {
-      const SurrogateValidation v = validate_surrogate(flags->table, flags->surrogate);
+      const SurrogateValidation v = validate_surrogate(flags->table, flags->surrogate, flags->library);
       return output->print(v.to_json(), v.full_report());
     }
     const ValidationReport report = validate_table(flags->table, load_machine(flags->hardware), flags->worst);
