@@ -18,6 +18,7 @@ void add_validate(CLI::App& app) {
       "validate",
       described("Compare the model with a CSV table (.csv or .csv.gz) of reference results.",
                 {"dosa validate timeloop_train.csv.gz", "dosa validate table.csv --worst 20 --json",
+                 "dosa validate simba.csv.gz --machine simba",
                  "dosa validate measurements.csv --surrogate gemmini.safetensors"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
@@ -40,7 +41,9 @@ void add_validate(CLI::App& app) {
       const SurrogateValidation v = validate_surrogate(flags->table, flags->surrogate, flags->library);
       return output->print(v.to_json(), v.full_report());
     }
-    const ValidationReport report = validate_table(flags->table, load_machine(flags->hardware), flags->worst);
+    const ValidationReport report =
+        is_chain(flags->hardware) ? validate_table(flags->table, load_chain(flags->hardware), flags->worst)
+                                  : validate_table(flags->table, load_machine(flags->hardware), flags->worst);
     output->print(report.to_json(), report.full_report());
   });
 }
