@@ -261,6 +261,7 @@ Json ValidationReport::to_json() const {
   Json json{{"rows", rows},
             {"exact_cycles", exact_cycles},
             {"exact_energy", exact_energy},
+            {"energy_agrees", energy_agrees},
             {"error_percent", {{"latency", stats(latency)}, {"energy", stats(energy)}, {"edp", stats(edp)}}},
             {"worst", Json::array()}};
   if (accesses) {

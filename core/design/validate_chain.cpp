@@ -45,6 +45,24 @@ std::vector<CountColumn> count_columns(const CsvInput& table, const Chain& chain
   return columns;
 }
 
+/// Throws Error{kSchema} for a column that looks like a count ("L3.W.reads") and is none of this chain.
+void check_count_columns(const CsvInput& table, const std::vector<CountColumn>& known, const Chain& chain) {
+  const auto is_digit = [](char letter) { return letter >= '0' && letter <= '9'; };
+  for (std::size_t i = 0; i < table.columns().size(); ++i) {
+    const std::string& name = table.columns()[i];
+    if (name.size() < 3 || name[0] != 'L' || !is_digit(name[1])) continue;
+    if (std::any_of(known.begin(), known.end(), [&](const CountColumn& c) { return c.column == i; }))
+      continue;
+    std::vector<std::string> labels;
+    for (int level = 0; level <= chain.dram(); ++level) labels.push_back(chain.level_label(level));
+    fail(ErrorId::kSchema,
+         "{}: found column {}, expected reads, fills or updates of a tensor that a level of {} holds ({}), "
+         "such "
+         "as L0.W.reads, or its instances",
+         table.file(), name, chain.name, fmt::join(labels, " "));
+  }
+}
+
 Layer layer_of_row(const CsvInput& table, std::size_t row) {
   Layer layer;
   for (const Dim dim : all_dims())
@@ -100,6 +118,7 @@ ValidationReport validate_table(const std::filesystem::path& path, const Chain& 
   const CsvInput table = CsvInput::from_file(path);
   table.require({"R", "S", "P", "Q", "C", "K", "N", "mapping", "cycles", "energy_uj"});
   const std::vector<CountColumn> columns = count_columns(table, chain);
+  check_count_columns(table, columns, chain);
   const torch::InferenceMode no_gradients;
   const ChainModel model(chain);
   AccessValidation accesses;

@@ -211,6 +211,13 @@ TEST(ChainValidation, TellsWhatDiffers) {
                {"line 2: cycles", "-16"});
   expect_error([&] { validate_table(folder.file("t.csv", "R,S,P,Q,C,K,N,mapping,cycles\n"), simba, 3); },
                ErrorId::kSchema, {"energy_uj"});
+  const std::string other = replaced(header, "L0.W.reads", "L0.I.reads");
+  expect_error([&] { validate_table(folder.file("t.csv", other + good), simba, 3); }, ErrorId::kSchema,
+               {"t.csv", "L0.I.reads", "L0[W] L1[O]", "simba"});
+  const std::string large =
+      replaced(replaced(good, "1,1,1,1,4", "1,1,2048,1,4"), "- L1[O] C2", "- L1[O] P2048 C2");
+  expect_error([&] { validate(large); }, ErrorId::kCapacity,
+               {"line 2: mapping: L1[O] accumulation_buffer", "needs 4096 words", "has 1024"});
   expect_error([&] { validate(""); }, ErrorId::kValue, {"table.csv", "no rows"});
 }
 
