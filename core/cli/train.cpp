@@ -131,7 +131,7 @@ void add_train(CLI::App& app) {
           "Train a surrogate of measured latencies, cross-validated by rows and by whole layers. Two more, "
           "of "
           "the tiles that fit half and a quarter of the buffers, say how the uncertainty grows beyond them.",
-          {"dosa train data/measurements/gemmini_rtl.csv -o gemmini.safetensors",
+          {"dosa train data/measurements/gemmini_rtl_sizes.csv -o gemmini.safetensors",
            "dosa train new_rows.csv --from gemmini.safetensors -o tuned.safetensors",
            "dosa train measurements.csv -o gemmini.safetensors --active 20 --proposals next.csv"}));
   const auto flags = std::make_shared<TrainFlags>();
