@@ -297,9 +297,6 @@ TEST(GemminiSpace, NoTileThatRunsWrongIsHandedOut) {
 
 TEST(GemminiSpace, RefusesWhatCannotBe) {
   SearchProblem problem = rtl_problem();
-  problem.bounds.min.pe_dim = problem.bounds.max.pe_dim = 8;
-  expect_error([&] { optimize(problem, quick_rtl()); }, ErrorId::kValue, {"pe_dim", "8", "16"});
-  problem = rtl_problem();
   problem.bounds.min.scratchpad_kib = problem.bounds.max.scratchpad_kib = 100;
   expect_error([&] { optimize(problem, quick_rtl()); }, ErrorId::kBounds, {"128"});
   problem = rtl_problem();
