@@ -156,6 +156,10 @@ void check_signs(const Machine& machine, const JsonInput& levels, const JsonInpu
 
 }  // namespace
 
+std::int64_t capacity_kib(const MemoryLevel& memory, const Hardware& hardware) {
+  return memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
+}
+
 std::string level_label(int level, const OperandSet& holds) {
   return fmt::format("L{}[{}]", level, letters_of(holds));
 }

@@ -108,6 +108,9 @@ struct Machine {
   std::string level_label(int level) const;
 };
 
+/// The size in hardware of what sizes a level, which is sized by something.
+std::int64_t capacity_kib(const MemoryLevel& memory, const Hardware& hardware);
+
 /// "L2[WI]": how mappings name a level that holds these tensors.
 std::string level_label(int level, const OperandSet& holds);
 

@@ -57,4 +57,15 @@ std::string replaced(std::string text, const std::string& from, const std::strin
   return text.replace(at, from.size(), to);
 }
 
+void expect_each_refused(const std::string& good, const std::vector<Mistake>& mistakes,
+                         const std::function<void(const std::string& path)>& load) {
+  const TemporaryFolder folder;
+  for (const Mistake& mistake : mistakes) {
+    const std::string path = folder.file("bad.json", replaced(good, mistake.from, mistake.to));
+    std::vector<std::string> parts = mistake.parts;
+    parts.push_back(path);
+    expect_error([&] { load(path); }, mistake.id, parts);
+  }
+}
+
 }  // namespace dosa::testing

@@ -44,4 +44,15 @@ void expect_error(const std::function<void()>& action, ErrorId id, const std::ve
 /// `text` with the first `from` replaced by `to`; a test failure when there is none.
 std::string replaced(std::string text, const std::string& from, const std::string& to);
 
+/// One mistake in a file: `from` replaced by `to`, and the Error that it is.
+struct Mistake {
+  const char* from;
+  const char* to;
+  ErrorId id;
+  std::vector<std::string> parts;
+};
+/// Expects each of the mistakes in a good file to be refused by `load`, by its path too.
+void expect_each_refused(const std::string& good, const std::vector<Mistake>& mistakes,
+                         const std::function<void(const std::string& path)>& load);
+
 }  // namespace dosa::testing

@@ -1,15 +1,9 @@
 #include "dosa/core/design/analysis.hpp"
 
-#include "dosa/models/base/table.hpp"
-
 namespace dosa {
 
 double at(const torch::Tensor& tensor, std::size_t row) {
   return tensor.dim() == 0 ? tensor.item<double>() : tensor[static_cast<std::int64_t>(row)].item<double>();
-}
-
-std::int64_t capacity_kib(const MemoryLevel& memory, const Hardware& hardware) {
-  return memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
 }
 
 const char* capacity_name(const MemoryLevel& memory) {
@@ -22,6 +16,38 @@ double need_kib(const Traffic& traffic, const MemoryLevel& memory, int level, co
   return at(traffic.need_kib(memory, level, array), row);
 }
 
+Table access_table(std::initializer_list<Table::Column> more) {
+  std::vector<Table::Column> columns{{"level", ColumnKind::kName},
+                                     {"of", ColumnKind::kText},
+                                     {"reads"},
+                                     {"writes"},
+                                     {"updates"},
+                                     {"energy_uJ"},
+                                     {"cycles"}};
+  columns.insert(columns.end(), more);
+  return Table(columns);
+}
+
+void explain_accesses(const LevelAccesses& level, Json& entry, Table& table) {
+  const auto count = [](double words) { return fmt::format("{:.0f}", words); };
+  bool first = true;
+  for (const Operand operand : all_operands()) {
+    if (!level.holds[static_cast<std::size_t>(operand)]) continue;
+    const std::string tensor(1, kOperandNames[static_cast<std::size_t>(operand)]);
+    const auto [reads, writes, updates] = level.words(operand);
+    entry["accesses"][tensor] = {{"reads", reads}, {"writes", writes}, {"updates", updates}};
+    std::vector<std::string> cells{first ? level.name : "", tensor, count(reads), count(writes),
+                                   count(updates)};
+    if (first) {
+      cells.push_back(fmt::format("{:.4f}", level.energy_uj));
+      cells.push_back(level.cycles > 0 ? count(level.cycles) : "");
+      cells.insert(cells.end(), level.more.begin(), level.more.end());
+    }
+    table.row(std::move(cells));
+    first = false;
+  }
+}
+
 Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Traffic& traffic,
                           const Cost& cost, const Hardware& hardware, const Machine& machine) {
   const double cycles = at(cost.cycles, 0);
@@ -32,14 +58,7 @@ Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Tr
   std::string bound = "compute";
   Explanation analysis;
   Json levels = Json::array();
-  Table table({{"level", ColumnKind::kName},
-               {"of", ColumnKind::kText},
-               {"reads"},
-               {"writes"},
-               {"updates"},
-               {"energy_uJ"},
-               {"cycles"},
-               {"KiB", ColumnKind::kText}});
+  Table table = access_table({{"KiB", ColumnKind::kText}});
   for (int index = machine.dram(); index >= 0; --index) {
     const auto level = static_cast<std::size_t>(index);
     const MemoryLevel& memory = machine.levels[level];
@@ -57,25 +76,14 @@ Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Tr
       entry["capacity_kib"] = capacity_kib(memory, hardware);
       capacity = fmt::format("{:.4g} of {}", used, capacity_kib(memory, hardware));
     }
-    bool first = true;
-    for (const Operand operand : all_operands()) {
-      if (!memory.holds_operand(operand)) continue;
+    const auto words = [&](Operand operand) {
       const Accesses& accesses = traffic.accesses[level][static_cast<std::size_t>(operand)];
-      const std::string name(1, kOperandNames[static_cast<std::size_t>(operand)]);
-      std::array<double, 3> counts{};
-      std::size_t k = 0;
-      for (const auto& [kind, words] :
-           {std::pair{"reads", &accesses.reads}, std::pair{"writes", &accesses.writes},
-            std::pair{"updates", &accesses.updates}}) {
-        counts[k] = words->defined() ? at(*words, 0) : 0;
-        entry["accesses"][name][kind] = counts[k++];
-      }
-      const auto count = [](double words) { return fmt::format("{:.0f}", words); };
-      table.row({first ? memory.name : "", name, count(counts[0]), count(counts[1]), count(counts[2]),
-                 first ? fmt::format("{:.4f}", entry["energy_uj"].get<double>()) : "",
-                 first && bound_cycles > 0 ? count(bound_cycles) : "", first ? capacity : ""});
-      first = false;
-    }
+      const auto count = [](const torch::Tensor& kind) { return kind.defined() ? at(kind, 0) : 0; };
+      return std::array<double, 3>{count(accesses.reads), count(accesses.writes), count(accesses.updates)};
+    };
+    explain_accesses(
+        {memory.name, memory.holds, words, entry["energy_uj"].get<double>(), bound_cycles, {capacity}}, entry,
+        table);
     levels.push_back(std::move(entry));
   }
   analysis.json = {

@@ -1,5 +1,4 @@
 #include "dosa/core/design/analysis.hpp"
-#include "dosa/models/base/table.hpp"
 
 namespace dosa {
 namespace {
@@ -10,7 +9,6 @@ Json explain_level(const Chain& chain, int index, const ChainTraffic& traffic, c
                    Table& table) {
   const auto level = static_cast<std::size_t>(index);
   const ChainLevel& memory = chain.levels[level];
-  const auto count = [](double words) { return fmt::format("{:.0f}", words); };
   const double used = at(traffic.used[level], 0), need = at(traffic.need_words(index), 0);
   const double energy_uj = at(cost.level_energy_pj[level], 0) * 1e-6;
   const double cycles = cost.level_cycles[level].defined() ? at(cost.level_cycles[level], 0) : 0;
@@ -24,19 +22,18 @@ Json explain_level(const Chain& chain, int index, const ChainTraffic& traffic, c
   if (memory.capacity_words) entry["capacity_words"] = *memory.capacity_words;
   const std::string words =
       memory.capacity_words ? fmt::format("{:.0f} of {}", need, *memory.capacity_words) : "";
-  bool first = true;
-  for (const Operand operand : all_operands()) {
-    if (!memory.holds_operand(operand)) continue;
+  const auto moved = [&](Operand operand) {
     const ChainAccesses& accesses = traffic.accesses[level][static_cast<std::size_t>(operand)];
-    const std::string name(1, kOperandNames[static_cast<std::size_t>(operand)]);
-    const double reads = at(accesses.reads, 0) * used, writes = at(accesses.fills, 0) * used,
-                 updates = at(accesses.updates, 0) * used;
-    entry["accesses"][name] = {{"reads", reads}, {"writes", writes}, {"updates", updates}};
-    table.row({first ? memory.name : "", name, count(reads), count(writes), count(updates),
-               first ? fmt::format("{:.4f}", energy_uj) : "", first && cycles > 0 ? count(cycles) : "",
-               first ? fmt::format("{:.0f} of {}", used, chain.instances(index)) : "", first ? words : ""});
-    first = false;
-  }
+    return std::array<double, 3>{at(accesses.reads, 0) * used, at(accesses.fills, 0) * used,
+                                 at(accesses.updates, 0) * used};
+  };
+  explain_accesses({memory.name,
+                    memory.holds,
+                    moved,
+                    energy_uj,
+                    cycles,
+                    {fmt::format("{:.0f} of {}", used, chain.instances(index)), words}},
+                   entry, table);
   return entry;
 }
 
@@ -55,15 +52,7 @@ Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const Ch
   const double utilisation = at(traffic.macs, 0) / (cycles * static_cast<double>(chain.instances(-1)));
   std::string bound = "compute";
   Json levels = Json::array();
-  Table table({{"level", ColumnKind::kName},
-               {"of", ColumnKind::kText},
-               {"reads"},
-               {"writes"},
-               {"updates"},
-               {"energy_uJ"},
-               {"cycles"},
-               {"instances", ColumnKind::kText},
-               {"words", ColumnKind::kText}});
+  Table table = access_table({{"instances", ColumnKind::kText}, {"words", ColumnKind::kText}});
   for (int level = chain.dram(); level >= 0; --level) {
     levels.push_back(explain_level(chain, level, traffic, cost, table));
     if (levels.back()["cycles"].get<double>() == cycles && cycles > compute)

@@ -159,9 +159,8 @@ Chain chain_of(const Machine& machine, const Hardware& hardware) {
     level.vector_words = memory.vector_words.at(pe_dim);
     double word_pj = memory.energy.pj;
     if (memory.sized_by != SizedBy::kNothing) {
-      const auto kib = static_cast<double>(
-          memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib);
-      const double instance_kib = kib / memory.instances.at(pe_dim);
+      const double instance_kib =
+          static_cast<double>(capacity_kib(memory, hardware)) / memory.instances.at(pe_dim);
       word_pj += memory.energy.pj_per_kib * (instance_kib - memory.energy.at_kib);
       level.capacity_words =
           static_cast<std::int64_t>(instance_kib * 1024 * 8 / memory.word_bits / machine.buffering);

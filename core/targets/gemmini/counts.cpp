@@ -189,7 +189,7 @@ Tensor with_batch(const Tensor& t, std::int64_t batch_dims) {
 /// Walks the loops over tiles outwards. A loop multiplies what a tensor fetches by the growth of its
 /// footprint while the cache holds what one iteration touches, and by the number of iterations once it does
 /// not.
-Misses cache_misses(const Tensor& tile, const Tensor& tiles, const RunBatch& l) {
+Misses cache_misses(const Tensor& tile, const Tensor& tiles, const KeptOperands& kept, const RunBatch& l) {
   const std::int64_t batch_dims = tile.dim() - 2;
   const Tensor extent = torch::where(with_batch(l.walked, batch_dims), l.size, tile);  // [8, B..., layers, 7]
   // Iterations by place, innermost first: [7, B..., layers].
@@ -206,7 +206,6 @@ Misses cache_misses(const Tensor& tile, const Tensor& tiles, const RunBatch& l) 
   // The share that is fetched again, [2, 7, B..., layers]: x^6 / (1 + x^6) for footprint / cache = x.
   const Tensor again =
       torch::sigmoid(kMissSharpness * (foot.bytes.slice(0, 0, kDims).log() - l.log_caches.view(cache_shape)));
-  const KeptOperands kept = kept_operands(tiles, l);
   // Loops that pass over an operand which is kept fetch nothing, [7, B..., layers].
   const Tensor loops = with_batch(l.dim_at.t(), batch_dims);
   const Tensor passes_inputs = kept.input.logical_and(loops == index(Dim::K));
@@ -468,7 +467,7 @@ Tensor Counts::at(Count count) const {
 KeptOperands kept_operands(const Tensor& number, const RunBatch& l) {
   const std::vector<Tensor> tiles = number.unbind(-1);
   const auto few = [&](std::initializer_list<Dim> dims) {
-    Tensor product = l.keeps;
+    Tensor product = l.one;
     for (const Dim dim : dims) product = product * tiles[static_cast<std::size_t>(dim)];
     return (l.keeps > 0).logical_and(product < kKeptTiles + 0.5);
   };
@@ -578,7 +577,7 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   c.hangs = axes.hangs.sum(-1);
 
   if (!misses) return c;
-  const Misses missed = cache_misses(tile, number, l);
+  const Misses missed = cache_misses(tile, number, kept, l);
   const auto split = [](Transfers& transfers, const Tensor& lines) {
     const std::vector<Tensor> caches = lines.unbind(0);
     transfers.l2_misses = caches[0];

@@ -40,10 +40,9 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
   std::vector<std::string> problems;  // of the library's tiles, by layer
   for (const DesignLayer& entry : design.layers) {
     layers.push_back(entry.layer);
-    const gemmini::Call call = gemmini::calls_for(entry.layer).front();
-    own.push_back(gemmini::runnable_default_tile(entry.layer, built, call));
-    const gemmini::Tile chosen_by_library = gemmini::default_tile(entry.layer, built, call);
-    problems.push_back(gemmini::summary(gemmini::check_tile(entry.layer, built, chosen_by_library)));
+    gemmini::LibraryChoice choice = gemmini::library_choice(entry.layer, built);
+    own.push_back(choice.tile);
+    problems.push_back(std::move(choice.problem));
   }
   const TileCosts before = model.costs(layers, own, built);
   const TileCosts after = model.costs(layers, chosen, design.hardware);

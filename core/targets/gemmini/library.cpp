@@ -626,6 +626,12 @@ Tile runnable_default_tile(const Layer& layer, const Hardware& built, Call call)
   return runs_right(layer, tile, built.pe_dim) ? tile : nearest_tile(layer, built, tile);
 }
 
+LibraryChoice library_choice(const Layer& layer, const Hardware& built) {
+  const Call call = calls_for(layer).front();
+  return {runnable_default_tile(layer, built, call),
+          summary(check_tile(layer, built, default_tile(layer, built, call)))};
+}
+
 Tile tile_of_mapping(const Mapping& mapping, const Layer& layer, Call call, std::int64_t pe_dim) {
   if (mapping.levels.size() != 4)
     fail(ErrorId::kMapping, "found {} levels, gemmini-rtl has 4", mapping.levels.size());

@@ -148,6 +148,15 @@ Tile default_tile(const Layer& layer, const Hardware& built);
 /// Error{kCapacity} where there is none.
 Tile runnable_default_tile(const Layer& layer, const Hardware& built, Call call);
 
+/// What the library does with a layer by itself: by the first of calls_for(), its tile, or where that does
+/// not run
+/// (`problem` says why) the nearest that does. Throws Error{kCapacity} where there is none.
+struct LibraryChoice {
+  Tile tile;
+  std::string problem;  ///< empty: the tile is the library's own
+};
+LibraryChoice library_choice(const Layer& layer, const Hardware& built);
+
 // ---- Mappings.
 
 /// The tile of a mapping on the four-level machine: P, Q from registers and accumulator; R, S, N from the

@@ -153,7 +153,7 @@ void TileSearch::count_coverage() {
 
 void TileSearch::score_defaults(RtlVariant& v, Allowance& allowance) {
   std::vector<Tile> tiles;
-  const Tile& own = scoring_.defaults[layer_];
+  const Tile& own = scoring_.reference.tiles[layer_];
   if (own.call == v.call) tiles.push_back(own);
   for (const Hardware& sizes : scoring_.hardware) {
     if (const std::optional<Tile> tile = library_tile(layer(), sizes, v.call)) tiles.push_back(*tile);
@@ -185,7 +185,8 @@ void TileSearch::score_chunk(RtlVariant& v, const std::vector<Tile>& tiles) {
   std::vector<Tensor> codes;
   std::vector<std::int64_t> own_default;
   for (const Tile& tile : tiles) {
-    if (scoring_.reference.pe_dim == scoring_.largest.pe_dim && tile == scoring_.defaults[layer_])
+    if (scoring_.reference.hardware.pe_dim == scoring_.largest.pe_dim &&
+        tile == scoring_.reference.tiles[layer_])
       own_default.push_back(static_cast<std::int64_t>(codes.size()));
     codes.push_back(code_of(tile));
   }
@@ -202,7 +203,7 @@ void TileSearch::score_chunk(RtlVariant& v, const std::vector<Tile>& tiles) {
   Tensor cycles = mean;
   if (costs.networks.defined()) {
     const Tensor sd = model.log_sd_of_ratio(costs.networks.squeeze(-1), costs.growth.squeeze(-1),
-                                            scoring_.anchors[layer_].unsqueeze(-1));
+                                            scoring_.reference.networks[layer_].unsqueeze(-1));
     const Tensor trusted = torch::tensor(own_default, torch::kInt64);
     cycles = mean * (scoring_.kappa * sd.index_fill(0, trusted, 0)).exp();
   }
@@ -307,20 +308,12 @@ void TileSearch::improve(const Objective::Prices& prices, Allowance& allowance) 
 GemminiSpace::GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa,
                            const std::string& device) {
   set_hardware(problem, model, kappa);
-  TileScoring& first = arrays_.front()->scoring;
-  first.reference = default_gemmini(model.machine(), arrays_.back()->scoring.largest.pe_dim);
-  set_defaults(first);
-  for (const std::unique_ptr<OnArray>& array : arrays_) {
-    TileScoring& scoring = array->scoring;
-    scoring.reference = first.reference;
-    scoring.defaults = first.defaults;
-    scoring.anchors = first.anchors;
-    scoring.default_cycles = first.default_cycles;
-    array->variants = variants_of(problem, model, scoring.largest.pe_dim);
-  }
+  set_reference(problem, model);
+  for (const std::unique_ptr<OnArray>& array : arrays_)
+    array->variants = variants_of(problem, model, array->scoring.largest.pe_dim);
   check_fits();
   const OnArray& relaxed = *arrays_.back();
-  relaxation_ = std::make_unique<RtlRelaxation>(problem, model, relaxed.variants, first.anchors,
+  relaxation_ = std::make_unique<RtlRelaxation>(problem, model, relaxed.variants, reference_.networks,
                                                 relaxed.scoring.largest, kappa,
                                                 torch::TensorOptions(torch::kFloat32).device(device));
 }
@@ -332,7 +325,7 @@ void GemminiSpace::set_hardware(const SearchProblem& problem, const RtlModel& mo
     if (several && model.surrogate() && !model.surrogate()->target.knows(sizes.pe_dim)) continue;
     if (arrays_.empty() || arrays_.back()->scoring.largest.pe_dim != sizes.pe_dim)
       arrays_.push_back(
-          std::make_unique<OnArray>(OnArray{{problem, model, kappa, {}, sizes, {}, {}, {}, 0}, {}}));
+          std::make_unique<OnArray>(OnArray{{problem, model, kappa, reference_, {}, sizes}, {}}));
     TileScoring& scoring = arrays_.back()->scoring;
     scoring.hardware.push_back(sizes);
     for (std::size_t b = 0; b < kBuffers; ++b)
@@ -359,22 +352,22 @@ const GemminiSpace::OnArray& GemminiSpace::on(std::int64_t array) const {
   TORCH_CHECK(false, "no such array in the space");
 }
 
-/// What the library does on the reference.
-void GemminiSpace::set_defaults(TileScoring& scoring) const {
-  const std::vector<Layer>& layers = scoring.problem.workload.layers;
+void GemminiSpace::set_reference(const SearchProblem& problem, const RtlModel& model) {
+  const std::vector<Layer>& layers = problem.workload.layers;
+  reference_.hardware = default_gemmini(model.machine(), arrays_.back()->scoring.largest.pe_dim);
   for (const Layer& layer : layers) {
     const std::vector<gemmini::Call> calls = gemmini::calls_for(layer);
-    scoring.defaults.push_back(gemmini::runnable_default_tile(layer, scoring.reference, calls.front()));
-    if (const Surrogate* surrogate = scoring.model.surrogate()) {
+    reference_.tiles.push_back(gemmini::runnable_default_tile(layer, reference_.hardware, calls.front()));
+    if (const Surrogate* surrogate = model.surrogate()) {
       for (const gemmini::Call call : calls)
-        surrogate->target.domain.outside(RtlModel::run(layer, call), scoring.reference.pe_dim);
+        surrogate->target.domain.outside(RtlModel::run(layer, call), reference_.hardware.pe_dim);
     }
   }
-  const TileCosts costs = scoring.model.costs(layers, scoring.defaults, scoring.reference);
+  const TileCosts costs = model.costs(layers, reference_.tiles, reference_.hardware);
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const auto row = static_cast<std::int64_t>(l);
-    scoring.anchors.push_back(costs.networks.defined() ? costs.networks.select(-1, row) : Tensor());
-    scoring.default_cycles += costs.cycles[row].item<double>() * static_cast<double>(layers[l].count);
+    reference_.networks.push_back(costs.networks.defined() ? costs.networks.select(-1, row) : Tensor());
+    reference_.cycles += costs.cycles[row].item<double>() * static_cast<double>(layers[l].count);
   }
 }
 

@@ -23,17 +23,23 @@ namespace dosa {
 /// is compared with. The machine's default; for a smaller array the nearest sizes that can be built with it.
 Hardware default_gemmini(const Machine& machine, std::int64_t pe_dim);
 
+/// What a problem takes with the library's own tiles on the default hardware.
+struct LibraryReference {
+  Hardware hardware;
+  std::vector<gemmini::Tile> tiles;  ///< by layer
+  std::vector<torch::Tensor>
+      networks;       ///< by layer, what the networks say of it, [networks]; may be undefined
+  double cycles = 0;  ///< of the network
+};
+
 /// What all layers of a problem are scored with on one array.
 struct TileScoring {
   const SearchProblem& problem;
   const RtlModel& model;
   double kappa = 1;
-  std::vector<Hardware> hardware;       ///< all that may be chosen
-  Hardware largest;                     ///< element-wise
-  Hardware reference;                   ///< the default hardware
-  std::vector<gemmini::Tile> defaults;  ///< by layer, the library's on the default hardware
-  std::vector<torch::Tensor> anchors;   ///< by layer, what the networks say of it, [networks]
-  double default_cycles = 0;            ///< of the network
+  const LibraryReference& reference;
+  std::vector<Hardware> hardware;  ///< all that may be chosen
+  Hardware largest;                ///< element-wise
 };
 
 /// The tilings of one layer by all calls that can run it. Those of a call that has few are enumerated; of
@@ -88,7 +94,7 @@ class GemminiSpace : public SearchSpace {
   /// The library's own tiles.
   std::int64_t least_evaluations(std::size_t layer) const override;
   SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const override;
-  double most_cycles() const override { return arrays_.front()->scoring.default_cycles; }
+  double most_cycles() const override { return reference_.cycles; }
 
  private:
   /// The tilings on one array.
@@ -99,9 +105,10 @@ class GemminiSpace : public SearchSpace {
   const OnArray& on(std::int64_t array) const;
   /// An array for each of those whose hardware is within the bounds, ascending.
   void set_hardware(const SearchProblem& problem, const RtlModel& model, double kappa);
-  void set_defaults(TileScoring& scoring) const;
+  void set_reference(const SearchProblem& problem, const RtlModel& model);
   void check_fits();
 
+  LibraryReference reference_;
   std::vector<std::unique_ptr<OnArray>> arrays_;
   std::unique_ptr<RtlRelaxation> relaxation_;
 };

@@ -95,9 +95,8 @@ class GemminiTarget : public Target {
 
   std::optional<DefaultSchedule> default_schedule(const Layer& layer,
                                                   const Hardware& hardware) const override {
-    const Call call = calls_for(layer).front();
-    return DefaultSchedule{std::make_shared<TileSchedule>(runnable_default_tile(layer, hardware, call)),
-                           summary(check_tile(layer, hardware, default_tile(layer, hardware, call)))};
+    LibraryChoice choice = library_choice(layer, hardware);
+    return DefaultSchedule{std::make_shared<TileSchedule>(choice.tile), std::move(choice.problem)};
   }
 
   std::optional<Explanation> compare_with_default(const Design& design) const override {

@@ -12,7 +12,9 @@
 namespace dosa {
 namespace {
 
+using testing::expect_each_refused;
 using testing::expect_error;
+using testing::Mistake;
 using testing::replaced;
 using testing::TemporaryFolder;
 
@@ -68,17 +70,10 @@ TEST(Chain, OfAMachineOfSchemaOne) {
   EXPECT_FALSE(chain.levels[3].capacity_words);
 }
 
-struct BadChain {
-  const char* from;
-  const char* to;
-  ErrorId id;
-  std::vector<std::string> parts;
-};
-
 TEST(Chain, EachMistakeIsNamed) {
   const TemporaryFolder folder;
   const std::string good = read_file(data_folder() / "hardware" / "simba.json");
-  const std::vector<BadChain> cases{
+  const std::vector<Mistake> mistakes{
       {"dosa-hardware/2", "dosa-hardware/3", ErrorId::kSchema, {"schema", "dosa-hardware/3"}},
       {"\"mac\"", "\"mca\"", ErrorId::kSchema, {"unknown key", "mca"}},
       {"0.12}", "-1}", ErrorId::kValue, {"mac.energy_pj: found -1"}},
@@ -120,12 +115,7 @@ TEST(Chain, EachMistakeIsNamed) {
       {"\"vector_pj\": 4.8", "\"vector_pj\": \"x\"", ErrorId::kSchema, {"levels[1].vector_pj", "a number"}},
       {"\"word_bits\": 24", "\"word_bits\": 65", ErrorId::kValue, {"levels[1].word_bits: found 65", "1..64"}},
   };
-  for (const BadChain& bad : cases) {
-    const std::string path = folder.file("bad.json", replaced(good, bad.from, bad.to));
-    std::vector<std::string> parts = bad.parts;
-    parts.push_back(path);
-    expect_error([&] { load_chain(path); }, bad.id, parts);
-  }
+  expect_each_refused(good, mistakes, [](const std::string& path) { load_chain(path); });
   Json json = Json::parse(good);
   for (Json& level : json["levels"]) level["fan_out"] = {{"X", {{"size", 1 << 20}, {"dims", "K"}}}};
   const std::string wide = folder.file("wide.json", json.dump());
