@@ -4,8 +4,8 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
+#include <fstream>
 #include <sstream>
 #include <thread>
 
@@ -138,16 +138,19 @@ TEST_F(Campaigns, WhatASimulatorDoesWrongIsNamedAndTheRestKept) {
       << loud.out;
 }
 
-/// Whether all simulators of a log of runs have ended, soon.
+/// Whether all simulators of a log of runs have ended, soon: gone, or dead and waiting to be noticed.
 bool all_ended(const std::string& runs) {
   std::istringstream text(runs);
-  pid_t process = 0;
-  std::string program;
+  std::string process, program;
+  const auto is_alive = [&] {
+    std::ifstream stat("/proc/" + process + "/stat");
+    std::string number, name, state;
+    return (stat >> number >> name >> state) && state != "Z";
+  };
   bool ended = true;
   while (text >> process >> program) {
-    for (int i = 0; i < 200 && kill(process, 0) == 0; ++i)
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    ended = ended && kill(process, 0) != 0 && errno == ESRCH;
+    for (int i = 0; i < 200 && is_alive(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ended = ended && !is_alive();
   }
   return ended;
 }

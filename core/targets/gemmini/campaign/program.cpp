@@ -82,8 +82,8 @@ constexpr const char* kMakefileNotes =
     R"(# 1. Hardware: paste CustomConfigs.scala and DosaSoCConfig.scala as they say, then elaborate DosaGemminiConfig.
 #    Elaboration rewrites gemmini-rocc-tests/include/gemmini_params.h; expected_params.json holds what must be
 #    in it. The programs check that at compile time.
-# 2. Programs: make ROCC_TESTS=/path/to/gemmini-rocc-tests (with its submodule riscv-tests), the flags are those of
-#    its bareMetalC/Makefile. Each becomes dosa_batch_*-baremetal.
+# 2. Programs: make ROCC_TESTS=/path/to/gemmini-rocc-tests (with its submodules), with the flags of its
+#    bareMetalC/Makefile. Each becomes dosa_batch_*-baremetal.
 # 3. Run them and collect what they print:
 #      dosa measure . --simulator 'simulator-chipyard-DosaGemminiConfig +permissive +permissive-off'
 #    or by hand, on FireSim or on the chip, from a log with one line for each measurement with a right result,
