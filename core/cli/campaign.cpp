@@ -32,7 +32,7 @@ void run_campaign_command(const CampaignFlags& flags, const Output& output) {
                  fmt::format("interrupted; the same command goes on in {}\n", flags.folder));
     return;
   }
-  output.print(result.json, result.text + fmt::format("written: {0}/design.json, measurements.csv, "
+  output.print(result.json, result.text + fmt::format("written to {}: design.json, measurements.csv, "
                                                       "surrogate.safetensors, report.json, report.txt\n",
                                                       flags.folder));
   if (!result.is_complete) end_with(kIncomplete);

@@ -282,6 +282,23 @@ TEST_F(Campaigns, ACampaignEndsWithAMeasuredGain) {
   EXPECT_NE(refused.err.find("seed: the campaign there has 1, now 2"), std::string::npos) << refused.err;
 }
 
+TEST_F(Campaigns, ACampaignGoesOnAfterAnInterrupt) {
+  ASSERT_EQ(dosa(campaign("whole")).code, 0);
+  setenv("FAKE_SIMULATOR", "slow", 1);
+  RunningProgram program(folder_.path(), campaign("c"));
+  const fs::path first = folder_.path() / "c" / "round_01" / "logs" / "dosa_batch_000.log";
+  for (int i = 0; i < 3000 && !fs::exists(first); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  program.signal(SIGTERM);
+  const Finished cut = program.finish(std::chrono::seconds(30));
+  EXPECT_EQ(cut.code, 130) << cut.err;
+  EXPECT_NE(cut.out.find("interrupted; the same command goes on"), std::string::npos) << cut.out;
+  unsetenv("FAKE_SIMULATOR");
+  EXPECT_EQ(dosa(campaign("c")).code, 0);
+  EXPECT_EQ(content_of(folder_.path() / "c" / "report.txt"),
+            content_of(folder_.path() / "whole" / "report.txt"));
+}
+
 TEST_F(Campaigns, ACampaignSaysWhatFailed) {
   setenv("FAKE_SIMULATOR", "wrong:dosa_batch_000", 1);  // in every round the first tiling
   const Finished done = dosa(campaign("c"));
