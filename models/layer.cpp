@@ -24,6 +24,28 @@ constexpr std::array<InputOption, 2> kInputOptions{
     {{"input_width", &Layer::known_input_width}, {"input_height", &Layer::known_input_height}}};
 constexpr std::int64_t kMaxRepeat = 1 << 24;  // count and groups
 
+template <typename Set>
+Set set_from_json(const JsonInput& json, std::string_view names) {
+  Set set{};
+  for (const char name : json.text()) {
+    const std::size_t index = names.find(name);
+    if (index == std::string_view::npos) {
+      fail(ErrorId::kValue, "{}: found '{}', expected letters of {}", json.where(), name, names);
+    }
+    set[index] = true;
+  }
+  return set;
+}
+
+template <typename Set>
+std::string letters_in(const Set& set, std::string_view names) {
+  std::string letters;
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    if (set[i]) letters += names[i];
+  }
+  return letters;
+}
+
 /// One axis of a convolution, to relate input and output sizes.
 struct Axis {
   std::int64_t outputs, stride, reach, padding;  // reach: (filter - 1) * dilation + 1
@@ -87,6 +109,16 @@ std::int64_t Layer::input_width() const {
 std::int64_t Layer::input_height() const {
   return known_input_height.value_or(height_axis(*this).likely_input());
 }
+
+DimSet dims_from_json(const JsonInput& json) { return set_from_json<DimSet>(json, kDimNames); }
+
+OperandSet operands_from_json(const JsonInput& json) {
+  return set_from_json<OperandSet>(json, kOperandNames);
+}
+
+std::string letters_of(const DimSet& dims) { return letters_in(dims, kDimNames); }
+
+std::string letters_of(const OperandSet& operands) { return letters_in(operands, kOperandNames); }
 
 Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& extra_keys) {
   std::vector<const char*> keys{"name", "count", "dims", "groups", "padding", "input_width", "input_height"};

@@ -18,6 +18,8 @@ enum class Dim : int { R, S, P, Q, C, K, N };
 inline constexpr int kDims = 7;
 inline constexpr std::string_view kDimNames = "RSPQCKN";
 using DimSizes = std::array<std::int64_t, kDims>;
+/// A set of dimensions.
+using DimSet = std::array<bool, kDims>;
 
 /// The dimension that a letter names, or nothing.
 std::optional<Dim> dim_from_name(char name);
@@ -33,6 +35,16 @@ inline constexpr std::string_view kOperandNames = "WIO";
 inline constexpr std::array<Operand, kOperands> all_operands() {
   return {Operand::W, Operand::I, Operand::O};
 }
+
+/// A set of operands, by Operand.
+using OperandSet = std::array<bool, kOperands>;
+
+/// Reads a set from a text of letters, "RSC" or "WI". Throws Error with file and key at any other letter.
+DimSet dims_from_json(const JsonInput& json);
+OperandSet operands_from_json(const JsonInput& json);
+/// The letters of a set, in the order of the enumeration.
+std::string letters_of(const DimSet& dims);
+std::string letters_of(const OperandSet& operands);
 
 /// Whether the elements of an operand that are used change along a dimension.
 bool relevant(Operand operand, Dim dim);

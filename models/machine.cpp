@@ -4,6 +4,7 @@
 
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/chain/chain.hpp"
 
 namespace dosa {
 namespace {
@@ -12,19 +13,7 @@ namespace {
 // would compute with infinities.
 constexpr std::size_t kMaxLevels = 16;
 constexpr std::size_t kMaxNestOrders = 1024;
-constexpr double kMaxPicojoules = 1e9;
 constexpr double kMinQuantity = 1e-6, kMaxQuantity = 1e12;
-
-std::array<bool, kDims> dims_from_json(const std::optional<JsonInput>& json) {
-  std::array<bool, kDims> set{};
-  if (!json) return set;
-  for (const char name : json->text()) {
-    const auto dim = dim_from_name(name);
-    if (!dim) fail(ErrorId::kValue, "{}: found '{}', expected letters of RSPQCKN", json->where(), name);
-    set[static_cast<std::size_t>(*dim)] = true;
-  }
-  return set;
-}
 
 /// A number, or {"per_pe_dim": number}; above 0, since it divides.
 Quantity quantity_from_json(const JsonInput& json) {
@@ -59,15 +48,9 @@ MemoryLevel level_from_json(const JsonInput& json) {
                    "words_per_cycle", "vector_words", "energy", "search_orders", "search_temporal"});
   MemoryLevel level;
   level.name = json.at("name").text();
-  for (const char name : json.at("holds").text()) {
-    const std::size_t index = kOperandNames.find(name);
-    if (index == std::string_view::npos) {
-      fail(ErrorId::kValue, "{}: found '{}', expected letters of WIO", json.at("holds").where(), name);
-    }
-    level.holds[index] = true;
-  }
-  level.temporal = dims_from_json(json.find("temporal"));
-  level.spatial = dims_from_json(json.find("spatial"));
+  level.holds = operands_from_json(json.at("holds"));
+  if (const auto dims = json.find("temporal")) level.temporal = dims_from_json(*dims);
+  if (const auto dims = json.find("spatial")) level.spatial = dims_from_json(*dims);
   level.word_bits = static_cast<int>(json.at("word_bits").integer(1, 64));
   if (const auto sized = json.find("sized_by")) {
     const std::string name = sized->text();
@@ -173,14 +156,12 @@ void check_signs(const Machine& machine, const JsonInput& levels, const JsonInpu
 
 }  // namespace
 
+std::string level_label(int level, const OperandSet& holds) {
+  return fmt::format("L{}[{}]", level, letters_of(holds));
+}
+
 std::string Machine::level_label(int level) const {
-  std::string held;
-  for (const Operand operand : all_operands()) {
-    if (levels[static_cast<std::size_t>(level)].holds_operand(operand)) {
-      held += kOperandNames[static_cast<std::size_t>(operand)];
-    }
-  }
-  return fmt::format("L{}[{}]", level, held);
+  return dosa::level_label(level, levels[static_cast<std::size_t>(level)].holds);
 }
 
 Hardware hardware_from_json(const JsonInput& json) {
@@ -200,6 +181,13 @@ Json to_json(const Hardware& hardware) {
 
 Machine load_machine(const std::string& name_or_path) {
   const JsonInput json = JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
+  if (is_chain(json)) {
+    fail(ErrorId::kSchema,
+         "{}: found \"dosa-hardware/2\", a chain of memories, which is evaluated (dosa evaluate --mapping, "
+         "dosa "
+         "validate) and not searched yet; expected \"dosa-hardware/1\"",
+         json.at("schema").where());
+  }
   json.require_schema("dosa-hardware/1");
   json.allow_only({"schema", "name", "description", "source", "rules", "buffering", "mac", "levels",
                    "area_mm2", "hardware"});
@@ -225,7 +213,7 @@ Machine load_machine(const std::string& name_or_path) {
     }
     if (orders.empty()) orders.push_back(all_dims());
     const auto searched = item.find("search_temporal");
-    machine.search_temporal.push_back(searched ? dims_from_json(searched) : level.temporal);
+    machine.search_temporal.push_back(searched ? dims_from_json(*searched) : level.temporal);
     for (std::size_t d = 0; d < kDims; ++d) {
       if (machine.search_temporal.back()[d] && !level.temporal[d]) {
         fail(ErrorId::kValue, "{}: names {}, which 'temporal' does not allow", searched->where(),

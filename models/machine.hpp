@@ -23,6 +23,8 @@ struct Hardware {
 /// The largest sizes that any file or flag may give.
 inline constexpr std::int64_t kMaxPeDim = 1 << 14;
 inline constexpr std::int64_t kMaxKib = 1 << 24;
+/// The largest energy of one access or operation.
+inline constexpr double kMaxPicojoules = 1e9;
 
 /// The sizes by name, for reading, writing and bounding them in one loop.
 struct HardwareField {
@@ -58,10 +60,10 @@ struct WordEnergy {
 enum class SizedBy { kNothing, kScratchpad, kAccumulator };
 
 struct MemoryLevel {
-  std::string name;                     ///< "scratchpad"
-  std::array<bool, kOperands> holds{};  ///< by Operand
-  std::array<bool, kDims> temporal{};   ///< dimensions that may loop here
-  std::array<bool, kDims> spatial{};    ///< dimensions that may fan out below here
+  std::string name;    ///< "scratchpad"
+  OperandSet holds{};  ///< which tensors it stores
+  DimSet temporal{};   ///< dimensions that may loop here
+  DimSet spatial{};    ///< dimensions that may fan out below here
   int word_bits = 8;
   SizedBy sized_by = SizedBy::kNothing;
   Quantity instances{1, 0};                 ///< how many the hardware has (a capacity is the sum of all)
@@ -99,12 +101,15 @@ struct Machine {
   /// Loop orders that a search tries, per level; one canonical order where the file gives none.
   std::vector<std::vector<LoopOrder>> search_orders;
   /// Dimensions that a search tiles at a level; a subset of what may loop there.
-  std::vector<std::array<bool, kDims>> search_temporal;
+  std::vector<DimSet> search_temporal;
 
   int dram() const { return static_cast<int>(levels.size()) - 1; }
   /// "L2[WI]"
   std::string level_label(int level) const;
 };
+
+/// "L2[WI]": how mappings name a level that holds these tensors.
+std::string level_label(int level, const OperandSet& holds);
 
 /// A shipped machine's name or the path of a JSON or YAML file. Throws Error.
 Machine load_machine(const std::string& name_or_path);

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/chain/chain.hpp"
 #include "dosa/models/machine.hpp"
 
 namespace dosa {
@@ -35,33 +36,97 @@ std::vector<std::string> words_of(const std::string& text) {
   return words;
 }
 
-/// "K8" or "C3X".
-std::pair<Loop, bool> parse_loop(const std::string& word) {
+/// "K8", "C3X" or "C3Y", and where it belongs in a nest.
+std::pair<Loop, std::vector<Loop> LevelNest::*> parse_loop(const std::string& word) {
   const auto dim = dim_from_name(word[0]);
   if (!dim) {
     fail(ErrorId::kMapping, "'{}' names an unknown dimension '{}'; allowed: R S P Q C K N", word, word[0]);
   }
-  const bool spatial = word.size() > 1 && word.back() == 'X';
+  std::vector<Loop> LevelNest::*kind = &LevelNest::temporal;
+  if (word.size() > 1 && word.back() == 'X') kind = &LevelNest::spatial;
+  if (word.size() > 1 && word.back() == 'Y') kind = &LevelNest::spatial_y;
   const char* begin = word.data() + 1;
-  const char* end = word.data() + word.size() - (spatial ? 1 : 0);
+  const char* end = word.data() + word.size() - (kind == &LevelNest::temporal ? 0 : 1);
   std::int64_t factor = 0;
   const auto [stop, code] = std::from_chars(begin, end, factor);
   if (code != std::errc() || stop != end || begin == end || factor < 1 || factor > kMaxDim) {
     fail(ErrorId::kSyntax, "'{}' is not a loop such as K8 or C3X with a factor in 1..{}", word, kMaxDim);
   }
-  return {{*dim, factor}, spatial};
+  return {{*dim, factor}, kind};
 }
 
-void check_allowed(const std::vector<Loop>& loops, const std::array<bool, kDims>& allowed, const char* kind,
+void check_allowed(const std::vector<Loop>& loops, const DimSet& allowed, const char* kind,
                    const std::string& label) {
   for (const Loop& loop : loops) {
     if (loop.factor == 1 || allowed[static_cast<std::size_t>(loop.dim)]) continue;
-    std::string names;
-    for (const Dim dim : all_dims()) {
-      if (allowed[static_cast<std::size_t>(dim)]) names += name_of(dim);
-    }
+    const std::string names = letters_of(allowed);
     fail(ErrorId::kMapping, "{} has a {} loop over {}; this machine allows there: {}", label, kind,
          name_of(loop.dim), names.empty() ? "none" : names);
+  }
+}
+
+/// The labels of all levels, innermost first.
+template <typename Any>
+std::vector<std::string> labels_of(const Any& machine) {
+  std::vector<std::string> labels;
+  for (int level = 0; level <= machine.dram(); ++level) labels.push_back(machine.level_label(level));
+  return labels;
+}
+
+Mapping parse_levels(const std::string& text, const std::vector<std::string>& labels,
+                     const std::string& machine) {
+  const std::vector<LabelledNest> nests = parse_nests(text);
+  Mapping mapping;
+  mapping.levels.resize(labels.size());
+  for (std::size_t i = 0; i < std::max(nests.size(), labels.size()); ++i) {
+    const bool expects = i < labels.size();
+    const std::string expected = expects ? labels[labels.size() - 1 - i] : "the end";
+    if (i == nests.size() || nests[i].label.empty())
+      fail(ErrorId::kMapping, "the mapping ends where level {} must stand", expected);
+    if (nests[i].label != expected) {
+      const std::vector<std::string> outermost_first(labels.rbegin(), labels.rend());
+      fail(ErrorId::kMapping, "found '{}' where level {} must stand; levels of {}: {} (outermost first)",
+           nests[i].label, expected, machine, fmt::join(outermost_first, " - "));
+    }
+    mapping.levels[labels.size() - 1 - i] = nests[i].nest;
+  }
+  return mapping;
+}
+
+std::string print_levels(const Mapping& mapping, const std::vector<std::string>& labels) {
+  std::string text;
+  for (std::size_t level = labels.size(); level-- > 0;) {
+    const LevelNest& nest = mapping.levels[level];
+    text += labels[level];
+    bool any = false;
+    for (const Loop& loop : nest.temporal) {
+      if (loop.factor == 1) continue;
+      text += fmt::format(" {}{}", name_of(loop.dim), loop.factor);
+      any = true;
+    }
+    if (!any) text += " N1";
+    for (const Loop& loop : nest.spatial_y) {
+      if (loop.factor != 1) text += fmt::format(" {}{}Y", name_of(loop.dim), loop.factor);
+    }
+    for (const Loop& loop : nest.spatial) {
+      if (loop.factor != 1) text += fmt::format(" {}{}X", name_of(loop.dim), loop.factor);
+    }
+    if (level > 0) text += " - ";
+  }
+  return text;
+}
+
+/// Throws Error{kMapping} unless there is a nest for every level and the factors multiply to the layer's
+/// sizes.
+void check_sizes(const Mapping& mapping, const Layer& layer, std::size_t levels, const std::string& machine) {
+  if (mapping.levels.size() != levels) {
+    fail(ErrorId::kMapping, "found {} levels, {} has {}", mapping.levels.size(), machine, levels);
+  }
+  for (const Dim dim : all_dims()) {
+    if (mapping.total(dim) != layer[dim]) {
+      fail(ErrorId::kMapping, "the factors of {} multiply to {}, the layer has {} = {}", name_of(dim),
+           mapping.total(dim), name_of(dim), layer[dim]);
+    }
   }
 }
 
@@ -72,7 +137,8 @@ std::int64_t Mapping::temporal(int level, Dim dim) const {
 }
 
 std::int64_t Mapping::spatial(int level, Dim dim) const {
-  return product_over(levels[static_cast<std::size_t>(level)].spatial, dim);
+  const LevelNest& nest = levels[static_cast<std::size_t>(level)];
+  return saturating_product(product_over(nest.spatial, dim), product_over(nest.spatial_y, dim));
 }
 
 std::int64_t Mapping::total(Dim dim) const {
@@ -80,6 +146,7 @@ std::int64_t Mapping::total(Dim dim) const {
   for (const LevelNest& level : levels) {
     product = saturating_product(product, product_over(level.temporal, dim));
     product = saturating_product(product, product_over(level.spatial, dim));
+    product = saturating_product(product, product_over(level.spatial_y, dim));
   }
   return product;
 }
@@ -97,14 +164,15 @@ std::vector<LabelledNest> parse_nests(const std::string& text) {
       separated = true;
       continue;
     }
-    const auto [loop, spatial] = parse_loop(word);
+    const auto [loop, kind] = parse_loop(word);
     if (loop.factor == 1) continue;
     auto& [label, nest] = nests.back();
-    auto& loops = spatial ? nest.spatial : nest.temporal;
+    auto& loops = nest.*kind;
     for (const Loop& other : loops) {
       if (other.dim == loop.dim) {
-        fail(ErrorId::kMapping, "{} has two {} loops over {}; expected at most one", label,
-             spatial ? "spatial" : "temporal", name_of(loop.dim));
+        fail(ErrorId::kMapping, "{} has two {} loops over {}{}; expected at most one", label,
+             kind == &LevelNest::temporal ? "temporal" : "spatial", name_of(loop.dim),
+             kind == &LevelNest::spatial_y ? " on Y" : "");
       }
     }
     loops.push_back(loop);
@@ -114,61 +182,50 @@ std::vector<LabelledNest> parse_nests(const std::string& text) {
 }
 
 Mapping parse_mapping(const std::string& text, const Machine& machine) {
-  const std::vector<LabelledNest> nests = parse_nests(text);
-  Mapping mapping;
-  mapping.levels.resize(machine.levels.size());
-  for (std::size_t i = 0; i < std::max(nests.size(), mapping.levels.size()); ++i) {
-    const int level = machine.dram() - static_cast<int>(i);
-    const std::string expected = level >= 0 ? machine.level_label(level) : "the end";
-    if (i == nests.size() || nests[i].label.empty())
-      fail(ErrorId::kMapping, "the mapping ends where level {} must stand", expected);
-    if (nests[i].label != expected) {
-      std::string labels;
-      for (int l = machine.dram(); l >= 0; --l) labels += machine.level_label(l) + (l > 0 ? " - " : "");
-      fail(ErrorId::kMapping, "found '{}' where level {} must stand; levels of {}: {} (outermost first)",
-           nests[i].label, expected, machine.name, labels);
-    }
-    mapping.levels[static_cast<std::size_t>(level)] = nests[i].nest;
-  }
-  return mapping;
+  return parse_levels(text, labels_of(machine), machine.name);
+}
+
+Mapping parse_mapping(const std::string& text, const Chain& chain) {
+  return parse_levels(text, labels_of(chain), chain.name);
 }
 
 std::string print_mapping(const Mapping& mapping, const Machine& machine) {
-  std::string text;
-  for (int level = machine.dram(); level >= 0; --level) {
-    const LevelNest& nest = mapping.levels[static_cast<std::size_t>(level)];
-    text += machine.level_label(level);
-    bool any = false;
-    for (const Loop& loop : nest.temporal) {
-      if (loop.factor == 1) continue;
-      text += fmt::format(" {}{}", name_of(loop.dim), loop.factor);
-      any = true;
-    }
-    if (!any) text += " N1";
-    for (const Loop& loop : nest.spatial) {
-      if (loop.factor != 1) text += fmt::format(" {}{}X", name_of(loop.dim), loop.factor);
-    }
-    if (level > 0) text += " - ";
-  }
-  return text;
+  return print_levels(mapping, labels_of(machine));
+}
+
+std::string print_mapping(const Mapping& mapping, const Chain& chain) {
+  return print_levels(mapping, labels_of(chain));
 }
 
 void check_mapping(const Mapping& mapping, const Layer& layer, const Machine& machine) {
-  if (mapping.levels.size() != machine.levels.size()) {
-    fail(ErrorId::kMapping, "found {} levels, {} has {}", mapping.levels.size(), machine.name,
-         machine.levels.size());
-  }
-  for (const Dim dim : all_dims()) {
-    if (mapping.total(dim) != layer[dim]) {
-      fail(ErrorId::kMapping, "the factors of {} multiply to {}, the layer has {} = {}", name_of(dim),
-           mapping.total(dim), name_of(dim), layer[dim]);
-    }
-  }
+  check_sizes(mapping, layer, machine.levels.size(), machine.name);
   for (int level = 0; level < static_cast<int>(machine.levels.size()); ++level) {
     const LevelNest& nest = mapping.levels[static_cast<std::size_t>(level)];
     const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
     check_allowed(nest.temporal, memory.temporal, "temporal", machine.level_label(level));
     check_allowed(nest.spatial, memory.spatial, "spatial", machine.level_label(level));
+    check_allowed(nest.spatial_y, {}, "spatial Y", machine.level_label(level));
+  }
+}
+
+void check_mapping(const Mapping& mapping, const Layer& layer, const Chain& chain) {
+  check_sizes(mapping, layer, chain.levels.size(), chain.name);
+  for (int level = 0; level <= chain.dram(); ++level) {
+    const LevelNest& nest = mapping.levels[static_cast<std::size_t>(level)];
+    const ChainLevel& memory = chain.levels[static_cast<std::size_t>(level)];
+    const std::string label = chain.level_label(level);
+    check_allowed(nest.temporal, memory.temporal, "temporal", label);
+    for (const MeshAxis axis : mesh_axes()) {
+      const std::vector<Loop>& loops = axis == MeshAxis::X ? nest.spatial : nest.spatial_y;
+      const FanOut& fan_out = memory.fan_out_on(axis);
+      check_allowed(loops, fan_out.dims, axis == MeshAxis::X ? "spatial X" : "spatial Y", label);
+      std::int64_t needed = 1;
+      for (const Loop& loop : loops) needed = saturating_product(needed, loop.factor);
+      if (needed > fan_out.size) {
+        fail(ErrorId::kCapacity, "{} {}: needs a fan-out of {} on {}, has {}", label, memory.name, needed,
+             name_of(axis), fan_out.size);
+      }
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 
 namespace dosa {
 
+struct Chain;
 struct Machine;
 
 struct Loop {
@@ -19,9 +20,10 @@ struct Loop {
 /// The loops of one level, outermost first; loops of factor 1 are left out.
 struct LevelNest {
   std::vector<Loop> temporal;
-  std::vector<Loop> spatial;  ///< fan-out below this level
+  std::vector<Loop> spatial;    ///< fan-out below this level, along X
+  std::vector<Loop> spatial_y;  ///< the same along Y, on a machine that has two axes (Chain)
   bool operator==(const LevelNest& other) const {
-    return temporal == other.temporal && spatial == other.spatial;
+    return temporal == other.temporal && spatial == other.spatial && spatial_y == other.spatial_y;
   }
 };
 
@@ -31,6 +33,7 @@ struct Mapping {
   bool operator==(const Mapping& other) const { return levels == other.levels; }
 
   std::int64_t temporal(int level, Dim dim) const;
+  /// Along both axes.
   std::int64_t spatial(int level, Dim dim) const;
   /// Product over all levels, temporal and spatial.
   std::int64_t total(Dim dim) const;
@@ -38,9 +41,11 @@ struct Mapping {
 
 /// Timeloop's text form, outermost level first:
 /// "L3[WIO] K8 Q28 - L2[WI] N1 K4X - L1[O] K2 S7 R7 Q4 P7 C3X - L0[W] P16".
-/// X marks a spatial factor; N1 stands for "no temporal loops"; print_mapping(parse_mapping(s)) == s for
-/// every string in this form. Throws Error{kSyntax} or Error{kMapping} with the offending word.
+/// X and Y mark spatial factors, those on Y before those on X; N1 stands for "no temporal loops";
+/// print_mapping(parse_mapping(s)) == s for every string in this form. Throws Error{kSyntax} or
+/// Error{kMapping} with the offending word.
 Mapping parse_mapping(const std::string& text, const Machine& machine);
+Mapping parse_mapping(const std::string& text, const Chain& chain);
 /// The same text without a machine: its nests in the order in which they stand, whatever their labels.
 struct LabelledNest {
   std::string label;  ///< "L3[WIO]"; empty where the text ends in a separator
@@ -48,9 +53,13 @@ struct LabelledNest {
 };
 std::vector<LabelledNest> parse_nests(const std::string& text);
 std::string print_mapping(const Mapping& mapping, const Machine& machine);
+std::string print_mapping(const Mapping& mapping, const Chain& chain);
 
 /// Throws Error{kMapping} unless the factors of every dimension multiply to the layer's size and loops stand
 /// only where the machine can run them.
 void check_mapping(const Mapping& mapping, const Layer& layer, const Machine& machine);
+/// The same on a chain, and Error{kCapacity} where the loops along an axis exceed its fan-out. Whether the
+/// tiles fit is ChainModel::check_fits()'s question.
+void check_mapping(const Mapping& mapping, const Layer& layer, const Chain& chain);
 
 }  // namespace dosa

@@ -7,4 +7,19 @@ Features Features::select(const torch::Tensor& index) const {
   return {chosen(terms), chosen(ratios), chosen(floor), chosen(tiles), chosen(kind), chosen(raw), relaxed};
 }
 
+Features Features::cat(const std::vector<Features>& parts) {
+  const auto joined = [&](torch::Tensor Features::*field) {
+    std::vector<torch::Tensor> fields;
+    for (const Features& part : parts) fields.push_back(part.*field);
+    return torch::cat(fields);
+  };
+  return {joined(&Features::terms),
+          joined(&Features::ratios),
+          joined(&Features::floor),
+          joined(&Features::tiles),
+          joined(&Features::kind),
+          joined(&Features::raw),
+          false};
+}
+
 }  // namespace dosa

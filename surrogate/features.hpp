@@ -45,6 +45,8 @@ struct Features {
 
   /// Of features of shape [measurements]: those with these indices, int64 [n].
   Features select(const torch::Tensor& index) const;
+  /// Of the measurements of several, one after the other; none is relaxed.
+  static Features cat(const std::vector<Features>& parts);
 };
 
 }  // namespace dosa

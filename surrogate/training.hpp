@@ -20,7 +20,7 @@ struct TrainOptions {
   Predictor predictor = Predictor::kCombined;  ///< kCombined or kLearned; the roofline has nothing to train
   int networks = 5;                            ///< of the ensemble, 2 to 32: their spread is the uncertainty
   int hidden = 48;                             ///< units per hidden layer, 1 to 1024
-  int epochs = 250;                            ///< passes over the rows, 1 to 100000
+  int epochs = 160;                            ///< passes over the rows, 1 to 100000
   int batch = 128;                             ///< rows per step, 1 to 65536
   double rate = 6e-3;                          ///< highest learning rate of the one-cycle schedule
   double weight_decay = 3e-3;                  ///< of AdamW

@@ -72,8 +72,7 @@ void add_campaign(CLI::App& app) {
            "capacity, so one large Gemmini measures for all smaller ones)");
   add_size("--accumulator", &Hardware::accumulator_kib, "Its accumulator as built, KiB; likewise");
   CLI::Option* surrogate =
-      command->add_option("--surrogate", o.surrogate,
-                          "Fine-tune this surrogate (default: the shipped one where it knows the array)");
+      command->add_option("--surrogate", o.surrogate, "Fine-tune this surrogate (default: the shipped one)");
   command->add_flag("--from-scratch", o.from_scratch, "Train on the campaign's measurements alone")
       ->excludes(surrogate);
   add_objective(*command, o.objective);

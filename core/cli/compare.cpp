@@ -366,10 +366,11 @@ void add_compare(CLI::App& app) {
   for (const auto& baseline : all_baselines())
     purpose += fmt::format("\n  {}: {}", baseline->name(), baseline->description());
   purpose +=
-      "\nEyeriss and NVDLA are no methods: machine files describe a square array with two sized buffers, "
-      "not Eyeriss's 12 x 14 array with three sized register files in every PE, nor NVDLA's 64 x 32 array. "
-      "NVDLA's small configuration, a square of 8 x 8 with a buffer of 128 KiB, is near to --pe 8 "
-      "--scratchpad 128.";
+      "\nEyeriss and NVDLA are no methods: searches know a square array with two sized buffers. Machines "
+      "like "
+      "Eyeriss's 14 x 12 array with three sized register files in every PE are described and evaluated (dosa "
+      "evaluate --machine eyeriss), not searched yet. NVDLA's small configuration, a square of 8 x 8 with a "
+      "buffer of 128 KiB, is near to --pe 8 --scratchpad 128.";
   CLI::App* command = app.add_subcommand(
       "compare", described(purpose, {"dosa compare bert --seeds 5 --csv curves.csv",
                                      "dosa compare resnet50 --methods gradient,random,bayes "

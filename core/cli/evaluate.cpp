@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "dosa/core/cli/commands.hpp"
+#include "dosa/core/design/analysis.hpp"
 #include "dosa/core/design/design.hpp"
 #include "dosa/models/base/error.hpp"
 
@@ -49,13 +50,32 @@ void evaluate_file(const EvaluateFlags& flags, const Output& output) {
   output.print(json, text);
 }
 
+/// A mapping on a chain of memories, whose sizes stand in its file.
+void evaluate_on_chain(const EvaluateFlags& flags, const Output& output) {
+  const ChainModel model(load_chain(flags.machine));
+  for (const HardwareField& field : kHardwareFields) {
+    if (flags.hardware.*field.value == 0) continue;
+    fail(ErrorId::kUsage,
+         "command line: found a {} of {}, but the sizes of {} stand in its file; expected none", field.name,
+         flags.hardware.*field.value, model.chain().name);
+  }
+  try {
+    const Explanation analysis =
+        analyse_mapping(flags.layer, parse_mapping(flags.mapping, model.chain()), model);
+    output.print(analysis.json, analysis.text);
+  } catch (const Error& error) {
+    throw error.in("--mapping");
+  }
+}
+
 void evaluate_flags(const EvaluateFlags& flags, const Output& output) {
-  const TargetPtr target = load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine);
   try {
     check_layer(flags.layer);
   } catch (const Error& error) {
     throw error.in("command line");
   }
+  if (!flags.machine.empty() && is_chain(flags.machine)) return evaluate_on_chain(flags, output);
+  const TargetPtr target = load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine);
   Hardware hardware = target->machine().default_hardware;
   for (const HardwareField& field : kHardwareFields) {
     if (flags.hardware.*field.value > 0) hardware.*field.value = flags.hardware.*field.value;
@@ -80,7 +100,9 @@ void add_evaluate(CLI::App& app) {
                 {"dosa evaluate design.json --details",
                  "dosa evaluate -C 64 -K 64 -P 56 -Q 56 -R 3 -S 3 --pe 16 --scratchpad 128 \\\n"
                  "      --accumulator 32 --mapping \\\n"
-                 "      'L3[WIO] K4 Q56 P2 - L2[WI] N1 K16X - L1[O] S3 R3 C4 P28 C16X - L0[W] N1'"}));
+                 "      'L3[WIO] K4 Q56 P2 - L2[WI] N1 K16X - L1[O] S3 R3 C4 P28 C16X - L0[W] N1'",
+                 "dosa evaluate --machine nvdla -C 64 -K 64 -P 56 -Q 56 -R 3 -S 3 --mapping \\\n"
+                 "      'L3[WIO] Q56 - L2[WI] K4 P4 K16X - L1[O] S3 R3 P14 C64Y - L0[W] N1'"}));
   const auto flags = std::make_shared<EvaluateFlags>();
   const auto output = std::make_shared<Output>(*command);
   flags->layer.name = "layer";

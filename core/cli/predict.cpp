@@ -34,7 +34,6 @@ gemmini::Tile tile_on(const DesignLayer& entry, const Design& design, const Targ
 void run_predict(const PredictFlags& flags, const Output& output) {
   const Surrogate surrogate = Surrogate::load(flags.surrogate);
   auto [design, target] = load_design(flags.design, flags.machine);
-  surrogate.check_hardware(design.hardware, flags.design);
   try {
     evaluate(design, *target);
   } catch (const Error& error) {
@@ -71,7 +70,7 @@ void run_predict(const PredictFlags& flags, const Output& output) {
            "{}: layer '{}': a tile lies wholly inside the padding; Gemmini never finishes it", flags.design,
            layer.name);
     }
-    outside.push_back(surrogate.target.domain.outside(runs[i]));
+    outside.push_back(surrogate.target.domain.outside(runs[i], design.hardware.pe_dim));
     const auto groups = static_cast<double>(layer.groups);
     const double cycles = groups * std::exp(e.log_cycles[row].item<double>());
     const double log_sd = std::max(outside.back().least_log_sd(), e.log_sd[row].item<double>());

@@ -19,7 +19,6 @@ struct SampleFlags {
 /// The surrogate that says what is uncertain; none, with a line on stderr, where none was asked for and the
 /// shipped one does not know the hardware.
 std::optional<Surrogate> sampling_surrogate(const SampleFlags& flags) {
-  const std::int64_t pe_dim = flags.options.hardware.pe_dim;
   if (flags.options.uncertain_share == 0) return std::nullopt;
   if (!flags.surrogate.empty()) return Surrogate::load(flags.surrogate);
   const std::filesystem::path shipped = shipped_surrogate(gemmini::kTarget);
@@ -28,14 +27,7 @@ std::optional<Surrogate> sampling_surrogate(const SampleFlags& flags) {
                gemmini::kTarget);
     return std::nullopt;
   }
-  Surrogate surrogate = Surrogate::load(shipped);
-  const std::vector<std::int64_t>& known = surrogate.target.pe_dims;
-  if (std::find(known.begin(), known.end(), pe_dim) != known.end()) return surrogate;
-  fmt::print(stderr,
-             "dosa: the shipped surrogate knows pe_dim {}, not {}: no uncertain tilings in the sample; "
-             "--surrogate names another one\n",
-             fmt::join(known, ", "), pe_dim);
-  return std::nullopt;
+  return Surrogate::load(shipped);
 }
 
 Sample drawn_sample(SampleFlags& flags) {

@@ -12,7 +12,8 @@ namespace dosa::cli {
 namespace {
 
 struct TrainFlags {
-  std::string measurements, output, predictor = "combined", from, curves, scatter, proposals;
+  std::vector<std::string> measurements;
+  std::string library = kTodaysLibrary, output, predictor = "combined", from, curves, scatter, proposals;
   int active = 0;
   bool quiet = false;
   Hardware buffers;
@@ -56,7 +57,8 @@ void run_train(TrainFlags& flags, const Output& output) {
   }
   std::optional<Surrogate> from;
   if (!flags.from.empty()) from = Surrogate::load(flags.from);
-  const Measurements measured = read_measurements(flags.measurements);
+  const Measurements measured =
+      read_measurements({flags.measurements.begin(), flags.measurements.end()}, flags.library);
   const std::string text =
       fmt::format("{}: {} rows of {} layers used\n", measured.file, measured.rows.size(), [&] {
         const auto ids = measured.layer_ids();
@@ -96,11 +98,12 @@ void run_train(TrainFlags& flags, const Output& output) {
   }
   report += fmt::format("{}: written after {:.0f} s\n", flags.output, summary.seconds);
   if (flags.active > 0) {
-    Hardware buffers = measured.hardware;
+    Hardware buffers = measured.hardware.size() == 1 ? measured.hardware.front() : Hardware{};
     for (const HardwareField& field : kHardwareFields) {
       if (flags.buffers.*field.value > 0) buffers.*field.value = flags.buffers.*field.value;
       if (buffers.*field.value <= 0) {
-        fail(ErrorId::kUsage, "--active: the measurements do not say {}; give it as an option", field.name);
+        fail(ErrorId::kUsage, "--active: the measurements do not say one {}; give it as an option",
+             field.name);
       }
     }
     const std::vector<Measurement> next =
@@ -128,16 +131,23 @@ void add_train(CLI::App& app) {
           "Train a surrogate of measured latencies, cross-validated by rows and by whole layers. Two more, "
           "of "
           "the tiles that fit half and a quarter of the buffers, say how the uncertainty grows beyond them.",
-          {"dosa train data/measurements/gemmini_rtl.csv -o gemmini.safetensors",
+          {"dosa train data/measurements/gemmini_rtl_sizes.csv -o gemmini.safetensors",
            "dosa train new_rows.csv --from gemmini.safetensors -o tuned.safetensors",
            "dosa train measurements.csv -o gemmini.safetensors --active 20 --proposals next.csv"}));
   const auto flags = std::make_shared<TrainFlags>();
   const auto output = std::make_shared<Output>(*command);
   TrainOptions& o = flags->options;
-  command->add_option("measurements", flags->measurements, "CSV: our own format, or the public artefact's")
+  command
+      ->add_option("measurements", flags->measurements,
+                   "CSV: one or more of our own format, or the public artefact's")
       ->required();
   command->add_option("-o,--output", flags->output, "The surrogate; its card is written beside it (.json)")
       ->required();
+  command
+      ->add_option("--library", flags->library,
+                   "Month of the gemmini-rocc-tests that the programs were built with, for rows without a "
+                   "column of that name; since 2023-05 it keeps operands in the scratchpad")
+      ->capture_default_str();
   command->add_flag("-q,--quiet", flags->quiet, "No progress lines");
   command->add_option("--predictor", flags->predictor, "combined, or learned (a network alone)")
       ->capture_default_str();

@@ -3,13 +3,14 @@
 #include <memory>
 
 #include "dosa/core/cli/commands.hpp"
+#include "dosa/core/targets/gemmini/measurements.hpp"
 #include "dosa/core/targets/gemmini/validate_surrogate.hpp"
 
 namespace dosa::cli {
 
 void add_validate(CLI::App& app) {
   struct Flags {
-    std::string table, hardware = "gemmini-tl", surrogate;
+    std::string table, hardware = "gemmini-tl", surrogate, library = kTodaysLibrary;
     bool measurements = false;
     std::size_t worst = 5;
   };
@@ -17,6 +18,7 @@ void add_validate(CLI::App& app) {
       "validate",
       described("Compare the model with a CSV table (.csv or .csv.gz) of reference results.",
                 {"dosa validate timeloop_train.csv.gz", "dosa validate table.csv --worst 20 --json",
+                 "dosa validate simba.csv.gz --machine simba",
                  "dosa validate measurements.csv --surrogate gemmini.safetensors"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
@@ -30,12 +32,18 @@ void add_validate(CLI::App& app) {
                       "Compare this surrogate with measured latencies instead");
   command->add_flag("--measured", flags->measurements,
                     "Compare the analytical roofline with measured latencies instead");
+  command
+      ->add_option("--library", flags->library,
+                   "Measured latencies: month of the gemmini-rocc-tests that ran, for rows that do not say")
+      ->capture_default_str();
   command->callback([flags, output] {
     if (flags->measurements || !flags->surrogate.empty()) {
-      const SurrogateValidation v = validate_surrogate(flags->table, flags->surrogate);
+      const SurrogateValidation v = validate_surrogate(flags->table, flags->surrogate, flags->library);
       return output->print(v.to_json(), v.full_report());
     }
-    const ValidationReport report = validate_table(flags->table, load_machine(flags->hardware), flags->worst);
+    const ValidationReport report =
+        is_chain(flags->hardware) ? validate_table(flags->table, load_chain(flags->hardware), flags->worst)
+                                  : validate_table(flags->table, load_machine(flags->hardware), flags->worst);
     output->print(report.to_json(), report.full_report());
   });
 }

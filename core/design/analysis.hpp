@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dosa/core/targets/target.hpp"
+#include "dosa/models/chain/chain_model.hpp"
 #include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
@@ -19,5 +20,10 @@ double at(const torch::Tensor& tensor, std::size_t row);
 /// `traffic` and `cost` are of this layer alone: one run of one group.
 Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Traffic& traffic,
                           const Cost& cost, const Hardware& hardware, const Machine& machine);
+
+/// What a mapping does on a chain of memories, level by level; words are those of all instances in use.
+/// Throws Error{kMapping} or Error{kCapacity} with the level, what is needed and what there is, unless it
+/// belongs to the layer and fits.
+Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ChainModel& model);
 
 }  // namespace dosa

@@ -158,18 +158,37 @@ double ValidationRow::worst_error() const {
   return std::max(percent(cycles, reference_cycles), percent(energy_uj, reference_energy_uj));
 }
 
+void ValidationRows::add(ValidationRow row, bool exact_cycles, bool exact_energy) {
+  if (exact_cycles) ++report_.exact_cycles;
+  if (exact_energy) ++report_.exact_energy;
+  latency_errors_.push_back(percent(row.cycles, row.reference_cycles));
+  energy_errors_.push_back(percent(row.energy_uj, row.reference_energy_uj));
+  edp_errors_.push_back(percent(row.cycles * row.energy_uj, row.reference_cycles * row.reference_energy_uj));
+  rows_.push_back(std::move(row));
+}
+
+ValidationReport ValidationRows::report(const std::filesystem::path& path, std::size_t worst) {
+  report_.rows = rows_.size();
+  if (report_.rows == 0)
+    fail(ErrorId::kValue, "{}: found a header and no rows, expected at least one", path.string());
+  report_.latency = statistics(latency_errors_);
+  report_.energy = statistics(energy_errors_);
+  report_.edp = statistics(edp_errors_);
+  worst = std::min(worst, rows_.size());
+  std::partial_sort(rows_.begin(), rows_.begin() + static_cast<std::ptrdiff_t>(worst), rows_.end(),
+                    [](const auto& a, const auto& b) { return a.worst_error() > b.worst_error(); });
+  rows_.resize(worst);
+  report_.worst = std::move(rows_);
+  return std::move(report_);
+}
+
 ValidationReport validate_table(const std::filesystem::path& path, const Machine& machine,
                                 std::size_t worst) {
   const CsvInput table = CsvInput::from_file(path);
   const ReferenceReader reader(table, machine);
   const torch::InferenceMode no_gradients;
   const CostModel model(machine, torch::kFloat64);
-  ValidationReport report;
-  report.rows = table.rows();
-  if (report.rows == 0)
-    fail(ErrorId::kValue, "{}: found a header and no rows, expected at least one", path.string());
-  std::vector<double> latency_errors, energy_errors, edp_errors;
-  std::vector<ValidationRow> rows;
+  ValidationRows rows;
   constexpr std::size_t kChunk = 2048;  // keeps the tensors in cache
   for (std::size_t begin = 0; begin < table.rows(); begin += kChunk) {
     Reference reference;
@@ -189,27 +208,15 @@ ValidationReport validate_table(const std::filesystem::path& path, const Machine
                         reference.cycles[i],
                         energy.data_ptr<double>()[i],
                         reference.energy_uj[i]};
-      if (std::abs(row.cycles - row.reference_cycles) <= reference.cycles_tolerance[i]) ++report.exact_cycles;
+      const bool exact_cycles = std::abs(row.cycles - row.reference_cycles) <= reference.cycles_tolerance[i];
       // Decimal text to binary and back costs a few units in the last place.
       const double slack = 1e-13 * row.reference_energy_uj;
-      if (std::abs(row.energy_uj - row.reference_energy_uj) <= reference.energy_tolerance[i] + slack)
-        ++report.exact_energy;
-      latency_errors.push_back(percent(row.cycles, row.reference_cycles));
-      energy_errors.push_back(percent(row.energy_uj, row.reference_energy_uj));
-      edp_errors.push_back(
-          percent(row.cycles * row.energy_uj, row.reference_cycles * row.reference_energy_uj));
-      rows.push_back(std::move(row));
+      const bool exact_energy =
+          std::abs(row.energy_uj - row.reference_energy_uj) <= reference.energy_tolerance[i] + slack;
+      rows.add(std::move(row), exact_cycles, exact_energy);
     }
   }
-  report.latency = statistics(latency_errors);
-  report.energy = statistics(energy_errors);
-  report.edp = statistics(edp_errors);
-  worst = std::min(worst, rows.size());
-  std::partial_sort(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(worst), rows.end(),
-                    [](const auto& a, const auto& b) { return a.worst_error() > b.worst_error(); });
-  rows.resize(worst);
-  report.worst = std::move(rows);
-  return report;
+  return rows.report(path, worst);
 }
 
 std::string ValidationReport::full_report() const {
@@ -218,7 +225,12 @@ std::string ValidationReport::full_report() const {
   };
   std::string text = fmt::format("rows                          {}\n", rows);
   text += fmt::format("cycles exact                  {} ({:.2f} %)\n", exact_cycles, share(exact_cycles));
-  text += fmt::format("energy in all printed digits  {} ({:.2f} %)\n", exact_energy, share(exact_energy));
+  text +=
+      fmt::format("{:<28}  {} ({:.2f} %)\n", "energy " + energy_agrees, exact_energy, share(exact_energy));
+  if (accesses) {
+    text += fmt::format("accesses exact                {} ({:.2f} %), in {} columns\n", accesses->exact_rows,
+                        share(accesses->exact_rows), accesses->columns);
+  }
   Table errors({{"error in %", ColumnKind::kText}, {"mean"}, {"p99"}, {"max"}});
   for (const auto& [name, s] :
        {std::pair{"latency", latency}, std::pair{"energy", energy}, std::pair{"EDP", edp}}) {
@@ -226,7 +238,12 @@ std::string ValidationReport::full_report() const {
     errors.row({name, cell(s.mean), cell(s.p99), cell(s.max)});
   }
   text += errors.text();
-  if (!worst.empty() && worst.front().worst_error() > 0) {
+  if (accesses && !accesses->differences.empty()) {
+    text += "first accesses that differ\n";
+    for (const std::string& difference : accesses->differences) text += "  " + printable(difference) + "\n";
+  }
+  constexpr double kRounding = 1e-10;  // in %: what adding up in another order makes of the same energy
+  if (!worst.empty() && worst.front().worst_error() > kRounding) {
     text += "worst rows\n";
     for (const ValidationRow& row : worst) {
       text += fmt::format("  {}: cycles {:.0f} (reference {:.0f}), energy {:.6f} uJ (reference {:.6f})  {}\n",
@@ -244,8 +261,14 @@ Json ValidationReport::to_json() const {
   Json json{{"rows", rows},
             {"exact_cycles", exact_cycles},
             {"exact_energy", exact_energy},
+            {"energy_agrees", energy_agrees},
             {"error_percent", {{"latency", stats(latency)}, {"energy", stats(energy)}, {"edp", stats(edp)}}},
             {"worst", Json::array()}};
+  if (accesses) {
+    json["exact_accesses"] = accesses->exact_rows;
+    json["access_columns"] = accesses->columns;
+    json["access_differences"] = accesses->differences;
+  }
   for (const ValidationRow& row : worst) {
     json["worst"].push_back({{"where", row.where},
                              {"mapping", row.mapping},

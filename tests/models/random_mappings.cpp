@@ -65,10 +65,72 @@ Mapping RandomCases::mapping(const Layer& layer, const Machine& machine, std::in
       multiply(*places[below(places.size())], dim, prime);
     }
   }
+  shuffle_loops(mapping);
+  return mapping;
+}
+
+void RandomCases::shuffle_loops(Mapping& mapping) {
   for (LevelNest& nest : mapping.levels) {
     for (std::size_t i = nest.temporal.size(); i > 1; --i)
       std::swap(nest.temporal[i - 1], nest.temporal[below(i)]);
   }
+}
+
+Chain RandomCases::chain() {
+  Chain chain;
+  chain.name = "random";
+  chain.mac_energy_pj = 1 + static_cast<double>(below(8));
+  const std::size_t levels = 2 + below(4);
+  const auto maybe = [&]() -> std::optional<double> {
+    if (below(3) == 0) return std::nullopt;
+    return 0.5 * static_cast<double>(1 + below(8));
+  };
+  for (std::size_t l = 0; l < levels; ++l) {
+    ChainLevel level;
+    level.name = "level" + std::to_string(l);
+    for (bool& held : level.holds) held = l + 1 == levels || below(2) == 0;
+    level.temporal.fill(true);
+    if (l + 1 < levels) level.capacity_words = 1 + static_cast<std::int64_t>(below(1000));
+    level.fan_out[0].size = 1 + static_cast<std::int64_t>(below(6));
+    level.fan_out[1].size = 1 + static_cast<std::int64_t>(below(4));
+    for (FanOut& fan_out : level.fan_out) {
+      for (bool& allowed : fan_out.dims) allowed = below(4) > 0;
+    }
+    level.read_words_per_cycle = maybe();
+    level.write_words_per_cycle = maybe();
+    level.words_per_cycle = maybe();
+    level.vector_words = static_cast<double>(1 + below(4));
+    level.vector_pj = static_cast<double>(1 + below(20));
+    chain.levels.push_back(level);
+  }
+  return chain;
+}
+
+Mapping RandomCases::mapping(const Layer& layer, const Chain& chain) {
+  Mapping mapping;
+  mapping.levels.resize(chain.levels.size());
+  for (const Dim dim : all_dims()) {
+    const auto d = static_cast<std::size_t>(dim);
+    const auto stands_in = [&](const std::vector<Loop>& loops) {
+      return std::any_of(loops.begin(), loops.end(), [&](const Loop& loop) { return loop.dim == dim; });
+    };
+    for (const std::int64_t prime : prime_factors_of(layer[dim])) {
+      std::vector<std::vector<Loop>*> places;
+      for (std::size_t level = 0; level < chain.levels.size(); ++level) {
+        LevelNest& nest = mapping.levels[level];
+        if (chain.levels[level].temporal[d]) places.push_back(&nest.temporal);
+        const auto spread = [&](std::vector<Loop>& loops, const std::vector<Loop>& others, MeshAxis axis) {
+          const FanOut& fan_out = chain.levels[level].fan_out_on(axis);
+          if (fan_out.dims[d] && product(loops) * prime <= fan_out.size && !stands_in(others))
+            places.push_back(&loops);
+        };
+        spread(nest.spatial, nest.spatial_y, MeshAxis::X);
+        spread(nest.spatial_y, nest.spatial, MeshAxis::Y);
+      }
+      multiply(*places[below(places.size())], dim, prime);
+    }
+  }
+  shuffle_loops(mapping);
   return mapping;
 }
 

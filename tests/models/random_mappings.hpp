@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "dosa/models/base/random.hpp"
+#include "dosa/models/chain/chain.hpp"
 #include "dosa/models/layer.hpp"
 #include "dosa/models/machine.hpp"
 #include "dosa/models/mapping.hpp"
@@ -23,10 +24,19 @@ class RandomCases {
   /// are shuffled. It need not fit any hardware's buffers.
   Mapping mapping(const Layer& layer, const Machine& machine, std::int64_t max_spatial = 8);
 
+  /// A chain of 2 to 5 levels that hold any tensors, with fan-outs of up to 6 x 4 below every level over any
+  /// dimensions, and random sizes, bandwidths and energies.
+  Chain chain();
+
+  /// The same on a chain: within its fan-outs, a dimension on one axis of a level. Its tiles need not fit.
+  Mapping mapping(const Layer& layer, const Chain& chain);
+
   /// A number in 0..n-1.
   std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_.bits() % n); }
 
  private:
+  void shuffle_loops(Mapping& mapping);
+
   Random random_;
 };
 

@@ -206,14 +206,22 @@ Misses cache_misses(const Tensor& tile, const Tensor& tiles, const RunBatch& l) 
   // The share that is fetched again, [2, 7, B..., layers]: x^6 / (1 + x^6) for footprint / cache = x.
   const Tensor again =
       torch::sigmoid(kMissSharpness * (foot.bytes.slice(0, 0, kDims).log() - l.log_caches.view(cache_shape)));
-  const auto fetched = [&](const Tensor& lines, bool output) {
+  const KeptOperands kept = kept_operands(tiles, l);
+  // Loops that pass over an operand which is kept fetch nothing, [7, B..., layers].
+  const Tensor loops = with_batch(l.dim_at.t(), batch_dims);
+  const Tensor passes_inputs = kept.input.logical_and(loops == index(Dim::K));
+  const Tensor passes_weights = kept.weight.logical_and(
+      (loops == index(Dim::P)).logical_or(loops == index(Dim::Q)).logical_or(loops == index(Dim::N)));
+  const auto fetched = [&](const Tensor& lines, const Tensor& passes, bool output) {
     const Tensor growth = lines.slice(0, 1) / lines.slice(0, 0, kDims);
     Tensor factor = growth + (iterations - growth).clamp_min(0) * again;
+    if (passes.defined()) factor = torch::where(passes, l.one, factor);
     if (output) factor = torch::where(with_batch(l.reduces, batch_dims), l.one, factor);
     return lines.select(0, 0) * factor.log().sum(1).exp();
   };
   return {
-      fetched(foot.input, false), fetched(foot.weight, false), fetched(foot.output, true),
+      fetched(foot.input, passes_inputs, false), fetched(foot.weight, passes_weights, false),
+      fetched(foot.output, {}, true),
       kLine * (foot.input.select(0, kDims) + foot.weight.select(0, kDims) + foot.output.select(0, kDims))};
 }
 
@@ -258,6 +266,7 @@ RunBatch RunBatch::of(const std::vector<LayerRun>& runs, const RunRules& rules) 
   batch.padding = torch::empty({count}, options);
   batch.matmul = torch::empty({count}, options);
   batch.cold = torch::empty({count}, options);
+  batch.keeps = torch::empty({count}, options);
   Tensor downsampled = torch::empty({count}, options);
   auto size = batch.size.accessor<double, 2>();
   auto dim_at = batch.dim_at.accessor<std::int64_t, 2>();
@@ -297,6 +306,7 @@ RunBatch RunBatch::of(const std::vector<LayerRun>& runs, const RunRules& rules) 
     batch.padding[i] = static_cast<double>(padding);
     batch.matmul[i] = run.matmul ? 1.0 : 0.0;
     batch.cold[i] = run.cold ? 1.0 : 0.0;
+    batch.keeps[i] = run.keeps ? 1.0 : 0.0;
     downsampled[i] = skips ? 1.0 : 0.0;
     batch.max_padding = std::max(batch.max_padding, padding);
     batch.max_kernel = std::max({batch.max_kernel, layer[Dim::R], layer[Dim::S]});
@@ -329,10 +339,10 @@ void RunBatch::complete() {
 RunBatch RunBatch::to(const torch::TensorOptions& options) const {
   RunBatch converted = *this;
   std::vector<Tensor*> fields = converted.relaxed.all();
-  for (Tensor* field :
-       {&converted.size, &converted.stride, &converted.input, &converted.padding, &converted.matmul,
-        &converted.cold, &converted.pow2, &converted.set_lines, &converted.kernel, &converted.image,
-        &converted.channels, &converted.log_caches, &converted.one, &converted.outer_places}) {
+  for (Tensor* field : {&converted.size, &converted.stride, &converted.input, &converted.padding,
+                        &converted.matmul, &converted.cold, &converted.keeps, &converted.pow2,
+                        &converted.set_lines, &converted.kernel, &converted.image, &converted.channels,
+                        &converted.log_caches, &converted.one, &converted.outer_places}) {
     fields.push_back(field);
   }
   for (Tensor* field : fields) *field = field->to(options);
@@ -345,7 +355,7 @@ RunBatch RunBatch::to(const torch::TensorOptions& options) const {
 RunBatch RunBatch::select(const Tensor& chosen) const {
   RunBatch part = *this;
   for (Tensor* field : {&part.size, &part.dim_at, &part.stride, &part.input, &part.padding, &part.matmul,
-                        &part.cold, &part.skips, &part.pow2, &part.set_lines}) {
+                        &part.cold, &part.keeps, &part.skips, &part.pow2, &part.set_lines}) {
     *field = field->index_select(0, chosen);
   }
   part.complete();
@@ -384,6 +394,8 @@ Tensor& Counts::field(Count count) {
       return padded_words;
     case kWeightWords:
       return weight.words;
+    case kWeightUses:
+      return weight_uses;
     case kOutputWords:
       return output.words;
     case kInputInstructions:
@@ -451,6 +463,16 @@ Tensor& Counts::field(Count count) {
 
 Tensor Counts::at(Count count) const {
   return count == kRuns ? torch::ones_like(tiles) : const_cast<Counts*>(this)->field(count);
+}
+
+KeptOperands kept_operands(const Tensor& number, const RunBatch& l) {
+  const std::vector<Tensor> tiles = number.unbind(-1);
+  const auto few = [&](std::initializer_list<Dim> dims) {
+    Tensor product = l.keeps;
+    for (const Dim dim : dims) product = product * tiles[static_cast<std::size_t>(dim)];
+    return (l.keeps > 0).logical_and(product < kKeptTiles + 0.5);
+  };
+  return {few({Dim::R, Dim::S, Dim::C, Dim::P, Dim::Q, Dim::N}), few({Dim::R, Dim::S, Dim::C, Dim::K})};
 }
 
 Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const RunBatch& l, bool relaxed,
@@ -524,7 +546,8 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   };
   const auto [c_requests, k_requests] = touched(kLine);
   const auto [c_beats, k_beats] = touched(kBeat);
-  const Tensor reload = layer_of(Dim::N) * tiles_of(Dim::K);
+  const KeptOperands kept = kept_operands(number, l);
+  const Tensor reload = layer_of(Dim::N) * torch::where(kept.input, l.one, tiles_of(Dim::K));
   const Tensor valid = reload * valid_h * valid_w;
   const Tensor reload_rows = reload * c_rows;
   c.input.instructions = reload_rows * valid_h * chunks_w;
@@ -535,13 +558,15 @@ Counts executed_counts(const Tensor& any_tile, const Tensor& pe_dim_in, const Ru
   c.padded_instructions = reload_rows * padded_h * (chunks_w + axes.flanks.select(-1, 0));
   c.padded_rows = reload_rows * padded_h * padded_w;
   c.padded_words = reload * layer_of(Dim::C) * padded_h * padded_w;
-  const Tensor filters = layer_of(Dim::R) * layer_of(Dim::S) * all_image_tiles;
+  const Tensor filters =
+      layer_of(Dim::R) * layer_of(Dim::S) * torch::where(kept.weight, l.one, all_image_tiles);
   const Tensor filter_rows = filters * layer_of(Dim::C);
   c.weight.instructions = filters * c_blocks * k_rows;
   c.weight.rows = filter_rows * k_rows;
   c.weight.requests = filter_rows * k_requests;
   c.weight.beats = filter_rows * k_beats;
   c.weight.words = filter_rows * layer_of(Dim::K);
+  c.weight_uses = layer_of(Dim::R) * layer_of(Dim::S) * layer_of(Dim::C) * layer_of(Dim::K) * all_image_tiles;
   // tiled_matmul stores up to 64 bytes at once, tiled_conv one block of pe_dim channels.
   const Tensor stores = torch::where(l.is_matmul, k_rows, k_blocks);
   const Tensor outputs = output_rows * layer_of(Dim::P);

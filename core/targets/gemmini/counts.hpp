@@ -47,6 +47,7 @@ struct LayerRun {
   std::int64_t input_height = 0;
   LoopOrder order = kLibraryOrder;  ///< of the loops over tiles
   bool cold = true;                 ///< operands are in DRAM; else what fits is in the last-level cache
+  bool keeps = true;  ///< the library keeps operands across calls (kept_operands): since May 2023, bd7de20
 
   /// A layer run by a call that can run it. By tiled_matmul, its P*Q*N pixels are rows (gemmini::extents).
   static LayerRun of(const Layer& layer, gemmini::Call call);
@@ -68,11 +69,14 @@ struct RelaxedLayers {
   torch::Tensor output_rows;                                               ///< [layers, 1]
   torch::Tensor piece_grain, per_piece, least_cycles;                      ///< [layers, 2, 2]; [2]; [2]
   torch::Tensor window_image, window_kernel, window_offset, window_limit;  ///< [layers, 4]
-  torch::Tensor walk;                 ///< [features, columns], or [layers, features, columns]
-  torch::Tensor walk_offset;          ///< [layers, columns]
-  torch::Tensor cache_levels;         ///< [2, 1]
-  torch::Tensor count_offset;         ///< [layers, counts]
-  torch::Tensor to_counts, to_terms;  ///< [factors, counts]; [counts, terms + 2]
+  torch::Tensor walk;          ///< [features, columns], or [layers, features, columns]
+  torch::Tensor walk_offset;   ///< [layers, columns]
+  torch::Tensor cache_levels;  ///< [2, 1]
+  torch::Tensor count_offset;  ///< [layers, counts]
+  torch::Tensor to_reloads;    ///< [7, 4]: logarithms of the tiles of inputs and weights, and of their loads
+  torch::Tensor loads_anew;    ///< [layers, 1], 1 where nothing is kept
+  torch::Tensor refetched, refetched_if_loaded;            ///< [2 caches * refetches]; [2, the same], 0 or 1
+  torch::Tensor to_counts, to_terms;                       ///< [factors, counts]; [counts, terms + 2]
   torch::Tensor ratio_matrix, ratio_offset, pe_dim_ratio;  ///< [factors, ratios]; [layers, ratios]; [ratios]
   torch::Tensor term_constants;                            ///< [layers, terms + 2]
   torch::Tensor plain_terms, latency_terms, pipeline_terms;  ///< [terms + 2], 0 or 1
@@ -85,10 +89,10 @@ struct RunBatch {
   torch::Tensor dim_at;  ///< [layers, 7] int64: the dimension of the tile loop at each place, innermost first
   torch::Tensor stride;  ///< [layers, 2]
   torch::Tensor input;   ///< [layers, 2], width and height without padding
-  torch::Tensor padding;       ///< [layers]
-  torch::Tensor matmul, cold;  ///< [layers], 0 or 1
-  torch::Tensor skips;         ///< [layers] bool: fetches every second pixel only
-  torch::Tensor pow2;          ///< [layers, 2], largest power of two <= 64 dividing C and K
+  torch::Tensor padding;              ///< [layers]
+  torch::Tensor matmul, cold, keeps;  ///< [layers], 0 or 1
+  torch::Tensor skips;                ///< [layers] bool: fetches every second pixel only
+  torch::Tensor pow2;                 ///< [layers, 2], largest power of two <= 64 dividing C and K
   torch::Tensor
       set_lines;  ///< [layers, 2], cache sets from one row of C or K to the next; 0 where rows share lines
   RunRules rules;
@@ -115,6 +119,7 @@ struct RunBatch {
   void complete();
   void complete_relaxed();
   void complete_walk();
+  void complete_loads();
   torch::Tensor lines_of_layer() const;
 };
 
@@ -132,7 +137,7 @@ struct Transfers {
 
 namespace counting {
 
-/// Names of the fields of Counts, for tables over them. The first eight are those of the traffic.
+/// Names of the fields of Counts, for tables over them. The first nine are those of the traffic.
 enum Count : int {
   kTiles,
   kOutBlocks,
@@ -141,6 +146,7 @@ enum Count : int {
   kInputWords,
   kPaddedWords,
   kWeightWords,
+  kWeightUses,
   kOutputWords,
   kTrafficCounts,
   kInputInstructions = kTrafficCounts,
@@ -192,9 +198,10 @@ struct Counts {
   Transfers input, weight, output;
   torch::Tensor padded_instructions;  ///< mvin of inputs and of the padding around them
   torch::Tensor padded_rows, padded_words;
-  torch::Tensor cold_lines;  ///< lines of the layer that a cold run fetches from DRAM for the first time
-  torch::Tensor footprint;   ///< bytes of all three tensors of the layer, in whole lines
-  torch::Tensor hangs;       ///< exact mode: > 0 where a tile lies wholly inside the padding
+  torch::Tensor weight_uses;  ///< weights brought into the array, all tiles together
+  torch::Tensor cold_lines;   ///< lines of the layer that a cold run fetches from DRAM for the first time
+  torch::Tensor footprint;    ///< bytes of all three tensors of the layer, in whole lines
+  torch::Tensor hangs;        ///< exact mode: > 0 where a tile lies wholly inside the padding
   /// Relaxed mode: what everything above is made of, for relaxed_features.
   torch::Tensor log_factors, values;
 
@@ -223,6 +230,16 @@ torch::Tensor tiles_along(const torch::Tensor& tile, const RunBatch& layers);
 /// outside loops of n iterations counts with its power 1 - 1 / n, which is smooth. `log_number` [B...,
 /// layers, 7] are logarithms of tiles per dimension.
 torch::Tensor store_burstiness(const torch::Tensor& log_number, const RunBatch& layers);
+
+/// Which operands the library leaves in the scratchpad between its calls, [B..., layers] bool. It loads the
+/// two halves of the scratchpad in turn, so an operand that has at most two tiles is loaded once: the inputs
+/// not again for every tile of output channels, the weights not again for every tile of pixels. Of tilings in
+/// whole tiles along each dimension [B..., layers, 7]. Source: gemmini-rocc-tests bd7de20, tiled_matmul and
+/// tiled_conv of weight-stationary calls.
+struct KeptOperands {
+  torch::Tensor input, weight;
+};
+KeptOperands kept_operands(const torch::Tensor& number, const RunBatch& layers);
 
 /// Counts of tilings. `tile` [B..., layers, 7]: elements per tile and dimension (whole numbers when exact; a
 /// tile larger than its dimension counts as the dimension). `pe_dim` broadcasts to [B..., layers]. Relaxed:

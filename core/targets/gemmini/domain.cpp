@@ -8,7 +8,7 @@ namespace dosa {
 namespace {
 
 constexpr std::array<const char*, 2> kCalls{"convolution", "matrix product"};
-constexpr std::size_t kKernel = 0, kStride = 1;  // among the quantities
+constexpr std::size_t kArray = 0, kKernel = 1, kStride = 2;  // among the quantities
 constexpr std::int64_t kMostQuantity = std::int64_t{1} << 53;
 
 const char* call_of(const LayerRun& run) { return kCalls[run.matmul ? 1 : 0]; }
@@ -43,12 +43,14 @@ std::string text_of(const std::vector<OutsideMeasured>& layers) {
 }
 
 const std::array<const char*, MeasuredDomain::kQuantities> MeasuredDomain::kNames{
-    "kernel", "stride", "input_channels", "output_channels", "width", "height", "batch"};
+    "pe_dim", "kernel", "stride", "input_channels", "output_channels", "width", "height", "batch"};
 
 // A matrix product has all its rows in P.
-std::array<std::int64_t, MeasuredDomain::kQuantities> MeasuredDomain::quantities_of(const LayerRun& run) {
+std::array<std::int64_t, MeasuredDomain::kQuantities> MeasuredDomain::quantities_of(const LayerRun& run,
+                                                                                    std::int64_t pe_dim) {
   const Layer& layer = run.layer;
-  return {std::max(layer[Dim::R], layer[Dim::S]),
+  return {pe_dim,
+          std::max(layer[Dim::R], layer[Dim::S]),
           std::max(layer.wstride, layer.hstride),
           layer[Dim::C],
           layer[Dim::K],
@@ -57,8 +59,8 @@ std::array<std::int64_t, MeasuredDomain::kQuantities> MeasuredDomain::quantities
           layer[Dim::N]};
 }
 
-void MeasuredDomain::add(const LayerRun& run) {
-  const auto quantities = quantities_of(run);
+void MeasuredDomain::add(const LayerRun& run, std::int64_t pe_dim) {
+  const auto quantities = quantities_of(run, pe_dim);
   const auto [found, is_new] = calls_.try_emplace(call_of(run));
   for (std::size_t q = 0; q < quantities.size(); ++q) {
     Range& range = found->second[q];
@@ -67,7 +69,7 @@ void MeasuredDomain::add(const LayerRun& run) {
   }
 }
 
-OutsideMeasured MeasuredDomain::outside(const LayerRun& run) const {
+OutsideMeasured MeasuredDomain::outside(const LayerRun& run, std::int64_t pe_dim) const {
   const auto found = calls_.find(call_of(run));
   if (found == calls_.end()) {
     fail(ErrorId::kValue, "layer {}: it runs as a {}, of which the surrogate's measurements hold none",
@@ -75,12 +77,12 @@ OutsideMeasured MeasuredDomain::outside(const LayerRun& run) const {
   }
   OutsideMeasured outside;
   outside.layer = run.layer.name;
-  const auto quantities = quantities_of(run);
+  const auto quantities = quantities_of(run, pe_dim);
   for (std::size_t q = 0; q < quantities.size(); ++q) {
     const Range& range = found->second[q];
     const bool less = quantities[q] < range.least;
     if (!less && quantities[q] <= range.most) continue;
-    const bool unlike = less || q == kKernel || q == kStride;
+    const bool unlike = less || q == kArray || q == kKernel || q == kStride;
     (unlike ? outside.unlike : outside.larger)
         .push_back(
             fmt::format("{} {} (measured: {} to {})", kNames[q], quantities[q], range.least, range.most));

@@ -39,9 +39,9 @@ std::string text_of(const std::vector<OutsideMeasured>& layers);
 /// The ranges of the layers that were measured, for each call of Gemmini's library.
 class MeasuredDomain {
  public:
-  void add(const LayerRun& run);
+  void add(const LayerRun& run, std::int64_t pe_dim);
   /// Throws Error{kValue} naming the layer if no run by its call was measured at all: nothing is known then.
-  OutsideMeasured outside(const LayerRun& run) const;
+  OutsideMeasured outside(const LayerRun& run, std::int64_t pe_dim) const;
 
   /// {"convolution": {"kernel": [1, 7], ...}, "matrix product": {...}}, only what was measured.
   Json json() const;
@@ -52,9 +52,9 @@ class MeasuredDomain {
   struct Range {
     std::int64_t least, most;
   };
-  static constexpr int kQuantities = 7;
+  static constexpr int kQuantities = 8;
   static const std::array<const char*, kQuantities> kNames;
-  static std::array<std::int64_t, kQuantities> quantities_of(const LayerRun& run);
+  static std::array<std::int64_t, kQuantities> quantities_of(const LayerRun& run, std::int64_t pe_dim);
 
   std::map<std::string, std::array<Range, kQuantities>> calls_;
 };

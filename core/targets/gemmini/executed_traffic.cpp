@@ -52,7 +52,7 @@ Traffic executed_traffic(const Counts& c, const TileRows& rows, const Tensor& pe
   traffic.instances = {column(elements_used), column(columns_used), column(one), column(one)};
 
   Accesses& in_register = traffic.accesses[kRegister][kW];
-  in_register.writes = column(c.weight.words);  // a tile brings each of its weights into the array once
+  in_register.writes = column(c.weight_uses);  // a tile brings each of its weights into the array once
   in_register.reads = column(macs);
   // One access per output and array pass; sums of the rows are added on the way.
   const Tensor updates = c.output.words * c.reduction_blocks;
@@ -62,7 +62,7 @@ Traffic executed_traffic(const Counts& c, const TileRows& rows, const Tensor& pe
   in_accumulator.reads = column(updates - c.output.words);  // the first access of a sum does not read
   Accesses& weights = traffic.accesses[kScratchpad][kW];
   weights.writes = column(c.weight.words);
-  weights.reads = column(c.weight.words);
+  weights.reads = column(c.weight_uses);
   Accesses& inputs = traffic.accesses[kScratchpad][kI];
   inputs.writes = column(c.padded_words);
   inputs.reads = column(macs / k * c.out_blocks);  // every block of output channels reads them again

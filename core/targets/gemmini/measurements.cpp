@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
+#include <regex>
 #include <set>
 #include <tuple>
 
@@ -14,6 +16,7 @@ namespace dosa {
 namespace {
 
 constexpr std::size_t kMinRows = 1;
+constexpr std::size_t kNamedContradictions = 20;  // those beyond are counted
 
 /// Larger tables are not ours, and their cells would fill the memory.
 constexpr std::size_t kMaxTableBytes = std::size_t{64} << 20;
@@ -162,9 +165,19 @@ const std::vector<std::string>& own_columns() {
   return columns;
 }
 
-void read_own(const Csv& csv, Measurements& all) {
+/// Whether the library of a month ("2023-10") keeps operands.
+bool keeps_operands(const std::string& month, const std::string& where) {
+  static const std::regex form("20[0-9][0-9]-(0[1-9]|1[0-2])");
+  if (!std::regex_match(month, form))
+    fail(ErrorId::kValue, "{}: found '{}', expected the library's month, such as {}", where, month,
+         kTodaysLibrary);
+  return month >= "2023-05";
+}
+
+void read_own(const Csv& csv, const std::string& library, Measurements& all) {
   const std::set<std::string> optional{"id",      "tiling", "hardware", "checked", "energy_uj",
-                                       "repeats", "source", "order",    "cold"};
+                                       "repeats", "source", "order",    "cold",    "library"};
+  const bool keeps = keeps_operands(library, "library");
   csv.require(own_columns());
   std::vector<std::string> unknown;
   for (const std::string& column : csv.header()) {
@@ -178,7 +191,6 @@ void read_own(const Csv& csv, Measurements& all) {
          unknown.size() == 1 ? "column" : "columns", fmt::join(unknown, ", "), fmt::join(optional, ", "));
   }
   constexpr std::int64_t kMaxSmall = 1 << 16;
-  std::size_t first_line = 0;
   for (const Csv::Row& row : csv.rows()) {
     Measurement m;
     m.line = row.line;
@@ -234,19 +246,11 @@ void read_own(const Csv& csv, Measurements& all) {
       m.energy_uj = csv.positive(row, "energy_uj");
     if (csv.has("repeats") && !csv.text(row, "repeats").empty())
       m.repeats = csv.integer(row, "repeats", 1, kMaxDim);
+    m.keeps = csv.has("library") ? keeps_operands(csv.text(row, "library"), csv.at(row, "library")) : keeps;
     if (csv.has("cold") && !csv.text(row, "cold").empty()) m.cold = csv.integer(row, "cold", 0, 1) == 1;
     if (csv.has("source")) m.source = csv.text(row, "source");
     m.layer.name = layer_name(m);
-    if (first_line == 0) {
-      all.hardware = hardware;
-      first_line = row.line;
-    } else if (!(hardware == all.hardware)) {
-      fail(ErrorId::kValue,
-           "{}:{}: rows of two machines: pe_dim {}, {}/{} KiB here, pe_dim {}, {}/{} KiB in line {}; train "
-           "on one",
-           all.file, row.line, hardware.pe_dim, hardware.scratchpad_kib, hardware.accumulator_kib,
-           all.hardware.pe_dim, all.hardware.scratchpad_kib, all.hardware.accumulator_kib, first_line);
-    }
+    note(all.hardware, hardware);
     all.rows.push_back(std::move(m));
   }
 }
@@ -331,6 +335,7 @@ void read_artefact(const Csv& csv, Measurements& all) {
     Measurement m;
     m.line = row.line;
     m.source = "ucb-bar/dosa firesim";
+    m.keeps = false;
     for (const Dim dim : all_dims()) m.layer[dim] = csv.integer(row, "prob." + letter(dim), 1, kMaxDim);
     m.layer.wstride = csv.integer(row, "prob.Wstride", 1, kMaxStride);
     m.layer.hstride = csv.integer(row, "prob.Hstride", 1, kMaxStride);
@@ -373,6 +378,7 @@ void read_artefact(const Csv& csv, Measurements& all) {
       }
     }
     m.layer.name = layer_name(m);
+    note(all.hardware, {m.pe_dim, 0, 0});
     if (!m.matmul && wraps_around(m)) {
       ++all.dropped["tile wholly inside the padding (wrap-around bug)"];
       continue;
@@ -382,6 +388,17 @@ void read_artefact(const Csv& csv, Measurements& all) {
 }
 
 }  // namespace
+
+void note(std::vector<Hardware>& list, const Hardware& hardware) {
+  const auto at = std::lower_bound(list.begin(), list.end(), hardware.pe_dim,
+                                   [](const Hardware& h, std::int64_t pe_dim) { return h.pe_dim < pe_dim; });
+  if (at == list.end() || at->pe_dim != hardware.pe_dim) {
+    list.insert(at, hardware);
+  } else {
+    at->scratchpad_kib = std::max(at->scratchpad_kib, hardware.scratchpad_kib);
+    at->accumulator_kib = std::max(at->accumulator_kib, hardware.accumulator_kib);
+  }
+}
 
 std::vector<std::int64_t> Measurements::layer_ids() const {
   std::map<std::tuple<bool, DimSizes, std::int64_t, std::int64_t, std::int64_t>, std::int64_t> known;
@@ -394,13 +411,38 @@ std::vector<std::int64_t> Measurements::layer_ids() const {
   return ids;
 }
 
-std::vector<std::int64_t> Measurements::pe_dims() const {
-  std::set<std::int64_t> sizes;
-  for (const Measurement& m : rows) sizes.insert(m.pe_dim);
-  return {sizes.begin(), sizes.end()};
+namespace {
+
+/// Drops the rows that contradict each other.
+void drop_contradictions(Measurements& all) {
+  const std::vector<std::int64_t> layers = all.layer_ids();
+  std::map<std::tuple<std::int64_t, DimSizes, LoopOrder, std::int64_t, bool, bool>, std::size_t> first;
+  std::set<std::size_t> wrong;
+  std::size_t pairs = 0;
+  for (std::size_t i = 0; i < all.rows.size(); ++i) {
+    const Measurement& m = all.rows[i];
+    const auto [known, fresh] =
+        first.emplace(std::tuple(layers[i], m.tile, m.order, m.pe_dim, m.cold, m.keeps), i);
+    if (fresh) continue;
+    const Measurement& other = all.rows[known->second];
+    if (std::max(m.cycles, other.cycles) <= kContradiction * std::min(m.cycles, other.cycles)) continue;
+    wrong.insert({i, known->second});
+    const std::string names =
+        ++pairs > kNamedContradictions
+            ? "more rows that contradict each other"
+            : fmt::format("{}:{} and {}:{}: the same run took {:.0f} and {:.0f} cycles", other.file,
+                          other.line, m.file, m.line, other.cycles, m.cycles);
+    ++all.dropped[names];
+  }
+  std::vector<Measurement> kept;
+  for (std::size_t i = 0; i < all.rows.size(); ++i) {
+    if (wrong.count(i) == 0) kept.push_back(std::move(all.rows[i]));
+  }
+  all.rows = std::move(kept);
 }
 
-Measurements read_measurements(const std::filesystem::path& path) {
+/// The rows of one file as they stand there, and its content's hash.
+Measurements read_rows(const std::filesystem::path& path, const std::string& library) {
   const std::string content = read_file(path);
   if (content.size() > kMaxTableBytes) {
     fail(ErrorId::kFile, "{}: found {} bytes of CSV, at most {} MiB are allowed", path.string(),
@@ -414,8 +456,35 @@ Measurements read_measurements(const std::filesystem::path& path) {
     all.format = MeasurementFormat::kArtefact;
     read_artefact(csv, all);
   } else {
-    read_own(csv, all);
+    read_own(csv, library, all);
   }
+  for (Measurement& m : all.rows) m.file = all.file;
+  return all;
+}
+
+}  // namespace
+
+Measurements read_measurements(const std::filesystem::path& path, const std::string& library) {
+  return read_measurements(std::vector<std::filesystem::path>{path}, library);
+}
+
+Measurements read_measurements(const std::vector<std::filesystem::path>& paths, const std::string& library) {
+  Measurements all = read_rows(paths.front(), library);
+  for (std::size_t p = 1; p < paths.size(); ++p) {
+    Measurements more = read_rows(paths[p], library);
+    if (more.format != MeasurementFormat::kOwn || all.format != MeasurementFormat::kOwn) {
+      fail(ErrorId::kValue,
+           "{}: several files are read together in this project's format alone, not the artefact's",
+           more.format != MeasurementFormat::kOwn ? more.file : all.file);
+    }
+    all.file += ", " + more.file;
+    all.hash = content_hash(all.hash + more.hash);
+    for (const Hardware& hardware : more.hardware) note(all.hardware, hardware);
+    for (auto& [reason, count] : more.dropped) all.dropped[reason] += count;
+    std::move(more.rows.begin(), more.rows.end(), std::back_inserter(all.rows));
+  }
+  // The artefact's recordings are of a machine whose times vary.
+  if (all.format == MeasurementFormat::kOwn) drop_contradictions(all);
   if (all.rows.size() < kMinRows) fail(ErrorId::kValue, "{}: no usable row", all.file);
   return all;
 }

@@ -20,30 +20,40 @@ struct Measurement {
   DimSizes tile{};              ///< elements per tile; a matmul's may round up to whole blocks of pe_dim
   LoopOrder order{};            ///< of the loops over tiles, innermost first
   std::int64_t pe_dim = 0;
-  bool cold = true;  ///< operands were in DRAM, in no cache
+  bool cold = true;   ///< operands were in DRAM, in no cache
+  bool keeps = true;  ///< LayerRun::keeps of the library that ran
   double cycles = 0;
   std::optional<double> energy_uj;
   std::int64_t repeats = 1;  ///< recordings that `cycles` is the mean of
   std::string source;
+  std::string file;
   std::size_t line = 0;  ///< in the file
 };
+
+/// The month of gemmini-rocc-tests 180c468, which what we export is written for.
+inline constexpr const char* kTodaysLibrary = "2023-10";
+/// RTL is deterministic, and does not ask how large a buffer is beyond what a tile takes (0.6 % were seen).
+inline constexpr double kContradiction = 1.05;
 
 enum class MeasurementFormat { kOwn, kArtefact };
 
 struct Measurements {
-  std::string file;
-  std::string hash;  ///< of the file's content
+  std::string file;  ///< several are joined by commas
+  std::string hash;  ///< of the files' content
   MeasurementFormat format = MeasurementFormat::kOwn;
   std::vector<Measurement> rows;
-  /// Sizes that all rows share; pe_dim 0 where rows have several. The artefact's buffers are unknown: 0.
-  Hardware hardware;
+  /// Every array among the rows, ascending, with the largest buffers that it was measured with; 0: unknown,
+  /// as the artefact's are.
+  std::vector<Hardware> hardware;
   /// Rows left out and rows changed, by reason.
   std::map<std::string, std::int64_t> dropped, repaired;
 
   /// A number per row, equal for rows of the same layer (call, sizes, strides, padding), counted from 0.
   std::vector<std::int64_t> layer_ids() const;
-  std::vector<std::int64_t> pe_dims() const;  ///< distinct, ascending
 };
+
+/// Adds hardware to a list like Measurements::hardware, or enlarges the buffers that it has for the array.
+void note(std::vector<Hardware>& list, const Hardware& hardware);
 
 /// Reads either format; the header tells which. Our own, one row per measurement:
 ///   kind                     conv or matmul
@@ -51,15 +61,25 @@ struct Measurements {
 ///   wstride hstride padding  of a convolution; 1, 1, 0 for a matmul
 ///   in_dim                   width = height of the input without padding; 0 for a matmul
 ///   tile_R ... tile_N        elements per tile; a matmul's tile_P, tile_C, tile_K may round up to pe_dim
-///   scratchpad_kib accumulator_kib pe_dim   the machine, the same in all rows
+///   scratchpad_kib accumulator_kib pe_dim   the machine
 ///   cycles                   > 0
 /// and optionally id, tiling, hardware, checked (kept out of training), energy_uj, repeats, source, cold (0
-/// or 1, default 1), and
+/// or 1, default 1),
+///   library                  month of the gemmini-rocc-tests that ran, as 2023-10, in all rows; `library`
+///   where
+///                            there is no such column. Since 2023-05 it keeps operands (kept_operands)
+/// and
 ///   order                    loops over tiles, outermost first (default NQPKSRC, the library's)
 /// The artefact's columns are those of ucb-bar/dosa's data/firesim_training_data; the columns that are read
-/// are mapping.mapping, prob.*, target.gemmini_cycle, target.edp and target.energy. Throws Error with file
-/// and line.
-Measurements read_measurements(const std::filesystem::path& path);
+/// are mapping.mapping, prob.*, target.gemmini_cycle, target.edp and target.energy. Its library kept nothing.
+///
+/// Rows that say of one and the same run that it took cycles more than kContradiction apart are dropped, by
+/// file and line. Throws Error with file and line.
+Measurements read_measurements(const std::filesystem::path& path,
+                               const std::string& library = kTodaysLibrary);
+/// Several files of our own format as one. Throws Error{kValue} where one of them is the artefact's.
+Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
+                               const std::string& library = kTodaysLibrary);
 
 /// Rows in our own format. `cycles` is left out when `with_cycles` is false (tilings that are still to be
 /// measured).

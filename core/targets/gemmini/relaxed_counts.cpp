@@ -72,6 +72,8 @@ enum Factor : int {
   kPageShare,
   kStores,         // mvout per pixel and tile of K
   kStoreRequests,  // requests of them
+  kInputLoads,     // of every input, for tiles of output channels
+  kWeightLoads,    // of every weight, for tiles of pixels
   kNarrowC,        // min(tile C, 64)
   kNarrowK,
   kWithoutMisses,
@@ -93,11 +95,11 @@ const std::array<Product, kProducts>& products() {
       factors.insert(factors.end(), more);
       return factors;
     };
-    const std::vector<int> image{kTilesP, kTilesQ, kTilesN}, rows_c{kTilesK, kTilesC, kRowsC};
+    const std::vector<int> image{kTilesP, kTilesQ, kTilesN}, rows_c{kInputLoads, kTilesC, kRowsC};
     const std::vector<int> reduction{kTilesR, kColumnGroups, kTilesC, kBlocksC};
     const std::vector<int> blocks = times(reduction, {kTilesK, kBlocksK});
     const std::vector<int> valid = times(rows_c, {kValidWidth, kValidHeight});
-    const std::vector<int> weight_rows = times(image, {kTilesK, kRowsK});
+    const std::vector<int> weight_rows{kWeightLoads, kTilesK, kRowsK};
     const auto input_misses = [](int cache) {
       return std::vector<int>{cache + kInputC,          cache + kInputInnerWidth,  cache + kInputInnerHeight,
                               cache + kInputOuterWidth, cache + kInputOuterHeight, cache + kInputK};
@@ -110,9 +112,10 @@ const std::array<Product, kProducts>& products() {
     p[kOutBlocks] = {{kTilesK, kBlocksK}, {}};
     p[kReductionBlocks] = {reduction, D({Dim::S})};
     p[kArrayRows] = {blocks, D({Dim::S, Dim::N, Dim::Q, Dim::P})};
-    p[kInputWords] = {{kTilesK, kValidWidth, kValidHeight}, D({Dim::N, Dim::C})};
-    p[kPaddedWords] = {{kTilesK, kPaddedWidth, kPaddedHeight}, D({Dim::N, Dim::C})};
-    p[kWeightWords] = {image, D({Dim::R, Dim::S, Dim::C, Dim::K})};
+    p[kInputWords] = {{kInputLoads, kValidWidth, kValidHeight}, D({Dim::N, Dim::C})};
+    p[kPaddedWords] = {{kInputLoads, kPaddedWidth, kPaddedHeight}, D({Dim::N, Dim::C})};
+    p[kWeightWords] = {{kWeightLoads}, D({Dim::R, Dim::S, Dim::C, Dim::K})};
+    p[kWeightUses] = {image, D({Dim::R, Dim::S, Dim::C, Dim::K})};
     p[kOutputWords] = {{}, D({Dim::P, Dim::Q, Dim::K, Dim::N})};
     p[kInputInstructions] = {times(rows_c, {kValidHeight, kChunksWidth}), D({Dim::N})};
     p[kPaddedInstructions] = {times(rows_c, {kPaddedHeight, kChunksFlanksWidth}), D({Dim::N})};
@@ -360,12 +363,13 @@ class LogRefetched : public torch::autograd::Function<LogRefetched> {
 }  // namespace
 
 std::vector<Tensor*> RelaxedLayers::all() {
-  return {&one,          &log_narrow,    &miss_offset,    &log_size,     &halo_image,   &halo_kernel,
-          &halo_offset,  &clip,          &clip_per_tile,  &flanks,       &packs,        &minus_half_c4,
-          &footprint,    &channel_lines, &output_rows,    &piece_grain,  &per_piece,    &least_cycles,
-          &window_image, &window_kernel, &window_offset,  &window_limit, &walk,         &walk_offset,
-          &cache_levels, &count_offset,  &ratio_matrix,   &ratio_offset, &pe_dim_ratio, &term_constants,
-          &plain_terms,  &latency_terms, &pipeline_terms, &to_counts,    &to_terms};
+  return {&to_reloads,     &loads_anew,   &refetched,    &refetched_if_loaded, &one,          &log_narrow,
+          &miss_offset,    &log_size,     &halo_image,   &halo_kernel,         &halo_offset,  &clip,
+          &clip_per_tile,  &flanks,       &packs,        &minus_half_c4,       &footprint,    &channel_lines,
+          &output_rows,    &piece_grain,  &per_piece,    &least_cycles,        &window_image, &window_kernel,
+          &window_offset,  &window_limit, &walk,         &walk_offset,         &cache_levels, &count_offset,
+          &ratio_matrix,   &ratio_offset, &pe_dim_ratio, &term_constants,      &plain_terms,  &latency_terms,
+          &pipeline_terms, &to_counts,    &to_terms};
 }
 
 void RunBatch::complete_relaxed() {
@@ -374,21 +378,21 @@ void RunBatch::complete_relaxed() {
   const auto pair = [](const Tensor& t) { return t.unsqueeze(-1); };
   RelaxedLayers& c = relaxed;
   const Matrices& m = matrices();
-  const Tensor keeps = f64(skips.logical_not());
+  const Tensor every_pixel = f64(skips.logical_not());
   c.log_size = size.log();
   c.one = torch::ones({}, size.options());
   c.count_offset = torch::matmul(c.log_size, m.sizes);
   const auto offset = [&](int count, const Tensor& log) { c.count_offset.select(-1, count).add_(log); };
   const std::vector<Tensor> whole = size.unbind(-1);
   const Tensor &size_c = whole[4], &size_k = whole[5];
-  offset(kInputPageMisses, (size_c * (2 - keeps) / kPage).clamp_max(1).log());
+  offset(kInputPageMisses, (size_c * (2 - every_pixel) / kPage).clamp_max(1).log());
   offset(kWeightPageMisses, (size_k / kPage).clamp_max(1).log());
-  c.packs = keeps * f64(is_matmul.logical_not()) * (rules.first_layer_packing ? 1 : 0);
+  c.packs = every_pixel * f64(is_matmul.logical_not()) * (rules.first_layer_packing ? 1 : 0);
 
   // Halo of a tile: (output tile - 1) * stride + kernel tile, or the output tile where pixels are skipped.
   c.halo_image = torch::where(pair(skips), one, stride);
-  c.halo_kernel = pair(keeps).expand_as(stride);
-  c.halo_offset = -stride * pair(keeps);
+  c.halo_kernel = pair(every_pixel).expand_as(stride);
+  c.halo_offset = -stride * pair(every_pixel);
   // What padding takes off over all pairs: per side, side * (1 + pieces * max(0, (side - 1) / 2)) with
   // pieces = (kernel tiles - 1) / max(1, kernel - 1), so a constant and a multiple of the kernel tiles.
   const Tensor before = pair(padding).expand_as(stride);
@@ -414,6 +418,7 @@ void RunBatch::complete_relaxed() {
   for (const int count : {kWeightL2Misses, kWeightLlcMisses, kWeightPageMisses}) offset(count, log_lines[1]);
   for (const int count : {kOutputL2Misses, kOutputLlcMisses}) offset(count, log_lines[2]);
 
+  complete_loads();
   c.to_counts = m.counts;
   c.to_terms = m.to_terms;
   c.ratio_matrix = torch::matmul(m.counts, m.to_ratios) + m.from_narrow;
@@ -456,6 +461,31 @@ void RunBatch::complete_relaxed() {
     }
   }
   c.miss_offset = torch::full({}, kMissOffset, size.options());
+}
+
+/// How often operands are loaded.
+void RunBatch::complete_loads() {
+  RelaxedLayers& c = relaxed;
+  constexpr int kInput = 0, kWeight = 1, kOperandsLoaded = 2;
+  c.loads_anew = (1 - keeps).unsqueeze(-1);
+  c.to_reloads = torch::zeros({kDims, 2 * kOperandsLoaded}, size.options());
+  const auto ones = [&](int column, std::initializer_list<Dim> dims) {
+    for (const Dim dim : dims) c.to_reloads[static_cast<int>(dim)][column] = 1.0;
+  };
+  ones(kInput, {Dim::R, Dim::S, Dim::C, Dim::P, Dim::Q, Dim::N});
+  ones(kWeight, {Dim::R, Dim::S, Dim::C, Dim::K});
+  ones(kOperandsLoaded + kInput, {Dim::K});
+  ones(kOperandsLoaded + kWeight, {Dim::P, Dim::Q, Dim::N});
+  c.refetched = torch::ones({2 * kRefetches}, size.options());
+  c.refetched_if_loaded = torch::zeros({kOperandsLoaded, 2 * kRefetches}, size.options());
+  const std::pair<int, int> passing[] = {
+      {kInputK, kInput}, {kWeightP, kWeight}, {kWeightQ, kWeight}, {kWeightN, kWeight}};
+  for (const auto& [refetch, operand] : passing) {
+    for (const int cache : {0, static_cast<int>(kRefetches)}) {
+      c.refetched[cache + refetch] = 0.0;
+      c.refetched_if_loaded[operand][cache + refetch] = 1.0;
+    }
+  }
 }
 
 /// The walks of the layers' orders: one for all layers where they share it, else one each.
@@ -525,6 +555,11 @@ Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatc
   const Tensor blocks_p = torch::relu(log_p - last(log_pe));
   const Tensor packed = torch::relu(torch::minimum(last(log_pe) - log_c, log_r)) * last(c.packs);
   const Tensor groups = torch::relu(log_r - packed);
+  // Loads of an operand for the tiles that do not depend on it: one up to kKeptTiles tiles, all from one more
+  // on, and a power of all in between.
+  const std::vector<Tensor> reloads = torch::matmul(log_number, c.to_reloads).split_with_sizes({2, 2}, -1);
+  static const double log_kept = std::log(kKeptTiles), step = std::log((kKeptTiles + 1) / kKeptTiles);
+  const Tensor loaded = torch::maximum(((reloads[0] - log_kept) / step).clamp(0, 1), c.loads_anew);
   // Pieces that rows of channels touch.
   const Tensor covered = last(torch::minimum(channels, last(chunk)));
   const Tensor touched =
@@ -556,10 +591,24 @@ Counts relaxed_counts(const Tensor& tile, const Tensor& pe_dim_in, const RunBatc
   const Tensor matmul = last(l.is_matmul);
   const Tensor stores = torch::where(matmul, of_blocks[3], of_blocks[2]);
   const Tensor requests = torch::where(matmul, of_blocks[3] + touched.narrow(-1, 2, 1), of_blocks[2]);
-  std::vector<Tensor> factors{
-      log_number, blocks,  blocks_p, groups, touched, valid,    padded.log(),
-      chunks,     flanked, floors,   page,   stores,  requests, torch::minimum(log_channels, c.log_narrow)};
-  if (misses) factors.push_back(LogRefetched::apply(tile, &l));
+  std::vector<Tensor> factors{log_number,
+                              blocks,
+                              blocks_p,
+                              groups,
+                              touched,
+                              valid,
+                              padded.log(),
+                              chunks,
+                              flanked,
+                              floors,
+                              page,
+                              stores,
+                              requests,
+                              loaded * reloads[1],
+                              torch::minimum(log_channels, c.log_narrow)};
+  if (misses)
+    factors.push_back(LogRefetched::apply(tile, &l) *
+                      (c.refetched + torch::matmul(loaded, c.refetched_if_loaded)));
 
   Counts n;
   n.log_factors = torch::cat(factors, -1);

@@ -12,6 +12,7 @@ constexpr double kBeat = 16;             // bytes of a bus beat
 constexpr double kPage = 4096;           // bytes of a DRAM page
 constexpr double kMissSharpness = 6;     // how fast a share of 1 is fetched again beyond a cache's size
 constexpr double kMinExecuteCycles = 4;  // of one compute instruction
+constexpr double kKeptTiles = 2;         // an operand of at most so many tiles may be kept in the scratchpad
 
 }  // namespace counting
 

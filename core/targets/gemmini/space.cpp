@@ -108,7 +108,7 @@ void add_moves(const RtlVariant& v, const Tile& tile, std::vector<Tile>& moves) 
 
 Hardware default_gemmini(const Machine& machine, std::int64_t pe_dim) {
   Hardware built = machine.default_hardware;
-  if (built.pe_dim == pe_dim) return built;
+  if (built.pe_dim <= pe_dim) return built;
   built.pe_dim = pe_dim;
   return gemmini::nearest_hardware(built);
 }
@@ -185,7 +185,8 @@ void TileSearch::score_chunk(RtlVariant& v, const std::vector<Tile>& tiles) {
   std::vector<Tensor> codes;
   std::vector<std::int64_t> own_default;
   for (const Tile& tile : tiles) {
-    if (tile == scoring_.defaults[layer_]) own_default.push_back(static_cast<std::int64_t>(codes.size()));
+    if (scoring_.reference.pe_dim == scoring_.largest.pe_dim && tile == scoring_.defaults[layer_])
+      own_default.push_back(static_cast<std::int64_t>(codes.size()));
     codes.push_back(code_of(tile));
   }
   const Tensor code = torch::stack(codes);
@@ -304,63 +305,103 @@ void TileSearch::improve(const Objective::Prices& prices, Allowance& allowance) 
 // ---- All layers.
 
 GemminiSpace::GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa,
-                           const std::string& device)
-    : scoring_{problem, model, kappa, {}, {}, {}, {}, 0} {
-  TORCH_CHECK(problem.bounds.min.pe_dim == problem.bounds.max.pe_dim, "one array per search");
-  set_hardware();
-  variants_ = variants_of(problem, model, scoring_.largest.pe_dim);
-  set_defaults();
-  relaxation_ = std::make_unique<RtlRelaxation>(problem, model, variants_, scoring_.anchors, scoring_.largest,
-                                                kappa, torch::TensorOptions(torch::kFloat32).device(device));
+                           const std::string& device) {
+  set_hardware(problem, model, kappa);
+  TileScoring& first = arrays_.front()->scoring;
+  first.reference = default_gemmini(model.machine(), arrays_.back()->scoring.largest.pe_dim);
+  set_defaults(first);
+  for (const std::unique_ptr<OnArray>& array : arrays_) {
+    TileScoring& scoring = array->scoring;
+    scoring.reference = first.reference;
+    scoring.defaults = first.defaults;
+    scoring.anchors = first.anchors;
+    scoring.default_cycles = first.default_cycles;
+    array->variants = variants_of(problem, model, scoring.largest.pe_dim);
+  }
+  check_fits();
+  const OnArray& relaxed = *arrays_.back();
+  relaxation_ = std::make_unique<RtlRelaxation>(problem, model, relaxed.variants, first.anchors,
+                                                relaxed.scoring.largest, kappa,
+                                                torch::TensorOptions(torch::kFloat32).device(device));
 }
 
-void GemminiSpace::set_hardware() {
-  const SearchProblem& problem = scoring_.problem;
+void GemminiSpace::set_hardware(const SearchProblem& problem, const RtlModel& model, double kappa) {
+  const bool several = problem.bounds.min.pe_dim < problem.bounds.max.pe_dim;
   for (const Hardware& sizes : gemmini::legal_hardware(problem.bounds.min, problem.bounds.max)) {
-    if (area_mm2(problem.machine().area, sizes) <= problem.bounds.max_area_mm2)
-      scoring_.hardware.push_back(sizes);
-  }
-  if (scoring_.hardware.empty()) {
-    const Hardware near = gemmini::nearest_hardware(problem.bounds.min);
-    fail(ErrorId::kBounds,
-         "no Gemmini can be built within the bounds; the nearest has pe_dim {}, scratchpad_kib {}, "
-         "accumulator_kib {}",
-         near.pe_dim, near.scratchpad_kib, near.accumulator_kib);
-  }
-  scoring_.largest = scoring_.hardware.front();
-  for (const Hardware& sizes : scoring_.hardware) {
+    if (area_mm2(problem.machine().area, sizes) > problem.bounds.max_area_mm2) continue;
+    if (several && model.surrogate() && !model.surrogate()->target.knows(sizes.pe_dim)) continue;
+    if (arrays_.empty() || arrays_.back()->scoring.largest.pe_dim != sizes.pe_dim)
+      arrays_.push_back(
+          std::make_unique<OnArray>(OnArray{{problem, model, kappa, {}, sizes, {}, {}, {}, 0}, {}}));
+    TileScoring& scoring = arrays_.back()->scoring;
+    scoring.hardware.push_back(sizes);
     for (std::size_t b = 0; b < kBuffers; ++b)
-      buffer(scoring_.largest, b) = std::max(buffer(scoring_.largest, b), buffer(sizes, b));
+      buffer(scoring.largest, b) = std::max(buffer(scoring.largest, b), buffer(sizes, b));
   }
+  if (!arrays_.empty()) return;
+  const Hardware near = gemmini::nearest_hardware(problem.bounds.min);
+  fail(ErrorId::kBounds,
+       "no Gemmini can be built within the bounds; the nearest has pe_dim {}, scratchpad_kib {}, "
+       "accumulator_kib {}",
+       near.pe_dim, near.scratchpad_kib, near.accumulator_kib);
 }
 
-void GemminiSpace::set_defaults() {
-  const std::vector<Layer>& layers = scoring_.problem.workload.layers;
-  const Hardware built = default_gemmini(scoring_.model.machine(), scoring_.largest.pe_dim);
-  for (const Layer& layer : layers) {
-    scoring_.defaults.push_back(
-        gemmini::runnable_default_tile(layer, built, gemmini::calls_for(layer).front()));
-    const std::vector<gemmini::Call> calls = gemmini::calls_for(layer);
-    if (const Surrogate* surrogate = scoring_.model.surrogate()) {
-      for (const gemmini::Call call : calls) surrogate->target.domain.outside(RtlModel::run(layer, call));
-    }
-    const std::vector<Hardware>& hardware = scoring_.hardware;
-    const bool any = std::any_of(calls.begin(), calls.end(), [&](gemmini::Call call) {
-      return std::any_of(hardware.begin(), hardware.end(),
-                         [&](const Hardware& sizes) { return library_tile(layer, sizes, call).has_value(); });
-    });
-    if (any) continue;
-    fail(ErrorId::kBounds,
-         "layer '{}' has no tile that fits a scratchpad of {} KiB and an accumulator of {} KiB, the largest "
-         "that are allowed",
-         layer.name, scoring_.largest.scratchpad_kib, scoring_.largest.accumulator_kib);
+std::vector<std::int64_t> GemminiSpace::arrays() const {
+  std::vector<std::int64_t> sizes;
+  for (const std::unique_ptr<OnArray>& array : arrays_) sizes.push_back(array->scoring.largest.pe_dim);
+  return sizes;
+}
+
+const GemminiSpace::OnArray& GemminiSpace::on(std::int64_t array) const {
+  for (const std::unique_ptr<OnArray>& known : arrays_) {
+    if (known->scoring.largest.pe_dim == array) return *known;
   }
-  const TileCosts costs = scoring_.model.costs(layers, scoring_.defaults, built);
+  TORCH_CHECK(false, "no such array in the space");
+}
+
+/// What the library does on the reference.
+void GemminiSpace::set_defaults(TileScoring& scoring) const {
+  const std::vector<Layer>& layers = scoring.problem.workload.layers;
+  for (const Layer& layer : layers) {
+    const std::vector<gemmini::Call> calls = gemmini::calls_for(layer);
+    scoring.defaults.push_back(gemmini::runnable_default_tile(layer, scoring.reference, calls.front()));
+    if (const Surrogate* surrogate = scoring.model.surrogate()) {
+      for (const gemmini::Call call : calls)
+        surrogate->target.domain.outside(RtlModel::run(layer, call), scoring.reference.pe_dim);
+    }
+  }
+  const TileCosts costs = scoring.model.costs(layers, scoring.defaults, scoring.reference);
   for (std::size_t l = 0; l < layers.size(); ++l) {
     const auto row = static_cast<std::int64_t>(l);
-    scoring_.anchors.push_back(costs.networks.defined() ? costs.networks.select(-1, row) : Tensor());
-    scoring_.default_cycles += costs.cycles[row].item<double>() * static_cast<double>(layers[l].count);
+    scoring.anchors.push_back(costs.networks.defined() ? costs.networks.select(-1, row) : Tensor());
+    scoring.default_cycles += costs.cycles[row].item<double>() * static_cast<double>(layers[l].count);
   }
+}
+
+/// Leaves out arrays on which a layer has no tile. Throws Error{kBounds} where none is left.
+void GemminiSpace::check_fits() {
+  std::string lacking;
+  const auto runs_all = [&](const OnArray& array) {
+    const std::vector<Hardware>& hardware = array.scoring.hardware;
+    for (const Layer& layer : array.scoring.problem.workload.layers) {
+      const std::vector<gemmini::Call> calls = gemmini::calls_for(layer);
+      const bool any = std::any_of(calls.begin(), calls.end(), [&](gemmini::Call call) {
+        return std::any_of(hardware.begin(), hardware.end(), [&](const Hardware& sizes) {
+          return library_tile(layer, sizes, call).has_value();
+        });
+      });
+      if (any) continue;
+      lacking = fmt::format(
+          "layer '{}' has no tile that fits a scratchpad of {} KiB and an accumulator of {} KiB, the largest "
+          "that are allowed",
+          layer.name, array.scoring.largest.scratchpad_kib, array.scoring.largest.accumulator_kib);
+      return false;
+    }
+    return true;
+  };
+  arrays_.erase(std::remove_if(arrays_.begin(), arrays_.end(), [&](const auto& a) { return !runs_all(*a); }),
+                arrays_.end());
+  if (arrays_.empty()) fail(ErrorId::kBounds, "{}", lacking);
 }
 
 Tensor GemminiSpace::random_starts(std::int64_t starts, at::Generator generator) const {
@@ -375,14 +416,18 @@ Tensor GemminiSpace::decode(const Tensor& parameters) const {
   return relaxation_->tiles(parameters).to(torch::kCPU, torch::kFloat64);
 }
 
-std::unique_ptr<LayerSpace> GemminiSpace::layer(std::size_t layer, std::int64_t) const {
-  return std::make_unique<TileSearch>(scoring_, layer, variants_);
+std::unique_ptr<LayerSpace> GemminiSpace::layer(std::size_t layer, std::int64_t array) const {
+  return std::make_unique<TileSearch>(on(array).scoring, layer, on(array).variants);
 }
 
 std::int64_t GemminiSpace::least_evaluations(std::size_t layer) const {
-  const auto calls = std::count_if(variants_.begin(), variants_.end(),
-                                   [&](const RtlVariant& v) { return v.layer == layer; });
-  return 1 + static_cast<std::int64_t>(scoring_.hardware.size()) * calls;
+  std::int64_t most = 0;
+  for (const std::unique_ptr<OnArray>& array : arrays_) {
+    const auto calls = std::count_if(array->variants.begin(), array->variants.end(),
+                                     [&](const RtlVariant& v) { return v.layer == layer; });
+    most = std::max(most, 1 + static_cast<std::int64_t>(array->scoring.hardware.size()) * calls);
+  }
+  return most;
 }
 
 SchedulePtr GemminiSpace::schedule(std::size_t, const Tensor& code) const {

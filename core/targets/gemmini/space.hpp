@@ -19,17 +19,18 @@
 
 namespace dosa {
 
-/// Sizes to build (double-buffered), with what the library runs on them by itself: what every design is
-/// compared with. The machine's default, on another array the nearest sizes that can be built.
+/// Sizes to build (double-buffered), with what the library runs on them by itself: what a design on an array
+/// is compared with. The machine's default; for a smaller array the nearest sizes that can be built with it.
 Hardware default_gemmini(const Machine& machine, std::int64_t pe_dim);
 
-/// What all layers of a problem are scored with.
+/// What all layers of a problem are scored with on one array.
 struct TileScoring {
   const SearchProblem& problem;
   const RtlModel& model;
   double kappa = 1;
   std::vector<Hardware> hardware;       ///< all that may be chosen
   Hardware largest;                     ///< element-wise
+  Hardware reference;                   ///< the default hardware
   std::vector<gemmini::Tile> defaults;  ///< by layer, the library's on the default hardware
   std::vector<torch::Tensor> anchors;   ///< by layer, what the networks say of it, [networks]
   double default_cycles = 0;            ///< of the network
@@ -68,32 +69,40 @@ class TileSearch : public LayerSpace {
 
 class GemminiSpace : public SearchSpace {
  public:
-  /// `problem` and `model` must outlive this. The problem's array is one (bounds.min.pe_dim =
-  /// bounds.max.pe_dim). Throws Error{kBounds} where no legal sizes lie within the bounds or a layer has no
-  /// tile that fits, Error{kValue} for layers that Gemmini cannot run. Relaxed tensors live on `device`.
+  /// `problem` and `model` must outlive this. Where the bounds allow several arrays, those that the model's
+  /// surrogate was trained on are searched. Throws Error{kBounds} where no legal sizes lie within the bounds
+  /// or a layer has no tile that fits, Error{kValue} for layers that Gemmini cannot run. Relaxed tensors live
+  /// on `device`.
   GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa, const std::string& device);
 
-  std::vector<std::int64_t> arrays() const override { return {scoring_.largest.pe_dim}; }
-  std::vector<Hardware> buildable(std::int64_t) const override { return scoring_.hardware; }
+  std::vector<std::int64_t> arrays() const override;
+  std::vector<Hardware> buildable(std::int64_t array) const override { return on(array).scoring.hardware; }
 
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
   /// Real-valued tiles [starts, variants, 7].
   torch::Tensor decode(const torch::Tensor& parameters) const override;
-  std::int64_t evaluations_per_step() const override { return static_cast<std::int64_t>(variants_.size()); }
+  std::int64_t evaluations_per_step() const override { return relaxation_->variants(); }
 
   std::unique_ptr<LayerSpace> layer(std::size_t layer, std::int64_t array) const override;
   /// The library's own tiles.
   std::int64_t least_evaluations(std::size_t layer) const override;
   SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const override;
-  double most_cycles() const override { return scoring_.default_cycles; }
+  double most_cycles() const override { return arrays_.front()->scoring.default_cycles; }
 
  private:
-  void set_hardware();
-  void set_defaults();
+  /// The tilings on one array.
+  struct OnArray {
+    TileScoring scoring;
+    std::vector<RtlVariant> variants;
+  };
+  const OnArray& on(std::int64_t array) const;
+  /// An array for each of those whose hardware is within the bounds, ascending.
+  void set_hardware(const SearchProblem& problem, const RtlModel& model, double kappa);
+  void set_defaults(TileScoring& scoring) const;
+  void check_fits();
 
-  TileScoring scoring_;
-  std::vector<RtlVariant> variants_;
+  std::vector<std::unique_ptr<OnArray>> arrays_;
   std::unique_ptr<RtlRelaxation> relaxation_;
 };
 

@@ -13,11 +13,19 @@ constexpr double kDramBytesPerCycle = 8;  // of the roofline
 
 }  // namespace
 
+bool MeasuredTarget::knows(std::int64_t pe_dim) const { return nearest(pe_dim).pe_dim == pe_dim; }
+
+const Hardware& MeasuredTarget::nearest(std::int64_t pe_dim) const {
+  const auto above =
+      std::find_if(hardware.begin(), hardware.end(), [&](const Hardware& h) { return h.pe_dim > pe_dim; });
+  return above == hardware.begin() ? *above : *(above - 1);
+}
+
 Json to_json(const MeasuredTarget& target) {
+  Json hardware = Json::array();
+  for (const Hardware& h : target.hardware) hardware.push_back(dosa::to_json(h));
   return {{"name", target.name},
-          {"pe_dim", target.pe_dims},
-          {"scratchpad_kib", target.scratchpad_kib},
-          {"accumulator_kib", target.accumulator_kib},
+          {"hardware", std::move(hardware)},
           {"first_layer_packing", target.rules.first_layer_packing},
           {"downsampling", target.rules.downsampling},
           {"l2_kib", target.rules.l2_kib},
@@ -26,14 +34,18 @@ Json to_json(const MeasuredTarget& target) {
 }
 
 MeasuredTarget target_from_json(const JsonInput& json) {
-  json.allow_only({"name", "pe_dim", "scratchpad_kib", "accumulator_kib", "first_layer_packing",
-                   "downsampling", "l2_kib", "llc_kib", "measured"});
+  json.allow_only(
+      {"name", "hardware", "first_layer_packing", "downsampling", "l2_kib", "llc_kib", "measured"});
   MeasuredTarget target;
   target.name = json.at("name").text();
-  for (const JsonInput& pe_dim : json.at("pe_dim").items())
-    target.pe_dims.push_back(pe_dim.integer(1, 1 << 16));
-  target.scratchpad_kib = json.at("scratchpad_kib").integer(0, kMaxKib);
-  target.accumulator_kib = json.at("accumulator_kib").integer(0, kMaxKib);
+  std::int64_t last = 0;
+  for (const JsonInput& h : json.at("hardware").items()) {
+    h.allow_only({"pe_dim", "scratchpad_kib", "accumulator_kib"});
+    last = h.at("pe_dim").integer(last + 1, kMaxPeDim);
+    target.hardware.push_back(
+        {last, h.at("scratchpad_kib").integer(0, kMaxKib), h.at("accumulator_kib").integer(0, kMaxKib)});
+  }
+  if (target.hardware.empty()) fail(ErrorId::kSchema, "{}: found none", json.at("hardware").where());
   target.rules.first_layer_packing = json.at("first_layer_packing").boolean();
   target.rules.downsampling = json.at("downsampling").boolean();
   target.rules.l2_kib = json.at("l2_kib").number(1, kMaxKib);
@@ -44,11 +56,21 @@ MeasuredTarget target_from_json(const JsonInput& json) {
 
 Tensor share_of_measured(const TileRows& rows, const Tensor& pe_dim, const MeasuredTarget& measured,
                          double least) {
-  const auto share = [&](const Tensor& tile_rows, double bytes, std::int64_t kib) {
-    return tile_rows * (pe_dim * (kib > 0 ? 2 * bytes / 1024 / static_cast<double>(kib) : 0));
+  const auto share = [&](const Tensor& tile_rows, double bytes, std::int64_t Hardware::*kib) {
+    const auto per_row = [&](const Hardware& h) {
+      return h.*kib > 0 ? 2 * bytes / 1024 / static_cast<double>(h.*kib) : 0.0;
+    };
+    // An array that was not measured counts as the next smaller one, MeasuredTarget::nearest.
+    Tensor share_per_row = pe_dim * per_row(measured.hardware.front());
+    for (std::size_t i = 1; i < measured.hardware.size(); ++i) {
+      const Hardware& h = measured.hardware[i];
+      share_per_row =
+          torch::where(pe_dim < static_cast<double>(h.pe_dim), share_per_row, pe_dim * per_row(h));
+    }
+    return tile_rows * share_per_row;
   };
-  const Tensor in_accumulator = share(rows.output, 4, measured.accumulator_kib).clamp_min(least);
-  const Tensor in_scratchpad = share(rows.input + rows.weight, 1, measured.scratchpad_kib);
+  const Tensor in_accumulator = share(rows.output, 4, &Hardware::accumulator_kib).clamp_min(least);
+  const Tensor in_scratchpad = share(rows.input + rows.weight, 1, &Hardware::scratchpad_kib);
   // max(a, b) as b + relu(a - b), whose derivative takes fewer operations.
   return in_accumulator + torch::relu(in_scratchpad - in_accumulator);
 }
@@ -76,13 +98,6 @@ Surrogate Surrogate::lighter(const torch::TensorOptions& options, std::int64_t n
   Surrogate converted = *this;
   converted.lighten(options, networks);
   return converted;
-}
-
-void Surrogate::check_hardware(const Hardware& hardware, const std::string& where) const {
-  if (std::find(target.pe_dims.begin(), target.pe_dims.end(), hardware.pe_dim) != target.pe_dims.end())
-    return;
-  fail(ErrorId::kValue, "{}: pe_dim: found {}, the surrogate was trained on measurements with {}", where,
-       hardware.pe_dim, fmt::join(target.pe_dims, ", "));
 }
 
 Surrogate Surrogate::load(const std::filesystem::path& path) {

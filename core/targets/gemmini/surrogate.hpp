@@ -11,14 +11,18 @@
 
 namespace dosa {
 
-/// The hardware that measurements were taken on. A surrogate predicts for nothing else.
+/// What measurements were taken on and of. A prediction for anything else is marked and wide
+/// (MeasuredDomain).
 struct MeasuredTarget {
-  std::string name;                   ///< "gemmini-rtl", "firesim-artefact"
-  std::vector<std::int64_t> pe_dims;  ///< every array size among the measurements, ascending
-  std::int64_t scratchpad_kib = 0;    ///< 0: unknown
-  std::int64_t accumulator_kib = 0;
+  std::string name;                ///< "gemmini-rtl", "firesim-artefact"
+  std::vector<Hardware> hardware;  ///< Measurements::hardware
   RunRules rules;
-  MeasuredDomain domain;  ///< the layers that were measured
+  MeasuredDomain domain;  ///< the layers and arrays that were measured
+
+  bool knows(std::int64_t pe_dim) const;
+  /// The buffers that an array was measured with; of one that was not, those of the next smaller one, or of
+  /// the smallest.
+  const Hardware& nearest(std::int64_t pe_dim) const;
 };
 Json to_json(const MeasuredTarget& target);
 MeasuredTarget target_from_json(const JsonInput& json);
@@ -53,9 +57,6 @@ class Surrogate : public FeatureSurrogate {
 
   /// Layers as this target runs them.
   RunBatch batch(const std::vector<LayerRun>& runs) const { return RunBatch::of(runs, target.rules); }
-
-  /// Throws Error{kValue} naming the field unless the surrogate was trained on such hardware.
-  void check_hardware(const Hardware& hardware, const std::string& where) const;
 
   /// A file in the layout of safetensors. Loading executes nothing and refuses, by field, what it does not
   /// understand. Throws Error.

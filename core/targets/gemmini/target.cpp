@@ -38,7 +38,6 @@ class GemminiTarget : public Target {
   void check_hardware(const Hardware& hardware) const override {
     const auto violations = gemmini::check_hardware(hardware);
     if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", summary(violations));
-    if (surrogate_) surrogate_->check_hardware(hardware, "hardware");
   }
 
   std::vector<const char*> schedule_keys() const override { return {"tile", "mapping"}; }
@@ -129,11 +128,11 @@ class GemminiTarget : public Target {
 
   void narrow(HardwareBounds& bounds, const Hardware& fixed, const Hardware& max,
               const std::function<void(const std::string&)>& warn) const override {
-    narrow_array(bounds, fixed);
+    narrow_array(bounds, fixed, max);
     if (surrogate_) narrow_buffers(bounds, fixed, max, warn);
     // Fixed sizes must be legal as they are; what is free is set to what the others go with.
-    const Hardware least = nearest_hardware({bounds.max.pe_dim, 1, 1});
-    Hardware sizes{bounds.max.pe_dim, fixed.scratchpad_kib, fixed.accumulator_kib};
+    const Hardware least = nearest_hardware({bounds.min.pe_dim, 1, 1});
+    Hardware sizes{bounds.min.pe_dim, fixed.scratchpad_kib, fixed.accumulator_kib};
     if (sizes.accumulator_kib == 0) sizes.accumulator_kib = least.accumulator_kib;
     if (sizes.scratchpad_kib == 0)
       sizes.scratchpad_kib = std::max(least.scratchpad_kib, nearest_hardware(sizes).scratchpad_kib);
@@ -142,32 +141,33 @@ class GemminiTarget : public Target {
   }
 
   std::unique_ptr<SearchSpace> space(const SearchProblem& problem, const std::string& device) const override {
-    if (surrogate_) surrogate_->check_hardware(problem.bounds.max, "hardware");
     return std::make_unique<GemminiSpace>(problem, model_, kappa_, device);
   }
 
  private:
-  /// One array that the surrogate knows: the default one where it is allowed, else the largest.
-  void narrow_array(HardwareBounds& bounds, const Hardware& fixed) const {
-    std::int64_t& pe_dim = bounds.max.pe_dim;
-    if (fixed.pe_dim > 0) {
-      if (surrogate_) surrogate_->check_hardware(fixed, "--pe");
-      pe_dim = fixed.pe_dim;
+  /// The array that the user gave; with a limit on the array or the area, those that were measured; else the
+  /// default one.
+  void narrow_array(HardwareBounds& bounds, const Hardware& fixed, const Hardware& max) const {
+    if (fixed.pe_dim > 0) return;
+    const std::int64_t usual = machine_.default_hardware.pe_dim;
+    if (max.pe_dim == 0 && !std::isfinite(bounds.max_area_mm2) && usual <= bounds.max.pe_dim) {
+      bounds.min.pe_dim = bounds.max.pe_dim = usual;
     } else if (surrogate_) {
-      const std::vector<std::int64_t>& measured = surrogate_->target.pe_dims;
-      const auto knows = [&](std::int64_t size) {
-        return size <= pe_dim && std::find(measured.begin(), measured.end(), size) != measured.end();
-      };
-      const auto largest = std::find_if(measured.rbegin(), measured.rend(), knows);
-      if (largest == measured.rend()) {
-        fail(ErrorId::kBounds, "--max-pe: found {}, the surrogate was trained on measurements with {}",
-             pe_dim, fmt::join(measured, ", "));
+      const std::vector<Hardware>& measured = surrogate_->target.hardware;
+      const auto above = std::find_if(measured.begin(), measured.end(),
+                                      [&](const Hardware& h) { return h.pe_dim > bounds.max.pe_dim; });
+      if (above == measured.begin()) {
+        fail(ErrorId::kBounds,
+             "--max-pe: found {}, the smallest array that the surrogate was trained on has {}; --pe {} asks "
+             "for "
+             "it all the same",
+             bounds.max.pe_dim, measured.front().pe_dim, bounds.max.pe_dim);
       }
-      pe_dim = knows(machine_.default_hardware.pe_dim) ? machine_.default_hardware.pe_dim : *largest;
+      bounds.max.pe_dim = (above - 1)->pe_dim;
+      bounds.min.pe_dim = std::max(bounds.min.pe_dim, measured.front().pe_dim);
     } else {
-      pe_dim = std::min(pe_dim, machine_.default_hardware.pe_dim);
+      bounds.max.pe_dim = std::min(bounds.max.pe_dim, usual);
     }
-    bounds.min.pe_dim = pe_dim;
   }
 
   /// Buffers up to those for which the surrogate's error was tested; a user may go beyond that, with a
@@ -185,8 +185,14 @@ class GemminiTarget : public Target {
           "the surrogate was trained on tiles of a {} of {} KiB; how it errs was tested up to {} KiB", name,
           in_measurements, most));
     };
-    limit(&Hardware::scratchpad_kib, surrogate_->target.scratchpad_kib, "scratchpad");
-    limit(&Hardware::accumulator_kib, surrogate_->target.accumulator_kib, "accumulator");
+    Hardware largest;  // that any of the arrays was measured with
+    for (const Hardware& h : surrogate_->target.hardware) {
+      if (h.pe_dim < bounds.min.pe_dim || h.pe_dim > bounds.max.pe_dim) continue;
+      largest.scratchpad_kib = std::max(largest.scratchpad_kib, h.scratchpad_kib);
+      largest.accumulator_kib = std::max(largest.accumulator_kib, h.accumulator_kib);
+    }
+    limit(&Hardware::scratchpad_kib, largest.scratchpad_kib, "scratchpad");
+    limit(&Hardware::accumulator_kib, largest.accumulator_kib, "accumulator");
   }
 
   Machine machine_;

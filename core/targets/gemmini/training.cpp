@@ -15,9 +15,10 @@ namespace {
 
 using torch::Tensor;
 
-constexpr int kPairTilings = 40;  // per layer, array and doubled dimension
-constexpr int kRedraws = 8;       // of every layer, with other channels
-constexpr int kRedrawTilings = 5;
+constexpr int kPairTilings = 20;  // per layer, array and doubled dimension
+constexpr std::size_t kPairsAtOnce = 2048;
+constexpr int kRedraws = 8;  // of every layer, with other channels
+constexpr int kRedrawTilings = 3;
 constexpr double kMostChannels = 4096;
 constexpr std::int64_t kBufferKib = 1024;  // where measurements do not say: more than any tile needs
 constexpr double kFloorSlack = 1e-6;       // relative; a measurement below the floor by more is a wrong row
@@ -46,19 +47,22 @@ std::int64_t random_size(Random& random, double most) {
 }
 
 /// Random tilings of every layer of the measurements, and of it with other channels (and other rows, of a
-/// matrix product), on every array among them, and the same tiles of layers with twice as many input or
-/// output channels in DRAM, which take longer; the same every time.
+/// matrix product), on every array that the layer was measured on, and the same tiles of layers with twice as
+/// many input or output channels in DRAM, which take longer; the same every time.
 OrderedPairs channel_pairs(const Measurements& m, const MeasuredTarget& target) {
   const torch::NoGradGuard no_grad;
   OrderedPairs pairs;
   const std::vector<std::int64_t> ids = m.layer_ids();
   std::set<std::int64_t> done;
+  std::map<std::int64_t, std::set<std::int64_t>> arrays;  // by layer
+  for (std::size_t row = 0; row < ids.size(); ++row) arrays[ids[row]].insert(m.rows[row].pe_dim);
   std::vector<LayerRun> single, doubled;
   std::vector<Tensor> tiles, pe_dims;
   const auto kib = [](std::int64_t known) { return known > 0 ? known : kBufferKib; };
   const auto add = [&](const LayerRun& run, std::int64_t layer, int draw, int tilings) {
-    for (const std::int64_t pe_dim : target.pe_dims) {
-      const Hardware buffers{pe_dim, kib(target.scratchpad_kib), kib(target.accumulator_kib)};
+    for (const std::int64_t pe_dim : arrays.at(layer)) {
+      const Hardware& measured = target.nearest(pe_dim);
+      const Hardware buffers{pe_dim, kib(measured.scratchpad_kib), kib(measured.accumulator_kib)};
       const auto seed = static_cast<std::uint64_t>((draw * 100003 + layer) * 1009 + pe_dim);
       const Tensor drawn = random_tilings(run, target.rules, buffers, tilings, seed);
       for (const Dim dim : {Dim::C, Dim::K}) {
@@ -85,8 +89,21 @@ OrderedPairs channel_pairs(const Measurements& m, const MeasuredTarget& target) 
       add(run, ids[row], draw, kRedrawTilings);
     }
   }
+  const Tensor tile = torch::cat(tiles), pe_dim = torch::cat(pe_dims);
+  // In parts: the counts of many runs at once are large.
   const auto features = [&](const std::vector<LayerRun>& runs) {
-    return features_of(torch::cat(tiles), torch::cat(pe_dims), RunBatch::of(runs, target.rules), false);
+    std::vector<Features> parts;
+    for (std::size_t from = 0; from < runs.size(); from += kPairsAtOnce) {
+      const std::size_t to = std::min(from + kPairsAtOnce, runs.size());
+      const auto rows = [&](const Tensor& t) {
+        return t.slice(0, static_cast<std::int64_t>(from), static_cast<std::int64_t>(to));
+      };
+      const RunBatch batch = RunBatch::of(
+          {runs.begin() + static_cast<std::ptrdiff_t>(from), runs.begin() + static_cast<std::ptrdiff_t>(to)},
+          target.rules);
+      parts.push_back(features_of(rows(tile), rows(pe_dim), batch, false));
+    }
+    return Features::cat(parts);
   };
   pairs.shorter = features(single);
   pairs.longer = features(doubled);
@@ -97,9 +114,7 @@ OrderedPairs channel_pairs(const Measurements& m, const MeasuredTarget& target) 
 MeasuredTarget target_of(const Measurements& m) {
   MeasuredTarget target;
   target.name = "gemmini-rtl";
-  target.pe_dims = m.pe_dims();
-  target.scratchpad_kib = m.hardware.scratchpad_kib;
-  target.accumulator_kib = m.hardware.accumulator_kib;
+  target.hardware = m.hardware;
   if (m.format == MeasurementFormat::kArtefact) {
     // An older library: neither the first-layer packing nor the downsampling path shows in its latencies.
     target.name = "firesim-artefact";
@@ -120,6 +135,7 @@ std::vector<std::int64_t> tilings_of(const Measurements& m, const Tensor& clippe
     std::vector<double> key = tile;
     key.push_back(static_cast<double>(row.pe_dim));
     key.push_back(row.cold ? 1 : 0);
+    key.push_back(row.keeps ? 1 : 0);
     key.push_back(static_cast<double>(layers[i]));
     for (const Dim dim : row.order) {
       // Loops with one iteration stand anywhere.
@@ -137,11 +153,11 @@ void check_rows(const Measurements& m, const Tensor& hangs, const TrainingSet& s
   for (std::int64_t i = 0; i < set.rows(); ++i) {
     const Measurement& row = m.rows[static_cast<std::size_t>(i)];
     if (hangs[i].item<double>() > 0) {
-      fail(ErrorId::kValue, "{}:{}: a tile lies wholly inside the padding; no Gemmini finishes it", m.file,
+      fail(ErrorId::kValue, "{}:{}: a tile lies wholly inside the padding; no Gemmini finishes it", row.file,
            row.line);
     }
     if (set.log_cycles[i].item<double>() < log_floor[i].item<double>() - kFloorSlack) {
-      fail(ErrorId::kValue, "{}:{}: cycles: found {}, the array alone needs at least {:.0f}", m.file,
+      fail(ErrorId::kValue, "{}:{}: cycles: found {}, the array alone needs at least {:.0f}", row.file,
            row.line, row.cycles, set.features.floor[i].item<double>());
     }
   }
@@ -154,7 +170,7 @@ TrainingData training_data(const Measurements& m, const MeasuredRuns& measured) 
 }  // namespace
 
 LayerRun run_of(const Measurement& m) {
-  return {m.layer, m.matmul, m.input_size, m.input_size, m.order, m.cold};
+  return {m.layer, m.matmul, m.input_size, m.input_size, m.order, m.cold, m.keeps};
 }
 
 MeasuredRuns MeasuredRuns::of(const Measurements& m) {
@@ -170,7 +186,7 @@ MeasuredRuns MeasuredRuns::of(const Measurements& m) {
   for (std::int64_t i = 0; i < rows; ++i) {
     const Measurement& row = m.rows[static_cast<std::size_t>(i)];
     runs.push_back(run_of(row));
-    all.target.domain.add(runs.back());
+    all.target.domain.add(runs.back(), row.pe_dim);
     for (int dim = 0; dim < kDims; ++dim) {
       all.tile[i][dim] = static_cast<double>(row.tile[static_cast<std::size_t>(dim)]);
     }
@@ -184,7 +200,7 @@ MeasuredRuns MeasuredRuns::of(const Measurements& m) {
   const Counts counts = executed_counts(all.tile, all.pe_dim, all.runs, false);
   set.features = features_of(counts, all.tile, all.pe_dim, all.runs, false);
   set.tilings = tilings_of(m, torch::minimum(all.tile, all.runs.size), set.layers);
-  if (all.target.scratchpad_kib > 0 && all.target.accumulator_kib > 0) {
+  if (all.target.hardware.front().scratchpad_kib > 0) {
     const TileRows needed = tile_rows(all.tile, all.pe_dim, all.runs, false);
     set.octaves = share_of_measured(needed, all.pe_dim, all.target, kLeastShare).log2();
   }
@@ -207,14 +223,16 @@ Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOpt
   const MeasuredRuns measured = MeasuredRuns::of(m);
   const Json known = to_json(from.target), found = to_json(measured.target);
   for (const auto& [field, value] : known.items()) {
-    if (field != "pe_dim" && field != "measured" && found[field] != value) {
+    if (field != "hardware" && field != "measured" && found[field] != value) {
       fail(ErrorId::kValue, "{}: {}: found {}, the surrogate to start from has {}", m.file, field,
            found[field].dump(), value.dump());
     }
   }
-  for (const std::int64_t pe_dim : measured.target.pe_dims) from.check_hardware({pe_dim, 0, 0}, m.file);
   const TrainingData data{m.file, data_card(m), measured.set, {}};
-  return {fine_tuned(from, data, options, summary, progress), from.target};
+  MeasuredTarget target = from.target;
+  for (const Measurement& row : m.rows) target.domain.add(run_of(row), row.pe_dim);
+  for (const Hardware& hardware : m.hardware) note(target.hardware, hardware);
+  return {fine_tuned(from, data, options, summary, progress), target};
 }
 
 }  // namespace dosa

@@ -6,28 +6,36 @@
 namespace dosa {
 
 std::string SurrogateValidation::full_report() const {
+  std::vector<std::pair<std::string, Accuracy>> parts{
+      {"all", accuracy}, {"convolutions", convolutions}, {"matmuls", matmuls}};
+  for (const auto& [pe_dim, of_array] : arrays)
+    parts.emplace_back(fmt::format("pe_dim {}", pe_dim), of_array);
   return fmt::format("{} against {}\n", printable(file),
                      surrogate.empty() ? "the analytical roofline" : printable(surrogate)) +
-         accuracy_table({{"all", accuracy}, {"convolutions", convolutions}, {"matmuls", matmuls}}) +
+         accuracy_table(parts) +
          (dropped > 0 ? fmt::format("{} rows were dropped by the reader\n", dropped) : "");
 }
 
 Json SurrogateValidation::to_json() const {
-  return {{"table", file},
-          {"surrogate", surrogate.empty() ? Json() : Json(surrogate)},
-          {"all", dosa::to_json(accuracy)},
-          {"convolutions", dosa::to_json(convolutions)},
-          {"matmuls", dosa::to_json(matmuls)},
-          {"dropped", dropped}};
+  Json json{{"table", file},
+            {"surrogate", surrogate.empty() ? Json() : Json(surrogate)},
+            {"all", dosa::to_json(accuracy)},
+            {"convolutions", dosa::to_json(convolutions)},
+            {"matmuls", dosa::to_json(matmuls)},
+            {"arrays", Json::array()},
+            {"dropped", dropped}};
+  for (const auto& [pe_dim, of_array] : arrays)
+    json["arrays"].push_back({{"pe_dim", pe_dim}, {"accuracy", dosa::to_json(of_array)}});
+  return json;
 }
 
-SurrogateValidation validate_surrogate(const std::filesystem::path& table,
-                                       const std::filesystem::path& path) {
+SurrogateValidation validate_surrogate(const std::filesystem::path& table, const std::filesystem::path& path,
+                                       const std::string& library) {
   SurrogateValidation v;
   v.surrogate = path.string();
   std::optional<Surrogate> surrogate;
   if (!path.empty()) surrogate = Surrogate::load(path);
-  const Measurements measured = read_measurements(table);
+  const Measurements measured = read_measurements(table, library);
   v.file = measured.file;
   for (const auto& [reason, count] : measured.dropped) v.dropped += count;
   const MeasuredRuns runs = MeasuredRuns::of(measured);
@@ -41,17 +49,15 @@ SurrogateValidation validate_surrogate(const std::filesystem::path& table,
              found[field].dump(), path.string(), known[field].dump());
       }
     }
-    for (const std::int64_t pe_dim : runs.target.pe_dims)
-      predictor.check_hardware({pe_dim, 0, 0}, measured.file);
   } else {
     predictor.predictor = Predictor::kAnalytical;
   }
   const torch::NoGradGuard no_grad;
   const Estimate e = predictor.predict(runs.tile, runs.pe_dim, runs.runs, false);
-  const auto part = [&](const std::optional<bool>& matmuls) {
+  const auto part = [&](const std::function<bool(const Measurement&)>& belongs) {
     std::vector<std::int64_t> rows;
     for (std::int64_t i = 0; i < runs.set.rows(); ++i) {
-      if (!matmuls || measured.rows[static_cast<std::size_t>(i)].matmul == *matmuls) rows.push_back(i);
+      if (belongs(measured.rows[static_cast<std::size_t>(i)])) rows.push_back(i);
     }
     if (rows.empty()) return Accuracy{};
     TrainingSet chosen = runs.set.select(rows);
@@ -59,9 +65,13 @@ SurrogateValidation validate_surrogate(const std::filesystem::path& table,
     return accuracy_of(e.log_cycles.index_select(0, index),
                        surrogate ? e.log_sd.index_select(0, index) : torch::Tensor(), chosen);
   };
-  v.accuracy = part(std::nullopt);
-  v.convolutions = part(false);
-  v.matmuls = part(true);
+  v.accuracy = part([](const Measurement&) { return true; });
+  v.convolutions = part([](const Measurement& m) { return !m.matmul; });
+  v.matmuls = part([](const Measurement& m) { return m.matmul; });
+  if (measured.hardware.size() > 1) {
+    for (const Hardware& h : measured.hardware)
+      v.arrays.emplace_back(h.pe_dim, part([&](const Measurement& m) { return m.pe_dim == h.pe_dim; }));
+  }
   return v;
 }
 

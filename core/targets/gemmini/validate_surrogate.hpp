@@ -12,15 +12,17 @@ struct SurrogateValidation {
   std::string file;
   std::string surrogate;  ///< empty: the roofline
   Accuracy accuracy, convolutions, matmuls;
+  std::vector<std::pair<std::int64_t, Accuracy>> arrays;  ///< by pe_dim, ascending, where there are several
   std::int64_t dropped = 0;
 
   std::string full_report() const;
   Json to_json() const;
 };
 
-/// Predicts every measurement of a CSV and compares. An empty surrogate path is the paper's roofline. Throws
-/// Error naming the field in which the measured machine is not the surrogate's.
+/// Predicts every measurement of a CSV and compares. An empty surrogate path is the paper's roofline.
+/// `library` as in read_measurements. Throws Error naming the field in which the measured machine is not the
+/// surrogate's.
 SurrogateValidation validate_surrogate(const std::filesystem::path& table,
-                                       const std::filesystem::path& surrogate);
+                                       const std::filesystem::path& surrogate, const std::string& library);
 
 }  // namespace dosa

@@ -300,5 +300,26 @@ TEST_F(BadInput, Flags) {
   expect({"evaluate", "design.json", "-C", "4"}, "usage", {"-C requires --mapping"});
 }
 
+TEST_F(BadInput, ChainsOfMemories) {
+  const auto expect_mapping = [&](const std::string& mapping, const std::string& id,
+                                  const std::vector<std::string>& parts) {
+    expect({"evaluate", "--machine", "nvdla", "-K", "32", "-P", "64", "-Q", "64", "--mapping", mapping}, id,
+           parts);
+  };
+  expect_mapping("L3[WIO] Q64 - L2[WI] P64 K32X - L1[O] N1 - L0[W] N1", "capacity",
+                 {"--mapping", "L2[WI] convolution_buffer", "needs a fan-out of 32 on X", "has 16"});
+  expect_mapping("L3[WIO] Q64 - L2[WI] N1 - L1[O] K32 P64 - L0[W] N1", "capacity",
+                 {"--mapping", "L1[O] accumulator", "needs 2048 words", "has 512"});
+  expect_mapping("L3[WIO] Q64 - L2[WI] P64 Q4X - L1[O] K32 - L0[W] N1", "mapping",
+                 {"--mapping", "factors of Q multiply to 256"});
+  expect({"evaluate", "--machine", "nvdla", "--pe", "4", "--mapping", "L3[WIO] N1"}, "usage",
+         {"pe_dim of 4", "nvdla stand in its file"});
+  for (const char* command : {"map", "compare"}) {
+    expect({command, "bert", "--machine", "simba"}, "schema",
+           {"simba.json: schema", "dosa-hardware/2", "not searched yet"});
+  }
+  expect({"optimize", "bert", "--target", "simba"}, "schema", {"dosa-hardware/2", "not searched yet"});
+}
+
 }  // namespace
 }  // namespace dosa::testing

@@ -288,6 +288,37 @@ TEST_F(Commands, EvaluateOneLayerByFlags) {
   EXPECT_THAT(run(arguments).out, HasSubstr("208 cycles (bound by scratchpad, compute alone 128)"));
 }
 
+// Simba, 4 outputs of 16 inputs and 4 channels: 8 of the inputs in space on Y (added on the way up), 4
+// channels on X (inputs by multicast), then 2 steps for the other inputs, for each of 4 outputs.
+TEST_F(Commands, EvaluateAndValidateOnAChain) {
+  const std::string mapping = "L5[WIO] P4 - L4[IO] N1 - L3[I] N1 - L2[W] N1 - L1[O] C2 C8Y K4X - L0[W] N1";
+  std::vector<std::string> arguments{"evaluate", "--machine", "simba", "-P",        "4",    "-C",
+                                     "16",       "-K",        "4",     "--mapping", mapping};
+  EXPECT_THAT(run(arguments).out, HasSubstr("layer on simba: " + mapping));
+  arguments.emplace_back("--json");
+  const json cost = json::parse(run(arguments).out);
+  EXPECT_EQ(cost["compute_cycles"], 8);
+  EXPECT_EQ(cost["mapping"], mapping);
+  const json& accumulators = cost["levels"][4];
+  EXPECT_EQ(accumulators["name"], "accumulation_buffer");
+  EXPECT_EQ(accumulators["accesses"]["O"]["updates"], 8 * 4) << "8 partial sums are one update";
+  EXPECT_EQ(accumulators["accesses"]["O"]["reads"], 8 * 4 - 16);
+  EXPECT_EQ(accumulators["used_words"], 4);
+  EXPECT_EQ(accumulators["capacity_words"], 1024);
+  EXPECT_EQ(cost["levels"][2]["accesses"]["I"]["reads"], 8 * 8) << "4 lanes are fed at once";
+  EXPECT_EQ(cost["levels"][5]["used_instances"], 32);
+  EXPECT_EQ(cost["levels"][5]["instances"], 1024);
+  // DRAM moves 64 weights, 64 inputs and 16 outputs at 16 words a cycle.
+  EXPECT_EQ(cost["bound_by"], "dram");
+  EXPECT_EQ(cost["cycles"], 9);
+
+  folder_.file("table.csv", "R,S,P,Q,C,K,N,mapping,L1.O.updates,cycles,energy_uj\n1,1,4,1,16,4,1," + mapping +
+                                ",32,9," + cost["energy_uj"].dump() + "\n");
+  const json valid = json::parse(run({"validate", "table.csv", "--machine", "simba", "--json"}).out);
+  for (const char* key : {"exact_cycles", "exact_energy", "exact_accesses", "access_columns"})
+    EXPECT_EQ(valid[key], 1) << key;
+}
+
 TEST_F(Commands, YamlWorksLikeJson) {
   folder_.file("net.yaml",
                "schema: dosa-workload/1\nname: net\nlayers:\n"

@@ -21,7 +21,8 @@ struct NestLoop {
 using Nest = std::vector<NestLoop>;  // outermost first
 
 /// All loops of the mapping that do something. The indices of a dimension are dealt out from the inside: the
-/// temporal loop of level 0, the spatial loop below level 1, the temporal loop of level 1, and so on.
+/// spatial loops below level 0, X before Y, the temporal loop of level 0, the spatial loops below level 1,
+/// and so on.
 void flatten(const Mapping& mapping, Nest& temporal, Nest& spatial) {
   Point stride;
   stride.fill(1);
@@ -35,6 +36,7 @@ void flatten(const Mapping& mapping, Nest& temporal, Nest& spatial) {
   };
   for (int level = 0; level < static_cast<int>(mapping.levels.size()); ++level) {
     add(mapping.levels[static_cast<std::size_t>(level)].spatial, level, spatial);
+    add(mapping.levels[static_cast<std::size_t>(level)].spatial_y, level, spatial);
     add(mapping.levels[static_cast<std::size_t>(level)].temporal, level, temporal);
   }
   std::reverse(temporal.begin(), temporal.end());
@@ -162,11 +164,11 @@ class Link {
   /// Between two memories: the child holds a tile and exchanges what the next one needs.
   void move_tiles(AccessCounts& parent, AccessCounts& child, std::int64_t& resident) const {
     std::map<Point, Words> held;  // by instance, which its offset names
-    std::set<Word> exists;        // partial sums that the parent has
+    PartialSums exists;
     Odometer time(time_);
     bool first = true;
     do {
-      std::map<Point, Words> fetched, left;  // by instance of the parent
+      Deliveries fetched, left;
       Odometer instance(instances_);
       do {
         Words& before = held[instance.point()];
@@ -175,32 +177,32 @@ class Link {
         const Words in = without(tile, kept);
         child.writes += static_cast<std::int64_t>(in.size());
         resident = std::max(resident, static_cast<std::int64_t>(tile.size()));
-        append(fetched[parent_instance(instance)], in);
-        append(left[parent_instance(instance)], without(before, kept));
+        fetched[parent_instance(instance)][place(instance)] = in;
+        left[parent_instance(instance)][place(instance)] = without(before, kept);
         before = std::move(tile);
       } while (instance.next());
       count_reads(fetched, exists, parent);
       count_updates(left, exists, parent);
       first = false;
     } while (time.next());
-    std::map<Point, Words> left;
+    Deliveries left;
     Odometer instance(instances_);
     do {
-      append(left[parent_instance(instance)], held[instance.point()]);
+      left[parent_instance(instance)][place(instance)] = held[instance.point()];
     } while (instance.next());
     count_updates(left, exists, parent);
   }
 
   /// Between the innermost memory and the array, which stores nothing.
   void feed_array(AccessCounts& parent) const {
-    std::set<Word> exists;
+    PartialSums exists;
     Odometer time(time_);
     do {
-      std::map<Point, Words> used;
+      Deliveries used;
       Odometer instance(instances_);
       do {
-        append(used[parent_instance(instance)],
-               {word_at(layer_, operand_, sum(time.point(), instance.point()))});
+        used[parent_instance(instance)][place(instance)] = {
+            word_at(layer_, operand_, sum(time.point(), instance.point()))};
       } while (instance.next());
       count_reads(used, exists, parent);
       count_updates(used, exists, parent);
@@ -208,6 +210,25 @@ class Link {
   }
 
  private:
+  /// Where the fan-outs on the way from the parent have put a child's tile, one after the other.
+  using Place = std::vector<Word>;
+  /// What one step moves: by instance of the parent, then by place; the children at one place share it.
+  using Deliveries = std::map<Point, std::map<Place, Words>>;
+  /// What every instance of the parent has of its outputs.
+  using PartialSums = std::map<Point, std::set<Word>>;
+
+  Place place(const Odometer& instance) const {
+    Place place;
+    for (int level = parent_; level >= 0; --level) {
+      std::vector<std::int64_t> iterations = instance.iterations();
+      for (std::size_t i = 0; i < instances_.size(); ++i) {
+        if (instances_[i].level != level) iterations[i] = 0;
+      }
+      place.push_back(word_at(layer_, operand_, instance.point_at(iterations)));
+    }
+    return place;
+  }
+
   /// Where in the array the parent of an instance is: the spatial loops outside the parent.
   Point parent_instance(const Odometer& instance) const {
     std::vector<std::int64_t> iterations = instance.iterations();
@@ -245,22 +266,25 @@ class Link {
     return difference(tile.front(), believed.front()) == step ? common(tile, believed) : Words{};
   }
 
-  static void append(Words& words, const Words& more) { words.insert(words.end(), more.begin(), more.end()); }
-
-  /// A word that several children get in one step is read once; a partial sum only if there is one.
-  void count_reads(std::map<Point, Words> fetched, const std::set<Word>& exists, AccessCounts& parent) const {
-    for (auto& [ignored, words] : fetched) {
-      make_set(words);
-      for (const Word& word : words) parent.reads += operand_ != Operand::O || exists.count(word) > 0;
+  /// A place is served by one read; a partial sum only if there is one.
+  void count_reads(const Deliveries& fetched, const PartialSums& exists, AccessCounts& parent) const {
+    for (const auto& [instance, places] : fetched) {
+      const auto own = exists.find(instance);
+      for (const auto& [ignored, words] : places) {
+        for (const Word& word : words) {
+          parent.reads += operand_ != Operand::O || (own != exists.end() && own->second.count(word) > 0);
+        }
+      }
     }
   }
 
-  void count_updates(std::map<Point, Words> left, std::set<Word>& exists, AccessCounts& parent) const {
+  void count_updates(const Deliveries& left, PartialSums& exists, AccessCounts& parent) const {
     if (operand_ != Operand::O) return;
-    for (auto& [ignored, words] : left) {
-      make_set(words);
-      parent.updates += static_cast<std::int64_t>(words.size());
-      exists.insert(words.begin(), words.end());
+    for (const auto& [instance, places] : left) {
+      for (const auto& [ignored, words] : places) {
+        parent.updates += static_cast<std::int64_t>(words.size());
+        exists[instance].insert(words.begin(), words.end());
+      }
     }
   }
 
@@ -273,10 +297,8 @@ class Link {
   Nest inner_;      // all loops inside the child
 };
 
-}  // namespace
-
-OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const Machine& machine,
-                            InputReuse reuse) {
+template <typename Any>
+OracleCounts count_on(const Layer& layer, const Mapping& mapping, const Any& machine, InputReuse reuse) {
   constexpr int kArray = -1;
   OracleCounts counts;
   counts.accesses.resize(machine.levels.size());
@@ -297,6 +319,18 @@ OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const Ma
     Link(layer, mapping, operand, parent, kArray, reuse).feed_array(accesses(parent));
   }
   return counts;
+}
+
+}  // namespace
+
+OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const Machine& machine,
+                            InputReuse reuse) {
+  return count_on(layer, mapping, machine, reuse);
+}
+
+OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const Chain& chain,
+                            InputReuse reuse) {
+  return count_on(layer, mapping, chain, reuse);
 }
 
 }  // namespace dosa::testing

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "dosa/models/chain/chain.hpp"
 #include "dosa/models/layer.hpp"
 #include "dosa/models/machine.hpp"
 #include "dosa/models/mapping.hpp"
@@ -69,14 +70,18 @@ struct OracleCounts {
 };
 
 /// Counts for one group of the layer. The conventions beside the input reuse:
-/// - A word that several instances below need in the same step is read once (multicast); partial sums of one
-///   output that meet in the same step are added on the way and update once.
+/// - Instances below one instance that need the same tile in the same step are served by one read
+///   (multicast), and their partial sums are added on the way up and update once (spatial reduction). Tiles
+///   are the same where the fan-out of every level on the way has put them at the same place; tiles that only
+///   overlap share nothing.
 /// - The array has no storage of its own: every step reads its operands anew.
 /// - An input tile is the box around the words that are used, gaps of stride and dilation included.
-/// - Opening an output tile writes its words, also the first time (then zeros); reading a partial sum that
-///   does not exist yet costs nothing; leaving a tile updates its words one level further out.
+/// - Opening an output tile writes its words, also the first time (then zeros); reading a partial sum that an
+///   instance does not have yet costs nothing; leaving a tile updates its words one level further out.
 /// The mapping must have passed check_mapping. Time grows with the MACs: for layers below some 10^5.
 OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const Machine& machine,
+                            InputReuse reuse = InputReuse::kTimeloop);
+OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const Chain& chain,
                             InputReuse reuse = InputReuse::kTimeloop);
 
 }  // namespace dosa::testing

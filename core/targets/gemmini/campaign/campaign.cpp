@@ -155,15 +155,7 @@ class Campaign {
     fs::path path = options_.surrogate;
     if (path.empty()) path = shipped_surrogate(gemmini::kTarget);
     if (path.empty()) return;
-    Surrogate surrogate = Surrogate::load(path);
-    try {
-      surrogate.check_hardware(options_.hardware, path.string());
-    } catch (const Error& error) {
-      if (!options_.surrogate.empty()) throw;
-      say(fmt::format("no surrogate to start from: {}", error.what()));
-      return;
-    }
-    start_ = std::move(surrogate);
+    start_ = Surrogate::load(path);
   }
 
   // ---- What is known.
@@ -361,7 +353,7 @@ class Campaign {
                     objective_.value(round.design.totals.energy_uj, round.design.totals.cycles)));
   }
 
-  Surrogate trained_surrogate(Measurements measured) const {
+  Surrogate trained_surrogate(const Measurements& measured) const {
     TrainOptions train;
     train.seed = options_.seed;
     train.threads = options_.threads;
@@ -370,10 +362,6 @@ class Campaign {
     const auto quiet = [](const std::string&) {};
     if (start_) {
       try {
-        // Cycles depend on the tile, not on the capacity of the buffers: rows of others serve as well.
-        const MeasuredTarget& target = start_->target;
-        if (target.scratchpad_kib > 0) measured.hardware.scratchpad_kib = target.scratchpad_kib;
-        if (target.accumulator_kib > 0) measured.hardware.accumulator_kib = target.accumulator_kib;
         return fine_tune(*start_, measured, train, &summary, quiet);
       } catch (const Error& error) {
         if (!options_.surrogate.empty()) throw;

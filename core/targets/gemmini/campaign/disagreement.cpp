@@ -15,7 +15,6 @@ Uncertainty disagreement(const RtlModel& model, const Hardware& hardware, const 
   }
   if (surrogate->predictor == Predictor::kAnalytical)
     fail(ErrorId::kValue, "{}: predictor: found analytical, expected learned or combined", where);
-  surrogate->check_hardware(hardware, where);
   return [&model, hardware](const std::vector<std::pair<Layer, gemmini::Tile>>& calls) {
     constexpr std::size_t kAtOnce = 4096;  // bounds the memory of the tensors
     std::vector<double> log_sd;

@@ -9,7 +9,7 @@ namespace dosa {
 /// The standard deviation of log(cycles) that `model` predicts for each call on `hardware`
 /// (TileCosts::log_sd: the spread of the ensemble, more for tiles larger than any measured). `model` must
 /// outlive the result. Throws Error{kValue}, beginning with `where`, unless the model has a surrogate with
-/// networks that can disagree and that was trained on such hardware.
+/// networks that can disagree.
 Uncertainty disagreement(const RtlModel& model, const Hardware& hardware, const std::string& where);
 
 }  // namespace dosa

@@ -26,23 +26,25 @@ LayerRun convolution(std::int64_t kernel, std::int64_t stride, std::int64_t chan
 
 MeasuredDomain example() {
   MeasuredDomain domain;
-  domain.add(convolution(1, 1, 64, 14));
-  domain.add(convolution(7, 2, 3, 56));
+  domain.add(convolution(1, 1, 64, 14), 16);
+  domain.add(convolution(7, 2, 3, 56), 16);
   return domain;
 }
 
 TEST(MeasuredDomain, SaysWhatIsUnlikeAndWhatIsLarger) {
   const MeasuredDomain domain = example();
-  EXPECT_FALSE(domain.outside(convolution(3, 1, 16, 28)).any());  // between what was measured
-  const OutsideMeasured first = domain.outside(convolution(11, 4, 3, 55));
+  EXPECT_FALSE(domain.outside(convolution(3, 1, 16, 28), 16).any());  // between what was measured
+  const OutsideMeasured first = domain.outside(convolution(11, 4, 3, 55), 16);
   EXPECT_EQ(first.unlike,
             (std::vector<std::string>{"kernel 11 (measured: 1 to 7)", "stride 4 (measured: 1 to 2)"}));
   EXPECT_TRUE(first.larger.empty());
-  const OutsideMeasured narrow = domain.outside(convolution(3, 1, 1, 14));
+  const OutsideMeasured narrow = domain.outside(convolution(3, 1, 1, 14), 16);
   EXPECT_EQ(narrow.unlike, (std::vector<std::string>{"input_channels 1 (measured: 3 to 64)",
                                                      "output_channels 1 (measured: 3 to 64)"}));
-  const OutsideMeasured wide = domain.outside(convolution(3, 1, 64, 112));
+  const OutsideMeasured wide = domain.outside(convolution(3, 1, 64, 112), 16);
   EXPECT_TRUE(wide.unlike.empty());
+  EXPECT_EQ(domain.outside(convolution(3, 1, 16, 28), 64).unlike,
+            (std::vector<std::string>{"pe_dim 64 (measured: 16 to 16)"}));
   EXPECT_EQ(wide.larger,
             (std::vector<std::string>{"width 112 (measured: 14 to 56)", "height 112 (measured: 14 to 56)"}));
 }
@@ -50,7 +52,7 @@ TEST(MeasuredDomain, SaysWhatIsUnlikeAndWhatIsLarger) {
 TEST(MeasuredDomain, RefusesACallThatNoMeasurementMade) {
   LayerRun product = convolution(1, 1, 64, 14);
   product.matmul = true;
-  expect_error([&] { example().outside(product); }, ErrorId::kValue, {"layer layer", "matrix product"});
+  expect_error([&] { example().outside(product, 16); }, ErrorId::kValue, {"layer layer", "matrix product"});
 }
 
 TEST(MeasuredDomain, IsReadAsItIsWritten) {
@@ -69,10 +71,10 @@ TEST(MeasuredDomain, IsReadAsItIsWritten) {
 TEST(MeasuredDomain, OfTheShippedSurrogateHoldsAllItsRows) {
   const auto shipped = data_folder() / "surrogate" / "gemmini-rtl.safetensors";
   const MeasuredDomain domain = Surrogate::load(shipped).target.domain;
-  const auto rows = read_measurements(data_folder() / "measurements" / "gemmini_rtl.csv");
+  const auto rows = read_measurements(data_folder() / "measurements" / "gemmini_rtl_sizes.csv");
   const std::vector<LayerRun> layers = measured_layers(rows);
   EXPECT_GE(layers.size(), 400u);
-  for (const LayerRun& layer : layers) EXPECT_FALSE(domain.outside(layer).any());
+  for (const LayerRun& layer : layers) EXPECT_FALSE(domain.outside(layer, 16).any());
   EXPECT_EQ(MeasuredRuns::of(rows).target.domain.json(), domain.json());
 }
 

@@ -10,6 +10,7 @@ namespace {
 
 using testing::expect_error;
 using testing::reference_data;
+using testing::replaced;
 using testing::TemporaryFolder;
 
 const std::string kHeader =
@@ -31,7 +32,7 @@ TEST(Measurements, OwnFormat) {
   const Measurements m = read(kHeader + kConv + "\n" + kMatmul);
   ASSERT_EQ(m.rows.size(), 2);
   EXPECT_EQ(m.format, MeasurementFormat::kOwn);
-  EXPECT_EQ(m.hardware, (Hardware{16, 256, 64}));
+  EXPECT_EQ(m.hardware, (std::vector<Hardware>{{16, 256, 64}}));
   const Measurement& conv = m.rows[0];
   EXPECT_FALSE(conv.matmul);
   EXPECT_EQ(conv.layer[Dim::C], 192);
@@ -57,7 +58,7 @@ TEST(Measurements, OptionalColumns) {
 
 TEST(Measurements, WrittenRowsAreReadBack) {
   const Measurements m = read(kHeader + kConv + kMatmul);
-  EXPECT_EQ(measurements_csv(m.rows, m.hardware, true), kHeader + kConv + kMatmul);
+  EXPECT_EQ(measurements_csv(m.rows, m.hardware.front(), true), kHeader + kConv + kMatmul);
 }
 
 TEST(Measurements, BadInputIsNamed) {
@@ -85,17 +86,68 @@ TEST(Measurements, BadInputIsNamed) {
                  {"m.csv:2", "pool", "conv or matmul"});
   expect_refused(kHeader + replaced(kConv, "conv", "matmul"), ErrorId::kValue, {"m.csv:2", "matmul"});
   expect_refused(kHeader + replaced(kConv, "192", "1.5"), ErrorId::kValue, {"m.csv:2", "C", "integer"});
-  expect_refused(kHeader + kConv + replaced(kMatmul, "256,64,16", "512,64,16"), ErrorId::kValue,
-                 {"m.csv:3", "two machines", "512/64", "line 2"});
   expect_refused(kHeader, ErrorId::kValue, {"m.csv", "no usable row"});
   expect_error([] { read_measurements("absent.csv"); }, ErrorId::kFile, {"absent.csv"});
+}
+
+TEST(Measurements, OfSeveralMachinesKnowTheLargestBuffersOfEachArray) {
+  const Measurements m = read(kHeader + kConv + replaced(kMatmul, "256,64,16", "512,32,16"));
+  EXPECT_EQ(m.hardware, (std::vector<Hardware>{{16, 512, 64}}));
+  const Measurements two = read(kHeader + kConv + replaced(kConv, "256,64,16", "128,64,8"));
+  EXPECT_EQ(two.hardware, (std::vector<Hardware>{{8, 128, 64}, {16, 256, 64}}));
+}
+
+TEST(Measurements, TheLibraryIsAColumnOrAskedFor) {
+  const TemporaryFolder folder;
+  const std::string plain = folder.file("plain.csv", kHeader + kConv);
+  EXPECT_TRUE(read_measurements(plain).rows[0].keeps);
+  EXPECT_FALSE(read_measurements(plain, "2023-04").rows[0].keeps);
+  std::string header = kHeader, before = kConv, after = kMatmul;
+  header.insert(header.size() - 1, ",library");
+  before.insert(before.size() - 1, ",2023-04");
+  after.insert(after.size() - 1, ",2023-05");
+  const Measurements both = read(header + before + after);
+  EXPECT_FALSE(both.rows[0].keeps);
+  EXPECT_TRUE(both.rows[1].keeps);
+  // A file says it of every row or of none.
+  expect_refused(header + before + replaced(after, "2023-05", ""), ErrorId::kValue,
+                 {"m.csv:3", "library", "''"});
+  expect_refused(header + replaced(before, "2023-04", "may"), ErrorId::kValue, {"m.csv:2", "library", "may"});
+}
+
+TEST(Measurements, RowsThatContradictEachOtherAreDroppedByLine) {
+  const Measurements m = read(kHeader + kConv + kMatmul + replaced(kConv, "92945", "98000") +
+                              replaced(kMatmul, "256,64,16", "512,64,16"));
+  ASSERT_EQ(m.rows.size(), 2);
+  EXPECT_TRUE(m.rows[0].matmul && m.rows[1].matmul);
+  ASSERT_EQ(m.dropped.size(), 1);
+  const std::string& reason = m.dropped.begin()->first;
+  EXPECT_NE(reason.find("m.csv:2 and "), std::string::npos) << reason;
+  EXPECT_NE(reason.find("m.csv:4: the same run took 92945 and 98000 cycles"), std::string::npos) << reason;
+}
+
+TEST(Measurements, SeveralFilesAreOne) {
+  const TemporaryFolder folder;
+  const std::string a = folder.file("a.csv", kHeader + kConv), b = folder.file("b.csv", kHeader + kMatmul);
+  const Measurements m = read_measurements(std::vector<std::filesystem::path>{a, b});
+  ASSERT_EQ(m.rows.size(), 2);
+  EXPECT_EQ(m.rows[1].file, b);
+  EXPECT_NE(m.hash, read_measurements(a).hash);
+  const std::string artefact = folder.file("c.csv", "target.gemmini_cycle,mapping.mapping\n");
+  EXPECT_THROW(read_measurements(std::vector<std::filesystem::path>{a, artefact}), Error);
 }
 
 TEST(Measurements, ShippedMeasurements) {
   const Measurements m = read_measurements(data_folder() / "measurements" / "gemmini_rtl.csv");
   EXPECT_EQ(m.rows.size(), 2103);
-  EXPECT_EQ(m.hardware, (Hardware{16, 256, 64}));
+  EXPECT_FALSE(m.rows[0].keeps);
+  EXPECT_EQ(m.hardware, (std::vector<Hardware>{{16, 256, 64}}));
   EXPECT_TRUE(m.dropped.empty());
+  const Measurements sizes = read_measurements(data_folder() / "measurements" / "gemmini_rtl_sizes.csv");
+  EXPECT_EQ(sizes.rows.size(), 3307);
+  EXPECT_TRUE(sizes.rows[0].keeps);
+  EXPECT_EQ(sizes.hardware,
+            (std::vector<Hardware>{{4, 64, 32}, {8, 128, 64}, {16, 1024, 256}, {32, 256, 128}}));
 }
 
 TEST(Measurements, ArtefactColumnsAreRestored) {
@@ -117,7 +169,8 @@ TEST(Measurements, ArtefactColumnsAreRestored) {
           row("L3[WIO] Q4 S5 - L2[WI] K4X - L1[O] R5 P4 C4X - L0[W] N1", "4,1,4,1,4,4,5,5,1")));
   ASSERT_EQ(m.rows.size(), 3);
   EXPECT_EQ(m.format, MeasurementFormat::kArtefact);
-  EXPECT_EQ(m.pe_dims(), (std::vector<std::int64_t>{4, 32}));
+  EXPECT_EQ(m.hardware, (std::vector<Hardware>{{4, 0, 0}, {32, 0, 0}}));
+  EXPECT_FALSE(m.rows[0].keeps);
   EXPECT_EQ(m.rows[0].pe_dim, 4);
   EXPECT_EQ(m.rows[0].tile, (DimSizes{7, 7, 112, 4, 3, 8, 1}));
   EXPECT_EQ(m.rows[0].input_size, 224);
@@ -167,7 +220,7 @@ TEST(Measurements, ArtefactRule) {
   EXPECT_EQ(m.dropped.begin()->second, 12);
   EXPECT_EQ(m.repaired.at("non-square convolutions ran P x P"), 96);
   EXPECT_EQ(m.repaired.at("matmul recorded again on a machine: operands in the last-level cache"), 272);
-  EXPECT_EQ(m.pe_dims(), (std::vector<std::int64_t>{4, 8, 16, 32, 64}));
+  EXPECT_EQ(m.hardware.size(), 5);
 }
 
 }  // namespace

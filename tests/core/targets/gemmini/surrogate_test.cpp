@@ -133,8 +133,8 @@ TEST(SurrogateFile, RoundTrip) {
   EXPECT_EQ(read_file(path), read_file(shipped_path()));
   EXPECT_EQ(folder.count(), 2);  // and the card
   const JsonInput card = JsonInput::from_file(folder.path() / "copy.json");
-  EXPECT_EQ(card.at("schema").text(), "dosa-surrogate/3");
-  EXPECT_EQ(card.at("card").at("data").at("rows").integer(0, 1 << 20), 2103);
+  EXPECT_EQ(card.at("schema").text(), "dosa-surrogate/4");
+  EXPECT_EQ(card.at("card").at("data").at("rows").integer(0, 1 << 20), 3307);
   const MeasuredRuns measured = MeasuredRuns::of(shipped_measurements());
   const torch::NoGradGuard no_grad;
   EXPECT_TRUE(torch::equal(s.predict(measured.set.features).log_cycles,
@@ -155,7 +155,7 @@ TEST(SurrogateFile, IsRefusedByField) {
   refused("PK", ErrorId::kSchema, {"s.safetensors", "not a dosa surrogate"});
   refused("", ErrorId::kSchema, {"s.safetensors", "not a dosa surrogate"});
   refused("dosa surrogate\n", ErrorId::kSchema, {"s.safetensors", "earlier versions", "dosa train"});
-  refused(changed("dosa-surrogate/3", "dosa-surrogate/2"), ErrorId::kSchema, {"schema", "dosa-surrogate/2"});
+  refused(changed("dosa-surrogate/4", "dosa-surrogate/3"), ErrorId::kSchema, {"schema", "dosa-surrogate/3"});
   refused(changed(R"(\"log2 pe_dim\")", R"(\"log3 pe_dim\")"), ErrorId::kSchema,
           {"inputs[7]", "log3 pe_dim", "log2 pe_dim"});
   refused(changed("input.requests", "input.rEquests"), ErrorId::kSchema, {"terms[5]", "input.rEquests"});
@@ -177,14 +177,19 @@ TEST(SurrogateFile, AnyTruncationIsAnError) {
   }
 }
 
-TEST(Surrogate, RefusesOtherHardware) {
-  const Surrogate s = Surrogate::load(shipped_path());
-  s.check_hardware(kGemmini, "design.json");
-  expect_error(
-      [&] {
-        s.check_hardware({32, 256, 64}, "design.json");
-      },
-      ErrorId::kValue, {"design.json", "pe_dim", "32", "16"});
+TEST(MeasuredTarget, AnArrayThatWasNotMeasuredCountsAsTheNextSmallerOne) {
+  MeasuredTarget target;
+  target.hardware = {{4, 64, 32}, {16, 1024, 256}};
+  EXPECT_TRUE(target.knows(4) && target.knows(16));
+  EXPECT_FALSE(target.knows(2) || target.knows(8) || target.knows(64));
+  for (const auto& [pe_dim, kib] : {std::pair{2, 64}, {4, 64}, {8, 64}, {16, 1024}, {64, 1024}}) {
+    EXPECT_EQ(target.nearest(pe_dim).scratchpad_kib, kib) << pe_dim;
+    const auto scalar = [](double value) { return torch::full({}, value, torch::kFloat64); };
+    const double rows = 100;
+    EXPECT_NEAR(
+        share_of_measured({scalar(rows), scalar(0), scalar(0)}, scalar(pe_dim), target, 0).item<double>(),
+        2 * rows * pe_dim / 1024 / kib, 1e-12);
+  }
 }
 
 }  // namespace

@@ -42,6 +42,10 @@ Walked walk(const WalkLayer& l, const WalkTile& t, Int D) {
   const Int width = l.matmul ? l.P : l.input;
   const Int height = l.matmul ? 1 : l.input;
   const Int chunk = std::max<Int>(64, D);
+  const auto tiles = [](Int size, Int tile) { return (size + tile - 1) / tile; };
+  const Int reductions = tiles(l.R, t.R) * tiles(l.S, t.S) * tiles(l.C, t.C);
+  const bool keeps_inputs = l.keeps && reductions * tiles(l.N, t.N) * tiles(l.Q, t.Q) * tiles(l.P, t.P) <= 2;
+  const bool keeps_weights = l.keeps && reductions * tiles(l.K, t.K) <= 2;
   for (Int n0 = 0; n0 < l.N; n0 += t.N)
     for (Int q0 = 0; q0 < l.Q; q0 += t.Q)
       for (Int p0 = 0; p0 < l.P; p0 += t.P)
@@ -62,7 +66,8 @@ Walked walk(const WalkLayer& l, const WalkTile& t, Int D) {
                 image.input = width;
                 const Window columns = window(image, {p0, p}, {r0, r}, downsampled);
                 w.hangs = w.hangs || (!l.matmul && (rows.hangs || columns.hangs));
-                for (Int b = n0; b < n0 + n; ++b)
+                const bool loads_inputs = !keeps_inputs || k0 == 0;
+                for (Int b = n0; b < n0 + (loads_inputs ? n : 0); ++b)
                   for (Int y = 0; y < rows.size; ++y) {
                     const Int row = rows.first + y * rows.step;
                     const bool outside = row < 0 || row >= height;
@@ -87,7 +92,9 @@ Walked walk(const WalkLayer& l, const WalkTile& t, Int D) {
                     }
                   }
                 // Loads of the weights: D rows of channels at a time.
-                for (Int f = 0; f < s * r; ++f)
+                const bool loads_weights = !keeps_weights || (n0 == 0 && q0 == 0 && p0 == 0);
+                w.weight_uses += s * r * c * k;
+                for (Int f = 0; f < (loads_weights ? s * r : 0); ++f)
                   for (Int c1 = 0; c1 < c; c1 += D)
                     for (Int k1 = 0; k1 < k; k1 += chunk) {
                       ++w.weight.instructions;

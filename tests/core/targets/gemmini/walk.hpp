@@ -10,6 +10,7 @@ struct WalkLayer {
   std::int64_t R = 1, S = 1, P = 1, Q = 1, C = 1, K = 1, N = 1;
   std::int64_t stride = 1, padding = 0, input = 0;  // input: width = height
   bool matmul = false, packing = true, downsampling = true;
+  bool keeps = true;  // operands of at most two tiles stay in the scratchpad
 };
 struct WalkTile {
   std::int64_t R = 1, S = 1, P = 1, Q = 1, C = 1, K = 1, N = 1;
@@ -21,6 +22,7 @@ struct WalkDma {
 struct Walked {
   std::int64_t tiles = 0, preloads = 0, executes = 0, steps = 0, floor = 0;
   WalkDma input, weight, output;
+  std::int64_t weight_uses = 0;  // words brought into the array
   std::int64_t zero_instructions = 0, zero_rows = 0;
   bool hangs = false;
 };

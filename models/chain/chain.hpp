@@ -1,0 +1,75 @@
+// A machine as one chain of memories: what each level holds, how large, wide and dear it is, and how it fans
+// out below. The model of such a machine is chain_model.hpp. Nothing of it is compiled in.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dosa/models/layer.hpp"
+#include "dosa/models/machine.hpp"
+
+namespace dosa {
+
+/// The two axes of the mesh on which the children of an instance stand.
+enum class MeshAxis : int { X, Y };
+inline constexpr std::size_t kAxes = 2;
+inline constexpr std::array<MeshAxis, kAxes> mesh_axes() { return {MeshAxis::X, MeshAxis::Y}; }
+inline char name_of(MeshAxis axis) { return axis == MeshAxis::X ? 'X' : 'Y'; }
+
+/// How many children an instance has along one axis, and which dimensions may be spread over them.
+struct FanOut {
+  std::int64_t size = 1;
+  DimSet dims{};
+};
+
+/// One level. Words are elements of a tensor; capacities and bandwidths are those of one instance.
+struct ChainLevel {
+  std::string name;
+  OperandSet holds{};  ///< a tensor that it does not hold passes by it
+  DimSet temporal{};   ///< dimensions that may loop here
+  /// Words that the tiles of one instance may take together, already divided by the buffering; nothing: no
+  /// limit.
+  std::optional<std::int64_t> capacity_words;
+  int word_bits = 8;
+  std::array<FanOut, kAxes> fan_out;  ///< by MeshAxis, towards the level below or the MACs
+  /// Words per cycle of one instance: reads, writes (fills and updates), both together. Nothing: no limit.
+  std::optional<double> read_words_per_cycle, write_words_per_cycle, words_per_cycle;
+  double vector_words = 1;  ///< accesses are charged in vectors of this many words
+  double vector_pj = 0;     ///< energy of one vector access, of whatever kind
+
+  bool holds_operand(Operand o) const { return holds[static_cast<std::size_t>(o)]; }
+  const FanOut& fan_out_on(MeshAxis axis) const { return fan_out[static_cast<std::size_t>(axis)]; }
+  /// Children of one instance.
+  std::int64_t children() const { return fan_out[0].size * fan_out[1].size; }
+};
+
+/// A whole machine: schema "dosa-hardware/2", documented in data/hardware/README.md.
+struct Chain {
+  std::string name;
+  std::string description;
+  std::string hash;  ///< content_hash of what its file says
+  double mac_energy_pj = 0;
+  std::vector<ChainLevel> levels;  ///< innermost first; the last one holds everything
+
+  int dram() const { return static_cast<int>(levels.size()) - 1; }
+  /// "L2[WI]"
+  std::string level_label(int level) const;
+  /// Instances that are built of a level; -1: of the MACs.
+  std::int64_t instances(int level) const;
+};
+
+/// Whether this is a machine of schema 2, which load_chain reads; for a shipped name or a path, throws Error
+/// where there is no such file or it does not parse.
+bool is_chain(const JsonInput& json);
+bool is_chain(const std::string& name_or_path);
+
+/// Reads a machine of schema 2. Throws Error with file and key.
+Chain load_chain(const std::string& name_or_path);
+
+/// A machine of schema 1 with these sizes as a chain: the array's rows and columns become fan-outs on X.
+/// Sizes that are built double-buffered hold two tiles. Bounds of searches and the area model stay behind.
+Chain chain_of(const Machine& machine, const Hardware& hardware);
+
+}  // namespace dosa

@@ -1,0 +1,83 @@
+// The analytical model of any chain of memories, as batched tensor operations: words moved, latency, energy.
+//
+// It counts as Timeloop does (ISPASS 2019): tiles are stationary while the loops outside do not move them, a
+// sliding window brings only its new words, a read serves every child that needs the same words (multicast),
+// partial sums of one output are added on their way up (spatial reduction), and the first read of a partial
+// sum is elided. Neighbours do not pass words to each other. Factors divide their sizes; costs of networks
+// and adders are none.
+//
+// A batch is a list of mappings of one machine, shape [B]. Word counts are whole numbers in double precision.
+// Everything but the three rules that are marked "hard" below is differentiable in the factors: products and
+// sums. A relaxation replaces these three and the ceilings of cost().
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "dosa/models/base/torch.hpp"
+#include "dosa/models/chain/chain.hpp"
+#include "dosa/models/cost/cost_model.hpp"
+#include "dosa/models/layer.hpp"
+#include "dosa/models/mapping.hpp"
+
+namespace dosa {
+
+/// Mappings of one chain, shape [B]; dimensions in the order of Dim, levels from the innermost.
+struct ChainNests {
+  torch::Tensor temporal;  ///< [B, levels, 7] factors of the loops in time
+  torch::Tensor spatial;   ///< [B, levels, 7] factors of the loops in space, both axes together
+  torch::Tensor order;     ///< [B, levels, 7] int64: the dimension of every loop in time, innermost first
+};
+
+/// Words of one instance of a level for one tensor, each [B]; undefined where the level does not hold it.
+/// All used instances of a level move the same.
+struct ChainAccesses {
+  torch::Tensor reads, fills, updates;
+};
+
+/// What mappings move and need.
+struct ChainTraffic {
+  std::vector<std::array<ChainAccesses, kOperands>> accesses;    ///< [level][operand]
+  std::vector<std::array<torch::Tensor, kOperands>> tile_words;  ///< [level][operand], [B], where held
+  std::vector<torch::Tensor> used;                               ///< [level] instances in use, [B]
+  torch::Tensor macs;                                            ///< [B]
+  torch::Tensor compute_cycles;                                  ///< [B], one MAC a cycle in every used one
+
+  /// Words that the tiles of one instance take together, [B].
+  torch::Tensor need_words(int level) const;
+};
+
+/// Latency in cycles and energy in pJ of one run of one group of each layer, [B].
+struct ChainCost {
+  torch::Tensor cycles;
+  torch::Tensor energy_pj;
+  std::vector<torch::Tensor> level_cycles;     ///< [level]; undefined where it has no bandwidth
+  std::vector<torch::Tensor> level_energy_pj;  ///< [level]
+};
+
+class ChainModel {
+ public:
+  explicit ChainModel(Chain chain) : chain_(std::move(chain)) {}
+
+  const Chain& chain() const { return chain_; }
+
+  /// Mappings, each with a nest for every level of the chain, as tensors of double precision.
+  ChainNests nests_of(const std::vector<Mapping>& mappings) const;
+
+  /// Of `layers`, with one entry or one for each mapping, only strides and dilations matter: sizes are the
+  /// products of the factors. Differentiable in the factors but for the hard rules.
+  ChainTraffic traffic(const ChainNests& nests, const LayerBatch& layers) const;
+
+  /// Exact: vectors and cycles are rounded up as Timeloop rounds them; not differentiable.
+  ChainCost cost(const ChainTraffic& traffic) const;
+
+  /// Whether every level has room for its tiles, [B] of bool.
+  torch::Tensor fits(const ChainTraffic& traffic) const;
+  /// Throws Error{kCapacity} with the level, the need and what there is, unless mapping `index` fits.
+  void check_fits(const ChainTraffic& traffic, std::size_t index) const;
+
+ private:
+  Chain chain_;
+};
+
+}  // namespace dosa

@@ -1,0 +1,188 @@
+#include "dosa/models/chain/chain.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "dosa/models/base/files.hpp"
+#include "dosa/models/mapping.hpp"
+#include "tests/models/random_mappings.hpp"
+#include "tests/support.hpp"
+
+namespace dosa {
+namespace {
+
+using testing::expect_error;
+using testing::replaced;
+using testing::TemporaryFolder;
+
+constexpr const char* kText =
+    "L5[WIO] C4 P4 - L4[IO] N1 Q2Y K3X - L3[I] N1 - L2[W] R3 - L1[O] N1 C8Y K2X - L0[W] P7";
+
+Layer layer_of_text() {
+  Layer layer;
+  layer.size = {3, 1, 28, 2, 32, 6, 1};
+  return layer;
+}
+
+TEST(Chain, ShippedMachines) {
+  const Chain simba = load_chain("simba");
+  ASSERT_EQ(simba.levels.size(), 6u);
+  EXPECT_EQ(simba.level_label(4), "L4[IO]");
+  EXPECT_EQ(simba.levels[1].name, "accumulation_buffer");
+  EXPECT_EQ(simba.levels[1].capacity_words, 1024);
+  EXPECT_EQ(simba.levels[1].children(), 64);
+  EXPECT_EQ(simba.levels[1].write_words_per_cycle, 16.0);
+  EXPECT_FALSE(simba.levels[1].words_per_cycle);
+  EXPECT_EQ(simba.levels[1].vector_words, 8);
+  EXPECT_DOUBLE_EQ(simba.levels[1].vector_pj, 4.8);
+  EXPECT_FALSE(simba.levels[5].capacity_words);
+  EXPECT_EQ(letters_of(simba.levels[0].temporal), "PQN");
+  EXPECT_EQ(letters_of(simba.levels[1].fan_out_on(MeshAxis::Y).dims), "CK");
+  EXPECT_EQ(simba.instances(-1), 1024);
+  EXPECT_EQ(simba.instances(3), 16);
+  EXPECT_EQ(simba.instances(4), 1);
+  EXPECT_EQ(load_chain("eyeriss").instances(-1), 168);
+  EXPECT_EQ(load_chain("nvdla").instances(-1), 1024);
+  EXPECT_EQ(load_chain("tpu").instances(-1), 16384);
+  EXPECT_EQ(load_chain("tpu").levels[2].capacity_words, 32768) << "two buffers share the words";
+}
+
+TEST(Chain, TheTwoSchemasAreToldApart) {
+  EXPECT_TRUE(is_chain("simba"));
+  EXPECT_FALSE(is_chain("gemmini-tl"));
+  expect_error([] { load_machine("simba"); }, ErrorId::kSchema,
+               {"simba.json: schema", "dosa-hardware/2", "not searched yet", "dosa-hardware/1"});
+  expect_error([] { load_chain("gemmini-tl"); }, ErrorId::kSchema, {"gemmini-tl.json", "dosa-hardware/2"});
+  expect_error([] { is_chain("simbba"); }, ErrorId::kValue, {"'simbba'", "simba"});
+}
+
+TEST(Chain, OfAMachineOfSchemaOne) {
+  const Chain chain = chain_of(load_machine("gemmini-tl"), {16, 128, 32});
+  ASSERT_EQ(chain.levels.size(), 4u);
+  EXPECT_EQ(chain.instances(-1), 256);
+  EXPECT_EQ(chain.instances(1), 16);
+  EXPECT_EQ(chain.levels[1].capacity_words, 512) << "32 KiB in 16 banks of 4-byte words";
+  EXPECT_EQ(chain.levels[2].capacity_words, 131072);
+  EXPECT_EQ(chain.levels[2].words_per_cycle, 32.0);
+  EXPECT_FALSE(chain.levels[3].capacity_words);
+}
+
+struct BadChain {
+  const char* from;
+  const char* to;
+  ErrorId id;
+  std::vector<std::string> parts;
+};
+
+TEST(Chain, EachMistakeIsNamed) {
+  const TemporaryFolder folder;
+  const std::string good = read_file(data_folder() / "hardware" / "simba.json");
+  const std::vector<BadChain> cases{
+      {"dosa-hardware/2", "dosa-hardware/3", ErrorId::kSchema, {"schema", "dosa-hardware/3"}},
+      {"\"mac\"", "\"mca\"", ErrorId::kSchema, {"unknown key", "mca"}},
+      {"0.12}", "-1}", ErrorId::kValue, {"mac.energy_pj: found -1"}},
+      {"\"holds\": \"W\"", "\"holds\": \"X\"", ErrorId::kValue, {"levels[0].holds: found 'X'", "WIO"}},
+      {"\"holds\": \"W\"", "\"holds\": \"\"", ErrorId::kValue, {"levels[0].holds: found \"\"", "WIO"}},
+      {"\"WIO\"", "\"WI\"", ErrorId::kValue, {"levels[5].holds: found \"WI\"", "outermost", "WIO"}},
+      {"\"PQN\"", "\"PQZ\"", ErrorId::kValue, {"levels[0].temporal: found 'Z'", "RSPQCKN"}},
+      {"\"holds\": \"WIO\"",
+       "\"holds\": \"WIO\", \"temporal\": \"RS\"",
+       ErrorId::kValue,
+       {"levels[5].temporal: found \"RS\"", "every dimension"}},
+      {"\"holds\": \"WIO\"",
+       "\"holds\": \"WIO\", \"capacity_words\": 7",
+       ErrorId::kSchema,
+       {"levels[5].capacity_words", "outermost level", "none"}},
+      {"\"capacity_words\": 1,", "", ErrorId::kSchema, {"levels[0]", "'capacity_words' is missing"}},
+      {"\"capacity_words\": 1,",
+       "\"capacity_words\": 0,",
+       ErrorId::kValue,
+       {"levels[0].capacity_words", "0"}},
+      {"\"capacity_words\": 1,",
+       "\"capacity_words\": 1, \"buffering\": 2,",
+       ErrorId::kValue,
+       {"levels[0].capacity_words: found 1 words in 2 buffers", "W"}},
+      {"\"size\": 8,", "\"size\": 0,", ErrorId::kValue, {"levels[1].fan_out.X.size: found 0"}},
+      {"\"dims\": \"CK\"", "\"dims\": \"\"", ErrorId::kValue, {"levels[1].fan_out.X.dims", "RSPQCKN"}},
+      {"{\"X\": {\"size\": 8",
+       "{\"Z\": {\"size\": 8",
+       ErrorId::kSchema,
+       {"levels[1].fan_out: unknown key", "Z"}},
+      {"\"read_words_per_cycle\": 8",
+       "\"read_words_per_cycle\": 0",
+       ErrorId::kValue,
+       {"levels[1].read_words"}},
+      {"\"vector_words\": 8",
+       "\"vector_words\": 0.5",
+       ErrorId::kValue,
+       {"levels[1].vector_words: found 0.5"}},
+      {"\"vector_pj\": 4.8", "\"vector_pj\": \"x\"", ErrorId::kSchema, {"levels[1].vector_pj", "a number"}},
+      {"\"word_bits\": 24", "\"word_bits\": 65", ErrorId::kValue, {"levels[1].word_bits: found 65", "1..64"}},
+  };
+  for (const BadChain& bad : cases) {
+    const std::string path = folder.file("bad.json", replaced(good, bad.from, bad.to));
+    std::vector<std::string> parts = bad.parts;
+    parts.push_back(path);
+    expect_error([&] { load_chain(path); }, bad.id, parts);
+  }
+  Json json = Json::parse(good);
+  for (Json& level : json["levels"]) level["fan_out"] = {{"X", {{"size", 1 << 20}, {"dims", "K"}}}};
+  const std::string wide = folder.file("wide.json", json.dump());
+  expect_error([&] { load_chain(wide); }, ErrorId::kValue, {"wide.json: levels", "MACs", "at most"});
+  json = Json::parse(good);
+  for (int i = 0; i < 11; ++i) json["levels"].insert(json["levels"].begin(), json["levels"][0]);
+  const std::string deep = folder.file("deep.json", json.dump());
+  expect_error([&] { load_chain(deep); }, ErrorId::kValue, {"levels: found 17 levels", "2..16"});
+}
+
+TEST(ChainMapping, TextOfTwoAxes) {
+  const Chain simba = load_chain("simba");
+  const Mapping mapping = parse_mapping(kText, simba);
+  EXPECT_EQ(mapping.levels[4].spatial_y, (std::vector<Loop>{{Dim::Q, 2}}));
+  EXPECT_EQ(mapping.levels[4].spatial, (std::vector<Loop>{{Dim::K, 3}}));
+  EXPECT_EQ(mapping.spatial(1, Dim::C), 8);
+  EXPECT_EQ(mapping.total(Dim::K), 6);
+  EXPECT_NO_THROW(check_mapping(mapping, layer_of_text(), simba));
+  EXPECT_EQ(print_mapping(mapping, simba), kText);
+  testing::RandomCases random(2);
+  for (int i = 0; i < 300; ++i) {
+    const Chain chain = random.chain();
+    const Layer layer = random.layer();
+    const Mapping other = random.mapping(layer, chain);
+    EXPECT_NO_THROW(check_mapping(other, layer, chain));
+    EXPECT_TRUE(parse_mapping(print_mapping(other, chain), chain) == other) << print_mapping(other, chain);
+  }
+}
+
+TEST(ChainMapping, MustBelongToLayerAndChain) {
+  const Chain simba = load_chain("simba");
+  const auto expect = [&](const std::string& from, const std::string& to, ErrorId id,
+                          const std::vector<std::string>& parts) {
+    expect_error(
+        [&] { check_mapping(parse_mapping(replaced(kText, from, to), simba), layer_of_text(), simba); }, id,
+        parts);
+  };
+  expect("C4 P4", "C8 P4", ErrorId::kMapping, {"factors of C multiply to 64", "C = 32"});
+  expect("L0[W] P7", "L0[W] N1", ErrorId::kMapping, {"factors of P multiply to 4"});
+  expect("R3 - L1[O] N1", "N1 - L1[O] N1 R3X", ErrorId::kMapping,
+         {"L1[O]", "spatial X loop over R", "allows there: CK"});
+  expect("L2[W] R3 - L1[O] N1 C8Y K2X - L0[W] P7", "L2[W] N1 - L1[O] N1 C8Y K2X - L0[W] R3 P7",
+         ErrorId::kMapping, {"L0[W]", "temporal loop over R", "PQN"});
+  expect("C4 P4 - L4[IO] N1 Q2Y K3X", "C1 P4 - L4[IO] N1 C4Y Q2Y K3X", ErrorId::kCapacity,
+         {"L4[IO] global_buffer", "needs a fan-out of 8 on Y", "has 4"});
+  expect("C8Y K2X", "C8Y C1Y C2Y K2X", ErrorId::kMapping, {"L1[O]", "two spatial loops over C on Y"});
+  expect("L5[WIO]", "L5[WI]", ErrorId::kMapping, {"'L5[WI]'", "L5[WIO]", "simba"});
+  const Machine gemmini = load_machine("gemmini-tl");
+  Layer layer;
+  layer[Dim::K] = 4;
+  expect_error(
+      [&] {
+        check_mapping(parse_mapping("L3[WIO] N1 - L2[WI] N1 K4Y - L1[O] N1 - L0[W] N1", gemmini), layer,
+                      gemmini);
+      },
+      ErrorId::kMapping, {"L2[WI]", "spatial Y loop over K", "none"});
+}
+
+}  // namespace
+}  // namespace dosa
