@@ -16,8 +16,8 @@ struct SampleFlags {
   Hardware given{0, 0, 0};  ///< sizes that the user gave
 };
 
-/// The surrogate that says what is uncertain; none, with a line on stderr, where none was asked for and the
-/// shipped one does not know the hardware.
+/// The surrogate that says what is uncertain; none, with a line on stderr, where none was asked for and none
+/// is shipped.
 std::optional<Surrogate> sampling_surrogate(const SampleFlags& flags) {
   if (flags.options.uncertain_share == 0) return std::nullopt;
   if (!flags.surrogate.empty()) return Surrogate::load(flags.surrogate);
@@ -113,7 +113,7 @@ void add_sample(CLI::App& app) {
   command
       ->add_option("--surrogate", flags->surrogate,
                    "Trained by dosa train: says of which tilings it is least sure (default: the shipped "
-                   "one where it knows the array)")
+                   "one)")
       ->excludes(tilings);
   drawn(command->add_option(
       "--uncertain", options.uncertain_share,
