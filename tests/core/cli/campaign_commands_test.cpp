@@ -247,6 +247,7 @@ TEST_F(Campaigns, ACampaignEndsWithAMeasuredGain) {
   EXPECT_EQ(report["layers_not_measured"], 0);
   EXPECT_LE(report["measurements"].get<int>(), 60);
   EXPECT_GE(report["gain"]["edp"].get<double>(), 1.0);
+  EXPECT_GE(report["gain"]["latency"].get<double>(), 1.0);
   ASSERT_GE(report["rounds"].size(), 2u);
   EXPECT_EQ(report["rounds"][0]["measured"], 30);
   // Every layer's cycles stand in the table of measurements, and they make the design's.

@@ -68,7 +68,7 @@ struct Selection {
 };
 
 Selection select(const Workload& workload, const Hardware& built, const MeasuredTilings& measured,
-                 const Machine& machine, const Objective& objective) {
+                 const Machine& machine, const Objective& objective, double most_cycles) {
   Selection selection;
   selection.hardware = built;
   std::vector<std::vector<Choice>> choices;
@@ -90,9 +90,11 @@ Selection select(const Workload& workload, const Hardware& built, const Measured
     }
     return sums;
   };
+  // What is slower than the default is worth nothing, unless there is nothing else.
   const auto value = [&] {
     const NetworkSums sums = total();
-    return objective.value(sums.energy_uj, sums.cycles);
+    const double worth = objective.value(sums.energy_uj, sums.cycles);
+    return sums.cycles > most_cycles ? std::numeric_limits<double>::max() : worth;
   };
   selection.value = value();
   bool changed = true;
@@ -248,9 +250,19 @@ CampaignEnd best_measured(const Workload& workload, const std::vector<Design>& d
                           const Hardware& reference, const std::vector<Tile>& own,
                           const MeasuredTilings& measured, const Machine& machine,
                           const Objective& objective) {
+  // Not slower than the default, where all of that is measured.
+  double most_cycles = 0;
+  for (std::size_t i = 0; i < workload.layers.size(); ++i) {
+    const Layer& layer = workload.layers[i];
+    const MeasuredTilings::Entry* entry = measured.find(layer, own[i]);
+    if (entry != nullptr)
+      most_cycles += static_cast<double>(layer.repetitions()) * entry->cycles;
+    else if (!measured.of(layer).empty())
+      most_cycles = std::numeric_limits<double>::infinity();
+  }
   Selection best;
   const auto consider = [&](const Hardware& built, std::size_t design) {
-    Selection now = select(workload, built, measured, machine, objective);
+    Selection now = select(workload, built, measured, machine, objective, most_cycles);
     now.design = design;
     if (best.layers.empty() || now.value < best.value) best = std::move(now);
   };

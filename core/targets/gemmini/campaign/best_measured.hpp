@@ -54,7 +54,8 @@ struct CampaignEnd {
 };
 
 /// Of the tilings that were measured, those that are best together for the objective on the hardware of one
-/// of the designs or of the default, `reference` (each layer at a time, until no change helps). `own`: the
+/// of the designs or of the default, `reference` (each layer at a time, until no change helps), and
+/// not slower than the default where that is measured and they can be. `own`: the
 /// default's tiles, by layer of the workload. Layers of which nothing was measured keep the design's tile and
 /// are in no sum. Energies are the model's.
 CampaignEnd best_measured(const Workload& workload, const std::vector<Design>& designs,
