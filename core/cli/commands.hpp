@@ -29,16 +29,23 @@ class Output {
 /// The first lines of every --help: what the command does, then examples, one a line.
 std::string described(const std::string& purpose, const std::vector<std::string>& examples);
 
+/// The exit code of a command that wrote what it has, but not all that was asked for.
+inline constexpr int kIncomplete = 3;
+/// From now on the program ends with this code unless something worse happens.
+void end_with(int code);
+
 /// Accepts an integer in min..max and says what was found otherwise.
 CLI::Validator integer_in(std::int64_t min, std::int64_t max);
 constexpr std::int64_t kAnyInteger = std::numeric_limits<std::int64_t>::max();
 
 // Each adds its command to the program; the command runs in the parse callback and throws Error.
 void add_compare(CLI::App& app);
+void add_campaign(CLI::App& app);
 void add_collect(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_export(CLI::App& app);
 void add_map(CLI::App& app);
+void add_measure(CLI::App& app);
 void add_optimize(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_sample(CLI::App& app);

@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "dosa/core/cli/commands.hpp"
+#include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/export/exporter.hpp"
 #include "dosa/models/base/error.hpp"
 
@@ -9,12 +10,14 @@ namespace dosa::cli {
 void add_export(CLI::App& app) {
   struct Flags {
     std::string design, format, folder, machine;
+    BatchLimits batch;
   };
   std::string purpose = "Write a design for other programs: all files of an export or none. Formats:";
   for (const Exporter* format : exporters())
     purpose += fmt::format("\n  {:<9} {}", format->name(), format->description());
   CLI::App* command = app.add_subcommand(
       "export", described(purpose, {"dosa export design.json --format gemmini -o out/",
+                                    "dosa export design.json --format gemmini --batch 4 -o out/",
                                     "dosa export design.json --format timeloop -o timeloop/"}));
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
@@ -24,12 +27,17 @@ void add_export(CLI::App& app) {
       ->required();
   command->add_option("--machine", flags->machine,
                       "Machine file, where the design's target is not a shipped one");
-  command->callback([flags, output] {
+  const std::vector<CLI::Option*> batch = add_batch(*command, flags->batch);
+  command->callback([flags, output, batch] {
     const Exporter& format = exporter(flags->format);
+    for (const CLI::Option* option : batch) {
+      if (option->count() > 0 && !format.has_programs())
+        fail(ErrorId::kUsage, "{}: --format {} writes no programs", option->get_name(), flags->format);
+    }
     const auto [design, target] = load_design(flags->design, flags->machine);
     std::vector<OutputFile> files;
     try {
-      files = format.files(design, *target);
+      files = format.files(design, *target, flags->batch);
     } catch (const Error& error) {
       throw error.in(flags->design);
     }

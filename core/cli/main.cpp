@@ -1,4 +1,5 @@
-// The program: dosa COMMAND [options]. Exit codes: 0 done, 1 the program failed, 2 the input is wrong.
+// The program: dosa COMMAND [options]. Exit codes: 0 done, 1 the program failed, 2 the input is wrong, 3 done
+// in part, 130 interrupted.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -34,6 +35,12 @@ void Output::print_early(const std::string& text) const {
   if (!json_) print_at_once(text);
 }
 
+namespace {
+int end_code = 0;
+}
+
+void end_with(int code) { end_code = code; }
+
 std::string described(const std::string& purpose, const std::vector<std::string>& examples) {
   std::string text = purpose + (examples.size() > 1 ? "\n\nExamples:" : "\n\nExample:");
   // Long ones go on in another line, as a shell reads it; those of several lines are broken already.
@@ -61,7 +68,7 @@ CLI::Validator integer_in(std::int64_t min, std::int64_t max) {
 namespace {
 
 // 130 is what shells give for a program that Ctrl-C ended.
-constexpr int kOk = 0, kFailed = 1, kBadInput = 2, kInterrupted = 130;
+constexpr int kFailed = 1, kBadInput = 2, kInterrupted = 130;
 
 /// Before an error message: which of several processes it is from.
 std::string sender() {
@@ -139,6 +146,7 @@ int run(int argc, char** argv) {
   CLI::App app(
       "dosa designs DNN accelerators by gradient descent: hardware and mappings in one search.\n"
       "Exit codes: 0 done, 1 the program failed, 2 the input is wrong,\n"
+      "3 done in part: the report says what is missing,\n"
       "130 interrupted: what was found until then is written.",
       "dosa");
   app.formatter(std::make_shared<HelpFormatter>());  // before the commands, which inherit it
@@ -152,7 +160,9 @@ int run(int argc, char** argv) {
   add_predict(app);
   add_train(app);
   add_sample(app);
+  add_measure(app);
   add_collect(app);
+  add_campaign(app);
   add_validate(app);
   add_workloads(app);
   std::vector<std::string> commands;
@@ -166,7 +176,7 @@ int run(int argc, char** argv) {
   }
   try {
     app.parse(argc, argv);
-    return was_interrupted() ? kInterrupted : kOk;
+    return was_interrupted() ? kInterrupted : end_code;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     print_error("usage", fmt::format("{}; see dosa {}--help", error.what(),

@@ -11,12 +11,13 @@ namespace dosa::cli {
 namespace {
 
 struct SampleFlags {
-  std::string workload, folder, surrogate;
+  std::string workload, folder, surrogate, tilings;
   SampleOptions options;
+  Hardware given{0, 0, 0};  ///< sizes that the user gave
 };
 
-/// The surrogate that says what is uncertain; none, with a line on stderr, where none was asked for and the
-/// shipped one does not know the hardware.
+/// The surrogate that says what is uncertain; none, with a line on stderr, where none was asked for and none
+/// is shipped.
 std::optional<Surrogate> sampling_surrogate(const SampleFlags& flags) {
   if (flags.options.uncertain_share == 0) return std::nullopt;
   if (!flags.surrogate.empty()) return Surrogate::load(flags.surrogate);
@@ -29,6 +30,50 @@ std::optional<Surrogate> sampling_surrogate(const SampleFlags& flags) {
   return Surrogate::load(shipped);
 }
 
+Sample drawn_sample(SampleFlags& flags) {
+  if (flags.workload.empty()) fail(ErrorId::kUsage, "a network is missing, or --tilings with a table");
+  for (const HardwareField& field : kHardwareFields) {
+    if (flags.given.*field.value > 0) flags.options.hardware.*field.value = flags.given.*field.value;
+  }
+  std::string error;
+  if (!flags.options.IsValid(&error)) fail(ErrorId::kUsage, "{}", error);
+  const std::optional<Surrogate> surrogate = sampling_surrogate(flags);
+  const RtlModel model(load_machine(gemmini::kTarget), surrogate ? &*surrogate : nullptr);
+  if (surrogate) {
+    flags.options.uncertainty =
+        disagreement(model, flags.options.hardware,
+                     flags.surrogate.empty() ? std::string("--surrogate") : flags.surrogate);
+  }
+  Sample sample = sample_campaign(load_workload(flags.workload), flags.options);
+  flags.options.uncertainty = nullptr;  // it refers to the model
+  return sample;
+}
+
+Sample listed_sample(const SampleFlags& flags) {
+  std::optional<Workload> network;
+  if (!flags.workload.empty()) network = load_workload(flags.workload);
+  return sample_tilings({flags.tilings, flags.given, network ? &*network : nullptr, flags.options.batch});
+}
+
+void run_sample(SampleFlags& flags, const Output& output) {
+  const Sample sample = flags.tilings.empty() ? drawn_sample(flags) : listed_sample(flags);
+  write_folder(flags.folder, "sample", campaign_files(sample.plan));
+  Json left_out = Json::array();
+  for (const auto& [layer, reason] : sample.left_out)
+    left_out.push_back({{"layer", layer}, {"reason", reason}});
+  Json kinds = Json::object();
+  for (const auto& [tiling, count] : sample.kinds()) kinds[tiling] = count;
+  output.print({{"folder", flags.folder},
+                {"measurements", sample.plan.measurements.size()},
+                {"tilings", kinds},
+                {"layers", sample.plan.layers.size()},
+                {"programs", sample.plan.programs().size()},
+                {"left_out", left_out},
+                {"repeated", sample.repeated},
+                {"warnings", sample.warnings()}},
+               sample.brief_report());
+}
+
 }  // namespace
 
 void add_sample(CLI::App& app) {
@@ -37,56 +82,44 @@ void add_sample(CLI::App& app) {
       described("Choose tilings of a network's layers to measure on a real Gemmini, and write the programs.",
                 {"dosa sample resnet50 --count 200 --seed 1 -o campaign/",
                  "dosa sample unet --surrogate mine.safetensors --uncertain 0.8 -o campaign/",
-                 "dosa sample bert --count 50 --pe 8 --scratchpad 64 --accumulator 16 -o campaign/"}));
+                 "dosa sample bert --count 50 --pe 8 --scratchpad 64 --accumulator 16 -o campaign/",
+                 "dosa sample --tilings next.csv -o next/"}));
   const auto flags = std::make_shared<SampleFlags>();
   const auto output = std::make_shared<Output>(*command);
   SampleOptions& options = flags->options;
-  add_workload(*command, flags->workload);
+  command->add_option("workload", flags->workload,
+                      "A shipped network's name (see dosa workloads) or a workload JSON or YAML file; with "
+                      "--tilings it only names the layers and may be left out");
   command->add_option("-o,--output", flags->folder, "New folder, or an earlier sample to replace")
       ->required();
-  command->add_option("--count", options.count, "Measurements in all")->capture_default_str();
-  command->add_option("--seed", options.seed, "The same seed gives the same sample")->capture_default_str();
-  command->add_option("--pe", options.hardware.pe_dim, "Array size of the Gemmini to measure on")
-      ->capture_default_str();
-  command->add_option("--scratchpad", options.hardware.scratchpad_kib, "Its scratchpad as built, KiB")
-      ->capture_default_str();
-  command->add_option("--accumulator", options.hardware.accumulator_kib, "Its accumulator as built, KiB")
-      ->capture_default_str();
-  command->add_option("--max-macs", options.max_macs, "Leave out layers with more multiply-accumulates")
-      ->capture_default_str();
-  command->add_option("--surrogate", flags->surrogate,
-                      "Trained by dosa train: says of which tilings it is least sure (default: the shipped "
-                      "one where it knows the array)");
+  CLI::Option* tilings = command->add_option(
+      "--tilings", flags->tilings,
+      "Draw nothing: measure the tilings of this CSV, for example of dosa train --active --proposals");
+  const auto drawn = [&](CLI::Option* option) { option->capture_default_str()->excludes(tilings); };
+  drawn(command->add_option("--count", options.count, "Measurements in all"));
+  drawn(command->add_option("--seed", options.seed, "The same seed gives the same sample"));
+  const Hardware standard = options.hardware;
+  const auto add_size = [&](const char* name, std::int64_t Hardware::*size, const char* meaning) {
+    command
+        ->add_option(name, flags->given.*size,
+                     fmt::format("{} (default: {}, or as in --tilings)", meaning, standard.*size))
+        ->check(integer_in(1, kMaxKib));
+  };
+  add_size("--pe", &Hardware::pe_dim, "Array size of the Gemmini to measure on");
+  add_size("--scratchpad", &Hardware::scratchpad_kib, "Its scratchpad as built, KiB");
+  add_size("--accumulator", &Hardware::accumulator_kib, "Its accumulator as built, KiB");
+  drawn(
+      command->add_option("--max-macs", options.max_macs, "Leave out layers with more multiply-accumulates"));
   command
-      ->add_option("--uncertain", options.uncertain_share,
-                   "Of what is drawn, the share of tilings that the surrogate is least sure of, 0 to 1")
-      ->capture_default_str();
-  command->callback([flags, output] {
-    std::string error;
-    if (!flags->options.IsValid(&error)) fail(ErrorId::kUsage, "{}", error);
-    const std::optional<Surrogate> surrogate = sampling_surrogate(*flags);
-    const RtlModel model(load_machine(gemmini::kTarget), surrogate ? &*surrogate : nullptr);
-    if (surrogate) {
-      flags->options.uncertainty =
-          disagreement(model, flags->options.hardware,
-                       flags->surrogate.empty() ? std::string("--surrogate") : flags->surrogate);
-    }
-    const Sample sample = sample_campaign(load_workload(flags->workload), flags->options);
-    write_folder(flags->folder, "sample", campaign_files(sample.plan));
-    Json left_out = Json::array();
-    for (const auto& [layer, reason] : sample.left_out)
-      left_out.push_back({{"layer", layer}, {"reason", reason}});
-    flags->options.uncertainty = nullptr;  // it refers to the model
-    Json kinds = Json::object();
-    for (const auto& [tiling, count] : sample.kinds()) kinds[tiling] = count;
-    output->print({{"folder", flags->folder},
-                   {"measurements", sample.plan.measurements.size()},
-                   {"tilings", kinds},
-                   {"layers", sample.plan.layers.size()},
-                   {"programs", sample.plan.program_count()},
-                   {"left_out", left_out}},
-                  sample.brief_report());
-  });
+      ->add_option("--surrogate", flags->surrogate,
+                   "Trained by dosa train: says of which tilings it is least sure (default: the shipped "
+                   "one)")
+      ->excludes(tilings);
+  drawn(command->add_option(
+      "--uncertain", options.uncertain_share,
+      "Of what is drawn, the share of tilings that the surrogate is least sure of, 0 to 1"));
+  add_batch(*command, options.batch);
+  command->callback([flags, output] { run_sample(*flags, *output); });
 }
 
 }  // namespace dosa::cli

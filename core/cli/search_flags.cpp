@@ -116,13 +116,46 @@ void add_objective(CLI::App& command, std::string& name) {
       ->capture_default_str();
 }
 
-void add_time_limit(CLI::App& command, double& seconds) {
-  command
-      .add_option("--time", seconds,
-                  "Stop after about this long (30s, 5m or plain seconds) with the best design so far")
+CLI::Option* add_seconds(CLI::App& command, const std::string& name, double& seconds,
+                         const std::string& meaning) {
+  return command.add_option(name, seconds, meaning + " (30s, 5m, 1h or plain seconds)")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}},
                                         CLI::AsNumberWithUnit::UNIT_OPTIONAL, "TIME"))
       ->check(over_zero("seconds"));
+}
+
+void add_time_limit(CLI::App& command, double& seconds) {
+  add_seconds(command, "--time", seconds, "Stop after about this long with the best design so far");
+}
+
+void add_simulator(CLI::App& command, MeasureOptions& options) {
+  command
+      .add_option("--simulator", options.simulator,
+                  "Command that runs a compiled program, whose path is put behind it, and prints what the "
+                  "program prints")
+      ->required();
+  command
+      .add_option("--build", options.build,
+                  "Command that compiles the programs, run in their folder where some are not compiled")
+      ->capture_default_str();
+  command.add_option("-j,--jobs", options.jobs, "Simulators at a time, 0 for one per core")
+      ->capture_default_str()
+      ->check(integer_in(0, 1024));
+  add_seconds(command, "--timeout", options.timeout_s,
+              "End a simulator that runs a program for longer than this (default: never)");
+}
+
+std::vector<CLI::Option*> add_batch(CLI::App& command, BatchLimits& batch) {
+  return {
+      command.add_option("--batch", batch.measurements, "Gemmini programs: most measurements in one")
+          ->capture_default_str()
+          ->check(integer_in(1, 4096)),
+      command
+          .add_option("--batch-cycles", batch.cycles,
+                      "Gemmini programs: about this many cycles of measured calls in one, by what the array "
+                      "and the memory take at least; a simulator of RTL runs 10 to 30 thousand a second "
+                      "(default: any)")
+          ->check(integer_in(1, kAnyInteger))};
 }
 
 void add_target_options(CLI::App& command, TargetOptions& options) {

@@ -7,6 +7,7 @@
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/search/problem.hpp"
+#include "dosa/core/targets/gemmini/campaign/measure.hpp"
 
 namespace dosa::cli {
 
@@ -39,8 +40,21 @@ void add_objective(CLI::App& command, std::string& name);
 /// A check for numbers over 0 of this unit.
 CLI::Validator over_zero(const std::string& unit);
 
-/// A number of seconds over zero, also as 30s, 5m or 1h.
+/// An option with a number of seconds over zero, also as 30s, 5m or 1h.
+CLI::Option* add_seconds(CLI::App& command, const std::string& name, double& seconds,
+                         const std::string& meaning);
+
+/// --time.
 void add_time_limit(CLI::App& command, double& seconds);
+
+/// --batch and --batch-cycles, for commands that write programs for a Gemmini.
+std::vector<CLI::Option*> add_batch(CLI::App& command, BatchLimits& batch);
+
+/// --simulator, --build, --jobs and --timeout, for commands that run programs for a Gemmini.
+void add_simulator(CLI::App& command, MeasureOptions& options);
+
+/// How far a measurement is, as one line.
+std::string text_of(const MeasureProgress& now);
 
 /// --surrogate and --kappa, for targets with latencies that were learnt.
 void add_target_options(CLI::App& command, TargetOptions& options);

@@ -10,7 +10,7 @@ class CsvExporter : public Exporter {
  public:
   const char* name() const override { return "csv"; }
   const char* description() const override { return "one row per layer: sizes, schedule, cycles, energy"; }
-  std::vector<OutputFile> files(const Design& design, const Target&) const override {
+  std::vector<OutputFile> files(const Design& design, const Target&, const BatchLimits&) const override {
     std::vector<std::string> columns{"workload",        "target", "pe_dim", "scratchpad_kib",
                                      "accumulator_kib", "layer",  "count",  "groups"};
     for (const Dim dim : all_dims()) columns.emplace_back(1, name_of(dim));

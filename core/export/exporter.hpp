@@ -15,8 +15,11 @@ class Exporter {
   virtual ~Exporter() = default;
   virtual const char* name() const = 0;
   virtual const char* description() const = 0;
+  /// Whether the export has programs that BatchLimits split up.
+  virtual bool has_programs() const { return false; }
   /// All files of the export. Throws Error for a design that the format cannot hold.
-  virtual std::vector<OutputFile> files(const Design& design, const Target& target) const = 0;
+  virtual std::vector<OutputFile> files(const Design& design, const Target& target,
+                                        const BatchLimits& batch = {}) const = 0;
 };
 
 /// Every format, in the order in which they are listed to users.

@@ -8,7 +8,7 @@ class JsonExporter : public Exporter {
  public:
   const char* name() const override { return "json"; }
   const char* description() const override { return "the design, as optimize writes it"; }
-  std::vector<OutputFile> files(const Design& design, const Target&) const override {
+  std::vector<OutputFile> files(const Design& design, const Target&, const BatchLimits&) const override {
     return {{"design.json", to_json(design).dump(2) + "\n"}};
   }
 };

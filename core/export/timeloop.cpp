@@ -255,7 +255,8 @@ class TimeloopExporter : public Exporter {
     return "timeloop-model input (v0.3): architecture, problem and mapping per layer, and the totals to "
            "expect";
   }
-  std::vector<OutputFile> files(const Design& design, const Target& target) const override {
+  std::vector<OutputFile> files(const Design& design, const Target& target,
+                                const BatchLimits&) const override {
     const Machine& machine = target.machine();
     std::vector<MappedLayer> written;
     bool padded = false;

@@ -17,8 +17,12 @@ class GemminiExporter : public Exporter {
   const char* description() const override {
     return "Scala configuration, tile table, bare-metal C programs that run and time every layer, plan.json";
   }
-  std::vector<OutputFile> files(const Design& design, const Target& target) const override {
-    return campaign_files(plan_of(design, target));
+  bool has_programs() const override { return true; }
+  std::vector<OutputFile> files(const Design& design, const Target& target,
+                                const BatchLimits& batch) const override {
+    Plan plan = plan_of(design, target);
+    plan.assign_programs(batch);
+    return campaign_files(plan);
   }
 };
 
@@ -67,6 +71,7 @@ Plan plan_of(const Design& design, const Target& target) {
         {plan.layers.size(), gemmini::tile_of(layer.layer, layer.schedule, design.hardware), "design"});
     plan.layers.push_back(layer.layer);
   }
+  plan.assign_programs({});
   return plan;
 }
 

@@ -146,9 +146,9 @@ TEST(GemminiExport, SampledTilingsOnASmallMachineFitFinishAndAreRight) {
   const Plan plan = sample_campaign(workload, options).plan;
   write_folder(folder.path() / "out", "sample", campaign_files(plan));
   std::string log;
-  for (std::size_t program = 0; program < plan.program_count(); ++program) {
+  for (const Program& program : plan.programs()) {
     const std::string in_folder = "cd " + (folder.path() / "out").string() + " && ";
-    const std::string name = plan.program_of(program * plan.per_program);
+    const std::string name = program.name + ".c";
     const Outcome build =
         shell(in_folder + DOSA_HOST_CC + kFlags +
               "-DDIM=8 -DBANK_ROWS=512 -DACC_ROWS=256 -DDOSA_CHECK_POINTS=-1 " + name + " -lm -o program");
@@ -177,6 +177,37 @@ TEST(GemminiExport, AWrongResultIsNoMeasurement) {
   EXPECT_EQ(result.code, 1);
   EXPECT_EQ(result.output.rfind("dosa,0,0,1000\ndosa,1,1,1000\ndosa-wrong,2,2,0,85,", 0), 0u)
       << result.output;
+}
+
+TEST(GemminiExport, TheHarnessIsAProgramOfItsOwnWithoutWarnings) {
+  const TemporaryFolder folder;
+  write_folder(folder.path() / "out", "gemmini", exported(design_json(), "gemmini"));
+  // It is the shipped file; and by itself it runs every row.
+  EXPECT_EQ(read_file(folder.path() / "out" / "dosa_harness.c"),
+            read_file(data_folder() / "gemmini" / "dosa_harness.c"));
+  const std::string in_folder = "cd " + (folder.path() / "out").string() + " && ";
+  const Outcome build =
+      shell(in_folder + DOSA_HOST_CC + kFlags +
+            "-Wextra -Wno-sign-compare -Wshadow -Wstrict-prototypes dosa_harness.c -lm -o program");
+  ASSERT_EQ(build.code, 0) << build.output;
+  const Outcome result = shell(in_folder + "./program");
+  EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 6) << result.output;
+}
+
+TEST(GemminiExport, TheMakefileCompilesEveryProgramByTheLibrarysRules) {
+  const TemporaryFolder folder;
+  write_folder(folder.path() / "out", "gemmini", exported(design_json(), "gemmini"));
+  const std::string in_folder = "cd " + (folder.path() / "out").string() + " && ";
+  const Outcome without = shell(in_folder + "make -n");
+  EXPECT_NE(without.code, 0);
+  EXPECT_NE(without.output.find("say where the library is: make ROCC_TESTS="), std::string::npos)
+      << without.output;
+  const Outcome with =
+      shell(in_folder + "make -n CFLAGS=-DMORE ROCC_TESTS=" DOSA_TEST_SOURCE "/tests/core/export/stubs");
+  EXPECT_EQ(with.code, 0) << with.output;
+  EXPECT_NE(with.output.find("riscv64-unknown-elf-gcc -DPREALLOCATE=1"), std::string::npos) << with.output;
+  EXPECT_NE(with.output.find("-DMORE dosa_batch_000.c -o dosa_batch_000-baremetal"), std::string::npos)
+      << with.output;
 }
 
 TEST(GemminiExport, CrossCompiles) {
@@ -237,8 +268,8 @@ TEST(GemminiExport, ManyLayersBecomeSeveralPrograms) {
   std::set<std::string> names;
   for (const OutputFile& file : exported(json, "gemmini")) names.insert(file.name);
   for (const char* name :
-       {"dosa_batch_000.c", "dosa_batch_001.c", "dosa_batch_002.c", "dosa_tiles.h", "dosa_harness.h",
-        "CustomConfigs.scala", "DosaSoCConfig.scala", "expected_params.json", "plan.json", "Makefile.dosa"}) {
+       {"dosa_batch_000.c", "dosa_batch_001.c", "dosa_batch_002.c", "dosa_tiles.h", "dosa_harness.c",
+        "CustomConfigs.scala", "DosaSoCConfig.scala", "expected_params.json", "plan.json", "Makefile"}) {
     EXPECT_TRUE(names.count(name)) << name;
   }
   EXPECT_FALSE(names.count("dosa_batch_003.c"));

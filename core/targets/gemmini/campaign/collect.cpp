@@ -46,90 +46,134 @@ bool holds_record(std::string_view line) {
   return false;
 }
 
-}  // namespace
+/// Reads the lines of a log that should hold the records of some neighbours of a plan.
+class LogReader {
+ public:
+  LogReader(const Plan& plan, const Program& program)
+      : plan_(plan), program_(program), found_(program.count), wrong_(program.count, false) {}
 
-Collected collect(const Plan& plan, const std::string& log) {
-  Collected collected;
-  std::vector<std::optional<Collected::Row>> found(plan.measurements.size());
-  std::vector<bool> wrong(plan.measurements.size(), false);
-  std::size_t line_number = 0;
-  for (std::size_t start = 0; start < log.size();) {
-    const std::size_t end = log.find('\n', start);
-    const bool cut = end == std::string::npos;
-    const std::string_view line = trimmed(std::string_view(log).substr(start, cut ? end : end - start));
-    start = cut ? log.size() : end + 1;
-    ++line_number;
-    if (line.find(kMark) == std::string_view::npos) continue;
-    const auto garbled = [&](const std::string& why) {
-      collected.garbled.push_back({line_number, shown(line) + ": " + why});
-    };
-    const bool failed = line.rfind("dosa-wrong", 0) == 0;
-    std::string_view rest = line.substr(std::min(line.size(), failed ? std::size_t{10} : kMark.size()));
-    const bool starts = failed || line.rfind(kMark, 0) == 0;
+  Collected read(const std::string& log) {
+    for (std::size_t start = 0; start < log.size();) {
+      const std::size_t end = log.find('\n', start);
+      const bool cut = end == std::string::npos;
+      line_ = trimmed(std::string_view(log).substr(start, cut ? end : end - start));
+      start = cut ? log.size() : end + 1;
+      ++number_;
+      if (line_.find(kMark) != std::string_view::npos) read_line(cut);
+    }
+    for (std::size_t i = 0; i < program_.count; ++i) finish(i);
+    return std::move(collected_);
+  }
+
+ private:
+  const PlannedCall& planned(std::size_t i) const { return plan_.measurements[program_.first + i]; }
+  void garbled(const std::string& why) { collected_.garbled.push_back({number_, shown(line_) + ": " + why}); }
+
+  /// A line with the mark; `cut`: the log ends in it.
+  void read_line(bool cut) {
+    const bool failed = line_.rfind("dosa-wrong", 0) == 0;
+    std::string_view rest = line_.substr(std::min(line_.size(), failed ? std::size_t{10} : kMark.size()));
+    const bool starts = failed || line_.rfind(kMark, 0) == 0;
     const auto layer = starts ? next_number(rest) : std::nullopt;
     const auto mapping = layer ? next_number(rest) : std::nullopt;
     const auto cycles = mapping ? next_number(rest) : std::nullopt;
     if (!cycles || (!rest.empty() && !failed)) {
-      if (holds_record(line)) {
-        collected.interleaved.push_back({line_number, shown(line)});
+      if (holds_record(line_)) {
+        collected_.interleaved.push_back({number_, shown(line_)});
       } else {
         garbled("no dosa,<layer id>,<mapping id>,<cycles>");
       }
-      continue;
+      return;
     }
-    if (*mapping >= plan.measurements.size()) {
-      garbled(fmt::format("the plan has mappings 0..{}", plan.measurements.size() - 1));
-      continue;
+    if (!program_.holds(*mapping)) {
+      return garbled(fmt::format("{} has mappings {}..{}", program_.name, program_.first,
+                                 program_.first + program_.count - 1));
     }
-    const PlannedCall& m = plan.measurements[*mapping];
-    if (*layer != m.layer) {
-      garbled(fmt::format("mapping {} belongs to layer {}", *mapping, m.layer));
-      continue;
-    }
+    const std::size_t i = *mapping - program_.first;
+    const Layer& planned_layer = plan_.layers[planned(i).layer];
+    if (*layer != planned(i).layer)
+      return garbled(fmt::format("mapping {} belongs to layer {}", *mapping, planned(i).layer));
     if (failed) {
-      wrong[*mapping] = true;
-      collected.wrong.push_back(
-          {line_number, fmt::format("{} of layer {}", shown(line), plan.layers[m.layer].name)});
-      continue;
+      wrong_[i] = true;
+      collected_.wrong.push_back(
+          {number_, fmt::format("{} of layer {}", shown(line_), planned_layer.name), program_.first + i});
+      return;
     }
-    if (cut) {
-      garbled("the log ends inside this line");
-      continue;
-    }
-    std::int64_t macs = 1;
-    for (const std::int64_t size : gemmini::extents(plan.layers[m.layer], m.tile.call)) macs *= size;
-    const std::int64_t ideal = macs / (plan.hardware.pe_dim * plan.hardware.pe_dim);
-    if (*cycles < static_cast<std::uint64_t>(std::max<std::int64_t>(1, ideal)) || *cycles >> 53 != 0) {
-      garbled(fmt::format("layer {} takes at least {} cycles", plan.layers[m.layer].name, ideal));
-      continue;
-    }
-    auto& row = found[*mapping];
-    if (row) {
-      collected.repeated.push_back(
-          {line_number, fmt::format("mapping {} was measured in line {}: {} cycles there, {} here", *mapping,
-                                    row->line, row->cycles, *cycles)});
-      continue;
-    }
-    row = Collected::Row{*mapping, static_cast<std::int64_t>(*cycles), line_number};
+    if (cut) return garbled("the log ends inside this line");
+    add(i, *cycles);
   }
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    const PlannedCall& m = plan.measurements[i];
-    const Layer& layer = plan.layers[m.layer];
-    if (!found[i] && wrong[i]) continue;
-    if (!found[i]) {
-      collected.lost.push_back({0, fmt::format("mapping {} of layer {} ({}, {})", i, layer.name,
-                                               gemmini::to_string(m.tile), plan.program_of(i))});
-    } else if (wrong[i]) {
+
+  /// A whole record.
+  void add(std::size_t i, std::uint64_t cycles) {
+    const Layer& layer = plan_.layers[planned(i).layer];
+    std::int64_t macs = 1;
+    for (const std::int64_t size : gemmini::extents(layer, planned(i).tile.call)) macs *= size;
+    const std::int64_t ideal = macs / (plan_.hardware.pe_dim * plan_.hardware.pe_dim);
+    if (cycles < static_cast<std::uint64_t>(std::max<std::int64_t>(1, ideal)) || cycles >> 53 != 0)
+      return garbled(fmt::format("layer {} takes at least {} cycles", layer.name, ideal));
+    auto& row = found_[i];
+    if (row) {
+      collected_.repeated.push_back(
+          {number_, fmt::format("mapping {} was measured in line {}: {} cycles there, {} here",
+                                row->measurement, row->line, row->cycles, cycles)});
+      return;
+    }
+    row = Collected::Row{program_.first + i, static_cast<std::int64_t>(cycles), number_};
+  }
+
+  /// What became of a measurement after the last line.
+  void finish(std::size_t i) {
+    const PlannedCall& m = planned(i);
+    const Layer& layer = plan_.layers[m.layer];
+    const std::size_t id = program_.first + i;
+    if (!found_[i] && wrong_[i]) return;
+    if (!found_[i]) {
+      collected_.lost.push_back({0,
+                                 fmt::format("mapping {} of layer {} ({}, {})", id, layer.name,
+                                             gemmini::to_string(m.tile), program_name(m.program)),
+                                 id});
+    } else if (wrong_[i]) {
       // Right in one run, wrong in another: neither can be trusted.
-      collected.left_out.push_back({found[i]->line, fmt::format("mapping {} also gave a wrong result", i)});
+      collected_.left_out.push_back(
+          {found_[i]->line, fmt::format("mapping {} also gave a wrong result", id)});
     } else if (const std::string reason = m.tile.call == gemmini::Call::kConv ? not_measurable(layer) : "";
                !reason.empty()) {
-      collected.left_out.push_back({found[i]->line, fmt::format("layer {}: {}", layer.name, reason)});
+      collected_.left_out.push_back({found_[i]->line, fmt::format("layer {}: {}", layer.name, reason)});
     } else {
-      collected.rows.push_back(*found[i]);
+      collected_.rows.push_back(*found_[i]);
     }
   }
-  return collected;
+
+  const Plan& plan_;
+  const Program& program_;
+  Collected collected_;
+  std::vector<std::optional<Collected::Row>> found_;
+  std::vector<bool> wrong_;
+  std::string_view line_;
+  std::size_t number_ = 0;
+};
+
+}  // namespace
+
+Collected collect(const Plan& plan, const std::string& log) {
+  return collect(plan, {"the plan", 0, plan.measurements.size()}, log);
+}
+
+Collected collect(const Plan& plan, const Program& program, const std::string& log) {
+  return LogReader(plan, program).read(log);
+}
+
+void Collected::add(const Collected& other, const std::string& where) {
+  rows.insert(rows.end(), other.rows.begin(), other.rows.end());
+  const auto append = [&](std::vector<LogProblem> Collected::*kind) {
+    for (const LogProblem& p : other.*kind) {
+      const std::string line = p.line ? fmt::format("line {}: ", p.line) : "";
+      (this->*kind).push_back({0, fmt::format("{}: {}{}", where, line, p.text), p.measurement});
+    }
+  };
+  for (const auto kind : {&Collected::lost, &Collected::repeated, &Collected::interleaved,
+                          &Collected::garbled, &Collected::wrong, &Collected::left_out})
+    append(kind);
 }
 
 std::string Collected::full_report() const {

@@ -1,28 +1,89 @@
 #include "dosa/core/targets/gemmini/campaign/plan.hpp"
 
+#include <algorithm>
+
 #include "dosa/core/targets/gemmini/campaign/program.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/math.hpp"
 
 namespace dosa {
 namespace {
 
 constexpr const char* kSchema = "dosa-plan/1";
 
+/// The program of the next measurement as its file names it: the last one's, or the one behind it.
+std::size_t program_from_json(const JsonInput& json, const Plan& plan) {
+  const std::string found = json.text();
+  const std::size_t last = plan.measurements.empty() ? 0 : plan.measurements.back().program;
+  if (found == program_name(last) + ".c") return last;
+  if (!plan.measurements.empty() && found == program_name(last + 1) + ".c") return last + 1;
+  fail(ErrorId::kValue, "{}: found \"{}\", expected \"{}.c\" or the one behind it", json.where(), found,
+       program_name(last));
+}
+
 }  // namespace
 
-std::size_t Plan::program_count() const { return (measurements.size() + per_program - 1) / per_program; }
+std::string program_name(std::size_t program) { return fmt::format("dosa_batch_{:03}", program); }
 
-std::string Plan::program_of(std::size_t measurement) const {
-  return fmt::format("dosa_batch_{:03}.c", measurement / per_program);
+void BatchLimits::check() const {
+  if (measurements < 1 || measurements > 4096)
+    fail(ErrorId::kValue, "batch: found {}, expected 1 to 4096 measurements", measurements);
+  if (cycles < 0) fail(ErrorId::kValue, "batch_cycles: found {}, expected 0 or more cycles", cycles);
+}
+
+void Plan::assign_programs(const BatchLimits& limits) {
+  limits.check();
+  std::int64_t count = 0, cycles = 0;
+  std::size_t program = 0;
+  for (PlannedCall& m : measurements) {
+    const std::int64_t more = least_cycles(layers[m.layer], m.tile.call, hardware.pe_dim);
+    const bool full = count == limits.measurements || (limits.cycles > 0 && more > limits.cycles - cycles);
+    if (full && count > 0) {
+      ++program;
+      count = cycles = 0;
+    }
+    m.program = program;
+    ++count;
+    cycles += more;
+  }
+}
+
+std::vector<Program> Plan::programs() const {
+  std::vector<Program> list;
+  for (std::size_t i = 0; i < measurements.size(); ++i) {
+    if (i == 0 || measurements[i].program != measurements[i - 1].program)
+      list.push_back({program_name(measurements[i].program), i, 0});
+    ++list.back().count;
+  }
+  return list;
+}
+
+OperandBytes operand_bytes(const Layer& l, gemmini::Call call) {
+  const DimSizes e = gemmini::extents(l, call);
+  const auto at = [&](Dim d) { return e[static_cast<std::size_t>(d)]; };
+  const std::int64_t pixels =
+      call == gemmini::Call::kMatmul ? at(Dim::P) : at(Dim::N) * l.input_height() * l.input_width();
+  return {pixels * at(Dim::C), at(Dim::R) * at(Dim::S) * at(Dim::C) * at(Dim::K),
+          at(Dim::P) * at(Dim::Q) * at(Dim::N) * at(Dim::K)};
+}
+
+std::int64_t least_cycles(const Layer& layer, gemmini::Call call, std::int64_t pe_dim) {
+  const DimSizes e = gemmini::extents(layer, call);
+  std::int64_t rows = 1;
+  for (const Dim d : all_dims()) {
+    const std::int64_t size = e[static_cast<std::size_t>(d)];
+    rows *= d == Dim::C || d == Dim::K ? ceil_div(size, pe_dim) : size;
+  }
+  const OperandBytes bytes = operand_bytes(layer, call);
+  return std::max({std::int64_t{1}, rows, (bytes.input + bytes.weights + bytes.output) / 8});
 }
 
 Plan plan_from_json(const JsonInput& json) {
   json.require_schema(kSchema);
-  json.allow_only({"schema", "workload", "hardware", "built_from", "per_program", "layers", "measurements"});
+  json.allow_only({"schema", "workload", "hardware", "built_from", "layers", "measurements"});
   Plan plan;
   plan.workload = json.at("workload").text();
   plan.hardware = hardware_from_json(json.at("hardware"));
-  plan.per_program = static_cast<std::size_t>(json.at("per_program").integer(1, 1 << 20));
   for (const JsonInput& item : json.at("layers").items()) plan.layers.push_back(layer_from_json(item));
   for (const JsonInput& item : json.at("measurements").items()) {
     item.allow_only({"layer", "mapping", "tiling", "tile", "program"});
@@ -37,6 +98,7 @@ Plan plan_from_json(const JsonInput& json) {
            measurement.tiling);
     }
     measurement.tile = gemmini::tile_from_json(item.at("tile"));
+    measurement.program = program_from_json(item.at("program"), plan);
     plan.measurements.push_back(measurement);
   }
   return plan;
@@ -51,13 +113,12 @@ Json to_json(const Plan& plan) {
                             {"mapping", i},
                             {"tiling", m.tiling},
                             {"tile", gemmini::to_json(m.tile)},
-                            {"program", plan.program_of(i)}});
+                            {"program", program_name(m.program) + ".c"}});
   }
   return {{"schema", kSchema},
           {"workload", plan.workload},
           {"hardware", to_json(plan.hardware)},
           {"built_from", Json::array({gemmini::kHardwareCommit, gemmini::kLibraryCommit})},
-          {"per_program", plan.per_program},
           {"layers", layers},
           {"measurements", measurements}};
 }
@@ -84,11 +145,10 @@ std::vector<OutputFile> campaign_files(const Plan& plan) {
                                 {"DosaSoCConfig.scala", scala_soc(plan.hardware)},
                                 {"expected_params.json", expected_params(plan.hardware).dump(2) + "\n"},
                                 {"dosa_tiles.h", tile_table(plan)},
-                                {"dosa_harness.h", harness()}};
-  for (std::size_t program = 0; program < plan.program_count(); ++program) {
-    files.push_back({plan.program_of(program * plan.per_program), program_text(plan, program)});
-  }
-  files.push_back({"Makefile.dosa", makefile_notes(plan)});
+                                {"dosa_harness.c", harness()}};
+  for (const Program& program : plan.programs())
+    files.push_back({program.name + ".c", program_text(plan, program)});
+  files.push_back({"Makefile", makefile(plan)});
   files.push_back({"plan.json", to_json(plan).dump(2) + "\n"});
   return files;
 }

@@ -14,7 +14,28 @@ namespace dosa {
 struct PlannedCall {
   std::size_t layer = 0;  ///< position in Plan::layers, the layer id of the printed line
   gemmini::Tile tile;
-  std::string tiling;  ///< where the tile comes from: auto, random, small64, uncertain, design, ...
+  std::string tiling;       ///< where the tile comes from: auto, random, small64, uncertain, design, ...
+  std::size_t program = 0;  ///< the bare-metal program that runs it; see Plan::assign_programs
+};
+
+/// How much one bare-metal program runs: simulated RTL takes a minute for some million cycles.
+struct BatchLimits {
+  std::int64_t measurements = 16;  ///< at most, 1 to 4096
+  /// Their least_cycles() add up to at most this; one that alone takes more has a program of its own. 0: any.
+  std::int64_t cycles = 0;
+
+  /// Throws Error{kValue} naming the field.
+  void check() const;
+};
+
+/// "dosa_batch_003"
+std::string program_name(std::size_t program);
+
+/// Neighbours of a plan that run in one program.
+struct Program {
+  std::string name;                  ///< "dosa_batch_003"
+  std::size_t first = 0, count = 0;  ///< of Plan::measurements
+  bool holds(std::uint64_t measurement) const { return measurement >= first && measurement - first < count; }
 };
 
 /// Schema "dosa-plan/1".
@@ -23,12 +44,23 @@ struct Plan {
   Hardware hardware;  ///< as built
   std::vector<Layer> layers;
   std::vector<PlannedCall> measurements;
-  std::size_t per_program = 16;  ///< measurements in one bare-metal program
 
-  std::size_t program_count() const;
-  /// "dosa_batch_003.c" of a measurement.
-  std::string program_of(std::size_t measurement) const;
+  /// Distributes the measurements over programs, in their order. Throws as BatchLimits::check.
+  void assign_programs(const BatchLimits& limits);
+  /// In order; every measurement belongs to one.
+  std::vector<Program> programs() const;
 };
+
+/// Bytes of the three operands as the programs lay them out, rows without gaps.
+struct OperandBytes {
+  std::int64_t input = 0, weights = 0, output = 0;
+};
+OperandBytes operand_bytes(const Layer& layer, gemmini::Call call);
+
+/// Cycles that a call takes at least: a row of pe_dim products a cycle, and 8 bytes of every operand's first
+/// transfer a cycle. What surrounds the measured call (filling the operands, emptying the caches, the check)
+/// is not in it.
+std::int64_t least_cycles(const Layer& layer, gemmini::Call call, std::int64_t pe_dim);
 
 Plan plan_from_json(const JsonInput& json);
 Json to_json(const Plan& plan);

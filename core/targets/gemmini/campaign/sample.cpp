@@ -7,6 +7,7 @@
 #include <set>
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/table.hpp"
 #include "dosa/models/base/text.hpp"
 
 namespace dosa {
@@ -14,17 +15,6 @@ namespace {
 
 using gemmini::Call;
 using gemmini::Tile;
-
-/// What a measurement depends on: shape, strides, padding, input.
-std::string shape_of(const Layer& layer) {
-  Layer shape = layer;
-  shape.name = "shape";
-  shape.count = shape.groups = 1;
-  shape.known_input_width = layer.input_width();
-  shape.known_input_height = layer.input_height();
-  shape.padding = layer.padding.value_or(0);
-  return to_json(shape).dump();
-}
 
 Hardware smaller(Hardware built, std::int64_t divisor) {
   built.scratchpad_kib /= divisor;
@@ -67,6 +57,16 @@ std::optional<Tile> legal(const Layer& layer, const Hardware& built, const std::
 
 }  // namespace
 
+std::string shape_of(const Layer& layer) {
+  Layer shape = layer;
+  shape.name = "shape";
+  shape.count = shape.groups = 1;
+  shape.known_input_width = layer.input_width();
+  shape.known_input_height = layer.input_height();
+  shape.padding = layer.padding.value_or(0);
+  return to_json(shape).dump();
+}
+
 bool SampleOptions::IsValid(std::string* error) const {
   const auto bad = [&](const char* field, const std::string& found, const char* allowed) {
     *error = fmt::format("{}: found {}, expected {}", field, found, allowed);
@@ -77,6 +77,12 @@ bool SampleOptions::IsValid(std::string* error) const {
   if (!(uncertain_share >= 0 && uncertain_share <= 1))
     return bad("uncertain_share", fmt::format("{}", uncertain_share), "a number in 0..1");
   if (pool < 1 || pool > 10000) return bad("pool", std::to_string(pool), "an integer in 1..10000");
+  try {
+    batch.check();
+  } catch (const Error& wrong) {
+    *error = wrong.what();
+    return false;
+  }
   const auto violations = gemmini::check_hardware(hardware);
   if (!violations.empty()) {
     *error = "hardware: " + gemmini::summary(violations);
@@ -93,12 +99,36 @@ std::map<std::string, std::size_t> Sample::kinds() const {
 
 std::string Sample::brief_report() const {
   std::string text = fmt::format("{} measurements of {} layers in {} programs:", plan.measurements.size(),
-                                 plan.layers.size(), plan.program_count());
+                                 plan.layers.size(), plan.programs().size());
   for (const auto& [tiling, count] : kinds()) text += fmt::format(" {} {}", count, tiling);
   text += "\n";
   for (const auto& [layer, reason] : left_out)
     text += fmt::format("left out: {}: {}\n", printable(layer), printable(reason));
+  if (repeated > 0) text += fmt::format("{} rows repeat an earlier one and are left out\n", repeated);
+  for (const std::string& warning : warnings())
+    text += fmt::format("{}\n", fmt::join(wrapped("warning: " + warning, kTextWidth), "\n"));
   return text;
+}
+
+std::vector<std::string> Sample::warnings() const {
+  std::vector<std::string> list;
+  const auto all = kinds();
+  if (own_tilings == 0) return list;  // of a table
+  const std::size_t own = all.count("auto") > 0 ? all.at("auto") : 0;
+  if (own < own_tilings) {
+    list.push_back(
+        fmt::format("{} of the {} tilings that the library chooses by itself are left out; --count {} "
+                    "takes all of them",
+                    own_tilings - own, own_tilings, own_tilings));
+  }
+  if (all.size() == 1 && own > 0) {
+    list.push_back(full ? fmt::format("these are the library's own tilings alone, from which training learns "
+                                      "nothing about others; --count {} or more draws others, too",
+                                      2 * own_tilings)
+                        : "these are the library's own tilings alone: the layers have no others, so training "
+                          "learns nothing about others");
+  }
+  return list;
 }
 
 Tile random_tile(const Layer& layer, const Hardware& built, Call call, Random& random) {
@@ -133,14 +163,19 @@ std::string not_measurable(const Layer& layer) {
   return "";
 }
 
-Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
-  std::string error;
-  if (!options.IsValid(&error)) fail(ErrorId::kValue, "{}", error);
+namespace {
+
+/// The layers of a network that can be measured, every shape once, and by which calls.
+struct Measurable {
   Sample sample;
-  Plan& plan = sample.plan;
+  std::vector<std::vector<Call>> calls;  ///< by layer of the plan
+};
+
+Measurable measurable_layers(const Workload& workload, const SampleOptions& options) {
+  Measurable found;
+  Plan& plan = found.sample.plan;
   plan.workload = workload.name;
   plan.hardware = options.hardware;
-  std::vector<std::vector<Call>> calls;
   std::set<std::string> shapes;
   for (const Layer& layer : workload.layers) {
     std::string reason = not_measurable(layer);
@@ -155,83 +190,119 @@ Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
       }
     }
     if (!reason.empty()) {
-      sample.left_out.emplace_back(layer.name, reason);
+      found.sample.left_out.emplace_back(layer.name, reason);
     } else if (shapes.insert(shape_of(layer)).second) {
       plan.layers.push_back(layer);
-      calls.push_back(possible);
+      found.calls.push_back(possible);
     }
   }
   if (plan.layers.empty()) {
     fail(ErrorId::kValue, "{}: no layer can be measured; {}: {}", workload.name,
-         sample.left_out.front().first, sample.left_out.front().second);
+         found.sample.left_out.front().first, found.sample.left_out.front().second);
+  }
+  return found;
+}
+
+/// Draws tilings of the layers in turn, for the buffers as built and for smaller ones.
+class Source {
+ public:
+  Source(const Measurable& layers, const SampleOptions& options, Random& random)
+      : layers_(layers), built_(options.hardware), random_(random) {
+    // Tilings for smaller buffers are legal here too and far from the library's taste.
+    sizes_.emplace_back(built_, "random");
+    for (const std::int64_t divisor : {2, 4}) {
+      const Hardware small = smaller(built_, divisor);
+      if (gemmini::is_legal(small)) sizes_.emplace_back(small, fmt::format("small{}", small.scratchpad_kib));
+    }
   }
 
+  /// Every layer with every size of the buffers.
+  std::size_t combinations() const { return layers_.calls.size() * sizes_.size(); }
+
+  std::optional<PlannedCall> draw(std::size_t turn) {
+    const std::size_t count = layers_.calls.size(), layer = turn % count;
+    const auto& [size, tiling] = sizes_[(turn + turn / count) % sizes_.size()];
+    const std::vector<Call>& calls = layers_.calls[layer];
+    const Call call = calls[static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(calls.size())))];
+    const bool own = tiling != "random" && random_.below(4) == 0;
+    const Layer& shape = layers_.sample.plan.layers[layer];
+    const auto tile = legal(shape, built_, [&, &small = size] {
+      return own ? gemmini::default_tile(shape, small, call) : random_tile(shape, small, call, random_);
+    });
+    return tile ? std::optional<PlannedCall>({layer, *tile, tiling}) : std::nullopt;
+  }
+
+ private:
+  const Measurable& layers_;
+  Hardware built_;
+  Random& random_;
+  std::vector<std::pair<Hardware, std::string>> sizes_;
+};
+
+/// Adds the tilings that the predictor is least sure of, out of many drawn ones.
+void draw_uncertain(const SampleOptions& options, Source& source, Plan& plan, Draw& draw) {
+  const auto left = static_cast<std::size_t>(options.count) - plan.measurements.size();
+  const auto wanted =
+      static_cast<std::size_t>(std::lround(static_cast<double>(left) * options.uncertain_share));
+  std::vector<PlannedCall> pool;
+  std::vector<std::pair<Layer, Tile>> questions;
+  for (std::size_t turn = 0; turn < wanted * static_cast<std::size_t>(options.pool); ++turn) {
+    if (const auto candidate = source.draw(turn)) {
+      pool.push_back(*candidate);
+      questions.emplace_back(plan.layers[candidate->layer], candidate->tile);
+    }
+  }
+  std::vector<double> unsure = options.uncertainty(questions);
+  // Not a number is no prediction at all, and would put the order in disorder.
+  for (double& sd : unsure) sd = std::isnan(sd) ? INFINITY : sd;
+  std::vector<std::size_t> order(pool.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return unsure[a] > unsure[b]; });
+  const double median = order.empty() ? 0 : unsure[order[order.size() / 2]];
+  // No more than a few of one layer, or one strange layer would take them all.
+  const std::size_t most = 2 + 2 * wanted / plan.layers.size();
+  std::vector<std::size_t> taken(plan.layers.size(), 0);
+  std::size_t chosen = 0;
+  for (const std::size_t i : order) {
+    if (chosen == wanted || unsure[i] < median) break;
+    if (taken[pool[i].layer] < most && draw.add(pool[i].layer, pool[i].tile, "uncertain")) {
+      ++taken[pool[i].layer];
+      ++chosen;
+    }
+  }
+}
+
+}  // namespace
+
+Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
+  std::string error;
+  if (!options.IsValid(&error)) fail(ErrorId::kValue, "{}", error);
+  Measurable layers = measurable_layers(workload, options);
+  Sample& sample = layers.sample;
+  Plan& plan = sample.plan;
   Random random(options.seed);
   Draw draw(plan, static_cast<std::size_t>(options.count));
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
-    for (const Call call : calls[i]) {
+    for (const Call call : layers.calls[i]) {
       const Layer& layer = plan.layers[i];
       const auto tile = legal(layer, options.hardware,
                               [&] { return gemmini::default_tile(layer, options.hardware, call); });
-      if (tile) draw.add(i, *tile, "auto");
+      if (!tile) continue;
+      ++sample.own_tilings;
+      draw.add(i, *tile, "auto");
     }
   }
-  // Tilings for smaller buffers are legal here too and far from the library's taste.
-  std::vector<std::pair<Hardware, std::string>> sizes{{options.hardware, "random"}};
-  for (const std::int64_t divisor : {2, 4}) {
-    const Hardware small = smaller(options.hardware, divisor);
-    if (gemmini::is_legal(small)) sizes.emplace_back(small, fmt::format("small{}", small.scratchpad_kib));
-  }
-  const auto draw_one = [&](std::size_t turn) {
-    const std::size_t layer = turn % plan.layers.size();
-    const auto& [size, tiling] = sizes[(turn + turn / plan.layers.size()) % sizes.size()];
-    const Call call =
-        calls[layer][static_cast<std::size_t>(random.below(static_cast<std::int64_t>(calls[layer].size())))];
-    const bool own = tiling != "random" && random.below(4) == 0;
-    const auto tile = legal(plan.layers[layer], options.hardware, [&, &built = size] {
-      return own ? gemmini::default_tile(plan.layers[layer], built, call)
-                 : random_tile(plan.layers[layer], built, call, random);
-    });
-    return tile ? std::optional<PlannedCall>({layer, *tile, tiling}) : std::nullopt;
-  };
-  if (options.uncertainty && !draw.full()) {
-    const auto left = static_cast<std::size_t>(options.count) - plan.measurements.size();
-    const auto wanted =
-        static_cast<std::size_t>(std::lround(static_cast<double>(left) * options.uncertain_share));
-    std::vector<PlannedCall> pool;
-    std::vector<std::pair<Layer, Tile>> questions;
-    for (std::size_t turn = 0; turn < wanted * static_cast<std::size_t>(options.pool); ++turn) {
-      if (const auto candidate = draw_one(turn)) {
-        pool.push_back(*candidate);
-        questions.emplace_back(plan.layers[candidate->layer], candidate->tile);
-      }
-    }
-    std::vector<double> unsure = options.uncertainty(questions);
-    // Not a number is no prediction at all, and would put the order in disorder.
-    for (double& sd : unsure) sd = std::isnan(sd) ? INFINITY : sd;
-    std::vector<std::size_t> order(pool.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return unsure[a] > unsure[b]; });
-    const double median = order.empty() ? 0 : unsure[order[order.size() / 2]];
-    // No more than a few of one layer, or one strange layer would take them all.
-    const std::size_t most = 2 + 2 * wanted / plan.layers.size();
-    std::vector<std::size_t> taken(plan.layers.size(), 0);
-    std::size_t chosen = 0;
-    for (const std::size_t i : order) {
-      if (chosen == wanted || unsure[i] < median) break;
-      if (taken[pool[i].layer] < most && draw.add(pool[i].layer, pool[i].tile, "uncertain")) {
-        ++taken[pool[i].layer];
-        ++chosen;
-      }
-    }
-  }
+  Source source(layers, options, random);
+  if (options.uncertainty && !draw.full()) draw_uncertain(options, source, plan, draw);
   // Small layers have few tilings: stop when a whole round brings nothing new.
-  const std::size_t round = 8 * plan.layers.size() * sizes.size();
+  const std::size_t round = 8 * source.combinations();
   for (std::size_t turn = 0, last = 0; !draw.full() && turn < last + round; ++turn) {
-    const auto candidate = draw_one(turn);
+    const auto candidate = source.draw(turn);
     if (candidate && draw.add(candidate->layer, candidate->tile, candidate->tiling)) last = turn;
   }
+  sample.full = draw.full();
+  plan.assign_programs(options.batch);
   return sample;
 }
 

@@ -172,6 +172,141 @@ TEST(Samples, AFewTilingsAreAllThereIs) {
   EXPECT_NE(error.find("nearest legal: scratchpad_kib 128"), std::string::npos);
 }
 
+TEST(Samples, EveryLegalSizeOfEveryArrayHasTilings) {
+  int sizes = 0;
+  for (const std::int64_t pe_dim : {2, 4, 8, 16, 32, 64}) {
+    for (const Hardware& built : gemmini::legal_hardware({pe_dim, 1, 1}, {pe_dim, 1024, 1024})) {
+      if (built.scratchpad_kib > 512 && built.accumulator_kib > 512)
+        continue;  // a few of the largest will do
+      SampleOptions options;
+      options.count = 60;
+      options.hardware = built;
+      for (const char* network : {"mobilenet_v2", "bert"}) {
+        const Sample drawn = sample_campaign(load_workload(network), options);
+        ASSERT_NO_THROW(check_plan(drawn.plan)) << to_json(built);
+        // Where a block of the array is all that fits, there is no choice, and the sample says so.
+        const bool has_choice = drawn.brief_report().find("have no others") == std::string::npos;
+        EXPECT_EQ(drawn.kinds().size() > 1, has_choice) << to_json(built) << drawn.brief_report();
+        EXPECT_TRUE(has_choice || built.scratchpad_kib < pe_dim * pe_dim / 16) << to_json(built);
+        ++sizes;
+      }
+    }
+  }
+  EXPECT_GT(sizes, 100);
+}
+
+TEST(Samples, ASampleOfTheLibrarysOwnTilingsSaysSo) {
+  SampleOptions options;
+  options.count = 30;
+  const Sample few = sample_campaign(load_workload("resnet50"), options);
+  ASSERT_EQ(few.kinds().size(), 1u);
+  const std::vector<std::string> warnings = few.warnings();
+  ASSERT_EQ(warnings.size(), 2u);
+  EXPECT_NE(warnings[0].find("6 of the 36 tilings that the library chooses"), std::string::npos)
+      << warnings[0];
+  EXPECT_NE(warnings[1].find("--count 72 or more draws others"), std::string::npos) << warnings[1];
+  EXPECT_NE(few.brief_report().find("warning: these are the library's own tilings alone"), std::string::npos);
+  options.count = 72;
+  EXPECT_TRUE(sample_campaign(load_workload("resnet50"), options).warnings().empty());
+  Workload tiny;
+  tiny.layers.resize(1);
+  tiny.layers[0].size = {1, 1, 4, 1, 4, 4, 1};
+  EXPECT_NE(sample_campaign(tiny, options).brief_report().find("have no others"), std::string::npos);
+}
+
+TEST(Samples, BatchesKeepToMeasurementsAndCycles) {
+  Plan plan = sample("resnet50", 100).plan;
+  EXPECT_EQ(plan.programs().size(), 7u);  // of 16
+  plan.assign_programs({3, 0});
+  EXPECT_EQ(plan.programs().size(), 34u);
+  EXPECT_EQ(plan.programs().back().count, 1u);
+  const std::int64_t limit = 1'500'000;
+  plan.assign_programs({16, limit});
+  const std::vector<Program> programs = plan.programs();
+  std::size_t next = 0;
+  for (const Program& program : programs) {
+    EXPECT_EQ(program.first, next);
+    next += program.count;
+    std::int64_t cycles = 0;
+    for (std::size_t i = program.first; i < next; ++i)
+      cycles += least_cycles(plan.layers[plan.measurements[i].layer], plan.measurements[i].tile.call, 16);
+    EXPECT_TRUE(cycles <= limit || program.count == 1) << program.name << cycles;
+  }
+  EXPECT_EQ(next, 100u);
+  EXPECT_GT(programs.size(), 20u);
+  const Plan read = plan_from_json(JsonInput::from_text(to_json(plan).dump(), "plan.json"));
+  EXPECT_EQ(to_json(read), to_json(plan));
+  // A file may not name other programs.
+  Json json = to_json(plan);
+  json["measurements"][1]["program"] = "../dosa_batch_000.c";
+  testing::expect_error(
+      [&] { plan_from_json(JsonInput::from_text(json.dump(), "plan.json")); }, ErrorId::kValue,
+      {"plan.json: measurements[1].program", "expected \"dosa_batch_000.c\" or the one behind"});
+  testing::expect_error([&] { plan.assign_programs({0, 0}); }, ErrorId::kValue, {"batch: found 0"});
+  // The ideal of a 3x3 layer, and of a depthwise one that uses a single column of the array.
+  Layer layer;
+  layer.size = {3, 3, 56, 56, 64, 64, 1};
+  layer.padding = 1;
+  EXPECT_EQ(least_cycles(layer, gemmini::Call::kConv, 16), 9 * 56 * 56 * 16);
+  layer.size = {3, 3, 56, 56, 1, 1, 1};
+  EXPECT_EQ(least_cycles(layer, gemmini::Call::kConv, 16), 9 * 56 * 56);
+}
+
+// ---- Tilings of a table.
+
+const std::string kTilingsHeader =
+    "kind,R,S,P,Q,C,K,N,wstride,hstride,padding,in_dim,tile_R,tile_S,tile_P,tile_Q,tile_C,tile_K,tile_N,"
+    "scratchpad_kib,accumulator_kib,pe_dim\n";
+const std::string kConvRow = "conv,3,3,56,56,64,64,1,1,1,1,56,3,3,14,14,64,32,1,256,64,16\n";
+const std::string kProductRow = "matmul,1,1,3136,1,64,256,1,1,1,0,0,1,1,128,1,64,64,1,256,64,16\n";
+
+TEST(Tilings, ATableBecomesAPlan) {
+  const TemporaryFolder folder;
+  TilingsOptions options;
+  options.table = folder.file("next.csv", kTilingsHeader + kConvRow + kProductRow + kConvRow);
+  const Sample listed = sample_tilings(options);
+  ASSERT_EQ(listed.plan.measurements.size(), 2u);
+  EXPECT_EQ(listed.repeated, 1u);
+  EXPECT_EQ(listed.plan.hardware, (Hardware{16, 256, 64}));
+  EXPECT_EQ(listed.plan.layers[0].name, "conv 3x3 64->64 on 56x56");
+  EXPECT_EQ(gemmini::to_string(listed.plan.measurements[1].tile), "matmul P128 C64 K64");
+  EXPECT_EQ(listed.kinds(), (std::map<std::string, std::size_t>{{"proposed", 2}}));
+  EXPECT_NO_THROW(check_plan(listed.plan));
+  // The network that has these layers names them; other buffers are the user's.
+  const Workload network = load_workload("resnet50");
+  options.network = &network;
+  options.hardware.scratchpad_kib = 512;
+  const Sample named = sample_tilings(options);
+  EXPECT_EQ(named.plan.layers[0].name, "conv2_x.3x3b");
+  EXPECT_EQ(named.plan.layers[1].name, "conv2_x.1x1c");
+  EXPECT_EQ(named.plan.hardware, (Hardware{16, 512, 64}));
+  EXPECT_NO_THROW(check_plan(named.plan));
+}
+
+TEST(Tilings, BadTablesAreRefusedByLine) {
+  const TemporaryFolder folder;
+  const auto refuses = [&](const std::string& rows, const std::vector<std::string>& parts, ErrorId id,
+                           Hardware hardware = {0, 0, 0}) {
+    TilingsOptions options;
+    options.table = folder.file("next.csv", rows);
+    options.hardware = hardware;
+    testing::expect_error([&] { sample_tilings(options); }, id, parts);
+  };
+  const auto changed = [&](const std::string& row, const std::string& from, const std::string& to) {
+    return kTilingsHeader + kConvRow + testing::replaced(row, from, to);
+  };
+  refuses(kTilingsHeader, {"found 0 rows"}, ErrorId::kValue);
+  refuses("kind,R\nconv,3\n", {"tile_N"}, ErrorId::kSchema);
+  refuses(changed(kConvRow, "256,64,16", "128,64,16"), {"line 3", "scratchpad_kib", "found 128", "have 256"},
+          ErrorId::kValue);
+  refuses(changed(kConvRow, "14,14,64,32", "56,56,64,32"), {"line 3", "scratchpad"}, ErrorId::kValue);
+  refuses(changed(kConvRow, "14,14,64,32", "14,0,64,32"), {"line 3", "tile_Q", "found '0'"}, ErrorId::kValue);
+  refuses(changed(kConvRow, "conv,", "pool,"), {"line 3", "found 'pool'"}, ErrorId::kValue);
+  refuses(changed(kConvRow, ",1,56,3", ",1,0,3"), {"line 3", "in_dim", "found 0"}, ErrorId::kValue);
+  refuses(changed(kConvRow, "conv,3", "matmul,3"), {"line 3", "found matmul"}, ErrorId::kValue);
+  refuses(kTilingsHeader + kConvRow, {"hardware", "scratchpad_kib 128"}, ErrorId::kValue, {16, 100, 64});
+}
+
 // ---- Logs.
 
 /// A log in which every measurement of the plan stands once, one line each.
@@ -255,6 +390,23 @@ TEST(Logs, RandomDamageNeverInventsAMeasurement) {
     ASSERT_LE(collected.rows.size() + collected.lost.size(), plan.measurements.size());
     for (const auto& row : collected.rows) ASSERT_GT(row.cycles, 0);
   }
+}
+
+TEST(Logs, AProgramsLogHoldsItsOwnMeasurementsAlone) {
+  const Plan plan = sample("bert", 20).plan;
+  const Program second = plan.programs()[1];
+  ASSERT_EQ(second.first, 16u);
+  const Collected all = collect(plan, second, joined(perfect_log(plan)));
+  EXPECT_EQ(all.rows.size(), 4u);
+  EXPECT_EQ(all.garbled.size(), 16u);
+  EXPECT_NE(all.garbled[0].text.find("dosa_batch_001 has mappings 16..19"), std::string::npos);
+  const Collected none = collect(plan, second, "");
+  ASSERT_EQ(none.lost.size(), 4u);
+  EXPECT_EQ(none.lost[1].measurement, 17u);
+  Collected both = collect(plan, plan.programs()[0], "dosa,0\n");
+  both.add(all, "other.log");
+  EXPECT_EQ(both.garbled.size(), 17u);
+  EXPECT_NE(both.garbled[1].text.find("other.log: line 1: "), std::string::npos) << both.garbled[1].text;
 }
 
 TEST(Logs, TheCsvHasTheColumnsAndRowsOfTheMeasurements) {

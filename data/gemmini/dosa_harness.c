@@ -1,0 +1,202 @@
+/* Written by dosa for ucb-bar/gemmini 8c3f992 and ucb-bar/gemmini-rocc-tests 180c468.
+
+   How one row of dosa_tiles.h is run, timed, checked and printed on a Gemmini without an operating system.
+   This file is the same for every design; what depends on it, rows, sizes and assertions on gemmini_params.h,
+   stands in dosa_tiles.h, and a program (dosa_batch_*.c) names its rows and includes this file. Compiled by
+   itself it measures all rows. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "include/gemmini_testutils.h"
+
+/* One measurement: a layer, the call that runs it, and its tile. */
+struct dosa_row {
+  int layer, mapping;         /* positions in plan.json */
+  int shift;                  /* outputs are sums times 2^-shift */
+  int conv;                   /* 1: tiled_conv, 0: tiled_matmul */
+  int i, j, k;                /* tiled_matmul: rows, columns, inner */
+  int tile_i, tile_j, tile_k; /* in blocks of DIM */
+  int batch, in_rows, in_cols, in_channels, out_channels, out_rows, out_cols, stride, dilation, padding,
+      kernel;
+  int batches, porows, pocols, pochs, krows, kcols, kchs; /* the tile of tiled_conv, in elements */
+};
+
+#include "dosa_tiles.h"
+
+/* Outputs compared with a reference after each measurement; all of them if negative (slow on a simulator). */
+#ifndef DOSA_CHECK_POINTS
+#define DOSA_CHECK_POINTS 32
+#endif
+
+/* Read through before each measurement, so that operands come from DRAM. At least twice the last-level cache.
+ */
+#ifndef DOSA_EVICT_BYTES
+#define DOSA_EVICT_BYTES (1 << 20)
+#endif
+
+/* Operands are small, so that sums of products spread over the int8 outputs without all of them saturating.
+ */
+static void dosa_fill(elem_t* data, size_t count, uint64_t seed) {
+  uint64_t state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+  for (size_t i = 0; i < count; i += 8) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    /* Eight values in -4..3: three bits each, the third one copied into the rest of the byte. */
+    const uint64_t low = state & UINT64_C(0x0707070707070707);
+    const uint64_t sign = state & UINT64_C(0x0404040404040404);
+    const uint64_t values = low | sign << 1 | sign << 2 | sign << 3 | sign << 4 | sign << 5;
+    memcpy(data + i, &values, 8);
+  }
+}
+
+static void dosa_evict(void) {
+  static volatile unsigned char lines[DOSA_EVICT_BYTES] __attribute__((aligned(64)));
+  for (size_t i = 0; i < sizeof lines; i += 64) (void)lines[i];
+}
+
+/* What the accumulator's scaling makes of a sum: times 2^-shift, rounded to nearest even, saturated. */
+static elem_t dosa_scaled(acc_t sum, int shift) {
+  int64_t value = sum;
+  if (shift > 0) {
+    const int64_t rest = value & ((INT64_C(1) << shift) - 1), half = INT64_C(1) << (shift - 1);
+    value >>= shift;
+    if (rest > half || (rest == half && (value & 1))) ++value;
+  }
+  return (elem_t)(value > 127 ? 127 : value < -128 ? -128 : value);
+}
+
+/* One output, computed on the core. */
+static elem_t dosa_reference(const struct dosa_row* row, size_t index, const elem_t* input,
+                             const elem_t* weights) {
+  acc_t sum = 0;
+  if (!row->conv) {
+    const size_t i = index / row->j, j = index % row->j;
+    for (int k = 0; k < row->k; ++k) sum += (acc_t)input[i * row->k + k] * weights[(size_t)k * row->j + j];
+    return dosa_scaled(sum, row->shift);
+  }
+  const int channel = index % row->out_channels, out_col = index / row->out_channels % row->out_cols;
+  const int out_row = index / row->out_channels / row->out_cols % row->out_rows;
+  const size_t image = index / row->out_channels / row->out_cols / row->out_rows;
+  for (int krow = 0; krow < row->kernel; ++krow) {
+    for (int kcol = 0; kcol < row->kernel; ++kcol) {
+      const int in_row = out_row * row->stride + krow * row->dilation - row->padding;
+      const int in_col = out_col * row->stride + kcol * row->dilation - row->padding;
+      if (in_row < 0 || in_row >= row->in_rows || in_col < 0 || in_col >= row->in_cols) continue;
+      const elem_t* pixel =
+          input + ((image * row->in_rows + in_row) * row->in_cols + in_col) * row->in_channels;
+      const elem_t* weight =
+          weights + ((size_t)krow * row->kernel + kcol) * row->in_channels * row->out_channels + channel;
+      for (int c = 0; c < row->in_channels; ++c)
+        sum += (acc_t)pixel[c] * weight[(size_t)c * row->out_channels];
+    }
+  }
+  return dosa_scaled(sum, row->shift);
+}
+
+static void dosa_call(const struct dosa_row* row, const elem_t* input, const elem_t* weights,
+                      elem_t* output) {
+  const acc_scale_t scale = (acc_scale_t)1 / (acc_scale_t)(1 << row->shift);
+  if (!row->conv) {
+    tiled_matmul(row->i, row->j, row->k, input, weights, NULL, output, row->k, row->j, row->j, row->j,
+                 MVIN_SCALE_IDENTITY, MVIN_SCALE_IDENTITY, MVIN_SCALE_IDENTITY, NO_ACTIVATION, scale, 0,
+                 false, row->tile_i, row->tile_j, row->tile_k, false, false, false, false, 0, WS);
+    return;
+  }
+  tiled_conv(row->batch, row->in_rows, row->in_cols, row->in_channels, row->out_channels, row->out_rows,
+             row->out_cols, row->stride, 1, row->dilation, row->padding, row->kernel,
+#ifndef DOSA_CONV_WITHOUT_STRIDES /* define it for a library whose tiled_conv takes no row strides */
+             row->in_channels, row->out_channels, row->out_channels,
+#endif
+             false, false, false, false, false, row->batches, row->porows, row->pocols, row->pochs,
+             row->krows, row->kcols, row->kchs, input, weights, NULL, output, NO_ACTIVATION, scale, 0, 0, 0,
+             WS);
+}
+
+/* A small unrelated call of the same function: the library's code and Gemmini's configuration are then warm.
+ */
+static void dosa_warm_up(bool conv) {
+  static elem_t input[16 * DIM] __attribute__((aligned(64)));
+  static elem_t weights[9 * DIM * DIM] __attribute__((aligned(64)));
+  static elem_t output[16 * DIM] __attribute__((aligned(64)));
+  static const struct dosa_row rows[2] = {
+      {.conv = 0, .i = 16, .j = DIM, .k = DIM, .tile_i = 1, .tile_j = 1, .tile_k = 1},
+      {.conv = 1,
+       .batch = 1,
+       .in_rows = 4,
+       .in_cols = 4,
+       .in_channels = DIM,
+       .out_channels = DIM,
+       .out_rows = 4,
+       .out_cols = 4,
+       .stride = 1,
+       .dilation = 1,
+       .padding = 1,
+       .kernel = 3,
+       .batches = 1,
+       .porows = 1,
+       .pocols = 1,
+       .pochs = DIM,
+       .krows = 3,
+       .kcols = 3,
+       .kchs = DIM}};
+  dosa_call(&rows[conv], input, weights, output);
+  gemmini_fence();
+}
+
+/* Runs one row. Prints "dosa,<layer id>,<mapping id>,<cycles>" if the result is right. */
+static int dosa_measure(const struct dosa_row* row, elem_t* input, elem_t* weights, elem_t* output) {
+  const size_t pixels = row->conv ? (size_t)row->batch * row->in_rows * row->in_cols : (size_t)row->i;
+  const size_t inputs = pixels * (row->conv ? row->in_channels : row->k);
+  const size_t taps = row->conv ? (size_t)row->kernel * row->kernel * row->in_channels : (size_t)row->k;
+  const size_t channels = row->conv ? row->out_channels : row->j;
+  const size_t outputs =
+      (row->conv ? (size_t)row->batch * row->out_rows * row->out_cols : (size_t)row->i) * channels;
+  dosa_fill(input, inputs, row->layer + 1);
+  dosa_fill(weights, taps * channels, row->layer + 1000003);
+  memset(output, 0x55, outputs); /* a result left by an earlier mapping of the layer must not pass */
+  dosa_warm_up(row->conv);
+  dosa_evict();
+  gemmini_fence();
+  const uint64_t start = read_cycles();
+  dosa_call(row, input, weights, output);
+  gemmini_fence();
+  const uint64_t cycles = read_cycles() - start;
+
+  const bool all = DOSA_CHECK_POINTS < 0 || outputs <= (size_t)DOSA_CHECK_POINTS;
+  const size_t points = all ? outputs : (size_t)DOSA_CHECK_POINTS;
+  uint64_t state = row->mapping;
+  for (size_t p = 0; p < points; ++p) {
+    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    /* The first and the last output, and any others. */
+    const size_t index = all ? p : p == 0 ? 0 : p == 1 ? outputs - 1 : (size_t)(state >> 16) % outputs;
+    const elem_t expected = dosa_reference(row, index, input, weights);
+    if (output[index] != expected) {
+      printf("dosa-wrong,%d,%d,%llu,%d,%d\n", row->layer, row->mapping, (unsigned long long)index,
+             output[index], expected);
+      return 1;
+    }
+  }
+  printf("dosa,%d,%d,%llu\n", row->layer, row->mapping, (unsigned long long)cycles);
+  return 0;
+}
+
+#ifndef DOSA_FIRST
+#define DOSA_FIRST 0
+#define DOSA_COUNT (int)(sizeof dosa_rows / sizeof dosa_rows[0])
+#endif
+
+static elem_t dosa_input[DOSA_INPUT_BYTES] __attribute__((aligned(64)));
+static elem_t dosa_weights[DOSA_WEIGHT_BYTES] __attribute__((aligned(64)));
+static elem_t dosa_output[DOSA_OUTPUT_BYTES] __attribute__((aligned(64)));
+
+/* The exit code says whether some result was wrong. */
+int main(void) {
+  int wrong = 0;
+  gemmini_flush(0);
+  for (int i = DOSA_FIRST; i < DOSA_FIRST + DOSA_COUNT; ++i)
+    wrong += dosa_measure(&dosa_rows[i], dosa_input, dosa_weights, dosa_output);
+  return wrong != 0;
+}

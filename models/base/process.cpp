@@ -1,0 +1,115 @@
+#include "dosa/models/base/process.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "dosa/models/base/error.hpp"
+
+namespace dosa {
+namespace {
+
+/// Opened for what a program prints. Throws Error{kFile}.
+int opened(const std::filesystem::path& path) {
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0) fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), std::strerror(errno));
+  return file;
+}
+
+/// The child, with only what is allowed between fork and exec.
+[[noreturn]] void become(char* const* words, const char* folder, int output, int errors, pid_t parent) {
+  setpgid(0, 0);
+  // Should we be killed, it does not go on.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(126);
+  struct sigaction standard {};
+  standard.sa_handler = SIG_DFL;
+  for (const int number : {SIGINT, SIGTERM, SIGPIPE}) sigaction(number, &standard, nullptr);
+  const int input = open("/dev/null", O_RDONLY);
+  if (input < 0 || (*folder != '\0' && chdir(folder) != 0)) _exit(126);
+  if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0)
+    _exit(126);
+  execv("/bin/sh", words);
+  _exit(127);
+}
+
+}  // namespace
+
+std::string ProcessEnd::text(double timeout_s) const {
+  if (timed_out) return fmt::format("ran for more than {:g} s", timeout_s);
+  if (too_loud) return "printed more than is kept";
+  if (signal != 0) return fmt::format("ended by signal {} ({})", signal, strsignal(signal));
+  return fmt::format("ended with exit code {}", exit_code);
+}
+
+Process::Process(const Command& command) : output_(command.output) {
+  // The shell puts the arguments behind the line, whatever characters they hold.
+  std::vector<std::string> words{"/bin/sh", "-c", command.line + (command.arguments.empty() ? "" : " \"$@\""),
+                                 "sh"};
+  words.insert(words.end(), command.arguments.begin(), command.arguments.end());
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  const int output = opened(command.output);
+  int errors = output;
+  if (!command.errors.empty()) {
+    try {
+      errors = opened(command.errors);
+    } catch (...) {
+      close(output);
+      throw;
+    }
+  }
+  const pid_t parent = getpid();
+  process_ = fork();
+  if (process_ == 0) become(pointers.data(), command.folder.c_str(), output, errors, parent);
+  const int reason = errno;
+  close(output);
+  if (errors != output) close(errors);
+  if (process_ < 0) fail(ErrorId::kFile, "no process can be started: {}", std::strerror(reason));
+  setpgid(process_, process_);  // here, too: the group is there when we need it
+}
+
+Process::~Process() {
+  if (process_ <= 0 || ended_) return;
+  kill_group();
+  while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+void Process::kill_group() const { kill(-process_, SIGKILL); }
+
+double Process::seconds() const {
+  return std::chrono::duration<double>((ended_ ? stop_ : Clock::now()) - start_).count();
+}
+
+bool Process::poll(double timeout_s, std::uintmax_t most_bytes) {
+  if (ended_) return true;
+  int status = 0;
+  if (waitpid(process_, &status, WNOHANG) == process_) {
+    kill_group();  // what it left behind
+    stop_ = Clock::now();
+    ended_ = true;
+    if (WIFSIGNALED(status)) end_.signal = WTERMSIG(status);
+    // A shell that ran the program says so in its own exit code.
+    if (WIFEXITED(status)) end_.exit_code = WEXITSTATUS(status);
+    if (end_.exit_code > 128 && end_.exit_code <= 128 + SIGSYS) {
+      end_.signal = end_.exit_code - 128;
+      end_.exit_code = 0;
+    }
+    return true;
+  }
+  std::error_code ignored;
+  const std::uintmax_t printed = std::filesystem::file_size(output_, ignored);
+  if (timeout_s > 0 && seconds() > timeout_s) end_.timed_out = true;
+  if (!ignored && printed > most_bytes) end_.too_loud = true;
+  if (end_.timed_out || end_.too_loud) kill_group();
+  return false;
+}
+
+}  // namespace dosa
