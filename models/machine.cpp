@@ -131,7 +131,7 @@ void check_levels(const Machine& machine, const JsonInput& levels) {
 
 /// Throws where something costs less than nothing on the smallest hardware.
 void check_signs(const Machine& machine, const JsonInput& levels, const JsonInput& area) {
-  const Hardware& least = machine.min_hardware;
+  const ArraySizes& least = machine.min_hardware;
   for (std::size_t l = 0; l < machine.levels.size(); ++l) {
     const MemoryLevel& level = machine.levels[l];
     if (level.sized_by == SizedBy::kNothing) continue;
@@ -156,7 +156,7 @@ void check_signs(const Machine& machine, const JsonInput& levels, const JsonInpu
 
 }  // namespace
 
-std::int64_t capacity_kib(const MemoryLevel& memory, const Hardware& hardware) {
+std::int64_t capacity_kib(const MemoryLevel& memory, const ArraySizes& hardware) {
   return memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
 }
 
@@ -168,18 +168,18 @@ std::string Machine::level_label(int level) const {
   return dosa::level_label(level, levels[static_cast<std::size_t>(level)].holds);
 }
 
-Hardware hardware_from_json(const JsonInput& json) {
+ArraySizes hardware_from_json(const JsonInput& json) {
   json.allow_only({"pe_dim", "scratchpad_kib", "accumulator_kib"});
-  Hardware hardware;
-  for (const HardwareField& field : kHardwareFields) {
+  ArraySizes hardware;
+  for (const ArraySizeField& field : kArraySizes) {
     hardware.*field.value = json.at(field.name).integer(1, field.max);
   }
   return hardware;
 }
 
-Json to_json(const Hardware& hardware) {
+Json to_json(const ArraySizes& hardware) {
   Json json;
-  for (const HardwareField& field : kHardwareFields) json[field.name] = hardware.*field.value;
+  for (const ArraySizeField& field : kArraySizes) json[field.name] = hardware.*field.value;
   return json;
 }
 
@@ -249,7 +249,7 @@ Machine load_machine(const std::string& name_or_path) {
   machine.default_hardware = hardware_from_json(hardware.at("default"));
   machine.min_hardware = hardware_from_json(hardware.at("min"));
   machine.max_hardware = hardware_from_json(hardware.at("max"));
-  for (const HardwareField& field : kHardwareFields) {
+  for (const ArraySizeField& field : kArraySizes) {
     if (machine.min_hardware.*field.value > machine.max_hardware.*field.value) {
       fail(ErrorId::kBounds, "{}: {}: min {} is more than max {}", hardware.where(), field.name,
            machine.min_hardware.*field.value, machine.max_hardware.*field.value);

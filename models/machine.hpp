@@ -11,14 +11,17 @@
 namespace dosa {
 
 /// The sizes that a design chooses. Buffers are the single-buffered need in KiB of 1024 bytes.
-struct Hardware {
+struct ArraySizes {
   std::int64_t pe_dim = 0;  ///< the array is pe_dim x pe_dim
   std::int64_t scratchpad_kib = 0;
   std::int64_t accumulator_kib = 0;
-  bool operator==(const Hardware& o) const {
+  bool operator==(const ArraySizes& o) const {
     return pe_dim == o.pe_dim && scratchpad_kib == o.scratchpad_kib && accumulator_kib == o.accumulator_kib;
   }
 };
+
+/// What the rooms outside the targets call them.
+using Hardware = ArraySizes;
 
 /// The largest sizes that any file or flag may give.
 inline constexpr std::int64_t kMaxPeDim = 1 << 14;
@@ -27,15 +30,15 @@ inline constexpr std::int64_t kMaxKib = 1 << 24;
 inline constexpr double kMaxPicojoules = 1e9;
 
 /// The sizes by name, for reading, writing and bounding them in one loop.
-struct HardwareField {
+struct ArraySizeField {
   const char* name;
-  std::int64_t Hardware::*value;
+  std::int64_t ArraySizes::*value;
   std::int64_t max;
 };
-inline constexpr std::array<HardwareField, 3> kHardwareFields{
-    {{"pe_dim", &Hardware::pe_dim, kMaxPeDim},
-     {"scratchpad_kib", &Hardware::scratchpad_kib, kMaxKib},
-     {"accumulator_kib", &Hardware::accumulator_kib, kMaxKib}}};
+inline constexpr std::array<ArraySizeField, 3> kArraySizes{
+    {{"pe_dim", &ArraySizes::pe_dim, kMaxPeDim},
+     {"scratchpad_kib", &ArraySizes::scratchpad_kib, kMaxKib},
+     {"accumulator_kib", &ArraySizes::accumulator_kib, kMaxKib}}};
 
 /// A quantity that is constant or grows with the array: constant + per_pe_dim * pe_dim.
 struct Quantity {
@@ -96,8 +99,8 @@ struct Machine {
   double mac_energy_pj = 0;
   std::vector<MemoryLevel> levels;  ///< innermost first; the last one is DRAM
   AreaModel area;
-  Hardware default_hardware;
-  Hardware min_hardware, max_hardware;  ///< what a search may choose unless the user says otherwise
+  ArraySizes default_hardware;
+  ArraySizes min_hardware, max_hardware;  ///< what a search may choose unless the user says otherwise
   /// Loop orders that a search tries, per level; one canonical order where the file gives none.
   std::vector<std::vector<LoopOrder>> search_orders;
   /// Dimensions that a search tiles at a level; a subset of what may loop there.
@@ -109,7 +112,7 @@ struct Machine {
 };
 
 /// The size in hardware of what sizes a level, which is sized by something.
-std::int64_t capacity_kib(const MemoryLevel& memory, const Hardware& hardware);
+std::int64_t capacity_kib(const MemoryLevel& memory, const ArraySizes& hardware);
 
 /// "L2[WI]": how mappings name a level that holds these tensors.
 std::string level_label(int level, const OperandSet& holds);
@@ -118,7 +121,7 @@ std::string level_label(int level, const OperandSet& holds);
 Machine load_machine(const std::string& name_or_path);
 
 /// Reads {pe_dim, scratchpad_kib, accumulator_kib}. Throws Error.
-Hardware hardware_from_json(const JsonInput& json);
-Json to_json(const Hardware& hardware);
+ArraySizes hardware_from_json(const JsonInput& json);
+Json to_json(const ArraySizes& hardware);
 
 }  // namespace dosa

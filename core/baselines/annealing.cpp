@@ -236,14 +236,14 @@ class Annealer {
       return space_.need(all_of(chain), rows);
     }
     const std::int64_t only = random_.below(4);  // one of the sizes, or all
-    for (std::size_t f = 0; f < kHardwareFields.size(); ++f) {
+    for (std::size_t f = 0; f < kArraySizes.size(); ++f) {
       if (only < 3 && static_cast<std::int64_t>(f) != only) continue;
-      std::int64_t& size = next.*kHardwareFields[f].value;
+      std::int64_t& size = next.*kArraySizes[f].value;
       const double spread = 0.02 + 0.4 * (1 - share_);
       const std::int64_t before = size;
       size = std::llround(static_cast<double>(size) * std::exp(spread * random_.normal()));
       if (size == before) size += random_.below(2) == 0 ? 1 : -1;
-      size = std::clamp(size, bounds.min.*kHardwareFields[f].value, bounds.max.*kHardwareFields[f].value);
+      size = std::clamp(size, bounds.min.*kArraySizes[f].value, bounds.max.*kArraySizes[f].value);
     }
     return problem_.has_room_for(next.pe_dim) ? problem_.within_area(next) : chain.hardware;
   }

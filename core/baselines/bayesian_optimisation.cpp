@@ -107,9 +107,9 @@ class BayesianOptimisation : public Baseline {
     std::size_t chosen_at = 0;
     const auto place = [&](const Hardware& hardware) {
       std::array<double, 3> point{};
-      for (std::size_t f = 0; f < kHardwareFields.size(); ++f) {
+      for (std::size_t f = 0; f < kArraySizes.size(); ++f) {
         const auto size = [&](const Hardware& h) {
-          return std::log(static_cast<double>(h.*kHardwareFields[f].value));
+          return std::log(static_cast<double>(h.*kArraySizes[f].value));
         };
         const double low = size(problem.bounds.min), high = size(problem.bounds.max);
         point[f] = high > low ? (size(hardware) - low) / (high - low) : 0;
@@ -161,7 +161,7 @@ class BayesianOptimisation : public Baseline {
   /// Log-uniform sizes; whether they are legal is asked of the chosen one only.
   static Hardware draw(const SearchProblem& problem, Random& random) {
     Hardware hardware;
-    for (const HardwareField& field : kHardwareFields) {
+    for (const ArraySizeField& field : kArraySizes) {
       const std::int64_t min = problem.bounds.min.*field.value, max = problem.bounds.max.*field.value;
       const double low = std::log(static_cast<double>(min)), high = std::log(static_cast<double>(max));
       hardware.*field.value = std::llround(std::exp(low + (high - low) * random.uniform()));
@@ -171,7 +171,7 @@ class BayesianOptimisation : public Baseline {
 
   static Hardware near(const SearchProblem& problem, const Hardware& centre, Random& random) {
     Hardware hardware;
-    for (const HardwareField& field : kHardwareFields) {
+    for (const ArraySizeField& field : kArraySizes) {
       const double size = static_cast<double>(centre.*field.value) * std::exp(0.2 * random.normal());
       hardware.*field.value = std::clamp(static_cast<std::int64_t>(std::llround(size)),
                                          problem.bounds.min.*field.value, problem.bounds.max.*field.value);

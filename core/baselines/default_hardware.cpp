@@ -23,7 +23,7 @@ class DefaultHardware : public Baseline {
   void run(const SearchProblem& problem, std::uint64_t /*seed*/, std::int64_t threads,
            Recorder& recorder) const override {
     Hardware built;
-    for (const HardwareField& field : kHardwareFields) {
+    for (const ArraySizeField& field : kArraySizes) {
       built.*field.value = std::clamp(problem.machine().default_hardware.*field.value,
                                       problem.bounds.min.*field.value, problem.bounds.max.*field.value);
     }

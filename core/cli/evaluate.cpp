@@ -53,7 +53,7 @@ void evaluate_file(const EvaluateFlags& flags, const Output& output) {
 /// A mapping on a chain of memories, whose sizes stand in its file.
 void evaluate_on_chain(const EvaluateFlags& flags, const Output& output) {
   const ChainModel model(load_chain(flags.machine));
-  for (const HardwareField& field : kHardwareFields) {
+  for (const ArraySizeField& field : kArraySizes) {
     if (flags.hardware.*field.value == 0) continue;
     fail(ErrorId::kUsage,
          "command line: found a {} of {}, but the sizes of {} stand in its file; expected none", field.name,
@@ -77,7 +77,7 @@ void evaluate_flags(const EvaluateFlags& flags, const Output& output) {
   if (!flags.machine.empty() && is_chain(flags.machine)) return evaluate_on_chain(flags, output);
   const TargetPtr target = load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine);
   Hardware hardware = target->machine().default_hardware;
-  for (const HardwareField& field : kHardwareFields) {
+  for (const ArraySizeField& field : kArraySizes) {
     if (flags.hardware.*field.value > 0) hardware.*field.value = flags.hardware.*field.value;
   }
   try {

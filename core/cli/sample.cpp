@@ -32,7 +32,7 @@ std::optional<Surrogate> sampling_surrogate(const SampleFlags& flags) {
 
 Sample drawn_sample(SampleFlags& flags) {
   if (flags.workload.empty()) fail(ErrorId::kUsage, "a network is missing, or --tilings with a table");
-  for (const HardwareField& field : kHardwareFields) {
+  for (const ArraySizeField& field : kArraySizes) {
     if (flags.given.*field.value > 0) flags.options.hardware.*field.value = flags.given.*field.value;
   }
   std::string error;

@@ -99,7 +99,7 @@ void run_train(TrainFlags& flags, const Output& output) {
   report += fmt::format("{}: written after {:.0f} s\n", flags.output, summary.seconds);
   if (flags.active > 0) {
     Hardware buffers = measured.hardware.size() == 1 ? measured.hardware.front() : Hardware{};
-    for (const HardwareField& field : kHardwareFields) {
+    for (const ArraySizeField& field : kArraySizes) {
       if (flags.buffers.*field.value > 0) buffers.*field.value = flags.buffers.*field.value;
       if (buffers.*field.value <= 0) {
         fail(ErrorId::kUsage, "--active: the measurements do not say one {}; give it as an option",

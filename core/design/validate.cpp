@@ -131,11 +131,11 @@ class ReferenceReader {
 };
 
 HardwareTensors hardware_rows(const std::vector<Hardware>& rows) {
-  std::array<torch::Tensor, kHardwareFields.size()> columns;
+  std::array<torch::Tensor, kArraySizes.size()> columns;
   for (std::size_t f = 0; f < columns.size(); ++f) {
     std::vector<double> values;
     for (const Hardware& hardware : rows)
-      values.push_back(static_cast<double>(hardware.*kHardwareFields[f].value));
+      values.push_back(static_cast<double>(hardware.*kArraySizes[f].value));
     columns[f] = torch::tensor(values, torch::kFloat64);
   }
   return {columns[0], columns[1], columns[2]};

@@ -15,14 +15,12 @@
 namespace dosa {
 
 /// Hardware parameters that are sizes of buffers: all but the array.
-inline constexpr std::size_t kBuffers = kHardwareFields.size() - 1;
+inline constexpr std::size_t kBuffers = kArraySizes.size() - 1;
 inline std::int64_t buffer(const Hardware& hardware, std::size_t b) {
-  return hardware.*kHardwareFields[b + 1].value;
+  return hardware.*kArraySizes[b + 1].value;
 }
-inline std::int64_t& buffer(Hardware& hardware, std::size_t b) {
-  return hardware.*kHardwareFields[b + 1].value;
-}
-/// The buffers in KiB, in the order of kHardwareFields.
+inline std::int64_t& buffer(Hardware& hardware, std::size_t b) { return hardware.*kArraySizes[b + 1].value; }
+/// The buffers in KiB, in the order of kArraySizes.
 std::vector<double> buffers_of(const Hardware& hardware);
 
 struct Frontier {

@@ -19,7 +19,7 @@ Design SearchProblem::blank_design() const {
 }
 
 void SearchProblem::check_bounds() const {
-  for (const HardwareField& field : kHardwareFields) {
+  for (const ArraySizeField& field : kArraySizes) {
     if (bounds.min.*field.value > bounds.max.*field.value) {
       fail(ErrorId::kBounds, "{}: the least allowed is {} and the most {}", field.name,
            bounds.min.*field.value, bounds.max.*field.value);

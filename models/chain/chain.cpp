@@ -146,7 +146,7 @@ Chain load_chain(const std::string& name_or_path) {
   return chain;
 }
 
-Chain chain_of(const Machine& machine, const Hardware& hardware) {
+Chain chain_of(const Machine& machine, const ArraySizes& hardware) {
   const auto pe_dim = static_cast<double>(hardware.pe_dim);
   Chain chain{machine.name, machine.description, machine.hash, machine.mac_energy_pj, {}};
   for (const MemoryLevel& memory : machine.levels) {

@@ -89,7 +89,7 @@ LayerBatch LayerBatch::from(const std::vector<Layer>& layers, torch::TensorOptio
           field([](const Layer& layer) { return layer.repetitions(); })};
 }
 
-HardwareTensors HardwareTensors::from(const Hardware& hardware, torch::TensorOptions options) {
+HardwareTensors HardwareTensors::from(const ArraySizes& hardware, torch::TensorOptions options) {
   return {torch::scalar_tensor(static_cast<double>(hardware.pe_dim), options),
           torch::scalar_tensor(static_cast<double>(hardware.scratchpad_kib), options),
           torch::scalar_tensor(static_cast<double>(hardware.accumulator_kib), options)};
@@ -781,7 +781,7 @@ Tensor area_mm2(const AreaModel& area, const HardwareTensors& hardware) {
   return area_of(area, hardware.pe_dim, hardware.scratchpad_kib, hardware.accumulator_kib);
 }
 
-double area_mm2(const AreaModel& area, const Hardware& hardware) {
+double area_mm2(const AreaModel& area, const ArraySizes& hardware) {
   return area_of(area, static_cast<double>(hardware.pe_dim), static_cast<double>(hardware.scratchpad_kib),
                  static_cast<double>(hardware.accumulator_kib));
 }

@@ -51,7 +51,7 @@ struct HardwareTensors {
   torch::Tensor pe_dim, scratchpad_kib, accumulator_kib;
 
   /// Scalars (shape []).
-  static HardwareTensors from(const Hardware& hardware, torch::TensorOptions options);
+  static HardwareTensors from(const ArraySizes& hardware, torch::TensorOptions options);
 };
 
 /// How sharply the model sees a factor.
@@ -109,7 +109,7 @@ struct Cost {
 
 /// mm^2 of hardware of any batch shape. Differentiable.
 torch::Tensor area_mm2(const AreaModel& area, const HardwareTensors& hardware);
-double area_mm2(const AreaModel& area, const Hardware& hardware);
+double area_mm2(const AreaModel& area, const ArraySizes& hardware);
 
 class CostModel {
  public:

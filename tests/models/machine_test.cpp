@@ -32,11 +32,11 @@ TEST(Machine, GemminiAsShipped) {
   EXPECT_EQ(machine.search_orders[3].size(), 6u);
   EXPECT_EQ(machine.search_orders[1].size(), 1u);
   EXPECT_EQ(machine.search_orders[1][0][0], Dim::P) << "innermost first";
-  EXPECT_TRUE(machine.default_hardware == (Hardware{16, 128, 32}));
+  EXPECT_TRUE(machine.default_hardware == (ArraySizes{16, 128, 32}));
 }
 
 TEST(Machine, HardwareRoundTrip) {
-  const Hardware hardware{32, 256, 64};
+  const ArraySizes hardware{32, 256, 64};
   EXPECT_TRUE(hardware_from_json(JsonInput::from_text(to_json(hardware).dump(), "x")) == hardware);
   const auto read = [](const std::string& text) {
     return hardware_from_json(JsonInput::from_text(text, "x"));

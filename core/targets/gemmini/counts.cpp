@@ -635,7 +635,7 @@ Tensor computes_wrong(const Tensor& tile, std::int64_t pe_dim, const RunBatch& l
 
 }  // namespace
 
-Tensor legal_tilings(const Tensor& any_tile, const RunBatch& l, const Hardware& buffers) {
+Tensor legal_tilings(const Tensor& any_tile, const RunBatch& l, const ArraySizes& buffers) {
   const Tensor pe = torch::full({}, static_cast<double>(buffers.pe_dim), any_tile.options());
   const Tensor tile = run_tiles(any_tile, pe, l, false);
   const gemmini::Params params = gemmini::params_of(buffers);

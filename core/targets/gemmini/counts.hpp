@@ -260,6 +260,6 @@ TileRows tile_rows(const torch::Tensor& tile, const torch::Tensor& pe_dim, const
 
 /// Whether Gemmini with these (full, double-buffered) buffers runs a whole-numbered tiling: capacity and what
 /// gemmini::runs_right asks. gemmini::tile_is_legal for whole batches. [B..., layers] bool.
-torch::Tensor legal_tilings(const torch::Tensor& tile, const RunBatch& layers, const Hardware& buffers);
+torch::Tensor legal_tilings(const torch::Tensor& tile, const RunBatch& layers, const ArraySizes& buffers);
 
 }  // namespace dosa

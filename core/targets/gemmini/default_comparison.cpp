@@ -34,7 +34,7 @@ Json gains(const Sums& from, const Sums& to) {
 
 Explanation compare_with_default(const Design& design, const std::vector<gemmini::Tile>& chosen,
                                  const RtlModel& model) {
-  const Hardware built = default_gemmini(model.machine(), design.hardware.pe_dim);
+  const ArraySizes built = default_gemmini(model.machine(), design.hardware.pe_dim);
   std::vector<Layer> layers;
   std::vector<gemmini::Tile> own;
   std::vector<std::string> problems;  // of the library's tiles, by layer

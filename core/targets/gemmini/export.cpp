@@ -54,7 +54,7 @@ std::string comment_of(const Layer& layer, const gemmini::Tile& tile, const Laye
 
 Plan plan_of(const Design& design, const Target& target) {
   if (!gemmini::is_gemmini(target)) {
-    const Hardware near = gemmini::hardware_for_need(design.hardware);
+    const ArraySizes near = gemmini::hardware_for_need(design.hardware);
     fail(ErrorId::kValue,
          "the design's target is {}; a Gemmini can be built for designs of gemmini-rtl only; nearest legal: "
          "pe_dim {}, "
@@ -76,7 +76,7 @@ Plan plan_of(const Design& design, const Target& target) {
 }
 
 MappedLayer padded_problem(const Layer& layer, const gemmini::Tile& tile, const Machine& machine,
-                           const Hardware& built) {
+                           const ArraySizes& built) {
   if (machine.levels.size() != 4)
     fail(ErrorId::kMapping, "{} has {} levels, a tile is a mapping on 4", machine.name,
          machine.levels.size());

@@ -17,6 +17,6 @@ Plan plan_of(const Design& design, const Target& target);
 /// Throws Error{kCapacity} where it needs more than half of a memory, and Error{kValue} where the padded
 /// problem is too large.
 MappedLayer padded_problem(const Layer& layer, const gemmini::Tile& tile, const Machine& machine,
-                           const Hardware& built);
+                           const ArraySizes& built);
 
 }  // namespace dosa

@@ -125,7 +125,7 @@ bool shrink(Tile& tile, std::int64_t dim) {
   return true;
 }
 
-[[noreturn]] void fail_nothing_fits(const Layer& layer, const Tile& smallest, const Hardware& built) {
+[[noreturn]] void fail_nothing_fits(const Layer& layer, const Tile& smallest, const ArraySizes& built) {
   const Rows rows = rows_needed(layer, smallest, built.pe_dim);
   const Params params = params_of(built);
   fail(ErrorId::kCapacity,
@@ -170,7 +170,7 @@ Tile default_matmul(const Layer& layer, const Params& params) {
   return tile;
 }
 
-Tile default_conv(const Layer& layer, const Hardware& built) {
+Tile default_conv(const Layer& layer, const ArraySizes& built) {
   const Params params = params_of(built);
   Tile tile;
   tile.size = layer.size;
@@ -224,7 +224,7 @@ std::string summary(const std::vector<Violation>& violations) {
   return text;
 }
 
-Params params_of(const Hardware& built) {
+Params params_of(const ArraySizes& built) {
   Params params;
   params.dim = built.pe_dim;
   params.bank_rows = built.scratchpad_kib * 1024 / (params.bank_num * built.pe_dim);
@@ -232,7 +232,7 @@ Params params_of(const Hardware& built) {
   return params;
 }
 
-bool is_legal(const Hardware& built) {
+bool is_legal(const ArraySizes& built) {
   const std::int64_t dim = built.pe_dim;
   if (dim < 2 || !is_power_of_two(dim)) return false;
   // `row_bytes`: one row of every bank.
@@ -245,10 +245,10 @@ bool is_legal(const Hardware& built) {
          built.accumulator_kib * 1024 / (4 * dim) / dim <= built.scratchpad_kib * 1024 / dim / dim - 2;
 }
 
-std::vector<Violation> check_hardware(const Hardware& built) {
+std::vector<Violation> check_hardware(const ArraySizes& built) {
   if (is_legal(built)) return {};
   std::vector<Violation> violations;
-  const Hardware near = nearest_hardware(built);
+  const ArraySizes near = nearest_hardware(built);
   const std::int64_t dim = built.pe_dim;
   if (!is_power_of_two(dim) || dim < 2) {
     violations.push_back({"pe_dim is a power of two of at least 2", fmt::format("pe_dim {}", dim),
@@ -288,8 +288,8 @@ std::vector<Violation> check_hardware(const Hardware& built) {
   return violations;
 }
 
-Hardware nearest_hardware(const Hardware& built) {
-  Hardware near;
+ArraySizes nearest_hardware(const ArraySizes& built) {
+  ArraySizes near;
   near.pe_dim = power_of_two_from(std::max<std::int64_t>(2, built.pe_dim));
   const std::int64_t square = near.pe_dim * near.pe_dim;
   // At least one block of pe_dim rows in each of the 4 and 2 banks.
@@ -301,22 +301,22 @@ Hardware nearest_hardware(const Hardware& built) {
   return near;
 }
 
-Hardware hardware_for_need(const Hardware& need) {
+ArraySizes hardware_for_need(const ArraySizes& need) {
   return nearest_hardware({need.pe_dim, 2 * need.scratchpad_kib, 2 * need.accumulator_kib});
 }
 
-std::vector<Hardware> legal_hardware(const Hardware& min, const Hardware& max) {
+std::vector<ArraySizes> legal_hardware(const ArraySizes& min, const ArraySizes& max) {
   // Every legal size is a power of two, because rows are and pe_dim is.
   const auto powers = [](std::int64_t from, std::int64_t to) {
     std::vector<std::int64_t> list;
     for (std::int64_t power = power_of_two_from(from); power <= to; power *= 2) list.push_back(power);
     return list;
   };
-  std::vector<Hardware> legal;
+  std::vector<ArraySizes> legal;
   for (const std::int64_t pe_dim : powers(min.pe_dim, max.pe_dim)) {
     for (const std::int64_t scratchpad : powers(min.scratchpad_kib, max.scratchpad_kib)) {
       for (const std::int64_t accumulator : powers(min.accumulator_kib, max.accumulator_kib)) {
-        const Hardware hardware{pe_dim, scratchpad, accumulator};
+        const ArraySizes hardware{pe_dim, scratchpad, accumulator};
         if (is_legal(hardware)) legal.push_back(hardware);
       }
     }
@@ -527,7 +527,7 @@ bool tile_is_legal(const Layer& layer, const Params& params, const Tile& tile) {
   return fits(layer, tile, params) && runs_right(layer, tile, params.dim);
 }
 
-std::vector<Violation> check_tile(const Layer& layer, const Hardware& built, const Tile& tile) {
+std::vector<Violation> check_tile(const Layer& layer, const ArraySizes& built, const Tile& tile) {
   const Params params = params_of(built);
   if (tile_is_legal(layer, params, tile)) return {};
   std::string nearest;
@@ -574,7 +574,7 @@ std::vector<Violation> check_tile(const Layer& layer, const Hardware& built, con
   return violations;
 }
 
-Tile nearest_tile(const Layer& layer, const Hardware& built, const Tile& tile) {
+Tile nearest_tile(const Layer& layer, const ArraySizes& built, const Tile& tile) {
   const Params params = params_of(built);
   const std::int64_t granule = granule_of(tile.call, params.dim);
   Tile near = tile;
@@ -613,20 +613,20 @@ Tile nearest_tile(const Layer& layer, const Hardware& built, const Tile& tile) {
   }
 }
 
-Tile default_tile(const Layer& layer, const Hardware& built, Call call) {
+Tile default_tile(const Layer& layer, const ArraySizes& built, Call call) {
   return call == Call::kMatmul ? default_matmul(layer, params_of(built)) : default_conv(layer, built);
 }
 
-Tile default_tile(const Layer& layer, const Hardware& built) {
+Tile default_tile(const Layer& layer, const ArraySizes& built) {
   return default_tile(layer, built, calls_for(layer).front());
 }
 
-Tile runnable_default_tile(const Layer& layer, const Hardware& built, Call call) {
+Tile runnable_default_tile(const Layer& layer, const ArraySizes& built, Call call) {
   const Tile tile = default_tile(layer, built, call);
   return runs_right(layer, tile, built.pe_dim) ? tile : nearest_tile(layer, built, tile);
 }
 
-LibraryChoice library_choice(const Layer& layer, const Hardware& built) {
+LibraryChoice library_choice(const Layer& layer, const ArraySizes& built) {
   const Call call = calls_for(layer).front();
   return {runnable_default_tile(layer, built, call),
           summary(check_tile(layer, built, default_tile(layer, built, call)))};

@@ -42,19 +42,19 @@ struct Params {
   std::int64_t scratchpad_rows_per_tile() const { return bank_num * bank_rows / 2; }
   std::int64_t accumulator_rows_per_tile() const { return acc_rows / 2; }
 };
-Params params_of(const Hardware& built);
+Params params_of(const ArraySizes& built);
 
 /// Whether these sizes elaborate. The single source of hardware legality. No size may exceed what a file may
 /// give (kMaxPeDim, kMaxKib).
-bool is_legal(const Hardware& built);
+bool is_legal(const ArraySizes& built);
 /// Why these sizes do not elaborate; empty where is_legal().
-std::vector<Violation> check_hardware(const Hardware& built);
+std::vector<Violation> check_hardware(const ArraySizes& built);
 /// The smallest legal sizes that are at least these, with the array first.
-Hardware nearest_hardware(const Hardware& built);
+ArraySizes nearest_hardware(const ArraySizes& built);
 /// What to build for a single-buffered need: twice the buffers, rounded up to legal sizes.
-Hardware hardware_for_need(const Hardware& need);
+ArraySizes hardware_for_need(const ArraySizes& need);
 /// All legal sizes between `min` and `max` (both included), by array, scratchpad, accumulator.
-std::vector<Hardware> legal_hardware(const Hardware& min, const Hardware& max);
+std::vector<ArraySizes> legal_hardware(const ArraySizes& min, const ArraySizes& max);
 
 // ---- Calls.
 
@@ -129,24 +129,24 @@ std::vector<std::int64_t> useful_tile_sizes(std::int64_t extent, std::int64_t gr
 
 /// Why this tile cannot run: out of range, does not fit, hangs, gives wrong values. Assumes that the call can
 /// run the layer and that the sizes are legal.
-std::vector<Violation> check_tile(const Layer& layer, const Hardware& built, const Tile& tile);
+std::vector<Violation> check_tile(const Layer& layer, const ArraySizes& built, const Tile& tile);
 /// The same question without reasons, for inner loops.
 bool tile_is_legal(const Layer& layer, const Params& params, const Tile& tile);
 /// A legal tile near this one: shrunk as the library does until it fits, then moved to where it runs_right.
 /// Throws Error{kCapacity} when not even the smallest tile fits, or none that does runs right.
-Tile nearest_tile(const Layer& layer, const Hardware& built, const Tile& tile);
+Tile nearest_tile(const Layer& layer, const ArraySizes& built, const Tile& tile);
 
 // ---- Gemmini's own choice.
 
 /// The tile that the library picks for this call, exactly. Throws Error{kCapacity} where the library would
 /// never return because nothing fits. The result always fits; whether it runs_right is check_tile's question.
-Tile default_tile(const Layer& layer, const Hardware& built, Call call);
+Tile default_tile(const Layer& layer, const ArraySizes& built, Call call);
 /// As in Gemmini's own network programs: by the first of calls_for().
-Tile default_tile(const Layer& layer, const Hardware& built);
+Tile default_tile(const Layer& layer, const ArraySizes& built);
 
 /// The library's choice for this call where it runs_right, else the nearest tile that does. Throws
 /// Error{kCapacity} where there is none.
-Tile runnable_default_tile(const Layer& layer, const Hardware& built, Call call);
+Tile runnable_default_tile(const Layer& layer, const ArraySizes& built, Call call);
 
 /// What the library does with a layer by itself: by the first of calls_for(), its tile, or where that does
 /// not run
@@ -155,7 +155,7 @@ struct LibraryChoice {
   Tile tile;
   std::string problem;  ///< empty: the tile is the library's own
 };
-LibraryChoice library_choice(const Layer& layer, const Hardware& built);
+LibraryChoice library_choice(const Layer& layer, const ArraySizes& built);
 
 // ---- Mappings.
 

@@ -204,7 +204,7 @@ void read_own(const Csv& csv, const std::string& library, Measurements& all) {
     m.layer.hstride = csv.integer(row, "hstride", 1, kMaxSmall);
     m.layer.padding = csv.integer(row, "padding", 0, kMaxSmall);
     m.input_size = csv.integer(row, "in_dim", 0, kMaxDim);
-    Hardware hardware;
+    ArraySizes hardware;
     hardware.pe_dim = csv.integer(row, "pe_dim", 1, kMaxSmall);
     hardware.scratchpad_kib = csv.integer(row, "scratchpad_kib", 1, kMaxDim);
     hardware.accumulator_kib = csv.integer(row, "accumulator_kib", 1, kMaxDim);
@@ -389,9 +389,10 @@ void read_artefact(const Csv& csv, Measurements& all) {
 
 }  // namespace
 
-void note(std::vector<Hardware>& list, const Hardware& hardware) {
-  const auto at = std::lower_bound(list.begin(), list.end(), hardware.pe_dim,
-                                   [](const Hardware& h, std::int64_t pe_dim) { return h.pe_dim < pe_dim; });
+void note(std::vector<ArraySizes>& list, const ArraySizes& hardware) {
+  const auto at =
+      std::lower_bound(list.begin(), list.end(), hardware.pe_dim,
+                       [](const ArraySizes& h, std::int64_t pe_dim) { return h.pe_dim < pe_dim; });
   if (at == list.end() || at->pe_dim != hardware.pe_dim) {
     list.insert(at, hardware);
   } else {
@@ -479,7 +480,7 @@ Measurements read_measurements(const std::vector<std::filesystem::path>& paths, 
     }
     all.file += ", " + more.file;
     all.hash = content_hash(all.hash + more.hash);
-    for (const Hardware& hardware : more.hardware) note(all.hardware, hardware);
+    for (const ArraySizes& hardware : more.hardware) note(all.hardware, hardware);
     for (auto& [reason, count] : more.dropped) all.dropped[reason] += count;
     std::move(more.rows.begin(), more.rows.end(), std::back_inserter(all.rows));
   }
@@ -489,7 +490,7 @@ Measurements read_measurements(const std::vector<std::filesystem::path>& paths, 
   return all;
 }
 
-std::string measurements_csv(const std::vector<Measurement>& rows, const Hardware& hardware,
+std::string measurements_csv(const std::vector<Measurement>& rows, const ArraySizes& hardware,
                              bool with_cycles) {
   std::vector<std::string> columns = own_columns();
   if (!with_cycles) columns.pop_back();

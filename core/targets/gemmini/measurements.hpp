@@ -44,7 +44,7 @@ struct Measurements {
   std::vector<Measurement> rows;
   /// Every array among the rows, ascending, with the largest buffers that it was measured with; 0: unknown,
   /// as the artefact's are.
-  std::vector<Hardware> hardware;
+  std::vector<ArraySizes> hardware;
   /// Rows left out and rows changed, by reason.
   std::map<std::string, std::int64_t> dropped, repaired;
 
@@ -53,7 +53,7 @@ struct Measurements {
 };
 
 /// Adds hardware to a list like Measurements::hardware, or enlarges the buffers that it has for the array.
-void note(std::vector<Hardware>& list, const Hardware& hardware);
+void note(std::vector<ArraySizes>& list, const ArraySizes& hardware);
 
 /// Reads either format; the header tells which. Our own, one row per measurement:
 ///   kind                     conv or matmul
@@ -83,7 +83,7 @@ Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
 
 /// Rows in our own format. `cycles` is left out when `with_cycles` is false (tilings that are still to be
 /// measured).
-std::string measurements_csv(const std::vector<Measurement>& rows, const Hardware& hardware,
+std::string measurements_csv(const std::vector<Measurement>& rows, const ArraySizes& hardware,
                              bool with_cycles);
 
 }  // namespace dosa

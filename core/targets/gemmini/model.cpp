@@ -51,7 +51,7 @@ Cost RtlModel::price(const Traffic& traffic, const HardwareTensors& hardware, bo
 }
 
 TileCosts RtlModel::costs(const std::vector<Layer>& layers, const std::vector<gemmini::Tile>& tiles,
-                          const Hardware& hardware) const {
+                          const ArraySizes& hardware) const {
   TORCH_CHECK(layers.size() == tiles.size() && !layers.empty(), "one tile per layer");
   const torch::InferenceMode no_gradients;
   std::vector<LayerRun> runs;

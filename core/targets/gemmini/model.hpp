@@ -63,7 +63,7 @@ class RtlModel {
 
   /// Exact; tile i belongs to layer i.
   TileCosts costs(const std::vector<Layer>& layers, const std::vector<gemmini::Tile>& tiles,
-                  const Hardware& hardware) const;
+                  const ArraySizes& hardware) const;
 
   /// Standard deviation of log(cycles of a tiling / cycles of another one of the same layer, which is no
   /// larger than what was measured), given what the networks say of each, [networks, B...], and the first

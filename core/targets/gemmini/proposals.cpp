@@ -12,7 +12,7 @@ namespace dosa {
 
 using torch::Tensor;
 
-Tensor random_tilings(const LayerRun& run, const RunRules& rules, const Hardware& buffers, int count,
+Tensor random_tilings(const LayerRun& run, const RunRules& rules, const ArraySizes& buffers, int count,
                       std::uint64_t seed) {
   Random random(seed);
   const torch::NoGradGuard no_grad;
@@ -48,7 +48,7 @@ Tensor random_tilings(const LayerRun& run, const RunRules& rules, const Hardware
 }
 
 std::vector<Measurement> propose_measurements(const Surrogate& s, const Measurements& m,
-                                              const Hardware& buffers, int count, std::uint64_t seed) {
+                                              const ArraySizes& buffers, int count, std::uint64_t seed) {
   constexpr int kTilingsPerLayer = 100;
   const torch::NoGradGuard no_grad;
   const std::vector<std::int64_t> layers = m.layer_ids();

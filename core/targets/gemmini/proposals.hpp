@@ -13,10 +13,10 @@ namespace dosa {
 /// the largest expected improvement over the best known one, under the surrogate's mean and uncertainty. At
 /// most a fifth (and at least one) of them for any one layer. Their cycles are the predictions.
 std::vector<Measurement> propose_measurements(const Surrogate& surrogate, const Measurements& measured,
-                                              const Hardware& buffers, int count, std::uint64_t seed);
+                                              const ArraySizes& buffers, int count, std::uint64_t seed);
 
 /// Random legal tilings of a layer on Gemmini with these buffers, [at most `count`, 7].
-torch::Tensor random_tilings(const LayerRun& run, const RunRules& rules, const Hardware& buffers, int count,
+torch::Tensor random_tilings(const LayerRun& run, const RunRules& rules, const ArraySizes& buffers, int count,
                              std::uint64_t seed);
 
 }  // namespace dosa

@@ -42,7 +42,7 @@ std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel
 
 RtlRelaxation::RtlRelaxation(const SearchProblem& problem, const RtlModel& model,
                              const std::vector<RtlVariant>& variants, const std::vector<Tensor>& anchors,
-                             const Hardware& largest, double kappa, const torch::TensorOptions& options)
+                             const ArraySizes& largest, double kappa, const torch::TensorOptions& options)
     : problem_(problem),
       surrogate_(model.surrogate() == nullptr
                      ? nullptr

@@ -33,7 +33,7 @@ class RtlRelaxation {
   /// `anchors`: by layer, what the networks say of the tiling that gains are counted from, [networks];
   /// undefined without a surrogate. `problem` must outlive this. `options`: of logits and all else.
   RtlRelaxation(const SearchProblem& problem, const RtlModel& model, const std::vector<RtlVariant>& variants,
-                const std::vector<torch::Tensor>& anchors, const Hardware& largest, double kappa,
+                const std::vector<torch::Tensor>& anchors, const ArraySizes& largest, double kappa,
                 const torch::TensorOptions& options);
 
   std::int64_t variants() const { return log_low_.size(0); }
@@ -52,7 +52,7 @@ class RtlRelaxation {
   const SearchProblem& problem_;
   std::shared_ptr<const Surrogate> surrogate_;  // of `model`, in this type; may be null
   RtlModel model_;
-  Hardware largest_;
+  ArraySizes largest_;
   double kappa_;
   RunBatch batch_;
   torch::Tensor anchors_;

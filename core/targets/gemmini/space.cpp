@@ -42,7 +42,7 @@ Tile tile_of_code(const Tensor& code) {
 }
 
 /// The library's own tile for a call, if any tile runs on this hardware.
-std::optional<Tile> library_tile(const Layer& layer, const Hardware& sizes, gemmini::Call call) {
+std::optional<Tile> library_tile(const Layer& layer, const ArraySizes& sizes, gemmini::Call call) {
   try {
     return gemmini::runnable_default_tile(layer, sizes, call);
   } catch (const Error& error) {
@@ -106,8 +106,8 @@ void add_moves(const RtlVariant& v, const Tile& tile, std::vector<Tile>& moves) 
 
 }  // namespace
 
-Hardware default_gemmini(const Machine& machine, std::int64_t pe_dim) {
-  Hardware built = machine.default_hardware;
+ArraySizes default_gemmini(const Machine& machine, std::int64_t pe_dim) {
+  ArraySizes built = machine.default_hardware;
   if (built.pe_dim <= pe_dim) return built;
   built.pe_dim = pe_dim;
   return gemmini::nearest_hardware(built);
@@ -155,7 +155,7 @@ void TileSearch::score_defaults(RtlVariant& v, Allowance& allowance) {
   std::vector<Tile> tiles;
   const Tile& own = scoring_.reference.tiles[layer_];
   if (own.call == v.call) tiles.push_back(own);
-  for (const Hardware& sizes : scoring_.hardware) {
+  for (const ArraySizes& sizes : scoring_.hardware) {
     if (const std::optional<Tile> tile = library_tile(layer(), sizes, v.call)) tiles.push_back(*tile);
   }
   score(v, tiles, allowance);
@@ -194,7 +194,7 @@ void TileSearch::score_chunk(RtlVariant& v, const std::vector<Tile>& tiles) {
   const Tensor sizes = code.narrow(1, 1, kDims).unsqueeze(1);
   const auto pe_dim = static_cast<double>(scoring_.largest.pe_dim);
   const TilingCosts costs = model.costs(sizes, torch::full({}, pe_dim, torch::kFloat64), v.batch, false);
-  const auto priced = [&](const Hardware& hardware) {
+  const auto priced = [&](const ArraySizes& hardware) {
     return model.price(costs.traffic, HardwareTensors::from(hardware, torch::kFloat64), false);
   };
   const Cost none = priced({scoring_.largest.pe_dim, 0, 0});
@@ -211,7 +211,7 @@ void TileSearch::score_chunk(RtlVariant& v, const std::vector<Tile>& tiles) {
   const auto built = [&](const Tensor& rows, double bytes, std::size_t b) {
     const Tensor need = rows.flatten() * (2 * bytes * pe_dim / 1024);
     Tensor kib = torch::full_like(need, static_cast<double>(buffer(scoring_.largest, b)));
-    for (const Hardware& option : scoring_.hardware) {
+    for (const ArraySizes& option : scoring_.hardware) {
       const auto option_kib = static_cast<double>(buffer(option, b));
       kib = torch::where(need <= option_kib, kib.clamp_max(option_kib), kib);
     }
@@ -220,7 +220,7 @@ void TileSearch::score_chunk(RtlVariant& v, const std::vector<Tile>& tiles) {
   const auto groups = static_cast<double>(layer().groups);
   std::vector<Tensor> columns{cycles * groups, energy * groups};
   for (std::size_t b = 0; b < kBuffers; ++b) {
-    Hardware one{scoring_.largest.pe_dim, 0, 0};
+    ArraySizes one{scoring_.largest.pe_dim, 0, 0};
     buffer(one, b) = 1;
     columns.push_back(b == 0 ? built(costs.rows.input + costs.rows.weight, 1, b)
                              : built(costs.rows.output, 4, b));
@@ -267,7 +267,7 @@ void TileSearch::fill(RtlVariant& v, Tile& tile, int dim, std::vector<Tile>& til
 
 std::vector<Tile> TileSearch::best_tiles(const Objective::Prices& prices) const {
   std::set<std::int64_t> rows;
-  for (const Hardware& sizes : scoring_.hardware) {
+  for (const ArraySizes& sizes : scoring_.hardware) {
     const std::vector<double> buffers = buffers_of(sizes);
     const Tensor fitting = fits(frontier_.numbers, buffers);
     if (!fitting.any().item<bool>()) continue;
@@ -320,7 +320,7 @@ GemminiSpace::GemminiSpace(const SearchProblem& problem, const RtlModel& model, 
 
 void GemminiSpace::set_hardware(const SearchProblem& problem, const RtlModel& model, double kappa) {
   const bool several = problem.bounds.min.pe_dim < problem.bounds.max.pe_dim;
-  for (const Hardware& sizes : gemmini::legal_hardware(problem.bounds.min, problem.bounds.max)) {
+  for (const ArraySizes& sizes : gemmini::legal_hardware(problem.bounds.min, problem.bounds.max)) {
     if (area_mm2(problem.machine().area, sizes) > problem.bounds.max_area_mm2) continue;
     if (several && model.surrogate() && !model.surrogate()->target.knows(sizes.pe_dim)) continue;
     if (arrays_.empty() || arrays_.back()->scoring.largest.pe_dim != sizes.pe_dim)
@@ -332,7 +332,7 @@ void GemminiSpace::set_hardware(const SearchProblem& problem, const RtlModel& mo
       buffer(scoring.largest, b) = std::max(buffer(scoring.largest, b), buffer(sizes, b));
   }
   if (!arrays_.empty()) return;
-  const Hardware near = gemmini::nearest_hardware(problem.bounds.min);
+  const ArraySizes near = gemmini::nearest_hardware(problem.bounds.min);
   fail(ErrorId::kBounds,
        "no Gemmini can be built within the bounds; the nearest has pe_dim {}, scratchpad_kib {}, "
        "accumulator_kib {}",
@@ -375,11 +375,11 @@ void GemminiSpace::set_reference(const SearchProblem& problem, const RtlModel& m
 void GemminiSpace::check_fits() {
   std::string lacking;
   const auto runs_all = [&](const OnArray& array) {
-    const std::vector<Hardware>& hardware = array.scoring.hardware;
+    const std::vector<ArraySizes>& hardware = array.scoring.hardware;
     for (const Layer& layer : array.scoring.problem.workload.layers) {
       const std::vector<gemmini::Call> calls = gemmini::calls_for(layer);
       const bool any = std::any_of(calls.begin(), calls.end(), [&](gemmini::Call call) {
-        return std::any_of(hardware.begin(), hardware.end(), [&](const Hardware& sizes) {
+        return std::any_of(hardware.begin(), hardware.end(), [&](const ArraySizes& sizes) {
           return library_tile(layer, sizes, call).has_value();
         });
       });

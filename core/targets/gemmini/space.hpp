@@ -21,11 +21,11 @@ namespace dosa {
 
 /// Sizes to build (double-buffered), with what the library runs on them by itself: what a design on an array
 /// is compared with. The machine's default; for a smaller array the nearest sizes that can be built with it.
-Hardware default_gemmini(const Machine& machine, std::int64_t pe_dim);
+ArraySizes default_gemmini(const Machine& machine, std::int64_t pe_dim);
 
 /// What a problem takes with the library's own tiles on the default hardware.
 struct LibraryReference {
-  Hardware hardware;
+  ArraySizes hardware;
   std::vector<gemmini::Tile> tiles;  ///< by layer
   std::vector<torch::Tensor>
       networks;       ///< by layer, what the networks say of it, [networks]; may be undefined
@@ -38,8 +38,8 @@ struct TileScoring {
   const RtlModel& model;
   double kappa = 1;
   const LibraryReference& reference;
-  std::vector<Hardware> hardware;  ///< all that may be chosen
-  Hardware largest;                ///< element-wise
+  std::vector<ArraySizes> hardware;  ///< all that may be chosen
+  ArraySizes largest;                ///< element-wise
 };
 
 /// The tilings of one layer by all calls that can run it. Those of a call that has few are enumerated; of
@@ -82,7 +82,7 @@ class GemminiSpace : public SearchSpace {
   GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa, const std::string& device);
 
   std::vector<std::int64_t> arrays() const override;
-  std::vector<Hardware> buildable(std::int64_t array) const override { return on(array).scoring.hardware; }
+  std::vector<ArraySizes> buildable(std::int64_t array) const override { return on(array).scoring.hardware; }
 
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   RelaxedCost relax(const torch::Tensor& parameters, double share) const override;

@@ -15,15 +15,15 @@ constexpr double kDramBytesPerCycle = 8;  // of the roofline
 
 bool MeasuredTarget::knows(std::int64_t pe_dim) const { return nearest(pe_dim).pe_dim == pe_dim; }
 
-const Hardware& MeasuredTarget::nearest(std::int64_t pe_dim) const {
+const ArraySizes& MeasuredTarget::nearest(std::int64_t pe_dim) const {
   const auto above =
-      std::find_if(hardware.begin(), hardware.end(), [&](const Hardware& h) { return h.pe_dim > pe_dim; });
+      std::find_if(hardware.begin(), hardware.end(), [&](const ArraySizes& h) { return h.pe_dim > pe_dim; });
   return above == hardware.begin() ? *above : *(above - 1);
 }
 
 Json to_json(const MeasuredTarget& target) {
   Json hardware = Json::array();
-  for (const Hardware& h : target.hardware) hardware.push_back(dosa::to_json(h));
+  for (const ArraySizes& h : target.hardware) hardware.push_back(dosa::to_json(h));
   return {{"name", target.name},
           {"hardware", std::move(hardware)},
           {"first_layer_packing", target.rules.first_layer_packing},
@@ -56,21 +56,21 @@ MeasuredTarget target_from_json(const JsonInput& json) {
 
 Tensor share_of_measured(const TileRows& rows, const Tensor& pe_dim, const MeasuredTarget& measured,
                          double least) {
-  const auto share = [&](const Tensor& tile_rows, double bytes, std::int64_t Hardware::*kib) {
-    const auto per_row = [&](const Hardware& h) {
+  const auto share = [&](const Tensor& tile_rows, double bytes, std::int64_t ArraySizes::*kib) {
+    const auto per_row = [&](const ArraySizes& h) {
       return h.*kib > 0 ? 2 * bytes / 1024 / static_cast<double>(h.*kib) : 0.0;
     };
     // An array that was not measured counts as the next smaller one, MeasuredTarget::nearest.
     Tensor share_per_row = pe_dim * per_row(measured.hardware.front());
     for (std::size_t i = 1; i < measured.hardware.size(); ++i) {
-      const Hardware& h = measured.hardware[i];
+      const ArraySizes& h = measured.hardware[i];
       share_per_row =
           torch::where(pe_dim < static_cast<double>(h.pe_dim), share_per_row, pe_dim * per_row(h));
     }
     return tile_rows * share_per_row;
   };
-  const Tensor in_accumulator = share(rows.output, 4, &Hardware::accumulator_kib).clamp_min(least);
-  const Tensor in_scratchpad = share(rows.input + rows.weight, 1, &Hardware::scratchpad_kib);
+  const Tensor in_accumulator = share(rows.output, 4, &ArraySizes::accumulator_kib).clamp_min(least);
+  const Tensor in_scratchpad = share(rows.input + rows.weight, 1, &ArraySizes::scratchpad_kib);
   // max(a, b) as b + relu(a - b), whose derivative takes fewer operations.
   return in_accumulator + torch::relu(in_scratchpad - in_accumulator);
 }

@@ -14,15 +14,15 @@ namespace dosa {
 /// What measurements were taken on and of. A prediction for anything else is marked and wide
 /// (MeasuredDomain).
 struct MeasuredTarget {
-  std::string name;                ///< "gemmini-rtl", "firesim-artefact"
-  std::vector<Hardware> hardware;  ///< Measurements::hardware
+  std::string name;                  ///< "gemmini-rtl", "firesim-artefact"
+  std::vector<ArraySizes> hardware;  ///< Measurements::hardware
   RunRules rules;
   MeasuredDomain domain;  ///< the layers and arrays that were measured
 
   bool knows(std::int64_t pe_dim) const;
   /// The buffers that an array was measured with; of one that was not, those of the next smaller one, or of
   /// the smallest.
-  const Hardware& nearest(std::int64_t pe_dim) const;
+  const ArraySizes& nearest(std::int64_t pe_dim) const;
 };
 Json to_json(const MeasuredTarget& target);
 MeasuredTarget target_from_json(const JsonInput& json);

@@ -14,7 +14,7 @@ namespace dosa::gemmini {
 namespace {
 
 /// Throws where the hardware cannot run the tile.
-void check_runs(const Layer& layer, const Tile& tile, const Hardware& built) {
+void check_runs(const Layer& layer, const Tile& tile, const ArraySizes& built) {
   const auto refuse = [&](ErrorId id, const std::vector<Violation>& violations) {
     if (!violations.empty()) fail(id, "layer {}: {}", layer.name, summary(violations));
   };
@@ -35,7 +35,7 @@ class GemminiTarget : public Target {
 
   const Machine& machine() const override { return machine_; }
 
-  void check_hardware(const Hardware& hardware) const override {
+  void check_hardware(const ArraySizes& hardware) const override {
     const auto violations = gemmini::check_hardware(hardware);
     if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", summary(violations));
   }
@@ -43,7 +43,7 @@ class GemminiTarget : public Target {
   std::vector<const char*> schedule_keys() const override { return {"tile", "mapping"}; }
 
   SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer,
-                            const Hardware& hardware) const override {
+                            const ArraySizes& hardware) const override {
     if (const auto tile = entry.find("tile")) return std::make_shared<TileSchedule>(tile_from_json(*tile));
     if (!entry.find("mapping")) entry.at("tile");  // says that it is missing
     try {
@@ -54,7 +54,7 @@ class GemminiTarget : public Target {
   }
 
   SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer,
-                          const Hardware& hardware) const override {
+                          const ArraySizes& hardware) const override {
     check_mapping(mapping, layer, machine_);
     try {
       return std::make_shared<TileSchedule>(
@@ -65,7 +65,7 @@ class GemminiTarget : public Target {
   }
 
   std::vector<LayerCosts> costs(const std::vector<Layer>& layers, const std::vector<SchedulePtr>& schedules,
-                                const Hardware& hardware) const override {
+                                const ArraySizes& hardware) const override {
     std::vector<Tile> tiles;
     for (std::size_t i = 0; i < layers.size(); ++i)
       tiles.push_back(tile_of(layers[i], schedules[i], hardware));
@@ -82,19 +82,19 @@ class GemminiTarget : public Target {
 
   /// Cycles are analytical.
   Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
-                      const Hardware& hardware) const override {
+                      const ArraySizes& hardware) const override {
     const TileCosts costs =
         RtlModel(machine_, nullptr).costs({layer}, {tile_of(layer, schedule, hardware)}, hardware);
     return explain_layer(layer, *schedule, costs.traffic, costs.cost, hardware, machine_);
   }
 
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule,
-                         const Hardware& hardware) const override {
+                         const ArraySizes& hardware) const override {
     return padded_problem(layer, tile_of(layer, schedule, hardware), machine_, hardware);
   }
 
   std::optional<DefaultSchedule> default_schedule(const Layer& layer,
-                                                  const Hardware& hardware) const override {
+                                                  const ArraySizes& hardware) const override {
     LibraryChoice choice = library_choice(layer, hardware);
     return DefaultSchedule{std::make_shared<TileSchedule>(choice.tile), std::move(choice.problem)};
   }
@@ -125,13 +125,13 @@ class GemminiTarget : public Target {
 
   std::int64_t enumeration_limit() const override { return 200'000; }
 
-  void narrow(HardwareBounds& bounds, const Hardware& fixed, const Hardware& max,
+  void narrow(HardwareBounds& bounds, const ArraySizes& fixed, const ArraySizes& max,
               const std::function<void(const std::string&)>& warn) const override {
     narrow_array(bounds, fixed, max);
     if (surrogate_) narrow_buffers(bounds, fixed, max, warn);
     // Fixed sizes must be legal as they are; what is free is set to what the others go with.
-    const Hardware least = nearest_hardware({bounds.min.pe_dim, 1, 1});
-    Hardware sizes{bounds.min.pe_dim, fixed.scratchpad_kib, fixed.accumulator_kib};
+    const ArraySizes least = nearest_hardware({bounds.min.pe_dim, 1, 1});
+    ArraySizes sizes{bounds.min.pe_dim, fixed.scratchpad_kib, fixed.accumulator_kib};
     if (sizes.accumulator_kib == 0) sizes.accumulator_kib = least.accumulator_kib;
     if (sizes.scratchpad_kib == 0)
       sizes.scratchpad_kib = std::max(least.scratchpad_kib, nearest_hardware(sizes).scratchpad_kib);
@@ -146,15 +146,15 @@ class GemminiTarget : public Target {
  private:
   /// The array that the user gave; with a limit on the array or the area, those that were measured; else the
   /// default one.
-  void narrow_array(HardwareBounds& bounds, const Hardware& fixed, const Hardware& max) const {
+  void narrow_array(HardwareBounds& bounds, const ArraySizes& fixed, const ArraySizes& max) const {
     if (fixed.pe_dim > 0) return;
     const std::int64_t usual = machine_.default_hardware.pe_dim;
     if (max.pe_dim == 0 && !std::isfinite(bounds.max_area_mm2) && usual <= bounds.max.pe_dim) {
       bounds.min.pe_dim = bounds.max.pe_dim = usual;
     } else if (surrogate_) {
-      const std::vector<Hardware>& measured = surrogate_->target.hardware;
+      const std::vector<ArraySizes>& measured = surrogate_->target.hardware;
       const auto above = std::find_if(measured.begin(), measured.end(),
-                                      [&](const Hardware& h) { return h.pe_dim > bounds.max.pe_dim; });
+                                      [&](const ArraySizes& h) { return h.pe_dim > bounds.max.pe_dim; });
       if (above == measured.begin()) {
         fail(ErrorId::kBounds,
              "--max-pe: found {}, the smallest array that the surrogate was trained on has {}; --pe {} asks "
@@ -172,9 +172,9 @@ class GemminiTarget : public Target {
   /// Buffers up to those for which the surrogate's error was tested; a user may go beyond that, with a
   /// warning. A tile may take half of a buffer: in larger buffers than measured, larger tiles than any that
   /// were.
-  void narrow_buffers(HardwareBounds& bounds, const Hardware& fixed, const Hardware& max,
+  void narrow_buffers(HardwareBounds& bounds, const ArraySizes& fixed, const ArraySizes& max,
                       const std::function<void(const std::string&)>& warn) const {
-    const auto limit = [&](std::int64_t Hardware::*size, std::int64_t in_measurements, const char* name) {
+    const auto limit = [&](std::int64_t ArraySizes::*size, std::int64_t in_measurements, const char* name) {
       if (in_measurements == 0) return;
       const std::int64_t most = in_measurements << kTestedOctaves;
       const bool given = fixed.*size > 0 || max.*size > 0;
@@ -184,14 +184,14 @@ class GemminiTarget : public Target {
           "the surrogate was trained on tiles of a {} of {} KiB; how it errs was tested up to {} KiB", name,
           in_measurements, most));
     };
-    Hardware largest;  // that any of the arrays was measured with
-    for (const Hardware& h : surrogate_->target.hardware) {
+    ArraySizes largest;  // that any of the arrays was measured with
+    for (const ArraySizes& h : surrogate_->target.hardware) {
       if (h.pe_dim < bounds.min.pe_dim || h.pe_dim > bounds.max.pe_dim) continue;
       largest.scratchpad_kib = std::max(largest.scratchpad_kib, h.scratchpad_kib);
       largest.accumulator_kib = std::max(largest.accumulator_kib, h.accumulator_kib);
     }
-    limit(&Hardware::scratchpad_kib, largest.scratchpad_kib, "scratchpad");
-    limit(&Hardware::accumulator_kib, largest.accumulator_kib, "accumulator");
+    limit(&ArraySizes::scratchpad_kib, largest.scratchpad_kib, "scratchpad");
+    limit(&ArraySizes::accumulator_kib, largest.accumulator_kib, "accumulator");
   }
 
   Machine machine_;
@@ -225,7 +225,7 @@ TargetPtr make_gemmini_target(Machine machine, const TargetOptions& options) {
 
 bool is_gemmini(const Target& target) { return dynamic_cast<const GemminiTarget*>(&target) != nullptr; }
 
-Tile tile_of(const Layer& layer, const SchedulePtr& schedule, const Hardware& built) {
+Tile tile_of(const Layer& layer, const SchedulePtr& schedule, const ArraySizes& built) {
   const auto* own = dynamic_cast<const TileSchedule*>(schedule.get());
   TORCH_CHECK(own != nullptr, "the schedule is of another target");
   check_runs(layer, own->tile(), built);

@@ -30,6 +30,6 @@ bool is_gemmini(const Target& target);
 
 /// The tile of a schedule of this target. Throws Error naming rule, layer and nearest legal alternative where
 /// the hardware cannot run it.
-Tile tile_of(const Layer& layer, const SchedulePtr& schedule, const Hardware& built);
+Tile tile_of(const Layer& layer, const SchedulePtr& schedule, const ArraySizes& built);
 
 }  // namespace dosa::gemmini

@@ -61,8 +61,8 @@ OrderedPairs channel_pairs(const Measurements& m, const MeasuredTarget& target) 
   const auto kib = [](std::int64_t known) { return known > 0 ? known : kBufferKib; };
   const auto add = [&](const LayerRun& run, std::int64_t layer, int draw, int tilings) {
     for (const std::int64_t pe_dim : arrays.at(layer)) {
-      const Hardware& measured = target.nearest(pe_dim);
-      const Hardware buffers{pe_dim, kib(measured.scratchpad_kib), kib(measured.accumulator_kib)};
+      const ArraySizes& measured = target.nearest(pe_dim);
+      const ArraySizes buffers{pe_dim, kib(measured.scratchpad_kib), kib(measured.accumulator_kib)};
       const auto seed = static_cast<std::uint64_t>((draw * 100003 + layer) * 1009 + pe_dim);
       const Tensor drawn = random_tilings(run, target.rules, buffers, tilings, seed);
       for (const Dim dim : {Dim::C, Dim::K}) {
@@ -231,7 +231,7 @@ Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOpt
   const TrainingData data{m.file, data_card(m), measured.set, {}};
   MeasuredTarget target = from.target;
   for (const Measurement& row : m.rows) target.domain.add(run_of(row), row.pe_dim);
-  for (const Hardware& hardware : m.hardware) note(target.hardware, hardware);
+  for (const ArraySizes& hardware : m.hardware) note(target.hardware, hardware);
   return {fine_tuned(from, data, options, summary, progress), target};
 }
 

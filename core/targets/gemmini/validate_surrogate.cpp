@@ -69,7 +69,7 @@ SurrogateValidation validate_surrogate(const std::filesystem::path& table, const
   v.convolutions = part([](const Measurement& m) { return !m.matmul; });
   v.matmuls = part([](const Measurement& m) { return m.matmul; });
   if (measured.hardware.size() > 1) {
-    for (const Hardware& h : measured.hardware)
+    for (const ArraySizes& h : measured.hardware)
       v.arrays.emplace_back(h.pe_dim, part([&](const Measurement& m) { return m.pe_dim == h.pe_dim; }));
   }
   return v;

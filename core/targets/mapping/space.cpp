@@ -37,7 +37,7 @@ void MappingSpace::check_fits() const {
   const Traffic tiles =
       models_.all.tiles({least_demanding(), {}}, LayerBatch::from(layers, torch::kFloat64), {});
   const Tensor array = torch::scalar_tensor(static_cast<double>(bounds.min.pe_dim), torch::kFloat64);
-  Hardware least = bounds.min;
+  ArraySizes least = bounds.min;
   for (int level = 0; level <= machine.dram(); ++level) {
     const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
     if (memory.sized_by == SizedBy::kNothing) continue;

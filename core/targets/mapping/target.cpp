@@ -15,7 +15,7 @@ struct Exact {
 };
 
 Exact exact_cost(const std::vector<Layer>& layers, const std::vector<Mapping>& mappings,
-                 const Hardware& hardware, const Machine& machine) {
+                 const ArraySizes& hardware, const Machine& machine) {
   const torch::InferenceMode no_gradients;
   const CostModel model(machine, torch::kFloat64);
   Exact exact;
@@ -25,7 +25,7 @@ Exact exact_cost(const std::vector<Layer>& layers, const std::vector<Mapping>& m
   return exact;
 }
 
-void check_fits(const Traffic& traffic, const Machine& machine, const Hardware& hardware, std::size_t row) {
+void check_fits(const Traffic& traffic, const Machine& machine, const ArraySizes& hardware, std::size_t row) {
   const double pe_dim = at(traffic.pe_dim, row);
   if (pe_dim > static_cast<double>(hardware.pe_dim)) {
     fail(ErrorId::kCapacity, "needs a spatial factor of {:.0f}, the array has pe_dim {}", pe_dim,
@@ -54,24 +54,24 @@ class MappingTarget : public Target {
 
   const Machine& machine() const override { return machine_; }
   std::vector<const char*> schedule_keys() const override { return {"mapping"}; }
-  SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer, const Hardware&) const override {
+  SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer, const ArraySizes&) const override {
     return std::make_shared<MappingSchedule>(read_mapping(entry, layer, machine_), machine_);
   }
-  SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer, const Hardware&) const override {
+  SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer, const ArraySizes&) const override {
     check_mapping(mapping, layer, machine_);
     return std::make_shared<MappingSchedule>(mapping, machine_);
   }
   std::vector<LayerCosts> costs(const std::vector<Layer>& layers, const std::vector<SchedulePtr>& schedules,
-                                const Hardware& hardware) const override {
+                                const ArraySizes& hardware) const override {
     std::vector<Mapping> mappings;
     for (const SchedulePtr& schedule : schedules) mappings.push_back(mapping_of(schedule));
     return costs_of_mappings(layers, mappings, hardware, machine_);
   }
   Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
-                      const Hardware& hardware) const override {
+                      const ArraySizes& hardware) const override {
     return analyse_mapping(layer, mapping_of(schedule), hardware, machine_);
   }
-  MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {
+  MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const ArraySizes&) const override {
     return {layer, mapping_of(schedule), ""};
   }
   bool runs_any_mapping() const override { return true; }
@@ -106,7 +106,7 @@ Mapping read_mapping(const JsonInput& entry, const Layer& layer, const Machine& 
 }
 
 std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
-                                          const std::vector<Mapping>& mappings, const Hardware& hardware,
+                                          const std::vector<Mapping>& mappings, const ArraySizes& hardware,
                                           const Machine& machine) {
   const auto in_layer = [&](std::size_t i, const auto& check) {
     try {
@@ -127,7 +127,7 @@ std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
   return costs;
 }
 
-Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const Hardware& hardware,
+Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ArraySizes& hardware,
                             const Machine& machine, bool must_fit) {
   check_mapping(mapping, layer, machine);
   const Exact exact = exact_cost({layer}, {mapping}, hardware, machine);

@@ -26,11 +26,11 @@ TargetPtr make_mapping_target(Machine machine, const TargetOptions& options);
 
 /// Exact costs of mappings, which belong to their layers. Throws Error{kCapacity} as Target::costs.
 std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
-                                          const std::vector<Mapping>& mappings, const Hardware& hardware,
+                                          const std::vector<Mapping>& mappings, const ArraySizes& hardware,
                                           const Machine& machine);
 /// Throws like Target::analyse; with `must_fit` false a mapping larger than the hardware is analysed all the
 /// same.
-Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const Hardware& hardware,
+Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ArraySizes& hardware,
                             const Machine& machine, bool must_fit = true);
 
 /// The mapping that a design file's entry holds under "mapping", which belongs to the layer. Throws Error

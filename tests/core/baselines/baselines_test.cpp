@@ -30,7 +30,7 @@ TEST_P(Baselines, KeepTheBudgetAndReportWhatTheirDesignCosts) {
   evaluate(again, *asked.target);  // throws unless legal
   EXPECT_EQ(again.totals.edp, result.objective);
   EXPECT_EQ(result.curve.back().objective, result.objective);
-  for (const HardwareField& field : kHardwareFields) {
+  for (const ArraySizeField& field : kArraySizes) {
     EXPECT_GE(result.design.hardware.*field.value, asked.bounds.min.*field.value);
     EXPECT_LE(result.design.hardware.*field.value, asked.bounds.max.*field.value);
   }
@@ -63,7 +63,7 @@ TEST_P(Baselines, RespectFixedAndTightBounds) {
   tight.bounds.min = {16, 8, 8};
   tight.bounds.max = {16, 8, 8};
   const BaselineResult result = run_baseline(*baseline(), tight, 2'000, 0);
-  EXPECT_EQ(result.design.hardware, (Hardware{16, 8, 8}));
+  EXPECT_EQ(result.design.hardware, (ArraySizes{16, 8, 8}));
 }
 
 TEST_P(Baselines, GiveADesignForTheLeastBudget) {
@@ -88,7 +88,7 @@ TEST(BaselineMapSpace, ScoresAreTheExactCosts) {
   const MapSpace space(asked, 2);
   Random random(5);
   Recorder recorder(1'000'000);
-  const Hardware hardware{20, 64, 40};
+  const ArraySizes hardware{20, 64, 40};
   const torch::InferenceMode no_gradients;
   const auto [candidates, scores] = space.random_mappings(hardware, 30, random, recorder);
   EXPECT_EQ(recorder.evaluations(), candidates.size());

@@ -544,7 +544,7 @@ TEST(Timeloop, TilesBecomeMappingsOfPaddedProblems) {
 TEST(Timeloop, SampledTilesComeBackFitAndCostWhatIsWritten) {
   const Machine machine = load_machine("gemmini-rtl");
   const auto kernels = [](const Layer& layer) { return layer.wdilation == 1; };
-  for (const Hardware& built : {Hardware{16, 256, 64}, Hardware{8, 16, 8}}) {
+  for (const ArraySizes& built : {ArraySizes{16, 256, 64}, ArraySizes{8, 16, 8}}) {
     Workload workload;
     workload.name = "mixed";
     for (const auto& layer : load(design_json()).design.layers) {
@@ -574,7 +574,7 @@ TEST(Timeloop, SampledTilesComeBackFitAndCostWhatIsWritten) {
               std::string::npos);
     EXPECT_NE(content_of(files, "README.md").find("## Padded problems"), std::string::npos);
     Design read = design;
-    const Hardware half{built.pe_dim, built.scratchpad_kib / 2, built.accumulator_kib / 2};
+    const ArraySizes half{built.pe_dim, built.scratchpad_kib / 2, built.accumulator_kib / 2};
     for (std::size_t i = 0; i < design.layers.size(); ++i) {
       const Json& entry = expected["layers"][i];
       const std::string text = content_of(files, entry["problem"].get<std::string>());

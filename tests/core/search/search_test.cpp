@@ -154,7 +154,7 @@ TEST(Optimizer, DesignsAreLegalExactAndWithinTheirBounds) {
   Design again = summary.best;
   evaluate(again, *problem.target);  // throws if a mapping does not fit
   EXPECT_EQ(again.totals.edp, summary.best.totals.edp);
-  for (const HardwareField& field : kHardwareFields) {
+  for (const ArraySizeField& field : kArraySizes) {
     EXPECT_LE(again.hardware.*field.value, problem.bounds.max.*field.value);
     EXPECT_GE(again.hardware.*field.value, problem.bounds.min.*field.value);
   }

@@ -106,7 +106,7 @@ TEST_P(EveryTarget, DesignsAreExactAndWithinTheirBounds) {
   const DesignTotals found = design.totals;
   evaluate(design, *asked.target);  // throws where a schedule does not fit
   EXPECT_EQ(design.totals.edp, found.edp);
-  for (const HardwareField& field : kHardwareFields) {
+  for (const ArraySizeField& field : kArraySizes) {
     EXPECT_GE(design.hardware.*field.value, asked.bounds.min.*field.value);
     EXPECT_LE(design.hardware.*field.value, asked.bounds.max.*field.value);
   }

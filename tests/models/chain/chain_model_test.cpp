@@ -86,7 +86,7 @@ TEST(ChainModelOracle, ThousandsOfRandomTilingsOnRandomChains) {
 
 TEST(ChainModel, IsTheModelOfGemminiWhereBothApply) {
   const Machine machine = load_machine("gemmini-tl");
-  const Hardware hardware{16, 128, 32};
+  const ArraySizes hardware{16, 128, 32};
   const ChainModel chain(chain_of(machine, hardware));
   const CostModel model(machine, torch::kFloat64);
   RandomCases random(3);

@@ -292,7 +292,7 @@ TEST(CostModelProperty, GroupsAndCountsScaleADesign) {
 /// Thirty rows drawn at random from the dataset published with DOSA (ucb-bar/dosa, BSD-2-Clause, Copyright
 /// 2022 Charles Hong): what Timeloop and Accelergy gave for these mappings, energies as printed.
 struct Published {
-  Hardware hardware;
+  ArraySizes hardware;
   DimSizes size;
   std::int64_t stride;
   const char* mapping;

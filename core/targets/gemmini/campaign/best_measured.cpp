@@ -40,7 +40,7 @@ struct NetworkSums {
 
 /// Energies of tiles of one layer, by the model.
 std::vector<Choice> choices_of(const Layer& layer, const std::vector<MeasuredTilings::Entry>& entries,
-                               const Hardware& built, const Machine& machine) {
+                               const ArraySizes& built, const Machine& machine) {
   std::vector<Choice> choices;
   std::vector<Tile> tiles;
   const auto groups = static_cast<double>(layer.groups);
@@ -60,14 +60,14 @@ std::vector<Choice> choices_of(const Layer& layer, const std::vector<MeasuredTil
 
 /// One choice for every layer on one hardware; nothing for layers without any.
 struct Selection {
-  Hardware hardware;
+  ArraySizes hardware;
   std::size_t design = 0;  ///< whose hardware it is
   std::vector<std::optional<Choice>> layers;
   NetworkSums sums;
   double value = std::numeric_limits<double>::infinity();
 };
 
-Selection select(const Workload& workload, const Hardware& built, const MeasuredTilings& measured,
+Selection select(const Workload& workload, const ArraySizes& built, const MeasuredTilings& measured,
                  const Machine& machine, const Objective& objective, double most_cycles) {
   Selection selection;
   selection.hardware = built;
@@ -145,7 +145,7 @@ std::string percent(double predicted, double measured) {
 
 /// Fills in sums, tables and gains.
 void compare(CampaignEnd& end, const Workload& workload, const Selection& best,
-             const std::vector<std::optional<Choice>>& defaults, const Hardware& reference) {
+             const std::vector<std::optional<Choice>>& defaults, const ArraySizes& reference) {
   NetworkSums before, after;
   Table table(
       {{"layer", ColumnKind::kName}, {"count"}, {"default"}, {"design"}, {"predicted"}, {"error"}, {"gain"}});
@@ -247,7 +247,7 @@ std::optional<double> MeasuredTilings::network_cycles(const Design& design) cons
 }
 
 CampaignEnd best_measured(const Workload& workload, const std::vector<Design>& designs,
-                          const Hardware& reference, const std::vector<Tile>& own,
+                          const ArraySizes& reference, const std::vector<Tile>& own,
                           const MeasuredTilings& measured, const Machine& machine,
                           const Objective& objective) {
   // Not slower than the default, where all of that is measured.
@@ -261,7 +261,7 @@ CampaignEnd best_measured(const Workload& workload, const std::vector<Design>& d
       most_cycles = std::numeric_limits<double>::infinity();
   }
   Selection best;
-  const auto consider = [&](const Hardware& built, std::size_t design) {
+  const auto consider = [&](const ArraySizes& built, std::size_t design) {
     Selection now = select(workload, built, measured, machine, objective, most_cycles);
     now.design = design;
     if (best.layers.empty() || now.value < best.value) best = std::move(now);

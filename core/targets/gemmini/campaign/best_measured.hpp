@@ -59,7 +59,7 @@ struct CampaignEnd {
 /// default's tiles, by layer of the workload. Layers of which nothing was measured keep the design's tile and
 /// are in no sum. Energies are the model's.
 CampaignEnd best_measured(const Workload& workload, const std::vector<Design>& designs,
-                          const Hardware& reference, const std::vector<gemmini::Tile>& own,
+                          const ArraySizes& reference, const std::vector<gemmini::Tile>& own,
                           const MeasuredTilings& measured, const Machine& machine,
                           const Objective& objective);
 

@@ -129,7 +129,7 @@ class Campaign {
     const Sample layers = sample_campaign(workload_, sample);
     shapes_ = layers.plan.layers;
     left_out_ = layers.left_out;
-    const Hardware usual = default_gemmini(machine_, options_.hardware.pe_dim);
+    const ArraySizes usual = default_gemmini(machine_, options_.hardware.pe_dim);
     const bool fits = usual.scratchpad_kib <= options_.hardware.scratchpad_kib &&
                       usual.accumulator_kib <= options_.hardware.accumulator_kib;
     reference_ = fits ? usual : options_.hardware;
@@ -378,7 +378,7 @@ class Campaign {
     SearchProblem problem{workload_, make_target(machine_, choice), {}, objective_};
     problem.bounds = {machine_.min_hardware, options_.hardware};
     problem.bounds.min.pe_dim = options_.hardware.pe_dim;
-    const Hardware fixed{options_.hardware.pe_dim, 0, 0};
+    const ArraySizes fixed{options_.hardware.pe_dim, 0, 0};
     problem.target->narrow(problem.bounds, fixed,
                            {0, options_.hardware.scratchpad_kib, options_.hardware.accumulator_kib}, {});
     SearchOptions search = problem.target->default_options();
@@ -448,7 +448,7 @@ class Campaign {
   const CampaignHooks& hooks_;
   Machine machine_;
   Objective objective_;
-  Hardware reference_;
+  ArraySizes reference_;
   std::vector<Layer> shapes_;  ///< every layer shape that can be measured, once
   std::vector<std::pair<std::string, std::string>> left_out_;
   std::optional<Surrogate> start_, newest_;

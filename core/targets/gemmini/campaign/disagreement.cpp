@@ -6,7 +6,7 @@
 
 namespace dosa {
 
-Uncertainty disagreement(const RtlModel& model, const Hardware& hardware, const std::string& where) {
+Uncertainty disagreement(const RtlModel& model, const ArraySizes& hardware, const std::string& where) {
   const Surrogate* surrogate = model.surrogate();
   if (surrogate == nullptr) fail(ErrorId::kValue, "{}: no surrogate", where);
   if (surrogate->target.name != model.machine().name) {

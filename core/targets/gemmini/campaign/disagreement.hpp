@@ -10,6 +10,6 @@ namespace dosa {
 /// (TileCosts::log_sd: the spread of the ensemble, more for tiles larger than any measured). `model` must
 /// outlive the result. Throws Error{kValue}, beginning with `where`, unless the model has a surrogate with
 /// networks that can disagree.
-Uncertainty disagreement(const RtlModel& model, const Hardware& hardware, const std::string& where);
+Uncertainty disagreement(const RtlModel& model, const ArraySizes& hardware, const std::string& where);
 
 }  // namespace dosa

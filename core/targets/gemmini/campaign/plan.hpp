@@ -41,7 +41,7 @@ struct Program {
 /// Schema "dosa-plan/1".
 struct Plan {
   std::string workload;
-  Hardware hardware;  ///< as built
+  ArraySizes hardware;  ///< as built
   std::vector<Layer> layers;
   std::vector<PlannedCall> measurements;
 

@@ -128,7 +128,7 @@ int output_shift(const Layer& layer, Call call) {
   return std::clamp(static_cast<int>(std::ceil(std::log2(reach / 100))), 0, 30);
 }
 
-std::string scala_config(const Hardware& built) {
+std::string scala_config(const ArraySizes& built) {
   return origin("//") + fmt::format(R"(
 // Into src/main/scala/gemmini/CustomConfigs.scala, object GemminiCustomConfigs:
 
@@ -147,7 +147,7 @@ std::string scala_config(const Hardware& built) {
                                     built.pe_dim, built.scratchpad_kib, built.accumulator_kib);
 }
 
-std::string scala_soc(const Hardware& built) {
+std::string scala_soc(const ArraySizes& built) {
   return origin("//") +
          fmt::format(
              R"(// An SoC around GemminiCustomConfigs.customConfig ({} x {}); beside Chipyard's own configurations.
@@ -164,7 +164,7 @@ class DosaGemminiConfig extends Config(
              built.pe_dim, built.pe_dim);
 }
 
-Json expected_params(const Hardware& built) {
+Json expected_params(const ArraySizes& built) {
   const gemmini::Params params = gemmini::params_of(built);
   return {{"built_from", gemmini::kHardwareCommit},
           {"file", "gemmini_params.h"},

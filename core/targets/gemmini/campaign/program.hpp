@@ -8,11 +8,11 @@
 namespace dosa {
 
 /// Fragment for src/main/scala/gemmini/CustomConfigs.scala.
-std::string scala_config(const Hardware& built);
+std::string scala_config(const ArraySizes& built);
 /// Fragment for a Chipyard configuration with this Gemmini.
-std::string scala_soc(const Hardware& built);
+std::string scala_soc(const ArraySizes& built);
 /// What elaboration must write into gemmini_params.h.
-Json expected_params(const Hardware& built);
+Json expected_params(const ArraySizes& built);
 /// dosa_tiles.h: static assertions on the parameters and one row per measurement.
 std::string tile_table(const Plan& plan);
 /// dosa_harness.c: how one row is run, timed, checked and printed. The same for every plan, from the shipped

@@ -16,7 +16,7 @@ namespace {
 using gemmini::Call;
 using gemmini::Tile;
 
-Hardware smaller(Hardware built, std::int64_t divisor) {
+ArraySizes smaller(ArraySizes built, std::int64_t divisor) {
   built.scratchpad_kib /= divisor;
   built.accumulator_kib /= divisor;
   return built;
@@ -45,7 +45,7 @@ class Draw {
 };
 
 /// A legal tile or nothing.
-std::optional<Tile> legal(const Layer& layer, const Hardware& built, const std::function<Tile()>& make) {
+std::optional<Tile> legal(const Layer& layer, const ArraySizes& built, const std::function<Tile()>& make) {
   try {
     const Tile tile = make();
     if (gemmini::tile_is_legal(layer, gemmini::params_of(built), tile)) return tile;
@@ -131,7 +131,7 @@ std::vector<std::string> Sample::warnings() const {
   return list;
 }
 
-Tile random_tile(const Layer& layer, const Hardware& built, Call call, Random& random) {
+Tile random_tile(const Layer& layer, const ArraySizes& built, Call call, Random& random) {
   Tile tile;
   tile.call = call;
   for (const Dim d : all_dims()) {
@@ -211,7 +211,7 @@ class Source {
     // Tilings for smaller buffers are legal here too and far from the library's taste.
     sizes_.emplace_back(built_, "random");
     for (const std::int64_t divisor : {2, 4}) {
-      const Hardware small = smaller(built_, divisor);
+      const ArraySizes small = smaller(built_, divisor);
       if (gemmini::is_legal(small)) sizes_.emplace_back(small, fmt::format("small{}", small.scratchpad_kib));
     }
   }
@@ -234,9 +234,9 @@ class Source {
 
  private:
   const Measurable& layers_;
-  Hardware built_;
+  ArraySizes built_;
   Random& random_;
-  std::vector<std::pair<Hardware, std::string>> sizes_;
+  std::vector<std::pair<ArraySizes, std::string>> sizes_;
 };
 
 /// Adds the tilings that the predictor is least sure of, out of many drawn ones.

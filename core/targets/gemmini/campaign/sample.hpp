@@ -22,7 +22,7 @@ using Uncertainty = std::function<std::vector<double>(const std::vector<std::pai
 struct SampleOptions {
   std::int64_t count = 200;  ///< measurements in all
   std::uint64_t seed = 1;
-  Hardware hardware{16, 256, 64};  ///< as built
+  ArraySizes hardware{16, 256, 64};  ///< as built
   /// Layers with more multiply-accumulates are left out: simulated RTL runs some ten thousand cycles a
   /// second.
   std::int64_t max_macs = kMaxMacs;
@@ -55,7 +55,7 @@ struct Sample {
 };
 
 /// A legal tile: every size drawn from the useful ones, evenly in the logarithm, then shrunk until it fits.
-gemmini::Tile random_tile(const Layer& layer, const Hardware& built, gemmini::Call call, Random& random);
+gemmini::Tile random_tile(const Layer& layer, const ArraySizes& built, gemmini::Call call, Random& random);
 
 /// Every layer shape once with the library's own tiling by each call, then in turn random tilings, tilings of
 /// half and a quarter of the buffers (the library's own among them), and those that a predictor is least sure
@@ -65,7 +65,7 @@ Sample sample_campaign(const Workload& workload, const SampleOptions& options);
 /// What to take from a table of tilings.
 struct TilingsOptions {
   std::filesystem::path table;
-  Hardware hardware;                  ///< as built; a size of 0 is the table's
+  ArraySizes hardware;                ///< as built; a size of 0 is the table's
   const Workload* network = nullptr;  ///< where its layers are the table's, they name them; may be null
   BatchLimits batch;
 };

@@ -21,9 +21,9 @@ std::vector<std::string> tiling_columns() {
 }
 
 /// The sizes that were given, and the table's for the rest, on which all its rows must agree.
-Hardware hardware_of(const CsvInput& table, const Hardware& given) {
-  Hardware hardware = given;
-  for (const HardwareField& field : kHardwareFields) {
+ArraySizes hardware_of(const CsvInput& table, const ArraySizes& given) {
+  ArraySizes hardware = given;
+  for (const ArraySizeField& field : kArraySizes) {
     if (given.*field.value > 0) continue;
     table.require({field.name});
     for (std::size_t row = 0; row < table.rows(); ++row) {

@@ -175,7 +175,7 @@ TEST(Samples, AFewTilingsAreAllThereIs) {
 TEST(Samples, EveryLegalSizeOfEveryArrayHasTilings) {
   int sizes = 0;
   for (const std::int64_t pe_dim : {2, 4, 8, 16, 32, 64}) {
-    for (const Hardware& built : gemmini::legal_hardware({pe_dim, 1, 1}, {pe_dim, 1024, 1024})) {
+    for (const ArraySizes& built : gemmini::legal_hardware({pe_dim, 1, 1}, {pe_dim, 1024, 1024})) {
       if (built.scratchpad_kib > 512 && built.accumulator_kib > 512)
         continue;  // a few of the largest will do
       SampleOptions options;
@@ -267,7 +267,7 @@ TEST(Tilings, ATableBecomesAPlan) {
   const Sample listed = sample_tilings(options);
   ASSERT_EQ(listed.plan.measurements.size(), 2u);
   EXPECT_EQ(listed.repeated, 1u);
-  EXPECT_EQ(listed.plan.hardware, (Hardware{16, 256, 64}));
+  EXPECT_EQ(listed.plan.hardware, (ArraySizes{16, 256, 64}));
   EXPECT_EQ(listed.plan.layers[0].name, "conv 3x3 64->64 on 56x56");
   EXPECT_EQ(gemmini::to_string(listed.plan.measurements[1].tile), "matmul P128 C64 K64");
   EXPECT_EQ(listed.kinds(), (std::map<std::string, std::size_t>{{"proposed", 2}}));
@@ -279,14 +279,14 @@ TEST(Tilings, ATableBecomesAPlan) {
   const Sample named = sample_tilings(options);
   EXPECT_EQ(named.plan.layers[0].name, "conv2_x.3x3b");
   EXPECT_EQ(named.plan.layers[1].name, "conv2_x.1x1c");
-  EXPECT_EQ(named.plan.hardware, (Hardware{16, 512, 64}));
+  EXPECT_EQ(named.plan.hardware, (ArraySizes{16, 512, 64}));
   EXPECT_NO_THROW(check_plan(named.plan));
 }
 
 TEST(Tilings, BadTablesAreRefusedByLine) {
   const TemporaryFolder folder;
   const auto refuses = [&](const std::string& rows, const std::vector<std::string>& parts, ErrorId id,
-                           Hardware hardware = {0, 0, 0}) {
+                           ArraySizes hardware = {0, 0, 0}) {
     TilingsOptions options;
     options.table = folder.file("next.csv", rows);
     options.hardware = hardware;

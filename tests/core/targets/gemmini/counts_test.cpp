@@ -390,7 +390,7 @@ TEST(RelaxedCounts, GradientsAreThoseOfFiniteDifferences) {
 }
 
 TEST(LegalTilings, FollowCapacityAndPadding) {
-  const Hardware buffers{16, 256, 64};
+  const ArraySizes buffers{16, 256, 64};
   const auto legal = [&](const WalkLayer& l, const WalkTile& t) {
     return legal_tilings(tensor_of(t).unsqueeze(0), RunBatch::of({run_of(l)}, RunRules{}), buffers)[0]
         .item<bool>();
@@ -418,7 +418,7 @@ TEST(LegalTilings, AreThoseOfTheExporter) {
   const auto draw = [&](std::int64_t low, std::int64_t high) {
     return low + static_cast<std::int64_t>(engine() % static_cast<std::uint32_t>(high - low + 1));
   };
-  const std::vector<Hardware> sizes = gemmini::legal_hardware({4, 4, 4}, {32, 64, 16});
+  const std::vector<ArraySizes> sizes = gemmini::legal_hardware({4, 4, 4}, {32, 64, 16});
   int legal = 0, hanging = 0, checked = 0;
   while (checked < 4000) {
     Layer layer;
@@ -434,7 +434,7 @@ TEST(LegalTilings, AreThoseOfTheExporter) {
     if (calls.empty()) continue;
     gemmini::Tile tile;
     tile.call = calls[static_cast<std::size_t>(draw(0, static_cast<std::int64_t>(calls.size()) - 1))];
-    const Hardware& built =
+    const ArraySizes& built =
         sizes[static_cast<std::size_t>(draw(0, static_cast<std::int64_t>(sizes.size()) - 1))];
     const std::int64_t granule = tile.call == gemmini::Call::kMatmul ? built.pe_dim : 1;
     std::vector<double> numbers;

@@ -17,7 +17,7 @@
 namespace dosa::gemmini {
 namespace {
 
-const Hardware kDefault{16, 256, 64};
+const ArraySizes kDefault{16, 256, 64};
 
 Layer conv(std::int64_t kernel, std::int64_t out, std::int64_t c, std::int64_t k, std::int64_t stride = 1,
            std::int64_t padding = 0, std::int64_t batch = 1) {
@@ -120,7 +120,7 @@ bool legal_as_written(std::int64_t d, std::int64_t s, std::int64_t a) {
 
 // Every size of one buffer with every power of two of the other: a size that is none is illegal whatever the
 // other one is, as the second half of the test sees on a sparse grid of all.
-TEST(Hardware, AgreesWithTheRulesAsWrittenForEverySize) {
+TEST(ArraySizes, AgreesWithTheRulesAsWrittenForEverySize) {
   std::size_t legal = 0;
   const auto agrees = [&](std::int64_t d, std::int64_t s, std::int64_t a) {
     EXPECT_EQ(is_legal({d, s, a}), legal_as_written(d, s, a)) << d << " " << s << " " << a;
@@ -142,7 +142,7 @@ TEST(Hardware, AgreesWithTheRulesAsWrittenForEverySize) {
   EXPECT_EQ(legal_hardware({2, 1, 1}, {128, 4096, 4096}).size(), legal);
 }
 
-TEST(Hardware, ViolationsAreSpelledOutExactlyWhereThereAreSome) {
+TEST(ArraySizes, ViolationsAreSpelledOutExactlyWhereThereAreSome) {
   std::mt19937 random(4);
   const auto pick = [&](std::uint32_t high) {
     const std::int64_t any = random() % (high + 1);
@@ -151,40 +151,40 @@ TEST(Hardware, ViolationsAreSpelledOutExactlyWhereThereAreSome) {
   };
   int legal = 0;
   for (int i = 0; i < 100000; ++i) {
-    const Hardware built{pick(128), pick(4096), pick(4096)};
+    const ArraySizes built{pick(128), pick(4096), pick(4096)};
     ASSERT_EQ(check_hardware(built).empty(), is_legal(built)) << to_json(built).dump();
     legal += is_legal(built);
   }
   EXPECT_GT(legal, 1000);
 }
 
-TEST(Hardware, TheNearestSizesAreLegalAndAtLeastAsLarge) {
+TEST(ArraySizes, TheNearestSizesAreLegalAndAtLeastAsLarge) {
   std::mt19937 random(1);
   for (int i = 0; i < 20000; ++i) {
-    const Hardware found{static_cast<std::int64_t>(1 + random() % 128),
-                         static_cast<std::int64_t>(1 + random() % 4096),
-                         static_cast<std::int64_t>(1 + random() % 4096)};
-    const Hardware near = nearest_hardware(found);
+    const ArraySizes found{static_cast<std::int64_t>(1 + random() % 128),
+                           static_cast<std::int64_t>(1 + random() % 4096),
+                           static_cast<std::int64_t>(1 + random() % 4096)};
+    const ArraySizes near = nearest_hardware(found);
     ASSERT_TRUE(check_hardware(near).empty()) << summary(check_hardware(near));
-    for (const HardwareField& field : kHardwareFields) ASSERT_GE(near.*field.value, found.*field.value);
+    for (const ArraySizeField& field : kArraySizes) ASSERT_GE(near.*field.value, found.*field.value);
     if (check_hardware(found).empty()) {
       ASSERT_EQ(near, found);
     }
   }
 }
 
-TEST(Hardware, ThePapersFoundSizesBecome512And512) {
+TEST(ArraySizes, ThePapersFoundSizesBecome512And512) {
   const auto violations = check_hardware({16, 251, 196});
   ASSERT_FALSE(violations.empty());
   EXPECT_EQ(violations.front().message(),
             "rows per scratchpad bank are a power of two; found 4016 (scratchpad_kib 251); nearest legal: "
             "scratchpad_kib 256");
-  EXPECT_EQ(hardware_for_need({16, 251, 196}), (Hardware{16, 512, 512}));
+  EXPECT_EQ(hardware_for_need({16, 251, 196}), (ArraySizes{16, 512, 512}));
   EXPECT_TRUE(check_hardware(kDefault).empty());
 }
 
-TEST(Hardware, EnumerationFindsAllLegalSizes) {
-  const std::vector<Hardware> all = legal_hardware({2, 1, 1}, {32, 64, 64});
+TEST(ArraySizes, EnumerationFindsAllLegalSizes) {
+  const std::vector<ArraySizes> all = legal_hardware({2, 1, 1}, {32, 64, 64});
   std::size_t count = 0;
   for (std::int64_t d = 2; d <= 32; ++d) {
     for (std::int64_t s = 1; s <= 64; ++s) {
@@ -194,7 +194,7 @@ TEST(Hardware, EnumerationFindsAllLegalSizes) {
   EXPECT_EQ(all.size(), count);
 }
 
-TEST(Hardware, ParametersOfTheDefaultGemmini) {
+TEST(ArraySizes, ParametersOfTheDefaultGemmini) {
   const Params params = params_of(kDefault);
   EXPECT_EQ(params.dim, 16);
   EXPECT_EQ(params.bank_num, 4);
@@ -245,7 +245,7 @@ TEST(Calls, RefusalsNameRuleValueAndAlternative) {
 // 7x7 with padding 3 never finishes, 3x3 with padding 1 is wrong: what the kernel's centre computes is right.
 TEST(Calls, AConvolutionOfOnePixelIsTheMatrixProductOfTheKernelsCentre) {
   for (const std::int64_t pe_dim : {4, 8, 16}) {
-    const Hardware built = nearest_hardware({pe_dim, 64, 32});
+    const ArraySizes built = nearest_hardware({pe_dim, 64, 32});
     for (Layer layer : {conv(7, 1, 8, 8, 1, 3), conv(3, 1, 1, 8, 1, 1), conv(3, 1, 2, 40, 1, 1, 5)}) {
       layer.known_input_width = layer.known_input_height = 1;
       EXPECT_TRUE(sees_one_pixel(layer));
@@ -379,7 +379,7 @@ TEST(Tiles, HangsAreExactlyTheNegativeWindows) {
 // with one block of output channels at 4 and 8; right with two, and at 16.
 TEST(Tiles, TheMeasuredSingleColumnsAndTheirNeighbours) {
   for (const std::int64_t pe_dim : {2, 4, 8, 16, 32}) {
-    const Hardware built = nearest_hardware({pe_dim, 64, 32});
+    const ArraySizes built = nearest_hardware({pe_dim, 64, 32});
     for (const std::int64_t channels : {1, 2}) {
       const bool shares_rows = pe_dim / channels > 1;
       const Layer layer = conv(3, 7, channels, 2 * pe_dim, 1, 1);
@@ -419,7 +419,7 @@ TEST(Tiles, TheNearestTileRunsRightOnSmallArrays) {
   int repaired = 0, none = 0;
   for (int i = 0; i < 6000; ++i) {
     const std::int64_t pe_dim = std::int64_t{4} << pick(0, 2), kernel = pick(1, 5);
-    const Hardware built = nearest_hardware({pe_dim, pick(1, 64), pick(1, 16)});
+    const ArraySizes built = nearest_hardware({pe_dim, pick(1, 64), pick(1, 16)});
     Layer layer =
         conv(kernel, pick(1, 9), pick(1, 10), pick(1, 24), pick(1, 2), pick(0, kernel - 1), pick(1, 2));
     layer[Dim::Q] = pick(2, 9);
@@ -521,10 +521,10 @@ TEST(DefaultMapper, EveryAutoRowOfTheMeasurements) {
 TEST(DefaultMapper, TenThousandRandomLayersFitAndCannotGrow) {
   std::mt19937 random(4);
   int hanging = 0;
-  const std::vector<Hardware> all = legal_hardware({4, 64, 16}, {64, 1024, 512});
+  const std::vector<ArraySizes> all = legal_hardware({4, 64, 16}, {64, 1024, 512});
   for (int i = 0; i < 10000; ++i) {
     const Layer layer = random_layer(random);
-    const Hardware built = all[random() % all.size()];
+    const ArraySizes built = all[random() % all.size()];
     const Params params = params_of(built);
     for (const Call call : calls_for(layer)) {
       Tile tile;

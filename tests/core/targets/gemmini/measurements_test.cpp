@@ -32,7 +32,7 @@ TEST(Measurements, OwnFormat) {
   const Measurements m = read(kHeader + kConv + "\n" + kMatmul);
   ASSERT_EQ(m.rows.size(), 2);
   EXPECT_EQ(m.format, MeasurementFormat::kOwn);
-  EXPECT_EQ(m.hardware, (std::vector<Hardware>{{16, 256, 64}}));
+  EXPECT_EQ(m.hardware, (std::vector<ArraySizes>{{16, 256, 64}}));
   const Measurement& conv = m.rows[0];
   EXPECT_FALSE(conv.matmul);
   EXPECT_EQ(conv.layer[Dim::C], 192);
@@ -92,9 +92,9 @@ TEST(Measurements, BadInputIsNamed) {
 
 TEST(Measurements, OfSeveralMachinesKnowTheLargestBuffersOfEachArray) {
   const Measurements m = read(kHeader + kConv + replaced(kMatmul, "256,64,16", "512,32,16"));
-  EXPECT_EQ(m.hardware, (std::vector<Hardware>{{16, 512, 64}}));
+  EXPECT_EQ(m.hardware, (std::vector<ArraySizes>{{16, 512, 64}}));
   const Measurements two = read(kHeader + kConv + replaced(kConv, "256,64,16", "128,64,8"));
-  EXPECT_EQ(two.hardware, (std::vector<Hardware>{{8, 128, 64}, {16, 256, 64}}));
+  EXPECT_EQ(two.hardware, (std::vector<ArraySizes>{{8, 128, 64}, {16, 256, 64}}));
 }
 
 TEST(Measurements, TheLibraryIsAColumnOrAskedFor) {
@@ -141,13 +141,13 @@ TEST(Measurements, ShippedMeasurements) {
   const Measurements m = read_measurements(data_folder() / "measurements" / "gemmini_rtl.csv");
   EXPECT_EQ(m.rows.size(), 2103);
   EXPECT_FALSE(m.rows[0].keeps);
-  EXPECT_EQ(m.hardware, (std::vector<Hardware>{{16, 256, 64}}));
+  EXPECT_EQ(m.hardware, (std::vector<ArraySizes>{{16, 256, 64}}));
   EXPECT_TRUE(m.dropped.empty());
   const Measurements sizes = read_measurements(data_folder() / "measurements" / "gemmini_rtl_sizes.csv");
   EXPECT_EQ(sizes.rows.size(), 3307);
   EXPECT_TRUE(sizes.rows[0].keeps);
   EXPECT_EQ(sizes.hardware,
-            (std::vector<Hardware>{{4, 64, 32}, {8, 128, 64}, {16, 1024, 256}, {32, 256, 128}}));
+            (std::vector<ArraySizes>{{4, 64, 32}, {8, 128, 64}, {16, 1024, 256}, {32, 256, 128}}));
 }
 
 TEST(Measurements, ArtefactColumnsAreRestored) {
@@ -169,7 +169,7 @@ TEST(Measurements, ArtefactColumnsAreRestored) {
           row("L3[WIO] Q4 S5 - L2[WI] K4X - L1[O] R5 P4 C4X - L0[W] N1", "4,1,4,1,4,4,5,5,1")));
   ASSERT_EQ(m.rows.size(), 3);
   EXPECT_EQ(m.format, MeasurementFormat::kArtefact);
-  EXPECT_EQ(m.hardware, (std::vector<Hardware>{{4, 0, 0}, {32, 0, 0}}));
+  EXPECT_EQ(m.hardware, (std::vector<ArraySizes>{{4, 0, 0}, {32, 0, 0}}));
   EXPECT_FALSE(m.rows[0].keeps);
   EXPECT_EQ(m.rows[0].pe_dim, 4);
   EXPECT_EQ(m.rows[0].tile, (DimSizes{7, 7, 112, 4, 3, 8, 1}));

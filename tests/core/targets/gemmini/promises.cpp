@@ -13,7 +13,7 @@ namespace {
 
 using torch::Tensor;
 
-Tensor pe_dim_of(const Hardware& hardware) {
+Tensor pe_dim_of(const ArraySizes& hardware) {
   return torch::full({}, static_cast<double>(hardware.pe_dim), torch::kFloat64);
 }
 
@@ -57,7 +57,7 @@ std::vector<LayerRun> random_layers(int count) {
 }
 
 std::int64_t expect_none_below_the_floor(const Surrogate& s, const std::vector<LayerRun>& layers,
-                                         const Hardware& hardware, int per_layer) {
+                                         const ArraySizes& hardware, int per_layer) {
   const torch::NoGradGuard no_grad;
   std::int64_t checked = 0;
   std::uint64_t seed = 0;
@@ -75,7 +75,7 @@ std::int64_t expect_none_below_the_floor(const Surrogate& s, const std::vector<L
   return checked;
 }
 
-Doubled double_channels(const Surrogate& s, const std::vector<LayerRun>& layers, const Hardware& hardware,
+Doubled double_channels(const Surrogate& s, const std::vector<LayerRun>& layers, const ArraySizes& hardware,
                         int per_layer) {
   const torch::NoGradGuard no_grad;
   Doubled result;

@@ -17,7 +17,7 @@ std::vector<LayerRun> random_layers(int count);
 /// Predictions at `per_layer` random legal tilings of every layer are finite and at least the compute floor.
 /// How many were looked at.
 std::int64_t expect_none_below_the_floor(const Surrogate& surrogate, const std::vector<LayerRun>& layers,
-                                         const Hardware& hardware, int per_layer);
+                                         const ArraySizes& hardware, int per_layer);
 
 /// Predictions with twice as many input or output channels in DRAM, the tile staying the same.
 struct Doubled {
@@ -26,6 +26,6 @@ struct Doubled {
   double worst = 0;          ///< the least log(doubled / single), at most 0
 };
 Doubled double_channels(const Surrogate& surrogate, const std::vector<LayerRun>& layers,
-                        const Hardware& hardware, int per_layer);
+                        const ArraySizes& hardware, int per_layer);
 
 }  // namespace dosa::testing

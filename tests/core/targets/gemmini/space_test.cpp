@@ -150,12 +150,12 @@ double enumerated_edp(const SearchProblem& problem) {
       }
       tiles = std::move(longer);
     }
-    for (const Hardware& built : gemmini::legal_hardware(problem.bounds.min, problem.bounds.max)) {
+    for (const ArraySizes& built : gemmini::legal_hardware(problem.bounds.min, problem.bounds.max)) {
       std::vector<gemmini::Tile> legal;
       for (const gemmini::Tile& tile : tiles) {
         if (gemmini::tile_is_legal(layer, gemmini::params_of(built), tile)) legal.push_back(tile);
       }
-      for (const Hardware& smaller : gemmini::legal_hardware(problem.bounds.min, built))
+      for (const ArraySizes& smaller : gemmini::legal_hardware(problem.bounds.min, built))
         legal.push_back(gemmini::runnable_default_tile(layer, smaller, call));
       const TileCosts costs = model().costs(std::vector<Layer>(legal.size(), layer), legal, built);
       best = std::min(best, (costs.cycles * costs.energy_uj).min().item<double>());
@@ -235,7 +235,7 @@ TEST(GemminiSpace, NoTileThatRunsWrongIsHandedOut) {
   int one_pixel = 0, defaults_repaired = 0;
   for (int network = 0; network < 12; ++network) {
     const std::int64_t pe_dim = std::int64_t{4} << network % 3;
-    const Hardware built = gemmini::nearest_hardware({pe_dim, 16, 8});
+    const ArraySizes built = gemmini::nearest_hardware({pe_dim, 16, 8});
     SearchProblem problem{{}, analytical, {built, built}, Objective::from_name("edp")};
     problem.bounds.max = gemmini::nearest_hardware({pe_dim, 32, 16});
     problem.workload.name = "small";
@@ -276,7 +276,7 @@ TEST(GemminiSpace, NoTileThatRunsWrongIsHandedOut) {
       const gemmini::Tile own =
           gemmini::tile_from_json(JsonInput::from_text(by_default["tile"].dump(), "tile"));
       EXPECT_FALSE(runs_wrong(layer, own, pe_dim)) << gemmini::to_string(own);
-      const Hardware sizes = default_gemmini(analytical->machine(), pe_dim);
+      const ArraySizes sizes = default_gemmini(analytical->machine(), pe_dim);
       const gemmini::Tile of_library = gemmini::default_tile(layer, sizes);
       EXPECT_EQ(by_default.contains("problem"), !(own == of_library));
       defaults_repaired += runs_wrong(layer, of_library, pe_dim);

@@ -27,7 +27,7 @@ Measurements shipped_measurements() {
 }
 std::filesystem::path shipped_path() { return data_folder() / "surrogate" / "gemmini-rtl.safetensors"; }
 
-const Hardware kGemmini{16, 256, 64};
+const ArraySizes kGemmini{16, 256, 64};
 
 Tensor scalar(double value) { return torch::full({}, value, torch::kFloat64); }
 

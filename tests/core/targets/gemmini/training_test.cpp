@@ -86,10 +86,10 @@ TEST(Learning, HeldOutAccuracyOnFireSim) {
   // Every array that was measured, on every layer; the buffers were larger than any tile needs.
   std::int64_t floors = 0;
   Doubled doubled;
-  for (const Hardware& measured : s.target.hardware) {
+  for (const ArraySizes& measured : s.target.hardware) {
     const std::int64_t pe_dim = measured.pe_dim;
     SCOPED_TRACE(pe_dim);
-    const Hardware hardware{pe_dim, 1024, 1024};
+    const ArraySizes hardware{pe_dim, 1024, 1024};
     const std::vector<LayerRun> layers = measured_layers(measurements);
     floors += expect_none_below_the_floor(s, layers, hardware, 40);
     const Doubled now = double_channels(s, layers, hardware, 40);
@@ -214,7 +214,7 @@ TEST(Training, FineTuningFollowsNewRowsAndRefusesOtherTargets) {
 TEST(Training, ProposalsAreLegalNewAndSpread) {
   const Surrogate s = Surrogate::load(data_folder() / "surrogate" / "gemmini-rtl.safetensors");
   const Measurements m = few(200);
-  const Hardware buffers{16, 256, 64};
+  const ArraySizes buffers{16, 256, 64};
   const auto next = propose_measurements(s, m, buffers, 20, 0);
   ASSERT_EQ(next.size(), 20);
   std::map<std::string, int> layers;

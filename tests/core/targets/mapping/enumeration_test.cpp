@@ -42,7 +42,7 @@ SearchProblem network() {
   return on_gemmini_tl(workload);
 }
 
-SearchProblem fixed(SearchProblem problem, const Hardware& hardware, const std::string& objective = "edp") {
+SearchProblem fixed(SearchProblem problem, const ArraySizes& hardware, const std::string& objective = "edp") {
   problem.bounds.min = problem.bounds.max = hardware;
   problem.objective = Objective::from_name(objective);
   return problem;
@@ -86,7 +86,7 @@ Tensor all_nests(const Layer& layer, const std::vector<Slot>& slots, std::int64_
 std::vector<Point> literal_points(const SearchProblem& problem, const CostModel& model, std::size_t l,
                                   double* count) {
   const Layer& layer = problem.workload.layers[l];
-  const Hardware& hardware = problem.bounds.max;
+  const ArraySizes& hardware = problem.bounds.max;
   const Tensor nests = all_nests(layer, model.slots(), hardware.pe_dim);
   *count = static_cast<double>(nests.size(0));
   const Traffic traffic = model.traffic({nests, {}}, LayerBatch::from({layer}, torch::kFloat64), {});
@@ -130,8 +130,8 @@ double best_combination(const SearchProblem& problem, const std::vector<std::vec
 }
 
 void expect_best_of_literal_enumeration(const SearchProblem& any) {
-  for (const Hardware& hardware :
-       {Hardware{4, 64, 64}, Hardware{4, 1, 1}, Hardware{3, 2, 1}, Hardware{16, 1, 2}, Hardware{1, 1, 1}}) {
+  for (const ArraySizes& hardware : {ArraySizes{4, 64, 64}, ArraySizes{4, 1, 1}, ArraySizes{3, 2, 1},
+                                     ArraySizes{16, 1, 2}, ArraySizes{1, 1, 1}}) {
     const SearchProblem problem = fixed(any, hardware);
     const EnumerationModels models(problem.machine());
     std::vector<std::vector<Point>> points;
@@ -284,7 +284,7 @@ TEST(AreaLimit, FindsTheBestOfAllHardwareUnderATightOne) {
   for (std::int64_t pe_dim = 1; pe_dim <= 8; ++pe_dim) {
     for (std::int64_t s = 1; s <= 4; ++s) {
       for (std::int64_t a = 1; a <= 4; ++a) {
-        const Hardware hardware{pe_dim, s, a};
+        const ArraySizes hardware{pe_dim, s, a};
         if (area_mm2(problem.machine().area, hardware) > problem.bounds.max_area_mm2) continue;
         best = std::min(best, map_exhaustively(fixed(network(), hardware), {}).best.totals.edp);
       }
