@@ -4,9 +4,9 @@
 #include <charconv>
 #include <limits>
 
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/chain/chain.hpp"
-#include "dosa/models/machine.hpp"
 
 namespace dosa {
 namespace {
@@ -181,7 +181,7 @@ std::vector<LabelledNest> parse_nests(const std::string& text) {
   return nests;
 }
 
-Mapping parse_mapping(const std::string& text, const Machine& machine) {
+Mapping parse_mapping(const std::string& text, const ArrayMachine& machine) {
   return parse_levels(text, labels_of(machine), machine.name);
 }
 
@@ -189,7 +189,7 @@ Mapping parse_mapping(const std::string& text, const Chain& chain) {
   return parse_levels(text, labels_of(chain), chain.name);
 }
 
-std::string print_mapping(const Mapping& mapping, const Machine& machine) {
+std::string print_mapping(const Mapping& mapping, const ArrayMachine& machine) {
   return print_levels(mapping, labels_of(machine));
 }
 
@@ -197,7 +197,7 @@ std::string print_mapping(const Mapping& mapping, const Chain& chain) {
   return print_levels(mapping, labels_of(chain));
 }
 
-void check_mapping(const Mapping& mapping, const Layer& layer, const Machine& machine) {
+void check_mapping(const Mapping& mapping, const Layer& layer, const ArrayMachine& machine) {
   check_sizes(mapping, layer, machine.levels.size(), machine.name);
   for (int level = 0; level < static_cast<int>(machine.levels.size()); ++level) {
     const LevelNest& nest = mapping.levels[static_cast<std::size_t>(level)];

@@ -8,8 +8,8 @@
 
 namespace dosa {
 
-struct Chain;
-struct Machine;
+class Chain;
+class ArrayMachine;
 
 struct Loop {
   Dim dim;
@@ -44,7 +44,7 @@ struct Mapping {
 /// X and Y mark spatial factors, those on Y before those on X; N1 stands for "no temporal loops";
 /// print_mapping(parse_mapping(s)) == s for every string in this form. Throws Error{kSyntax} or
 /// Error{kMapping} with the offending word.
-Mapping parse_mapping(const std::string& text, const Machine& machine);
+Mapping parse_mapping(const std::string& text, const ArrayMachine& machine);
 Mapping parse_mapping(const std::string& text, const Chain& chain);
 /// The same text without a machine: its nests in the order in which they stand, whatever their labels.
 struct LabelledNest {
@@ -52,12 +52,12 @@ struct LabelledNest {
   LevelNest nest;
 };
 std::vector<LabelledNest> parse_nests(const std::string& text);
-std::string print_mapping(const Mapping& mapping, const Machine& machine);
+std::string print_mapping(const Mapping& mapping, const ArrayMachine& machine);
 std::string print_mapping(const Mapping& mapping, const Chain& chain);
 
 /// Throws Error{kMapping} unless the factors of every dimension multiply to the layer's size and loops stand
 /// only where the machine can run them.
-void check_mapping(const Mapping& mapping, const Layer& layer, const Machine& machine);
+void check_mapping(const Mapping& mapping, const Layer& layer, const ArrayMachine& machine);
 /// The same on a chain, and Error{kCapacity} where the loops along an axis exceed its fan-out. Whether the
 /// tiles fit is ChainModel::check_fits()'s question.
 void check_mapping(const Mapping& mapping, const Layer& layer, const Chain& chain);

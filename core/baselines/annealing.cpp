@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "dosa/core/baselines/map_space.hpp"
+#include "dosa/core/targets/array_target.hpp"
 #include "dosa/models/base/math.hpp"
 
 namespace dosa {
@@ -153,7 +154,7 @@ class Annealer {
       return;
     }
     std::vector<double> other(width_);
-    space_.random_nest(layer, chain.hardware.pe_dim, random_, other.data());
+    space_.random_nest(layer, ArraySizes::of(chain.hardware).pe_dim, random_, other.data());
     const auto dim = static_cast<Dim>(random_.below(kDims));
     for (std::size_t s = 0; s < width_; ++s) {
       if (space_.slots()[s].dim == dim) factors[s] = other[s];
@@ -236,16 +237,16 @@ class Annealer {
       return space_.need(all_of(chain), rows);
     }
     const std::int64_t only = random_.below(4);  // one of the sizes, or all
-    for (std::size_t f = 0; f < kArraySizes.size(); ++f) {
+    for (std::size_t f = 0; f < next.size(); ++f) {
       if (only < 3 && static_cast<std::int64_t>(f) != only) continue;
-      std::int64_t& size = next.*kArraySizes[f].value;
+      std::int64_t& size = next[f];
       const double spread = 0.02 + 0.4 * (1 - share_);
       const std::int64_t before = size;
       size = std::llround(static_cast<double>(size) * std::exp(spread * random_.normal()));
       if (size == before) size += random_.below(2) == 0 ? 1 : -1;
-      size = std::clamp(size, bounds.min.*kArraySizes[f].value, bounds.max.*kArraySizes[f].value);
+      size = std::clamp(size, bounds.min[f], bounds.max[f]);
     }
-    return problem_.has_room_for(next.pe_dim) ? problem_.within_area(next) : chain.hardware;
+    return problem_.has_room_for(problem_.shape_of(next)) ? problem_.within_area(next) : chain.hardware;
   }
 
   void move_hardware() {
@@ -266,11 +267,11 @@ class Annealer {
         if (scores.fits.data_ptr<bool>()[i]) continue;
         double* own = factors.data() + i * width_;
         const auto outermost = [&](const Slot& s) {
-          return !s.spatial && s.level == problem_.machine().dram();
+          return !s.spatial && s.level == array_machine(problem_).dram();
         };
         bool too_wide = false;
         for (std::size_t s = 0; s < width_; ++s) {
-          too_wide |= space_.slots()[s].spatial && whole(own[s]) > next[i / layers].pe_dim;
+          too_wide |= space_.slots()[s].spatial && whole(own[s]) > ArraySizes::of(next[i / layers]).pe_dim;
         }
         move_prime(
             own, [&](const Slot& s) { return !outermost(s) && (!too_wide || s.spatial); }, outermost);

@@ -67,15 +67,15 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
   }
   if (recorder.curve().empty()) return result;
 
-  const CostModel model(problem.machine(), search_slots(problem.machine()), search_orders(problem.machine()),
-                        torch::kFloat64);
+  const ArrayMachine& machine = array_machine(problem);
+  const CostModel model(machine, search_slots(machine), search_orders(machine), torch::kFloat64);
   const DesignDraft& draft = recorder.draft();
   Design& design = result.design = problem.blank_design();
   design.hardware = draft.hardware;
   for (std::size_t l = 0; l < layers; ++l) {
     const auto row = static_cast<std::int64_t>(l);
     design.layers[l].schedule = std::make_shared<MappingSchedule>(
-        model.mapping_of(draft.log_factors[row], draft.order[row].item<std::int64_t>()), problem.machine());
+        model.mapping_of(draft.log_factors[row], draft.order[row].item<std::int64_t>()), machine);
   }
   evaluate(design, *problem.target);
   result.objective = problem.objective.value(design.totals.energy_uj, design.totals.cycles);

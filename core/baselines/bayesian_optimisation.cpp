@@ -100,17 +100,15 @@ class BayesianOptimisation : public Baseline {
     const std::int64_t mappings = std::max(kMappings, recorder.budget() / space.layers() / kMostHardware);
     std::vector<std::array<double, 3>> x;
     std::vector<double> y;
-    std::set<std::tuple<std::int64_t, std::int64_t, std::int64_t>> seen;
+    std::set<Hardware> seen;
     Hardware best_hardware;
     double best = std::numeric_limits<double>::infinity();
     GaussianProcess process;
     std::size_t chosen_at = 0;
     const auto place = [&](const Hardware& hardware) {
       std::array<double, 3> point{};
-      for (std::size_t f = 0; f < kArraySizes.size(); ++f) {
-        const auto size = [&](const Hardware& h) {
-          return std::log(static_cast<double>(h.*kArraySizes[f].value));
-        };
+      for (std::size_t f = 0; f < point.size(); ++f) {
+        const auto size = [&](const Hardware& h) { return std::log(static_cast<double>(h[f])); };
         const double low = size(problem.bounds.min), high = size(problem.bounds.max);
         point[f] = high > low ? (size(hardware) - low) / (high - low) : 0;
       }
@@ -121,9 +119,7 @@ class BayesianOptimisation : public Baseline {
                               {static_cast<std::int64_t>(points.size()), 3}, torch::kFloat64)
           .clone();
     };
-    const auto is_new = [&](const Hardware& h) {
-      return seen.count({h.pe_dim, h.scratchpad_kib, h.accumulator_kib}) == 0;
-    };
+    const auto is_new = [&](const Hardware& h) { return seen.count(h) == 0; };
     while (!recorder.stop(space.layers())) {
       Hardware hardware = space.random_hardware(random);
       if (static_cast<std::int64_t>(y.size()) >= kFirst) {
@@ -143,7 +139,7 @@ class BayesianOptimisation : public Baseline {
           break;
         }
       }
-      seen.insert({hardware.pe_dim, hardware.scratchpad_kib, hardware.accumulator_kib});
+      seen.insert(hardware);
       const auto [candidates, scores] = space.random_mappings(
           hardware, std::min(mappings, recorder.left() / space.layers()), random, recorder);
       const NetworkChoice choice = space.best_of(candidates, scores);
@@ -160,21 +156,21 @@ class BayesianOptimisation : public Baseline {
  private:
   /// Log-uniform sizes; whether they are legal is asked of the chosen one only.
   static Hardware draw(const SearchProblem& problem, Random& random) {
-    Hardware hardware;
-    for (const ArraySizeField& field : kArraySizes) {
-      const std::int64_t min = problem.bounds.min.*field.value, max = problem.bounds.max.*field.value;
+    Hardware hardware = problem.bounds.min;
+    for (std::size_t p = 0; p < hardware.size(); ++p) {
+      const std::int64_t min = problem.bounds.min[p], max = problem.bounds.max[p];
       const double low = std::log(static_cast<double>(min)), high = std::log(static_cast<double>(max));
-      hardware.*field.value = std::llround(std::exp(low + (high - low) * random.uniform()));
+      hardware[p] = std::llround(std::exp(low + (high - low) * random.uniform()));
     }
     return hardware;
   }
 
   static Hardware near(const SearchProblem& problem, const Hardware& centre, Random& random) {
-    Hardware hardware;
-    for (const ArraySizeField& field : kArraySizes) {
-      const double size = static_cast<double>(centre.*field.value) * std::exp(0.2 * random.normal());
-      hardware.*field.value = std::clamp(static_cast<std::int64_t>(std::llround(size)),
-                                         problem.bounds.min.*field.value, problem.bounds.max.*field.value);
+    Hardware hardware = centre;
+    for (std::size_t p = 0; p < hardware.size(); ++p) {
+      const double size = static_cast<double>(centre[p]) * std::exp(0.2 * random.normal());
+      hardware[p] = std::clamp(static_cast<std::int64_t>(std::llround(size)), problem.bounds.min[p],
+                               problem.bounds.max[p]);
     }
     return hardware;
   }

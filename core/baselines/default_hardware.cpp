@@ -22,12 +22,11 @@ class DefaultHardware : public Baseline {
 
   void run(const SearchProblem& problem, std::uint64_t /*seed*/, std::int64_t threads,
            Recorder& recorder) const override {
-    Hardware built;
-    for (const ArraySizeField& field : kArraySizes) {
-      built.*field.value = std::clamp(problem.machine().default_hardware.*field.value,
-                                      problem.bounds.min.*field.value, problem.bounds.max.*field.value);
-    }
-    while (built.pe_dim > problem.bounds.min.pe_dim && !problem.has_room_for(built.pe_dim)) --built.pe_dim;
+    Hardware built = problem.machine().default_hardware;
+    for (std::size_t p = 0; p < built.size(); ++p)
+      built[p] = std::clamp(built[p], problem.bounds.min[p], problem.bounds.max[p]);
+    std::int64_t& pe_dim = built[kPeParameter];
+    while (pe_dim > problem.bounds.min[kPeParameter] && !problem.has_room_for({pe_dim})) --pe_dim;
     SearchProblem fixed = problem;
     fixed.bounds.min = fixed.bounds.max = problem.within_area(built);
     const MappingSpace mappings(fixed, "cpu");
@@ -36,7 +35,8 @@ class DefaultHardware : public Baseline {
     // Where it begins: all loops at DRAM, which always fits.
     const MapSpace space(fixed, threads);
     const Candidates outermost = space.outermost();
-    const Scores scores = space.score(outermost, HardwareTensors::from(hardware, torch::kFloat64));
+    const Scores scores =
+        space.score(outermost, HardwareTensors::from(ArraySizes::of(hardware), torch::kFloat64));
     recorder.evaluated(layers);
     const NetworkChoice first = space.best_of(outermost, scores);
     recorder.offer(first.objective, space.draft(hardware, outermost, first.entry));
@@ -45,7 +45,7 @@ class DefaultHardware : public Baseline {
     for (std::int64_t l = 0; l < layers; ++l) {
       // What the budget has left is shared by the layers to come.
       Allowance allowance{recorder.left() / (layers - l), {}};
-      const auto own = mappings.layer(static_cast<std::size_t>(l), hardware.pe_dim);
+      const auto own = mappings.layer(static_cast<std::size_t>(l), problem.shape_of(hardware));
       own->look({}, kMostNests, allowance);
       frontiers.push_back(own->frontier());
       recorder.evaluated(frontiers.back().evaluated);

@@ -21,22 +21,24 @@ constexpr std::int64_t kFew = 2048;
 }  // namespace
 
 HardwareTensors hardware_tensors(const std::vector<Hardware>& hardware) {
-  const auto field = [&](std::int64_t Hardware::*size) {
+  const auto field = [&](std::int64_t ArraySizes::*size) {
     std::vector<double> values;
-    for (const Hardware& one : hardware) values.push_back(static_cast<double>(one.*size));
+    for (const Hardware& one : hardware) values.push_back(static_cast<double>(ArraySizes::of(one).*size));
     return torch::tensor(values, torch::kFloat64);
   };
-  return {field(&Hardware::pe_dim), field(&Hardware::scratchpad_kib), field(&Hardware::accumulator_kib)};
+  return {field(&ArraySizes::pe_dim), field(&ArraySizes::scratchpad_kib),
+          field(&ArraySizes::accumulator_kib)};
 }
 
 MapSpace::MapSpace(const SearchProblem& problem, std::int64_t threads)
     : problem_(problem),
       threads_(threads),
-      slots_(search_slots(problem.machine())),
-      all_orders_(problem.machine(), slots_, search_orders(problem.machine()), torch::kFloat64),
+      machine_(array_machine(problem)),
+      slots_(search_slots(machine_)),
+      all_orders_(machine_, slots_, search_orders(machine_), torch::kFloat64),
       batch_(LayerBatch::from(problem.workload.layers, torch::kFloat64)) {
-  for (const NestOrder& order : search_orders(problem.machine())) {
-    models_.emplace_back(problem.machine(), slots_, std::vector<NestOrder>{order}, torch::kFloat64);
+  for (const NestOrder& order : search_orders(machine_)) {
+    models_.emplace_back(machine_, slots_, std::vector<NestOrder>{order}, torch::kFloat64);
   }
   std::vector<double> groups;
   for (const Layer& layer : problem.workload.layers) {
@@ -69,7 +71,7 @@ MapSpace::MapSpace(const SearchProblem& problem, std::int64_t threads)
           if (is_spatial[i]) widest = std::max(widest, factors[i]);
           logs.push_back(std::log(static_cast<double>(factors[i])));
         }
-        if (widest <= problem.bounds.max.pe_dim) found.emplace_back(widest, std::move(logs));
+        if (widest <= ArraySizes::of(problem.bounds.max).pe_dim) found.emplace_back(widest, std::move(logs));
       };
       place(0, layer[dim]);
       std::stable_sort(found.begin(), found.end(),
@@ -102,7 +104,7 @@ void MapSpace::random_nest(std::int64_t layer, std::int64_t pe_dim, Random& rand
 
 void MapSpace::outermost_nest(std::int64_t layer, double* row) const {
   for (std::size_t s = 0; s < slots_.size(); ++s) {
-    const bool outermost = !slots_[s].spatial && slots_[s].level == problem_.machine().dram();
+    const bool outermost = !slots_[s].spatial && slots_[s].level == machine_.dram();
     const std::int64_t size = problem_.workload.layers[static_cast<std::size_t>(layer)][slots_[s].dim];
     row[s] = outermost ? std::log(static_cast<double>(size)) : 0;
   }
@@ -146,8 +148,8 @@ Scores MapSpace::score(const Candidates& candidates, const HardwareTensors& hard
     energy.index_copy_(0, rows, own_order(cost.energy_pj) * groups * 1e-6);
     cycles.index_copy_(0, rows, own_order(cost.cycles) * groups);
     Tensor fit = traffic.pe_dim.squeeze(-1) <= sizes.pe_dim;
-    for (int level = 0; level <= problem_.machine().dram(); ++level) {
-      const MemoryLevel& memory = problem_.machine().levels[static_cast<std::size_t>(level)];
+    for (int level = 0; level <= machine_.dram(); ++level) {
+      const MemoryLevel& memory = machine_.levels[static_cast<std::size_t>(level)];
       if (memory.sized_by == SizedBy::kNothing) continue;
       const Tensor& size =
           memory.sized_by == SizedBy::kScratchpad ? sizes.scratchpad_kib : sizes.accumulator_kib;
@@ -171,8 +173,8 @@ Candidates MapSpace::outermost() const {
 }
 
 bool MapSpace::legal(const Hardware& hardware) const {
-  if (area_mm2(problem_.machine().area, hardware) > problem_.bounds.max_area_mm2) return false;
-  const Scores scores = score(outermost(), HardwareTensors::from(hardware, torch::kFloat64));
+  if (machine_.area_mm2(hardware) > problem_.bounds.max_area_mm2) return false;
+  const Scores scores = score(outermost(), HardwareTensors::from(ArraySizes::of(hardware), torch::kFloat64));
   return scores.fits.all().item<bool>();
 }
 
@@ -183,12 +185,12 @@ Hardware MapSpace::random_hardware(Random& random) const {
     const double size = std::exp(low + (high - low) * random.uniform());
     return std::clamp(static_cast<std::int64_t>(size), min, max);
   };
-  const HardwareBounds& bounds = problem_.bounds;
+  const ArrayBounds bounds = ArrayBounds::of(problem_.bounds);
   while (true) {
-    const Hardware hardware{between(bounds.min.pe_dim, bounds.max.pe_dim, false),
-                            between(bounds.min.scratchpad_kib, bounds.max.scratchpad_kib, true),
-                            between(bounds.min.accumulator_kib, bounds.max.accumulator_kib, true)};
-    if (!problem_.has_room_for(hardware.pe_dim)) continue;
+    const ArraySizes hardware{between(bounds.min.pe_dim, bounds.max.pe_dim, false),
+                              between(bounds.min.scratchpad_kib, bounds.max.scratchpad_kib, true),
+                              between(bounds.min.accumulator_kib, bounds.max.accumulator_kib, true)};
+    if (!problem_.has_room_for({hardware.pe_dim})) continue;
     if (const Hardware smaller = problem_.within_area(hardware); legal(smaller)) return smaller;
   }
 }
@@ -196,7 +198,7 @@ Hardware MapSpace::random_hardware(Random& random) const {
 std::pair<Candidates, Scores> MapSpace::random_mappings(const Hardware& hardware, std::int64_t per_layer,
                                                         Random& random, Recorder& recorder) const {
   const auto width = static_cast<std::int64_t>(slots_.size());
-  const HardwareTensors sizes = HardwareTensors::from(hardware, torch::kFloat64);
+  const HardwareTensors sizes = HardwareTensors::from(ArraySizes::of(hardware), torch::kFloat64);
   std::vector<std::int64_t> missing(repetitions_.size(), per_layer), drawn(repetitions_.size(), 0);
   const std::int64_t limit = 64 * per_layer;
   std::vector<Candidates> candidates;
@@ -242,7 +244,7 @@ std::pair<Candidates, Scores> MapSpace::random_mappings(const Hardware& hardware
       if (outermost) {
         outermost_nest(l, rows + i * width);
       } else {
-        random_nest(l, hardware.pe_dim, random, rows + i * width);
+        random_nest(l, ArraySizes::of(hardware).pe_dim, random, rows + i * width);
       }
       some.order.data_ptr<std::int64_t>()[i] = random.below(orders());
     }
@@ -316,10 +318,10 @@ Hardware MapSpace::need(const Candidates& candidates, const std::vector<std::int
                           of(batch_.wdilation), of(batch_.hdilation), of(batch_.repetitions)};
   // Tiles do not depend on the order.
   const Traffic traffic = models_.front().traffic({chosen.log_factors, {}}, layers, {});
-  const HardwareTensors sizes =
-      LayerNeeds::of(traffic, problem_.machine(), problem_.bounds, true).hardware(problem_.bounds);
+  const ArrayBounds bounds = ArrayBounds::of(problem_.bounds);
+  const HardwareTensors sizes = LayerNeeds::of(traffic, machine_, bounds, true).hardware(bounds);
   const auto whole = [](const Tensor& size) { return std::llround(size.item<double>()); };
-  return {whole(sizes.pe_dim), whole(sizes.scratchpad_kib), whole(sizes.accumulator_kib)};
+  return ArraySizes{whole(sizes.pe_dim), whole(sizes.scratchpad_kib), whole(sizes.accumulator_kib)};
 }
 
 DesignDraft MapSpace::draft(const Hardware& hardware, const Candidates& candidates,
@@ -336,7 +338,7 @@ void MapSpace::offer(const Hardware& hardware, const Candidates& candidates, con
   if (smallest == hardware || recorder.stop(layers())) return;
   const Candidates chosen = candidates.at(torch::tensor(choice.entry, torch::kInt64));
   const NetworkChoice smaller =
-      best_of(chosen, score(chosen, HardwareTensors::from(smallest, torch::kFloat64)));
+      best_of(chosen, score(chosen, HardwareTensors::from(ArraySizes::of(smallest), torch::kFloat64)));
   recorder.evaluated(layers());
   recorder.offer(smaller.objective, draft(smallest, candidates, choice.entry));
 }

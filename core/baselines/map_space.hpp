@@ -102,6 +102,7 @@ class MapSpace {
 
   const SearchProblem& problem_;
   std::int64_t threads_;
+  const ArrayMachine& machine_;
   std::vector<Slot> slots_;
   CostModel all_orders_;
   std::vector<CostModel> models_;  ///< one per order

@@ -61,16 +61,16 @@ void add_campaign(CLI::App& app) {
   command->add_option("--budget", o.budget, "Measurements in all")
       ->capture_default_str()
       ->check(integer_in(2, 100'000));
-  const auto add_size = [&](const char* name, std::int64_t Hardware::*size, const char* meaning) {
+  const auto add_size = [&](const char* name, std::int64_t ArraySizes::*size, const char* meaning) {
     command->add_option(name, o.hardware.*size, meaning)
         ->capture_default_str()
         ->check(integer_in(1, kMaxKib));
   };
-  add_size("--pe", &Hardware::pe_dim, "Array size of the Gemmini that is simulated, and of the design");
-  add_size("--scratchpad", &Hardware::scratchpad_kib,
+  add_size("--pe", &ArraySizes::pe_dim, "Array size of the Gemmini that is simulated, and of the design");
+  add_size("--scratchpad", &ArraySizes::scratchpad_kib,
            "Its scratchpad as built, KiB; the design has at most that (cycles depend on the tile, not on the "
            "capacity, so one large Gemmini measures for all smaller ones)");
-  add_size("--accumulator", &Hardware::accumulator_kib, "Its accumulator as built, KiB; likewise");
+  add_size("--accumulator", &ArraySizes::accumulator_kib, "Its accumulator as built, KiB; likewise");
   CLI::Option* surrogate =
       command->add_option("--surrogate", o.surrogate, "Fine-tune this surrogate (default: the shipped one)");
   command->add_flag("--from-scratch", o.from_scratch, "Train on the campaign's measurements alone")

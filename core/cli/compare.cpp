@@ -245,10 +245,8 @@ std::vector<Method> run_all(const CompareFlags& flags, const SearchProblem& prob
 
 void compare(const CompareFlags& flags, const Output& output) {
   if (!flags.csv.empty()) check_writable(flags.csv);
-  SearchProblem problem{load_workload(flags.workload),
-                        load_target(flags.machine, flags.options),
-                        {},
-                        Objective::from_name(flags.objective)};
+  SearchProblem problem =
+      problem_of(flags.workload, load_target(flags.machine, flags.options), flags.objective);
   problem.bounds = flags.sizes.bounds(*problem.target);
   problem.check_bounds();
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
@@ -279,8 +277,8 @@ void compare(const CompareFlags& flags, const Output& output) {
             {"target", problem.machine().name},
             {"objective", problem.objective.name},
             {"layers", layers},
-            {"min", dosa::to_json(problem.bounds.min)},
-            {"max", dosa::to_json(problem.bounds.max)},
+            {"min", problem.machine().to_json(problem.bounds.min)},
+            {"max", problem.machine().to_json(problem.bounds.max)},
             {"max_area_mm2", number(problem.bounds.max_area_mm2)},
             {"interrupted", interrupt->load()},
             {"samples", asked > 0 ? Json(asked) : Json("as many as the first method takes")},
@@ -328,7 +326,7 @@ void compare(const CompareFlags& flags, const Output& output) {
            {"rejected", run.rejected},
            {"wall_s", run.wall_s},
            {"stopped_by", run.stopped},
-           {"hardware", dosa::to_json(run.hardware)},
+           {"hardware", problem.machine().to_json(run.hardware)},
            {"curve", std::move(curve)}});
     }
     json["methods"].push_back(std::move(entry));

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/design/analysis.hpp"
 #include "dosa/core/design/design.hpp"
 #include "dosa/models/base/error.hpp"
@@ -12,7 +12,7 @@ namespace {
 struct EvaluateFlags {
   std::string design, machine, mapping, surrogate;
   Layer layer;
-  Hardware hardware;
+  SizeFlags sizes;
   bool details = false;
 };
 
@@ -23,7 +23,7 @@ void evaluate_file(const EvaluateFlags& flags, const Output& output) {
     TargetOptions options;
     options.surrogate = flags.surrogate;
     options.recorded = design.provenance;
-    target = make_target(target->machine(), options);
+    target = make_target(target->shared_machine(), options);
     evaluate(design, *target);
   } catch (const Error& error) {
     throw error.in(flags.design);
@@ -53,12 +53,7 @@ void evaluate_file(const EvaluateFlags& flags, const Output& output) {
 /// A mapping on a chain of memories, whose sizes stand in its file.
 void evaluate_on_chain(const EvaluateFlags& flags, const Output& output) {
   const ChainModel model(load_chain(flags.machine));
-  for (const ArraySizeField& field : kArraySizes) {
-    if (flags.hardware.*field.value == 0) continue;
-    fail(ErrorId::kUsage,
-         "command line: found a {} of {}, but the sizes of {} stand in its file; expected none", field.name,
-         flags.hardware.*field.value, model.chain().name);
-  }
+  flags.sizes.hardware(model.chain());  // throws where any is given
   try {
     const Explanation analysis =
         analyse_mapping(flags.layer, parse_mapping(flags.mapping, model.chain()), model);
@@ -76,12 +71,9 @@ void evaluate_flags(const EvaluateFlags& flags, const Output& output) {
   }
   if (!flags.machine.empty() && is_chain(flags.machine)) return evaluate_on_chain(flags, output);
   const TargetPtr target = load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine);
-  Hardware hardware = target->machine().default_hardware;
-  for (const ArraySizeField& field : kArraySizes) {
-    if (flags.hardware.*field.value > 0) hardware.*field.value = flags.hardware.*field.value;
-  }
+  const Hardware hardware = flags.sizes.hardware(target->machine());
   try {
-    const Mapping mapping = parse_mapping(flags.mapping, target->machine());
+    const Mapping mapping = target->mapping_from_text(flags.mapping);
     target->check_hardware(hardware);
     const Explanation analysis =
         target->analyse(flags.layer, target->schedule_of(mapping, flags.layer, hardware), hardware);
@@ -146,19 +138,8 @@ void add_evaluate(CLI::App& app) {
       ->capture_default_str()
       ->check(integer_in(1, kMaxStep))
       ->needs(mapping);
-  command
-      ->add_option("--pe", flags->hardware.pe_dim, "Rows and columns of the array (default: the machine's)")
-      ->check(integer_in(1, kMaxPeDim))
-      ->needs(mapping);
-  command
-      ->add_option("--scratchpad", flags->hardware.scratchpad_kib, "Scratchpad KiB (default: the machine's)")
-      ->check(integer_in(1, kMaxKib))
-      ->needs(mapping);
-  command
-      ->add_option("--accumulator", flags->hardware.accumulator_kib,
-                   "Accumulator KiB (default: the machine's)")
-      ->check(integer_in(1, kMaxKib))
-      ->needs(mapping);
+  for (CLI::Option* size : flags->sizes.add_fixed(*command, "{} (default: the machine's)"))
+    size->needs(mapping);
   command->callback([flags, output] {
     if (!flags->design.empty()) return evaluate_file(*flags, *output);
     if (!flags->mapping.empty()) return evaluate_flags(*flags, *output);

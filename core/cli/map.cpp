@@ -43,10 +43,9 @@ Json coverage_json(const MapSummary& summary) {
 
 void map_network(const MapFlags& flags, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
-  SearchProblem problem{load_workload(flags.input),
-                        load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine, flags.options),
-                        {},
-                        Objective::from_name(flags.objective.empty() ? "edp" : flags.objective)};
+  SearchProblem problem = problem_of(
+      flags.input, load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine, flags.options),
+      flags.objective.empty() ? "edp" : flags.objective);
   problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine());
   problem.target->check_hardware(problem.bounds.max);
   ProgressLine line(flags.quiet);
@@ -79,8 +78,8 @@ void certify_design(const MapFlags& flags, const Output& output) {
         options.shipped_surrogate = false;
         options.recorded = design.provenance;
       }
-      return certify(design, make_target(loaded.target->machine(), options), Objective::from_name(objective),
-                     flags.map, shown_on(line), catch_interrupts());
+      return certify(design, make_target(loaded.target->shared_machine(), options),
+                     Objective::from_name(objective), flags.map, shown_on(line), catch_interrupts());
     } catch (const Error& error) {
       throw error.in(flags.input);
     }
@@ -150,7 +149,7 @@ void add_map(CLI::App& app) {
       ->add_option("input", flags->input,
                    "A shipped network's name or a workload JSON or YAML file; with --certify a design JSON")
       ->required();
-  flags->sizes.add_fixed(*command, "{} (default: the machine's)");
+  const std::vector<CLI::Option*> sizes = flags->sizes.add_fixed(*command, "{} (default: the machine's)");
   command->add_option(
       "--machine", flags->machine,
       "Machine: a shipped name or a file (default: gemmini-tl; with --certify the design's target, "
@@ -172,10 +171,7 @@ void add_map(CLI::App& app) {
   CLI::Option* certify = command->add_flag("--certify", flags->certify,
                                            "Compare a design with the best mappings on its hardware");
   certify->excludes(file);
-  for (CLI::Option* size : {command->get_option("--pe"), command->get_option("--scratchpad"),
-                            command->get_option("--accumulator")}) {
-    certify->excludes(size);
-  }
+  for (CLI::Option* size : sizes) certify->excludes(size);
   CLI::Option* library = command->add_flag("--default", flags->use_default,
                                            "The tiling that Gemmini's own C library picks (gemmini-rtl)");
   for (CLI::Option* other : {objective, nests, threads, certify}) library->excludes(other);

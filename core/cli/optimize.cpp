@@ -33,8 +33,7 @@ std::string text_of(const SearchProgress& now) {
                                : fmt::format("relaxed {:.4g}", now.relaxed_objective);
   std::string text = fmt::format("{}  {:.0f} s", now.phase, now.elapsed_s);
   if (now.phase == "descent") text += fmt::format(" {}/{}, ETA {:.0f} s", now.step, now.steps, now.eta_s);
-  return text + fmt::format("  {}  pe {}, {}/{} KiB", best, now.hardware.pe_dim, now.hardware.scratchpad_kib,
-                            now.hardware.accumulator_kib);
+  return text + fmt::format("  {}  {}", best, fmt::join(now.hardware.values, "/"));
 }
 
 Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
@@ -43,7 +42,7 @@ Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const 
             {"method", summary.enumerated ? "enumeration" : "gradient"},
             {"model", problem.target->model_record()},
             {"seed", search.seed},
-            {"options", to_json(search, problem.bounds)},
+            {"options", to_json(search, problem)},
             {"stopped_by", summary.stopped},
             {"steps", summary.steps},
             {"samples", summary.evaluations},
@@ -71,10 +70,8 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   for (const std::string& path : {flags.output, flags.search.checkpoint.string()}) {
     if (!path.empty() && is_root) check_writable(path);
   }
-  SearchProblem problem{load_workload(flags.workload),
-                        load_target(flags.target, flags.target_options),
-                        {},
-                        Objective::from_name(flags.objective)};
+  SearchProblem problem =
+      problem_of(flags.workload, load_target(flags.target, flags.target_options), flags.objective);
   problem.bounds = flags.sizes.bounds(*problem.target);
   const SearchOptions search = options_of(flags, *problem.target);
   if (!flags.pareto.empty()) {
@@ -104,7 +101,8 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   if (flags.certify) {
     MapOptions map;
     map.threads = search.threads;
-    const TargetPtr target = make_target(problem.machine(), without_trust(flags.target_options));
+    const TargetPtr target =
+        make_target(problem.target->shared_machine(), without_trust(flags.target_options));
     const Certificate certificate = certify(summary.best, target, problem.objective, map, {}, interrupted);
     json["certificate"] = to_json(certificate);
     text += "\n" + report(certificate);
@@ -192,7 +190,7 @@ void add_optimize(CLI::App& app) {
           "--pareto", flags->pareto,
           "Instead of one design, write those that no other one beats in energy, latency and area into "
           "this folder: design_01.json ..., front.json, front.csv; without gradients, for every "
-          "objective under a row of area limits on a row of arrays")
+          "objective under a row of area limits for a row of shapes of the machine")
       ->excludes(file)
       ->excludes(certificate);
   command->add_option("--pareto-points", flags->front.points, "Most designs of the front")

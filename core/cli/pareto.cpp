@@ -22,29 +22,41 @@ std::string file_name(std::size_t index) { return fmt::format("design_{:02}.json
 
 Json limit_json(double area) { return std::isfinite(area) ? Json(area) : Json(nullptr); }
 
+std::vector<std::string> names_of(const Machine& machine) {
+  std::vector<std::string> names;
+  for (const Parameter& parameter : machine.parameters) names.push_back(parameter.name);
+  return names;
+}
+
 Json front_json(const SearchProblem& problem, const ParetoOptions& options, const ParetoSummary& summary) {
-  Json designs = Json::array();
+  const Machine& machine = problem.machine();
+  Json designs = Json::array(), shapes = Json::array();
+  for (const Shape& shape : summary.shapes) {
+    Json values = Json::object();
+    for (std::size_t p = 0; p < shape.size(); ++p) values[machine.parameters[p].name] = shape[p];
+    shapes.push_back(std::move(values));
+  }
   for (std::size_t i = 0; i < summary.front.size(); ++i) {
     const FrontPoint& point = summary.front[i];
     designs.push_back({{"file", file_name(i)},
                        {"objective", point.design.objective},
                        {"area_limit_mm2", limit_json(point.area_limit_mm2)},
-                       {"hardware", to_json(point.design.hardware)},
+                       {"hardware", machine.to_json(point.design.hardware)},
                        {"totals", to_json(point.design.totals)}});
   }
   return {{"schema", kSchema},
           {"workload", problem.workload.name},
-          {"target", problem.machine().name},
+          {"target", machine.name},
           {"program", fmt::format("dosa {}", DOSA_VERSION)},
           {"options",
            {{"points", options.points},
             {"polish_nests", options.nests},
-            {"min", to_json(problem.bounds.min)},
-            {"max", to_json(problem.bounds.max)},
+            {"min", machine.to_json(problem.bounds.min)},
+            {"max", machine.to_json(problem.bounds.max)},
             {"max_area_mm2", limit_json(problem.bounds.max_area_mm2)}}},
           {"objectives", Objective::names()},
           {"area_limits_mm2", summary.area_limits_mm2},
-          {"arrays", summary.arrays},
+          {"shapes", std::move(shapes)},
           {"samples", summary.evaluations},
           {"whole_map_space", summary.complete},
           {"stopped_by", summary.interrupted ? "interrupt" : "end"},
@@ -52,15 +64,17 @@ Json front_json(const SearchProblem& problem, const ParetoOptions& options, cons
           {"designs", std::move(designs)}};
 }
 
-std::string front_csv(const ParetoSummary& summary) {
-  CsvWriter csv({"file", "objective", "area_limit_mm2", "pe_dim", "scratchpad_kib", "accumulator_kib",
-                 "cycles", "energy_uj", "edp", "area_mm2"});
+std::string front_csv(const SearchProblem& problem, const ParetoSummary& summary) {
+  std::vector<std::string> columns{"file", "objective", "area_limit_mm2"};
+  for (const std::string& name : names_of(problem.machine())) columns.push_back(name);
+  columns.insert(columns.end(), {"cycles", "energy_uj", "edp", "area_mm2"});
+  CsvWriter csv(columns);
   for (std::size_t i = 0; i < summary.front.size(); ++i) {
     const FrontPoint& point = summary.front[i];
     const Design& design = point.design;
-    csv.add(file_name(i), design.objective, point.area_limit_mm2, design.hardware.pe_dim,
-            design.hardware.scratchpad_kib, design.hardware.accumulator_kib, design.totals.cycles,
-            design.totals.energy_uj, design.totals.edp, design.totals.area_mm2)
+    csv.add(file_name(i), design.objective, point.area_limit_mm2);
+    for (const std::int64_t size : design.hardware.values) csv.add(size);
+    csv.add(design.totals.cycles, design.totals.energy_uj, design.totals.edp, design.totals.area_mm2)
         .end_row();
   }
   return csv.text();
@@ -72,25 +86,26 @@ std::string front_text(const SearchProblem& problem, const ParetoSummary& summar
                {"cycles"},
                {"energy_uJ"},
                {"EDP"},
-               {"pe"},
-               {"KiB"},
+               {"hardware"},
                {"least", ColumnKind::kText}});
   for (std::size_t i = 0; i < summary.front.size(); ++i) {
     const FrontPoint& point = summary.front[i];
     const Design& design = point.design;
     table.row({fmt::format("{:02}", i + 1), fmt::format("{:.3f}", design.totals.area_mm2),
                fmt::format("{:.5g}", design.totals.cycles), fmt::format("{:.5g}", design.totals.energy_uj),
-               fmt::format("{:.5g}", design.totals.edp), fmt::format("{}", design.hardware.pe_dim),
-               fmt::format("{}/{}", design.hardware.scratchpad_kib, design.hardware.accumulator_kib),
+               fmt::format("{:.5g}", design.totals.edp),
+               fmt::format("{}", fmt::join(design.hardware.values, "/")),
                fmt::format("{} under {:.3g}", design.objective, point.area_limit_mm2)});
   }
-  return table.text() +
-         fmt::format(
-             "\n{} on {}: {} designs that no other one beats in area, latency and energy,\nof {} found; KiB: "
-             "scratchpad/accumulator\narrays {}; {} evaluations, {:.1f} s{}{}\n",
-             problem.workload.name, problem.machine().name, summary.front.size(), summary.found,
-             fmt::join(summary.arrays, " "), summary.evaluations, summary.wall_s,
-             summary.complete ? "; the whole space on each" : "", summary.interrupted ? "; interrupted" : "");
+  return table.text() + fmt::format(
+                            "\n{} on {}: {} designs that no other one beats in area, latency and energy,\nof "
+                            "{} found; hardware: "
+                            "{}\n{} shapes of it, {} evaluations, {:.1f} s{}{}\n",
+                            problem.workload.name, problem.machine().name, summary.front.size(),
+                            summary.found, fmt::join(names_of(problem.machine()), "/"), summary.shapes.size(),
+                            summary.evaluations, summary.wall_s,
+                            summary.complete ? "; the whole space on each" : "",
+                            summary.interrupted ? "; interrupted" : "");
 }
 
 /// What a front leaves in its folder.
@@ -112,8 +127,8 @@ void write_pareto_front(const SearchProblem& problem, const ParetoOptions& optio
   const ParetoSummary summary = pareto_front(
       problem, options,
       [&](const ParetoProgress& now) {
-        line.show(fmt::format("array {}/{}  {} designs  {} evaluations  {:.0f} s", now.arrays_done,
-                              now.arrays, now.designs, now.evaluations, now.elapsed_s));
+        line.show(fmt::format("shape {}/{}  {} designs  {} evaluations  {:.0f} s", now.shapes_done,
+                              now.shapes, now.designs, now.evaluations, now.elapsed_s));
       },
       catch_interrupts());
   line.finish();
@@ -128,7 +143,7 @@ void write_pareto_front(const SearchProblem& problem, const ParetoOptions& optio
     save_design(design, target.path() / file_name(i));
   }
   write_file(target.path() / kFrontJson, json.dump(2) + "\n");
-  write_file(target.path() / kFrontCsv, front_csv(summary));
+  write_file(target.path() / kFrontCsv, front_csv(problem, summary));
   target.commit();
   output.print(json, front_text(problem, summary) + fmt::format("written: {}\n", folder));
 }

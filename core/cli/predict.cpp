@@ -18,9 +18,10 @@ struct PredictFlags {
 
 /// How a layer runs: by its tile on a real Gemmini, else by all factors inside the DRAM loops of its mapping.
 gemmini::Tile tile_on(const DesignLayer& entry, const Design& design, const Target& target) {
-  if (gemmini::is_gemmini(target)) return gemmini::tile_of(entry.layer, entry.schedule, design.hardware);
+  if (gemmini::is_gemmini(target))
+    return gemmini::tile_of(entry.layer, entry.schedule, ArraySizes::of(design.hardware));
   const Mapping mapping = target.as_mapping(entry.layer, entry.schedule, design.hardware).mapping;
-  const int dram = target.machine().dram();
+  const int dram = as_array_machine(target.shared_machine(), "predict")->dram();
   gemmini::Tile tile;
   tile.call = entry.layer.is_matmul() ? gemmini::Call::kMatmul : gemmini::Call::kConv;
   for (const Dim dim : all_dims()) {
@@ -46,10 +47,11 @@ void run_predict(const PredictFlags& flags, const Output& output) {
     runs.push_back(RtlModel::run(entry.layer, tile.call));
     tiles.push_back(to_tensor(tile));
   }
+  const ArraySizes built = ArraySizes::of(design.hardware);
   const torch::NoGradGuard no_grad;
   const RunBatch batch = surrogate.batch(runs);
   const torch::Tensor tile = torch::stack(tiles);
-  const torch::Tensor pe_dim = torch::full({}, static_cast<double>(design.hardware.pe_dim), torch::kFloat64);
+  const torch::Tensor pe_dim = torch::full({}, static_cast<double>(built.pe_dim), torch::kFloat64);
   const torch::Tensor hangs = executed_counts(tile, pe_dim, batch, false).hangs;
   const Estimate e = surrogate.predict(tile, pe_dim, batch, false);
   Json json{{"design", flags.design}, {"surrogate", flags.surrogate}, {"layers", Json::array()}};
@@ -70,7 +72,7 @@ void run_predict(const PredictFlags& flags, const Output& output) {
            "{}: layer '{}': a tile lies wholly inside the padding; Gemmini never finishes it", flags.design,
            layer.name);
     }
-    outside.push_back(surrogate.target.domain.outside(runs[i], design.hardware.pe_dim));
+    outside.push_back(surrogate.target.domain.outside(runs[i], built.pe_dim));
     const auto groups = static_cast<double>(layer.groups);
     const double cycles = groups * std::exp(e.log_cycles[row].item<double>());
     const double log_sd = std::max(outside.back().least_log_sd(), e.log_sd[row].item<double>());

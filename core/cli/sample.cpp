@@ -13,7 +13,7 @@ namespace {
 struct SampleFlags {
   std::string workload, folder, surrogate, tilings;
   SampleOptions options;
-  Hardware given{0, 0, 0};  ///< sizes that the user gave
+  ArraySizes given{0, 0, 0};  ///< sizes that the user gave
 };
 
 /// The surrogate that says what is uncertain; none, with a line on stderr, where none was asked for and none
@@ -38,7 +38,7 @@ Sample drawn_sample(SampleFlags& flags) {
   std::string error;
   if (!flags.options.IsValid(&error)) fail(ErrorId::kUsage, "{}", error);
   const std::optional<Surrogate> surrogate = sampling_surrogate(flags);
-  const RtlModel model(load_machine(gemmini::kTarget), surrogate ? &*surrogate : nullptr);
+  const RtlModel model(load_array_machine(gemmini::kTarget), surrogate ? &*surrogate : nullptr);
   if (surrogate) {
     flags.options.uncertainty =
         disagreement(model, flags.options.hardware,
@@ -98,16 +98,16 @@ void add_sample(CLI::App& app) {
   const auto drawn = [&](CLI::Option* option) { option->capture_default_str()->excludes(tilings); };
   drawn(command->add_option("--count", options.count, "Measurements in all"));
   drawn(command->add_option("--seed", options.seed, "The same seed gives the same sample"));
-  const Hardware standard = options.hardware;
-  const auto add_size = [&](const char* name, std::int64_t Hardware::*size, const char* meaning) {
+  const ArraySizes standard = options.hardware;
+  const auto add_size = [&](const char* name, std::int64_t ArraySizes::*size, const char* meaning) {
     command
         ->add_option(name, flags->given.*size,
                      fmt::format("{} (default: {}, or as in --tilings)", meaning, standard.*size))
         ->check(integer_in(1, kMaxKib));
   };
-  add_size("--pe", &Hardware::pe_dim, "Array size of the Gemmini to measure on");
-  add_size("--scratchpad", &Hardware::scratchpad_kib, "Its scratchpad as built, KiB");
-  add_size("--accumulator", &Hardware::accumulator_kib, "Its accumulator as built, KiB");
+  add_size("--pe", &ArraySizes::pe_dim, "Array size of the Gemmini to measure on");
+  add_size("--scratchpad", &ArraySizes::scratchpad_kib, "Its scratchpad as built, KiB");
+  add_size("--accumulator", &ArraySizes::accumulator_kib, "Its accumulator as built, KiB");
   drawn(
       command->add_option("--max-macs", options.max_macs, "Leave out layers with more multiply-accumulates"));
   command

@@ -9,16 +9,72 @@
 namespace dosa::cli {
 namespace {
 
+/// Parameters that have a flag of their own.
 struct SizeFlag {
+  const char* flag;
   const char* name;
   const char* meaning;
-  std::int64_t Hardware::*size;
   std::int64_t limit;
 };
 constexpr std::array<SizeFlag, 3> kSizeFlags{
-    {{"pe", "rows and columns of the array", &Hardware::pe_dim, kMaxPeDim},
-     {"scratchpad", "KiB of scratchpad", &Hardware::scratchpad_kib, kMaxKib},
-     {"accumulator", "KiB of accumulator", &Hardware::accumulator_kib, kMaxKib}}};
+    {{"pe", "pe_dim", "rows and columns of the array", kMaxPeDim},
+     {"scratchpad", "scratchpad_kib", "KiB of scratchpad", kMaxKib},
+     {"accumulator", "accumulator_kib", "KiB of accumulator", kMaxKib}}};
+
+/// --size or --max-size: "NAME=N" as often as wanted.
+CLI::Option* add_named_sizes(CLI::App& command, const std::string& flag, const std::string& meaning,
+                             std::vector<SizeFlags::Given>& given) {
+  return command
+      .add_option_function<std::vector<std::string>>(
+          flag,
+          [flag, &given](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              const std::size_t equals = text.find('=');
+              std::int64_t value = 0;
+              const bool number = equals != std::string::npos && equals > 0 &&
+                                  CLI::detail::lexical_cast(text.substr(equals + 1), value) && value > 0;
+              if (!number) throw CLI::ValidationError(flag, fmt::format("found '{}', expected NAME=N", text));
+              given.push_back({flag, text.substr(0, equals), value});
+            }
+          },
+          meaning)
+      ->type_name("NAME=N");
+}
+
+CLI::Option* add_size(CLI::App& command, const std::string& flag, const SizeFlag& size,
+                      const std::string& meaning, std::vector<SizeFlags::Given>& given) {
+  return command
+      .add_option_function<std::int64_t>(
+          flag,
+          [flag, &size, &given](const std::int64_t& value) {
+            given.push_back({flag, size.name, value});
+          },
+          meaning)
+      ->check(integer_in(1, size.limit));
+}
+
+/// Sizes by the machine's parameters, 0 where none was given.
+Hardware by_parameter(const std::vector<SizeFlags::Given>& given, const Machine& machine) {
+  Hardware hardware;
+  hardware.values.assign(machine.parameters.size(), 0);
+  for (const SizeFlags::Given& size : given) {
+    const std::size_t p = machine.parameter(size.name, size.flag);
+    if (size.value > machine.parameters[p].limit) {
+      fail(ErrorId::kBounds, "{}: {}: found {}, expected 1..{}", size.flag, size.name, size.value,
+           machine.parameters[p].limit);
+    }
+    hardware[p] = size.value;
+  }
+  return hardware;
+}
+
+/// How the user wrote a size, or would have.
+std::string flag_of(const std::vector<SizeFlags::Given>& given, const std::string& name) {
+  for (const SizeFlags::Given& size : given) {
+    if (size.name == name) return size.flag;
+  }
+  return name;
+}
 
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
@@ -43,23 +99,25 @@ CLI::Validator over_zero(const std::string& unit) {
       unit);
 }
 
-void SizeFlags::add_fixed(CLI::App& command, const std::string& meaning) {
-  for (const SizeFlag& flag : kSizeFlags) {
-    command
-        .add_option(fmt::format("--{}", flag.name), fixed.*flag.size,
-                    fmt::format(fmt::runtime(meaning), flag.meaning))
-        ->check(integer_in(1, flag.limit));
+std::vector<CLI::Option*> SizeFlags::add_fixed(CLI::App& command, const std::string& meaning) {
+  std::vector<CLI::Option*> options;
+  for (const SizeFlag& size : kSizeFlags) {
+    options.push_back(add_size(command, fmt::format("--{}", size.flag), size,
+                               fmt::format(fmt::runtime(meaning), size.meaning), fixed));
   }
+  options.push_back(
+      add_named_sizes(command, "--size",
+                      fmt::format(fmt::runtime(meaning), "size of this name in the machine's file"), fixed));
+  return options;
 }
 
 void SizeFlags::add_all(CLI::App& command) {
   add_fixed(command);
-  for (const SizeFlag& flag : kSizeFlags) {
-    command
-        .add_option(fmt::format("--max-{}", flag.name), max.*flag.size,
-                    fmt::format("Most {} (default: the machine's)", flag.meaning))
-        ->check(integer_in(1, flag.limit));
+  for (const SizeFlag& size : kSizeFlags) {
+    add_size(command, fmt::format("--max-{}", size.flag), size,
+             fmt::format("Most {} (default: the machine's)", size.meaning), max);
   }
+  add_named_sizes(command, "--max-size", "Most of the size of this name (default: the machine's)", max);
   command
       .add_option("--max-area", max_area_mm2,
                   "Most mm2 of the hardware by the machine's area model (default: any)")
@@ -69,30 +127,42 @@ void SizeFlags::add_all(CLI::App& command) {
 HardwareBounds SizeFlags::bounds(const Target& target) const {
   const Machine& machine = target.machine();
   HardwareBounds bounds{machine.min_hardware, machine.max_hardware};
-  for (const SizeFlag& flag : kSizeFlags) {
-    const std::int64_t wanted = fixed.*flag.size, most = max.*flag.size;
-    if (most > 0) bounds.max.*flag.size = most;
-    if (most > 0 && most < bounds.min.*flag.size) {
-      fail(ErrorId::kBounds, "--max-{}: found {}, the least that {} allows is {}", flag.name, most,
-           machine.name, bounds.min.*flag.size);
+  const Hardware wanted = by_parameter(fixed, machine), most = by_parameter(max, machine);
+  for (std::size_t p = 0; p < machine.parameters.size(); ++p) {
+    const std::string& name = machine.parameters[p].name;
+    if (most[p] > 0) bounds.max[p] = most[p];
+    if (most[p] > 0 && most[p] < bounds.min[p]) {
+      fail(ErrorId::kBounds, "{}: found {}, the least that {} allows is {}", flag_of(max, name), most[p],
+           machine.name, bounds.min[p]);
     }
-    if (wanted == 0) continue;
-    if (most > 0 && wanted > most)
-      fail(ErrorId::kBounds, "--{} {} is more than --max-{} {}", flag.name, wanted, flag.name, most);
-    bounds.min.*flag.size = bounds.max.*flag.size = wanted;
+    if (wanted[p] == 0) continue;
+    if (most[p] > 0 && wanted[p] > most[p]) {
+      fail(ErrorId::kBounds, "{} {} is more than {} {}", flag_of(fixed, name), wanted[p], flag_of(max, name),
+           most[p]);
+    }
+    bounds.min[p] = bounds.max[p] = wanted[p];
   }
   if (max_area_mm2 > 0) bounds.max_area_mm2 = max_area_mm2;
-  target.narrow(bounds, fixed, max,
+  target.narrow(bounds, wanted, most,
                 [](const std::string& warning) { fmt::print(stderr, "dosa: warning: {}\n", warning); });
   return bounds;
 }
 
 Hardware SizeFlags::hardware(const Machine& machine) const {
   Hardware hardware = machine.default_hardware;
-  for (const SizeFlag& flag : kSizeFlags) {
-    if (fixed.*flag.size > 0) hardware.*flag.size = fixed.*flag.size;
+  const Hardware given = by_parameter(fixed, machine);
+  for (std::size_t p = 0; p < given.size(); ++p) {
+    if (given[p] > 0) hardware[p] = given[p];
   }
   return hardware;
+}
+
+SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective) {
+  SearchProblem problem;
+  problem.workload = load_workload(workload);
+  problem.target = std::move(target);
+  problem.objective = Objective::from_name(objective);
+  return problem;
 }
 
 void add_workload(CLI::App& command, std::string& name) {

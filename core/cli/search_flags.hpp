@@ -11,22 +11,32 @@
 
 namespace dosa::cli {
 
-/// Hardware sizes on the command line; 0: not given.
+/// Sizes of the hardware on the command line.
 struct SizeFlags {
-  Hardware fixed, max;
+  struct Given {
+    std::string flag;  ///< as it was written: "--pe"
+    std::string name;  ///< of the machine's parameter: "pe_dim"
+    std::int64_t value;
+  };
+  std::vector<Given> fixed, max;
   double max_area_mm2 = 0;
 
-  /// --pe, --scratchpad, --accumulator. `meaning` has one {} for the name of the size.
-  void add_fixed(CLI::App& command, const std::string& meaning = "Fix the {}");
-  /// The same, --max-pe, --max-scratchpad, --max-accumulator and --max-area.
+  /// --pe, --scratchpad, --accumulator, and --size NAME=N for any parameter. `meaning` has one {} for the
+  /// name of the size. Returns the options.
+  std::vector<CLI::Option*> add_fixed(CLI::App& command, const std::string& meaning = "Fix the {}");
+  /// The same, --max-pe, --max-scratchpad, --max-accumulator, --max-size NAME=N and --max-area.
   void add_all(CLI::App& command);
 
   /// The machine's bounds with what was given, narrowed to what the target can build; warnings go to stderr.
   /// Throws Error{kBounds} for what contradicts itself.
   HardwareBounds bounds(const Target& target) const;
-  /// The machine's default hardware with what was given.
+  /// The machine's default hardware with what was given. Throws Error{kValue} for a size that the machine has
+  /// not.
   Hardware hardware(const Machine& machine) const;
 };
+
+/// A shipped network or a file on a target, without bounds. Throws Error.
+SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective);
 
 /// The network to work on, as the first argument.
 void add_workload(CLI::App& command, std::string& name);

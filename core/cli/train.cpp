@@ -16,7 +16,7 @@ struct TrainFlags {
   std::string library = kTodaysLibrary, output, predictor = "combined", from, curves, scatter, proposals;
   int active = 0;
   bool quiet = false;
-  Hardware buffers;
+  ArraySizes buffers;
   TrainOptions options;
 };
 
@@ -98,7 +98,7 @@ void run_train(TrainFlags& flags, const Output& output) {
   }
   report += fmt::format("{}: written after {:.0f} s\n", flags.output, summary.seconds);
   if (flags.active > 0) {
-    Hardware buffers = measured.hardware.size() == 1 ? measured.hardware.front() : Hardware{};
+    ArraySizes buffers = measured.hardware.size() == 1 ? measured.hardware.front() : ArraySizes{};
     for (const ArraySizeField& field : kArraySizes) {
       if (flags.buffers.*field.value > 0) buffers.*field.value = flags.buffers.*field.value;
       if (buffers.*field.value <= 0) {

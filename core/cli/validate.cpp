@@ -42,8 +42,9 @@ void add_validate(CLI::App& app) {
       return output->print(v.to_json(), v.full_report());
     }
     const ValidationReport report =
-        is_chain(flags->hardware) ? validate_table(flags->table, load_chain(flags->hardware), flags->worst)
-                                  : validate_table(flags->table, load_machine(flags->hardware), flags->worst);
+        is_chain(flags->hardware)
+            ? validate_table(flags->table, load_chain(flags->hardware), flags->worst)
+            : validate_table(flags->table, load_array_machine(flags->hardware), flags->worst);
     output->print(report.to_json(), report.full_report());
   });
 }

@@ -10,7 +10,7 @@ const char* capacity_name(const MemoryLevel& memory) {
   return memory.sized_by == SizedBy::kScratchpad ? "scratchpad" : "accumulator";
 }
 
-double need_kib(const Traffic& traffic, const MemoryLevel& memory, int level, const Hardware& hardware,
+double need_kib(const Traffic& traffic, const MemoryLevel& memory, int level, const ArraySizes& hardware,
                 std::size_t row) {
   const torch::Tensor array = torch::scalar_tensor(static_cast<double>(hardware.pe_dim), torch::kFloat64);
   return at(traffic.need_kib(memory, level, array), row);
@@ -49,7 +49,7 @@ void explain_accesses(const LevelAccesses& level, Json& entry, Table& table) {
 }
 
 Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Traffic& traffic,
-                          const Cost& cost, const Hardware& hardware, const Machine& machine) {
+                          const Cost& cost, const ArraySizes& hardware, const ArrayMachine& machine) {
   const double cycles = at(cost.cycles, 0);
   const double energy = at(cost.energy_pj, 0) * 1e-6;
   const double compute = at(traffic.compute_cycles, 0);

@@ -15,7 +15,7 @@
 namespace dosa {
 
 /// KiB that the tiles of row `row` need at a sized level of hardware with this array.
-double need_kib(const Traffic& traffic, const MemoryLevel& memory, int level, const Hardware& hardware,
+double need_kib(const Traffic& traffic, const MemoryLevel& memory, int level, const ArraySizes& hardware,
                 std::size_t row);
 /// What sizes a level, for people.
 const char* capacity_name(const MemoryLevel& memory);
@@ -39,7 +39,7 @@ void explain_accesses(const LevelAccesses& level, Json& entry, Table& table);
 
 /// `traffic` and `cost` are of this layer alone: one run of one group.
 Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Traffic& traffic,
-                          const Cost& cost, const Hardware& hardware, const Machine& machine);
+                          const Cost& cost, const ArraySizes& hardware, const ArrayMachine& machine);
 
 /// What a mapping does on a chain of memories, level by level; words are those of all instances in use.
 /// Throws Error{kMapping} or Error{kCapacity} with the level, what is needed and what there is, unless it

@@ -6,7 +6,6 @@
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/table.hpp"
 #include "dosa/models/base/torch.hpp"
-#include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
 namespace {
@@ -22,6 +21,7 @@ DesignTotals totals_from_json(const JsonInput& json) {
 }  // namespace
 
 void evaluate(Design& design, const Target& target) {
+  design.machine = target.shared_machine();
   target.check_hardware(design.hardware);
   std::vector<Layer> layers;
   std::vector<SchedulePtr> schedules;
@@ -38,15 +38,15 @@ void evaluate(Design& design, const Target& target) {
     design.totals.energy_uj += entry.costs.energy_uj * static_cast<double>(entry.layer.count);
   }
   design.totals.edp = design.totals.cycles * design.totals.energy_uj;
-  design.totals.area_mm2 = area_mm2(target.machine().area, design.hardware);
+  design.totals.area_mm2 = target.machine().area_mm2(design.hardware);
 }
 
 namespace {
 
 /// The machine that a design names: `machine_override` if it is given, else a shipped one, else a file beside
 /// the design or wherever the name leads.
-Machine machine_of(const JsonInput& target, const std::filesystem::path& path,
-                   const std::string& machine_override) {
+MachinePtr machine_of(const JsonInput& target, const std::filesystem::path& path,
+                      const std::string& machine_override) {
   if (!machine_override.empty()) return load_machine(machine_override);
   const std::string name = target.text();
   const std::vector<std::string> shipped = shipped_names("hardware");
@@ -87,9 +87,10 @@ LoadedDesign load_design(const std::filesystem::path& path, const std::string& m
   LoadedDesign loaded;
   loaded.target = make_target(machine_of(json.at("target"), path, machine_override));
   Design& design = loaded.design;
+  design.machine = loaded.target->shared_machine();
   design.workload = json.at("workload").text();
   design.target = json.at("target").text();
-  design.hardware = hardware_from_json(json.at("hardware"));
+  design.hardware = design.machine->hardware_from_json(json.at("hardware"));
   design.objective = json.at("objective").text();
   design.totals = totals_from_json(json.at("totals"));
   if (const auto provenance = json.find("provenance")) design.provenance = provenance->value();
@@ -122,7 +123,7 @@ Json to_json(const Design& design) {
   return {{"schema", kSchema},
           {"workload", design.workload},
           {"target", design.target},
-          {"hardware", to_json(design.hardware)},
+          {"hardware", design.machine->to_json(design.hardware)},
           {"objective", design.objective},
           {"totals", to_json(design.totals)},
           {"layers", std::move(layers)},
@@ -151,9 +152,9 @@ std::string report(const Design& design) {
                fmt::format("{:.2f}", share), entry.schedule->text()});
   }
   std::string text = table.text();
-  text += fmt::format("\n{} on {}: pe_dim {}, scratchpad {} KiB, accumulator {} KiB, {:.3f} mm2\n",
-                      design.workload, design.target, design.hardware.pe_dim, design.hardware.scratchpad_kib,
-                      design.hardware.accumulator_kib, design.totals.area_mm2);
+  text += fmt::format("\n{} on {}: {}", printable(design.workload), printable(design.target),
+                      design.machine->text(design.hardware));
+  text += fmt::format("{}{:.3f} mm2\n", design.hardware.size() > 0 ? ", " : "", design.totals.area_mm2);
   text += fmt::format("cycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n", design.totals.cycles,
                       design.totals.energy_uj, design.totals.edp);
   return text;

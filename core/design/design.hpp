@@ -33,7 +33,8 @@ Json to_json(const DesignTotals& totals);
 struct Design {
   std::string workload;  ///< its name
   std::string target;    ///< the machine's name
-  Hardware hardware;
+  MachinePtr machine;
+  Hardware hardware;  ///< of the machine
   std::string objective = "edp";
   DesignTotals totals;
   std::vector<DesignLayer> layers;

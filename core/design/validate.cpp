@@ -25,14 +25,14 @@ double half_last_digit(std::string_view printed) {
 struct Reference {
   std::vector<Layer> layers;
   std::vector<Mapping> mappings;
-  std::vector<Hardware> hardware;
+  std::vector<ArraySizes> hardware;
   std::vector<double> cycles, cycles_tolerance, energy_uj, energy_tolerance;
 };
 
 /// Where each quantity stands in one of the two kinds of table.
 class ReferenceReader {
  public:
-  ReferenceReader(const CsvInput& table, const Machine& machine) : table_(table), machine_(machine) {
+  ReferenceReader(const CsvInput& table, const ArrayMachine& machine) : table_(table), machine_(machine) {
     artefact_ = table.find("mapping.mapping").has_value();
     std::vector<std::string> names;
     for (const Dim dim : all_dims())
@@ -108,7 +108,7 @@ class ReferenceReader {
     return layer;
   }
 
-  Hardware hardware(std::size_t row) const {
+  ArraySizes hardware(std::size_t row) const {
     const auto value = [&](const char* name, std::int64_t max) {
       return table_.integer(row, column(name), 1, max);
     };
@@ -125,16 +125,16 @@ class ReferenceReader {
   }
 
   const CsvInput& table_;
-  const Machine& machine_;
+  const ArrayMachine& machine_;
   bool artefact_ = false, measured_ = false;
   std::map<std::string, std::size_t> columns_;
 };
 
-HardwareTensors hardware_rows(const std::vector<Hardware>& rows) {
+HardwareTensors hardware_rows(const std::vector<ArraySizes>& rows) {
   std::array<torch::Tensor, kArraySizes.size()> columns;
   for (std::size_t f = 0; f < columns.size(); ++f) {
     std::vector<double> values;
-    for (const Hardware& hardware : rows)
+    for (const ArraySizes& hardware : rows)
       values.push_back(static_cast<double>(hardware.*kArraySizes[f].value));
     columns[f] = torch::tensor(values, torch::kFloat64);
   }
@@ -182,7 +182,7 @@ ValidationReport ValidationRows::report(const std::filesystem::path& path, std::
   return std::move(report_);
 }
 
-ValidationReport validate_table(const std::filesystem::path& path, const Machine& machine,
+ValidationReport validate_table(const std::filesystem::path& path, const ArrayMachine& machine,
                                 std::size_t worst) {
   const CsvInput table = CsvInput::from_file(path);
   const ReferenceReader reader(table, machine);

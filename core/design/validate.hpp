@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/json_input.hpp"
 #include "dosa/models/chain/chain.hpp"
-#include "dosa/models/machine.hpp"
 
 namespace dosa {
 
@@ -65,7 +65,8 @@ class ValidationRows {
 /// artefact's (target.cycle, target.energy, mapping.mapping, arch.*, prob.*). In an artefact table with
 /// measured latencies (target.gemmini_cycle) the analytical latency is restored as 1e6 * target.edp /
 /// target.energy. `worst` is how many rows to list. Throws Error with file and line.
-ValidationReport validate_table(const std::filesystem::path& path, const Machine& machine, std::size_t worst);
+ValidationReport validate_table(const std::filesystem::path& path, const ArrayMachine& machine,
+                                std::size_t worst);
 
 /// The same on a chain of memories, in validate_chain.cpp. Columns: R..N, mapping, cycles, energy_uj, where
 /// they are not 1 Wstride, Hstride, Wdilation, Hdilation; compared where they are there, for a level 0 that

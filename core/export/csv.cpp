@@ -11,8 +11,9 @@ class CsvExporter : public Exporter {
   const char* name() const override { return "csv"; }
   const char* description() const override { return "one row per layer: sizes, schedule, cycles, energy"; }
   std::vector<OutputFile> files(const Design& design, const Target&, const BatchLimits&) const override {
-    std::vector<std::string> columns{"workload",        "target", "pe_dim", "scratchpad_kib",
-                                     "accumulator_kib", "layer",  "count",  "groups"};
+    std::vector<std::string> columns{"workload", "target"};
+    for (const Parameter& parameter : design.machine->parameters) columns.push_back(parameter.name);
+    columns.insert(columns.end(), {"layer", "count", "groups"});
     for (const Dim dim : all_dims()) columns.emplace_back(1, name_of(dim));
     for (const char* name : {"wstride", "hstride", "wdilation", "hdilation", "padding", "schedule_form",
                              "schedule", "cycles", "energy_uj"})
@@ -20,8 +21,9 @@ class CsvExporter : public Exporter {
     CsvWriter csv(columns);
     for (const DesignLayer& d : design.layers) {
       const Layer& l = d.layer;
-      csv.add(design.workload, design.target, design.hardware.pe_dim, design.hardware.scratchpad_kib,
-              design.hardware.accumulator_kib, l.name, l.count, l.groups);
+      csv.add(design.workload, design.target);
+      for (const std::int64_t size : design.hardware.values) csv.add(size);
+      csv.add(l.name, l.count, l.groups);
       for (const Dim dim : all_dims()) csv.add(l[dim]);
       csv.add(l.wstride, l.hstride, l.wdilation, l.hdilation, l.padding ? std::to_string(*l.padding) : "",
               d.schedule->key(), d.schedule->text(), d.costs.cycles, d.costs.energy_uj)

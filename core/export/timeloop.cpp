@@ -43,7 +43,7 @@ std::string file_stem(std::size_t index, const std::string& name) {
 /// Names, sizes, bandwidths and energies of the machine; every level on its own mesh of instances. All
 /// fan-out lies along X, where a mapping's spatial loops are that split nothing: an accumulator per column in
 /// one row, and, as they say no meshX, all registers and MACs in one row.
-std::string architecture(const Machine& machine, const Hardware& hardware) {
+std::string architecture(const ArrayMachine& machine, const ArraySizes& hardware) {
   const double dim = static_cast<double>(hardware.pe_dim);
   YAML::Emitter out;
   out << YAML::BeginMap << YAML::Key << "architecture" << YAML::Value << YAML::BeginMap;
@@ -183,7 +183,7 @@ std::pair<std::string, std::string> factors_of(const std::vector<Loop>& loops) {
   return {factors, order};
 }
 
-std::string mapping_text(const Mapping& mapping, const Machine& machine) {
+std::string mapping_text(const Mapping& mapping, const ArrayMachine& machine) {
   YAML::Emitter out;
   out << YAML::BeginMap << YAML::Key << "mapping" << YAML::Value << YAML::BeginSeq;
   for (int index = machine.dram(); index >= 0; --index) {
@@ -257,7 +257,8 @@ class TimeloopExporter : public Exporter {
   }
   std::vector<OutputFile> files(const Design& design, const Target& target,
                                 const BatchLimits&) const override {
-    const Machine& machine = target.machine();
+    const auto array = as_array_machine(target.shared_machine(), "timeloop");
+    const ArrayMachine& machine = *array;
     std::vector<MappedLayer> written;
     bool padded = false;
     for (const DesignLayer& entry : design.layers) {
@@ -277,9 +278,11 @@ class TimeloopExporter : public Exporter {
       problems.push_back(one.layer);
       mappings.push_back(one.mapping);
     }
-    const std::vector<LayerCosts> costs = costs_of_mappings(problems, mappings, design.hardware, machine);
-    std::vector<OutputFile> files{{"README.md", readme(padded)},
-                                  {"architecture.yaml", architecture(machine, design.hardware)}};
+    const std::vector<LayerCosts> costs =
+        costs_of_mappings(problems, mappings, ArraySizes::of(design.hardware), machine);
+    std::vector<OutputFile> files{
+        {"README.md", readme(padded)},
+        {"architecture.yaml", architecture(machine, ArraySizes::of(design.hardware))}};
     Json layers = Json::array();
     LayerCosts totals;
     for (std::size_t i = 0; i < written.size(); ++i) {
@@ -313,7 +316,7 @@ class TimeloopExporter : public Exporter {
     if (padded) expected["note"] = kPaddedNote;
     expected["totals"] =
         to_json(DesignTotals{totals.cycles, totals.energy_uj, totals.cycles * totals.energy_uj,
-                             area_mm2(machine.area, design.hardware)});
+                             machine.area_mm2(design.hardware)});
     expected["layers"] = std::move(layers);
     files.push_back({"expected.json", expected.dump(2) + "\n"});
     return files;
@@ -337,7 +340,7 @@ Layer layer_from_timeloop(const std::string& yaml) {
   return layer;
 }
 
-Mapping mapping_from_timeloop(const std::string& yaml, const Machine& machine) {
+Mapping mapping_from_timeloop(const std::string& yaml, const ArrayMachine& machine) {
   Mapping mapping;
   mapping.levels.resize(machine.levels.size());
   const YAML::Node root = YAML::Load(yaml);

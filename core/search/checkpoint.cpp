@@ -21,7 +21,7 @@ Json identity(const SearchProblem& problem, const SearchOptions& options) {
             {"model", problem.target->model_record()},
             {"objective", problem.objective.name},
             {"seed", options.seed}};
-  json.update(to_json(options, problem.bounds));
+  json.update(to_json(options, problem));
   return json;
 }
 
@@ -39,7 +39,7 @@ void read_best(const JsonInput& best, const SearchProblem& problem, SearchState&
   state.best_energy_pj = best.at("energy_pj").number(0);
   state.best_cycles = best.at("cycles").number(0);
   Design design = problem.blank_design();
-  design.hardware = hardware_from_json(best.at("hardware"));
+  design.hardware = problem.machine().hardware_from_json(best.at("hardware"));
   const std::vector<JsonInput> layers = best.at("layers").items();
   if (layers.size() != design.layers.size()) {
     fail(ErrorId::kSchema, "{}: found {} layers, expected {}", best.at("layers").where(), layers.size(),
@@ -73,7 +73,7 @@ void save_checkpoint(const std::filesystem::path& path, const SearchProblem& pro
     header["best"] = {{"log_objective", state.best_log_objective},
                       {"energy_pj", state.best_energy_pj},
                       {"cycles", state.best_cycles},
-                      {"hardware", to_json(state.best->hardware)},
+                      {"hardware", problem.machine().to_json(state.best->hardware)},
                       {"layers", layers}};
   }
   TensorFile::write(path, kKind, header, tensors_of(descents));

@@ -26,7 +26,7 @@ Tensor expected_of(const Frontier& frontier) {
 class FrontierTable {
  public:
   FrontierTable(const SearchProblem& problem, const std::vector<Frontier>& frontiers)
-      : objective_(problem.objective) {
+      : objective_(problem.objective), buffers_(problem.buffers()) {
     std::vector<double> counts;
     for (const Layer& layer : problem.workload.layers) counts.push_back(static_cast<double>(layer.count));
     repetitions_ = torch::tensor(counts, torch::kFloat64);
@@ -45,7 +45,7 @@ class FrontierTable {
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       const Tensor& own = layers_[l];
       std::vector<Tensor> columns;
-      for (std::size_t b = 0; b < kBuffers; ++b)
+      for (std::size_t b = 0; b < buffers_; ++b)
         columns.push_back(own.select(1, Frontier::need(b)).clamp_min(range.lo[b]));
       for (const std::vector<double>& corner : range.corners()) {
         for (const double price : prices) {
@@ -73,11 +73,10 @@ class FrontierTable {
   /// logarithm of the objective is concave in the totals, so an exchange that lowers its linearisation lowers
   /// it.
   Best best(const Tensor& buffers) const {
-    Tensor fitting, energy = numbers_[Frontier::kEnergy];
-    for (std::size_t b = 0; b < kBuffers; ++b) {
+    Tensor fitting = torch::ones({1, 1, 1}, torch::kBool), energy = numbers_[Frontier::kEnergy].unsqueeze(0);
+    for (std::size_t b = 0; b < buffers_; ++b) {
       const Tensor size = buffers.select(1, static_cast<std::int64_t>(b)).view({-1, 1, 1});
-      const Tensor fit = numbers_[Frontier::need(b)] <= size;
-      fitting = fitting.defined() ? fitting & fit : fit;
+      fitting = fitting & (numbers_[Frontier::need(b)] <= size);
       energy = energy + size * numbers_[Frontier::slope(b)];
     }
     const Tensor infinity = torch::full({1}, kInfinity, torch::kFloat64);
@@ -127,26 +126,29 @@ class FrontierTable {
   void pad() {
     std::int64_t widest = 1;
     for (const Tensor& own : layers_) widest = std::max(widest, own.size(0));
-    numbers_ = torch::full({Frontier::kColumns, static_cast<std::int64_t>(layers_.size()), widest}, kInfinity,
-                           torch::kFloat64);
+    numbers_ = torch::full({Frontier::columns(buffers_), static_cast<std::int64_t>(layers_.size()), widest},
+                           kInfinity, torch::kFloat64);
     for (std::size_t l = 0; l < layers_.size(); ++l)
       numbers_.select(1, static_cast<std::int64_t>(l)).slice(1, 0, layers_[l].size(0)).copy_(layers_[l].t());
   }
 
   Objective objective_;
+  std::size_t buffers_;
   Tensor repetitions_;
   std::vector<Tensor> layers_;  // [entries, columns] each
   std::vector<Tensor> index_;   // [entries] each: rows of the layer's frontier
   Tensor numbers_;              // [columns, layers, widest]
 };
 
-Tensor table_of(const std::vector<Hardware>& hardware) {
+/// [hardware, buffers]
+Tensor table_of(const std::vector<Hardware>& hardware, std::size_t buffers) {
   std::vector<double> values;
   for (const Hardware& sizes : hardware) {
-    const std::vector<double> buffers = buffers_of(sizes);
-    values.insert(values.end(), buffers.begin(), buffers.end());
+    const std::vector<double> own = buffers_of(sizes, buffers);
+    values.insert(values.end(), own.begin(), own.end());
   }
-  return torch::tensor(values, torch::kFloat64).view({-1, static_cast<std::int64_t>(kBuffers)});
+  return torch::tensor(values, torch::kFloat64)
+      .view({static_cast<std::int64_t>(hardware.size()), static_cast<std::int64_t>(buffers)});
 }
 
 /// A design under construction: the best seen so far, and how to look further.
@@ -163,19 +165,19 @@ class BufferSearch {
   bool look(const FrontierTable& table, std::vector<Hardware> sizes) {
     const HardwareBounds& bounds = problem_.bounds;
     for (Hardware& hardware : sizes) {
-      hardware.pe_dim = best.hardware.pe_dim;
-      for (std::size_t b = 0; b < kBuffers; ++b)
+      hardware = problem_.with_shape(hardware, problem_.shape_of(best.hardware));
+      for (std::size_t b = 0; b < buffers_; ++b)
         buffer(hardware, b) = std::clamp(buffer(hardware, b), buffer(bounds.min, b), buffer(bounds.max, b));
       hardware = problem_.within_area(hardware);
     }
-    const FrontierTable::Best found = table.best(table_of(sizes));
+    const FrontierTable::Best found = table.best(table_of(sizes, buffers_));
     const std::int64_t at = found.log_objective.argmin().item<std::int64_t>();
     const double value = found.log_objective[at].item<double>();
     if (!(value < best.log_objective - 1e-12)) return false;
     const Tensor entries = found.entries[at];
     best.log_objective = value;
     best.entry = table.frontier_entries(entries);
-    for (std::size_t b = 0; b < kBuffers; ++b)
+    for (std::size_t b = 0; b < buffers_; ++b)
       buffer(best.hardware, b) = std::max(buffer(bounds.min, b), table.need(entries, b));
     best.energy_pj = found.total_energy[at].item<double>();
     best.cycles = found.total_cycles[at].item<double>();
@@ -187,7 +189,7 @@ class BufferSearch {
     for (int round = 0; round < 20 && !best.entry.empty() && !stopped_(); ++round) {
       const double before = best.log_objective;
       BufferRange box;
-      for (std::size_t b = 0; b < kBuffers; ++b) {
+      for (std::size_t b = 0; b < buffers_; ++b) {
         const auto size = static_cast<double>(buffer(best.hardware, b));
         box.lo.push_back(std::max(static_cast<double>(buffer(problem_.bounds.min, b)), size / 1.6));
         box.hi.push_back(std::min(static_cast<double>(buffer(problem_.bounds.max, b)), size * 1.6));
@@ -203,8 +205,8 @@ class BufferSearch {
 
   /// All sizes from the least to the most, each 1.5 times the one before.
   void look_at_coarse_grid(const FrontierTable& table) {
-    std::vector<std::vector<std::int64_t>> steps(kBuffers);
-    for (std::size_t b = 0; b < kBuffers; ++b) {
+    std::vector<std::vector<std::int64_t>> steps(buffers_);
+    for (std::size_t b = 0; b < buffers_; ++b) {
       const auto most = static_cast<double>(buffer(problem_.bounds.max, b));
       for (auto s = static_cast<double>(buffer(problem_.bounds.min, b)); s <= most; s *= 1.5)
         steps[b].push_back(std::llround(s));
@@ -225,7 +227,7 @@ class BufferSearch {
       if (stopped_()) return;
       std::vector<Hardware> row(1, best.hardware);
       buffer(row[0], 0) = first;
-      for (std::size_t b = 1; b < kBuffers; ++b) {
+      for (std::size_t b = 1; b < buffers_; ++b) {
         std::vector<Hardware> wider;
         for (const Hardware& one : row) {
           for (const std::int64_t size : sizes[b]) {
@@ -241,8 +243,8 @@ class BufferSearch {
 
   void look_at_grid(const FrontierTable& table, const BufferRange& box) {
     constexpr int kGrid = 10;
-    std::vector<std::vector<std::int64_t>> steps(kBuffers);
-    for (std::size_t b = 0; b < kBuffers; ++b) {
+    std::vector<std::vector<std::int64_t>> steps(buffers_);
+    for (std::size_t b = 0; b < buffers_; ++b) {
       for (int i = 0; i <= kGrid; ++i)
         steps[b].push_back(std::llround(box.lo[b] * std::pow(box.hi[b] / box.lo[b], 1.0 * i / kGrid)));
     }
@@ -252,15 +254,15 @@ class BufferSearch {
   /// Lines along every size and along every two, in the same and in opposite directions, as long as one
   /// helps.
   void look_along_lines(const FrontierTable& table, double step) {
-    std::vector<std::array<int, kBuffers>> directions;
-    for (std::size_t b = 0; b < kBuffers; ++b) {
-      directions.emplace_back();
+    std::vector<std::vector<int>> directions;
+    for (std::size_t b = 0; b < buffers_; ++b) {
+      directions.emplace_back(buffers_, 0);
       directions.back()[b] = 1;
     }
-    for (std::size_t b = 0; b < kBuffers; ++b) {
-      for (std::size_t c = b + 1; c < kBuffers; ++c) {
+    for (std::size_t b = 0; b < buffers_; ++b) {
+      for (std::size_t c = b + 1; c < buffers_; ++c) {
         for (const int sign : {1, -1}) {
-          directions.emplace_back();
+          directions.emplace_back(buffers_, 0);
           directions.back()[b] = 1;
           directions.back()[c] = sign;
         }
@@ -268,11 +270,11 @@ class BufferSearch {
     }
     for (bool improved = true; improved && !stopped_();) {
       improved = false;
-      for (const std::array<int, kBuffers>& direction : directions) {
+      for (const std::vector<int>& direction : directions) {
         std::vector<Hardware> line;
         for (int i = -12; i <= 12; ++i) {
           line.push_back(best.hardware);
-          for (std::size_t b = 0; b < kBuffers; ++b) {
+          for (std::size_t b = 0; b < buffers_; ++b) {
             const std::int64_t size = buffer(best.hardware, b);
             const std::int64_t scaled =
                 std::llround(static_cast<double>(size) * std::pow(step, i * direction[b]));
@@ -285,7 +287,11 @@ class BufferSearch {
     }
   }
 
+  std::int64_t buffer(const Hardware& hardware, std::size_t b) const { return problem_.buffer(hardware, b); }
+  std::int64_t& buffer(Hardware& hardware, std::size_t b) const { return problem_.buffer(hardware, b); }
+
   const SearchProblem& problem_;
+  std::size_t buffers_ = problem_.buffers();
   const std::function<bool()>& stopped_;
 };
 
@@ -325,7 +331,7 @@ struct Exchange {
 
 void add_totals(const SearchProblem& problem, const std::vector<Frontier>& frontiers, Choice& choice) {
   choice.energy_pj = choice.cycles = choice.expected_cycles = 0;
-  const std::vector<double> buffers = buffers_of(choice.hardware);
+  const std::vector<double> buffers = buffers_of(choice.hardware, problem.buffers());
   for (std::size_t l = 0; l < choice.entry.size(); ++l) {
     const auto count = static_cast<double>(problem.workload.layers[l].count);
     const Tensor row = frontiers[l].numbers.narrow(0, choice.entry[l], 1);
@@ -339,7 +345,7 @@ void add_totals(const SearchProblem& problem, const std::vector<Frontier>& front
 
 FrontierCosts costs_at(const Frontier& frontier, const Hardware& hardware) {
   const torch::InferenceMode no_gradients;
-  const std::vector<double> buffers = buffers_of(hardware);
+  const std::vector<double> buffers = buffers_of(hardware, frontier.buffers());
   const Tensor fitting = fits(frontier.numbers, buffers);
   return {energy_at(frontier.numbers, buffers).masked_select(fitting) * 1e-6,
           expected_of(frontier).masked_select(fitting)};
@@ -351,7 +357,7 @@ Choice best_entries(const SearchProblem& problem, const std::vector<Frontier>& f
   Choice best;
   best.hardware = hardware;
   if (!all_found(frontiers)) return best;
-  const std::vector<double> buffers = buffers_of(hardware);
+  const std::vector<double> buffers = buffers_of(hardware, problem.buffers());
   std::vector<Exchange> exchanges;
   std::vector<std::int64_t> entries;
   double energy = 0, cycles = 0;
@@ -398,12 +404,11 @@ Choice best_entries(const SearchProblem& problem, const std::vector<Frontier>& f
   return best;
 }
 
-Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& frontiers, std::int64_t pe_dim,
+Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& frontiers, const Shape& shape,
                    const std::vector<Hardware>& starts, const std::function<bool()>& stop,
                    std::int64_t threads) {
   const torch::InferenceMode no_gradients;
-  Hardware largest = problem.bounds.max;
-  largest.pe_dim = pe_dim;
+  const Hardware largest = problem.with_shape(problem.bounds.max, shape);
   Choice best;
   best.hardware = largest;
   if (!all_found(frontiers)) return best;
@@ -432,10 +437,10 @@ Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& fr
     // Tight sizes or a tight area: the least of every buffer that every layer has a schedule for.
     Hardware least = problem.bounds.min;
     for (const Frontier& frontier : frontiers) {
-      for (std::size_t b = 0; b < kBuffers; ++b) {
+      for (std::size_t b = 0; b < problem.buffers(); ++b) {
         const std::int64_t need =
             std::llround(frontier.numbers.select(1, Frontier::need(b)).min().item<double>());
-        buffer(least, b) = std::max(buffer(least, b), need);
+        problem.buffer(least, b) = std::max(problem.buffer(least, b), need);
       }
     }
     BufferSearch tight(problem, stopped, largest);
@@ -458,32 +463,32 @@ Choice best_of_list(const SearchProblem& problem, const std::vector<Frontier>& f
   best.hardware = hardware.front();
   if (!all_found(frontiers)) return best;
   const FrontierTable table(problem, frontiers);
-  const FrontierTable::Best found = table.best(table_of(hardware));
+  const FrontierTable::Best found = table.best(table_of(hardware, problem.buffers()));
   const std::int64_t at = found.log_objective.argmin().item<std::int64_t>();
   if (found.log_objective[at].item<double>() == kInfinity) return best;
   return best_entries(problem, frontiers, hardware[static_cast<std::size_t>(at)]);
 }
 
 Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
-                      const std::vector<Frontier>& frontiers, std::int64_t pe_dim,
+                      const std::vector<Frontier>& frontiers, const Shape& shape,
                       const std::vector<Hardware>& starts, const std::function<bool()>& stop,
                       std::int64_t threads) {
-  std::vector<Hardware> list = space.buildable(pe_dim);
-  if (list.empty()) return best_of_any(problem, frontiers, pe_dim, starts, stop, threads);
+  std::vector<Hardware> list = space.buildable(shape);
+  if (list.empty()) return best_of_any(problem, frontiers, shape, starts, stop, threads);
   list.erase(std::remove_if(list.begin(), list.end(),
                             [&](const Hardware& sizes) {
-                              return area_mm2(problem.machine().area, sizes) > problem.bounds.max_area_mm2;
+                              return problem.machine().area_mm2(sizes) > problem.bounds.max_area_mm2;
                             }),
              list.end());
   return best_of_list(problem, frontiers, list);
 }
 
 Choice choose(const SearchProblem& problem, const SearchSpace& space, const std::vector<Frontier>& frontiers,
-              std::int64_t pe_dim, const std::vector<Hardware>& starts, const std::function<bool()>& stop,
+              const Shape& shape, const std::vector<Hardware>& starts, const std::function<bool()>& stop,
               std::int64_t threads) {
   SearchProblem asked = problem;
   const auto best_asked = [&] {
-    return best_buildable(asked, space, frontiers, pe_dim, starts, stop, threads);
+    return best_buildable(asked, space, frontiers, shape, starts, stop, threads);
   };
   Choice best = best_asked();
   for (int attempt = 0; attempt < 12 && !best.entry.empty(); ++attempt) {

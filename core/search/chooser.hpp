@@ -34,20 +34,20 @@ FrontierCosts costs_at(const Frontier& frontier, const Hardware& hardware);
 Choice best_entries(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
                     const Hardware& hardware);
 
-/// The best buffers and entries for frontiers of an array, within the problem's area. Any whole KiB: local
+/// The best buffers and entries for frontiers of a shape, within the problem's area. Any whole sizes: local
 /// searches over buffer sizes from `starts`, from the largest buffers and from the best point of a coarse
 /// grid, at last best_entries. `stop` (asked every few milliseconds, by every thread) ends it with the best
 /// so far, which there need not be. The result does not depend on `threads`.
-Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& frontiers, std::int64_t pe_dim,
+Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& frontiers, const Shape& shape,
                    const std::vector<Hardware>& starts, const std::function<bool()>& stop = {},
                    std::int64_t threads = 1);
-/// The best of a list of hardware sizes that share an array, with the best entries on it.
+/// The best of a list of hardware sizes that share a shape, with the best entries on it.
 Choice best_of_list(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
                     const std::vector<Hardware>& hardware);
 
 /// One of the two, by what the space can build within the problem's area.
 Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
-                      const std::vector<Frontier>& frontiers, std::int64_t pe_dim,
+                      const std::vector<Frontier>& frontiers, const Shape& shape,
                       const std::vector<Hardware>& starts, const std::function<bool()>& stop = {},
                       std::int64_t threads = 1);
 
@@ -55,8 +55,8 @@ Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
 /// trade latency away, latency counts more and more. log_objective is by the problem's own objective in any
 /// case.
 Choice choose(const SearchProblem& problem, const SearchSpace& space, const std::vector<Frontier>& frontiers,
-              std::int64_t pe_dim, const std::vector<Hardware>& starts,
-              const std::function<bool()>& stop = {}, std::int64_t threads = 1);
+              const Shape& shape, const std::vector<Hardware>& starts, const std::function<bool()>& stop = {},
+              std::int64_t threads = 1);
 
 /// A choice as a Design with exact costs.
 Design to_design(const SearchProblem& problem, const SearchSpace& space,

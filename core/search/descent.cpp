@@ -45,9 +45,7 @@ void Descent::run(std::int64_t from, std::int64_t to, std::int64_t steps) {
 RelaxedCost Descent::cost(double share) const {
   const torch::NoGradGuard no_gradients;
   RelaxedCost cost = space_.relax(parameters_, share);
-  for (Tensor* field :
-       {&cost.loss, &cost.hardware.pe_dim, &cost.hardware.scratchpad_kib, &cost.hardware.accumulator_kib})
-    *field = field->to(torch::kCPU);
+  for (Tensor* field : {&cost.loss, &cost.hardware}) *field = field->to(torch::kCPU);
   return cost;
 }
 

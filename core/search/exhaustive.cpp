@@ -34,7 +34,7 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
   Budget budget(0, 0, interrupt);
   const std::unique_ptr<SearchSpace> space = problem.target->space(problem, "cpu");
   const Hardware& hardware = problem.bounds.max;
-  LayerSearch layers(problem, *space, hardware.pe_dim, options.threads, budget,
+  LayerSearch layers(problem, *space, problem.shape_of(hardware), options.threads, budget,
                      [&] { return budget.interrupted(); });
   MapProgress now;
   now.layers = problem.workload.layers.size();

@@ -1,9 +1,9 @@
 // The schedules of a layer that can be part of an optimal design.
 //
-// With the array fixed, a schedule enters a design only through a few numbers: what it needs of every buffer,
-// its cycles, and its energy, which is an affine function of the buffers' sizes. A schedule that another one
-// matches or beats in all of them is never needed; what remains is the layer's frontier. Choosing buffers and
-// one entry per layer is then cheap, whatever the size of the space of schedules.
+// With the shape of the machine fixed, a schedule enters a design only through a few numbers: what it needs
+// of every buffer, its cycles, and its energy, which is an affine function of the buffers' sizes. A schedule
+// that another one matches or beats in all of them is never needed; what remains is the layer's frontier.
+// Choosing buffers and one entry per layer is then cheap, whatever the size of the space of schedules.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,8 @@
 
 namespace dosa {
 
-/// Hardware parameters that are sizes of buffers: all but the array.
-inline constexpr std::size_t kBuffers = kArraySizes.size() - 1;
-inline std::int64_t buffer(const Hardware& hardware, std::size_t b) {
-  return hardware.*kArraySizes[b + 1].value;
-}
-inline std::int64_t& buffer(Hardware& hardware, std::size_t b) { return hardware.*kArraySizes[b + 1].value; }
-/// The buffers in KiB, in the order of kArraySizes.
-std::vector<double> buffers_of(const Hardware& hardware);
+/// The sizes of a machine's buffers, the last ones of its parameters (Machine::shape_parameters).
+std::vector<double> buffers_of(const Hardware& hardware, std::size_t buffers);
 
 struct Frontier {
   /// Columns of `numbers`; a need and a slope for every buffer follow. For all groups of one run of the
@@ -32,11 +26,13 @@ struct Frontier {
     kFixed    ///< columns before the buffers'
   };
   static std::int64_t need(std::size_t b) { return kFixed + static_cast<std::int64_t>(2 * b); }
-  /// pJ per KiB of this buffer.
+  /// pJ per unit of this buffer's size.
   static std::int64_t slope(std::size_t b) { return need(b) + 1; }
-  static constexpr std::int64_t kColumns = kFixed + 2 * static_cast<std::int64_t>(kBuffers);
+  /// With so many buffers.
+  static std::int64_t columns(std::size_t buffers) { return need(buffers); }
+  std::size_t buffers() const { return static_cast<std::size_t>(numbers.size(1) - kFixed) / 2; }
 
-  torch::Tensor numbers;  ///< [entries, kColumns], float64; undefined: nothing found
+  torch::Tensor numbers;  ///< [entries, columns], float64; undefined: nothing found
   torch::Tensor codes;    ///< [entries, any], float64: the schedules in the space's own form
   /// [entries], cycles that a design's evaluation gives where they are not those that the search counts
   /// (which may hold a prediction's uncertainty); else undefined.
@@ -45,7 +41,7 @@ struct Frontier {
   std::int64_t evaluated = 0;  ///< evaluations of the model, lower bounds too
 
   // What was covered, in nests (or calls with tiles); every one goes with every loop order.
-  double space = 0;          ///< all that the array allows
+  double space = 0;          ///< all that the shape allows
   double candidates = 0;     ///< without those that larger spatial factors match or beat in everything
   double looked_at = 0;      ///< of the candidates
   double over_capacity = 0;  ///< of those looked at, larger than the buffers may be: never evaluated
@@ -65,17 +61,17 @@ torch::Tensor unbeaten(const torch::Tensor& numbers, const torch::Tensor& front)
 /// Sums of logarithms of the rows: what beats a row is never above it.
 torch::Tensor sum_of_logs(const torch::Tensor& numbers);
 
-/// Energy [n] in pJ of `numbers` [n, Frontier::kColumns] with buffers of these KiB.
+/// Energy [n] in pJ of `numbers` [n, Frontier::columns] with buffers of these sizes.
 torch::Tensor energy_at(const torch::Tensor& numbers, const std::vector<double>& buffers);
 /// Which entries [n] fit these buffers, bool.
 torch::Tensor fits(const torch::Tensor& numbers, const std::vector<double>& buffers);
 
-/// A range of buffer sizes in KiB.
+/// A range of buffer sizes.
 struct BufferRange {
   std::vector<double> lo, hi;
 
-  static BufferRange of(const Hardware& min, const Hardware& max) {
-    return {buffers_of(min), buffers_of(max)};
+  static BufferRange of(const Hardware& min, const Hardware& max, std::size_t buffers) {
+    return {buffers_of(min, buffers), buffers_of(max, buffers)};
   }
   bool is_one_point() const { return lo == hi; }
   /// The corners, those with the largest buffers first; each once.

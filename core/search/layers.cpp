@@ -7,11 +7,11 @@
 
 namespace dosa {
 
-LayerSearch::LayerSearch(const SearchProblem& problem, const SearchSpace& space, std::int64_t array,
+LayerSearch::LayerSearch(const SearchProblem& problem, const SearchSpace& space, const Shape& shape,
                          std::int64_t threads, Budget& budget, std::function<bool()> stop)
     : problem_(problem),
       space_(space),
-      array_(array),
+      shape_(shape),
       threads_(threads),
       budget_(budget),
       stop_(std::move(stop)),
@@ -46,7 +46,7 @@ bool LayerSearch::look(const torch::Tensor& near, std::int64_t limit, bool first
   std::mutex mutex;
   work([&](std::size_t l) {
     if (!first && stop_ && stop_()) return;
-    if (!layers_[l]) layers_[l] = space_.layer(l, array_);
+    if (!layers_[l]) layers_[l] = space_.layer(l, shape_);
     layers_[l]->look(near, limit, allowances_[l]);
     if (!looked) return;
     const std::lock_guard<std::mutex> lock(mutex);

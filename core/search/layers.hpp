@@ -1,4 +1,4 @@
-// All layers of a network on one array, looked at in parallel within a budget.
+// All layers of a network on one shape of the machine, looked at in parallel within a budget.
 #pragma once
 
 #include <functional>
@@ -14,7 +14,7 @@ namespace dosa {
 class LayerSearch {
  public:
   /// All references must outlive this. `stop` may be empty.
-  LayerSearch(const SearchProblem& problem, const SearchSpace& space, std::int64_t array,
+  LayerSearch(const SearchProblem& problem, const SearchSpace& space, const Shape& shape,
               std::int64_t threads, Budget& budget, std::function<bool()> stop);
 
   /// Looks at every layer's schedules (LayerSpace::look). False, with nothing done, where the budget has not
@@ -39,7 +39,8 @@ class LayerSearch {
 
   const SearchProblem& problem_;
   const SearchSpace& space_;
-  std::int64_t array_, threads_;
+  Shape shape_;
+  std::int64_t threads_;
   Budget& budget_;
   std::function<bool()> stop_;
   std::vector<std::unique_ptr<LayerSpace>> layers_;

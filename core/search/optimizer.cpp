@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "dosa/core/search/checkpoint.hpp"
@@ -28,12 +29,28 @@ constexpr std::int64_t kRoundingNests = 400;
 // Share of a limit of time or evaluations that the descent and its roundings may take; the rest is the
 // polish's.
 constexpr double kDescentShare = 0.7;
-// Schedules that the polish may evaluate before it stops trying further arrays.
+// Schedules that the polish may evaluate before it stops trying further shapes.
 constexpr std::int64_t kPolishEvaluations = 8'000'000;
 // Seconds between two checkpoints.
 constexpr double kCheckpointEvery = 10;
 // Starts that are rounded, best first.
 constexpr std::size_t kRounded = 2;
+
+/// Of ascending shapes the nearest one above (`step` 1) or below (-1) that differs from `here` in this
+/// parameter alone.
+std::optional<Shape> neighbour(const std::vector<Shape>& shapes, const Shape& here, std::size_t parameter,
+                               int step) {
+  std::optional<Shape> nearest;
+  for (const Shape& shape : shapes) {
+    const std::int64_t size = shape[parameter];
+    if (step * size <= step * here[parameter]) continue;
+    if (nearest && step * size >= step * (*nearest)[parameter]) continue;
+    Shape moved = here;
+    moved[parameter] = size;
+    if (moved == shape) nearest = shape;
+  }
+  return nearest;
+}
 
 /// One start of the relaxation.
 struct Start {
@@ -97,12 +114,12 @@ class Optimizer {
     if (!enumerates) options_.stages = Stages::kDescentAndPolish;
   }
 
-  /// Whether the polish of one array looks at all schedules of all layers, within the limits.
+  /// Whether the polish of one shape looks at all schedules of all layers, within the limits.
   bool can_enumerate() const {
-    const std::int64_t array = space_->arrays().back();
+    const Shape shape = space_->shapes().back();
     double all = 0;
     for (std::size_t l = 0; l < problem_.workload.layers.size(); ++l) {
-      const double size = space_->layer(l, array)->size();
+      const double size = space_->layer(l, shape)->size();
       if (size > static_cast<double>(options_.polish_nests)) return false;
       all += size * static_cast<double>(space_->orders());
     }
@@ -174,7 +191,7 @@ class Optimizer {
     limited_ = false;
     const std::vector<Start> starts = ranked_starts();
     for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
-      realise(starts[i].hardware.pe_dim, {starts[i]}, kRoundingNests, false);
+      realise(shape_of(starts[i]), {starts[i]}, kRoundingNests, false);
     stale_ = best_objective_ < before.best_log_objective ? 0 : stale_ + 1;
     if (limited_) {
       checkpoint(before);
@@ -186,26 +203,22 @@ class Optimizer {
 
   std::vector<Start> ranked_starts() const {
     std::vector<Start> starts;
-    const std::int64_t largest_array = space_->arrays().back();
+    const Hardware& least = problem_.bounds.min;
+    const Hardware most = problem_.with_shape(problem_.bounds.max, space_->shapes().back());
     const double share = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
     for (const Descent& descent : descents_) {
       const RelaxedCost cost = descent.cost(share);
       const Tensor decoded = descent.decoded();
-      const auto size = [&](const Tensor& sizes, std::int64_t i, std::int64_t min, std::int64_t max) {
-        const double value = sizes.dim() == 0 ? sizes.item<double>() : sizes.flatten()[i].item<double>();
-        // A relaxed size slightly over a whole number means that number.
-        return std::clamp(static_cast<std::int64_t>(std::ceil(value - 0.05)), min, max);
-      };
-      const HardwareBounds& bounds = problem_.bounds;
       for (std::int64_t i = 0; i < cost.loss.size(0); ++i) {
         const double loss = cost.loss[i].item<double>();
         if (!std::isfinite(loss)) continue;
-        starts.push_back(
-            {loss,
-             {size(cost.hardware.pe_dim, i, bounds.min.pe_dim, largest_array),
-              size(cost.hardware.scratchpad_kib, i, bounds.min.scratchpad_kib, bounds.max.scratchpad_kib),
-              size(cost.hardware.accumulator_kib, i, bounds.min.accumulator_kib, bounds.max.accumulator_kib)},
-             decoded[i]});
+        Hardware hardware = least;
+        for (std::size_t p = 0; p < hardware.size(); ++p) {
+          const double size = cost.hardware[i][static_cast<std::int64_t>(p)].item<double>();
+          // A relaxed size slightly over a whole number means that number.
+          hardware[p] = std::clamp(static_cast<std::int64_t>(std::ceil(size - 0.05)), least[p], most[p]);
+        }
+        starts.push_back({loss, hardware, decoded[i]});
       }
     }
     std::stable_sort(starts.begin(), starts.end(),
@@ -224,12 +237,12 @@ class Optimizer {
     return true;
   }
 
-  /// The best design on an array, of schedules near the first of `starts`. `improves`: with what improves on
+  /// The best design of a shape, of schedules near the first of `starts`. `improves`: with what improves on
   /// the best of them where a layer has more schedules than `limit`. True when all schedules were looked at.
-  bool realise(std::int64_t array, const std::vector<Start>& starts, std::int64_t limit, bool improves) {
+  bool realise(const Shape& shape, const std::vector<Start>& starts, std::int64_t limit, bool improves) {
     // Without a design yet, one that fits matters more than the clock.
     const std::function<bool()> stop = [this] { return has_design() && budget_.has_to_end(); };
-    LayerSearch layers(problem_, *space_, array, threads_, budget_, stop);
+    LayerSearch layers(problem_, *space_, shape, threads_, budget_, stop);
     std::vector<Hardware> from;
     for (const Start& start : starts) {
       if (std::find(from.begin(), from.end(), start.hardware) == from.end()) from.push_back(start.hardware);
@@ -242,12 +255,12 @@ class Optimizer {
     }
     limited_ = limited_ || layers.fell_short();
     if (cut_short()) return false;
-    offer(layers, choose(problem_, *space_, layers.frontiers(), array, from, stop, threads_));
+    offer(layers, choose(problem_, *space_, layers.frontiers(), shape, from, stop, threads_));
     report(work_name());
     while (improves && has_design() && !layers.complete() && !cut_short()) {
       const double before = best_objective_;
       if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_))) break;
-      offer(layers, choose(problem_, *space_, layers.frontiers(), array, from, stop, threads_));
+      offer(layers, choose(problem_, *space_, layers.frontiers(), shape, from, stop, threads_));
       report(work_name());
       // A layer that ran out of evaluations is not at its end: others may have left some for it.
       if (!layers.fell_short() && !(best_objective_ < before - 1e-12)) break;
@@ -267,46 +280,48 @@ class Optimizer {
     summary_.best = to_design(problem_, *space_, layers.frontiers(), choice);
   }
 
-  /// The best integer designs on the arrays of the best starts, then on the next smaller and larger arrays as
-  /// long as that helps.
+  /// The best integer designs of the shapes of the best starts, then of the next smaller and larger shapes
+  /// as long as that helps.
   void polish() {
-    const std::vector<std::int64_t> arrays = space_->arrays();
+    const std::vector<Shape> shapes = space_->shapes();
     std::vector<Start> starts = ranked_starts();
-    if (starts.empty()) starts.push_back(anywhere(arrays.back()));
+    if (starts.empty()) starts.push_back(anywhere(shapes.back()));
     report(work_name());
     // Short of time: first any design, so that the polish can end when it has to.
     if (!has_design() && (budget_.has_time_limit() || budget_.interrupted()))
-      realise(starts.front().hardware.pe_dim, {starts.front()}, kRoundingNests, false);
+      realise(shape_of(starts.front()), {starts.front()}, kRoundingNests, false);
     const std::int64_t enough = budget_.spent() + kPolishEvaluations;
-    std::set<std::int64_t> tried;
-    const auto attempt = [&](std::int64_t array) {
-      if (tried.count(array) > 0 || cut_short()) return;
+    std::set<Shape> tried;
+    const auto attempt = [&](const Shape& shape) {
+      if (tried.count(shape) > 0 || cut_short()) return;
       if (!tried.empty() && budget_.spent() > enough) return;
-      tried.insert(array);
-      std::vector<Start> same_array;  // first the starts that found this array, else the best ones
+      tried.insert(shape);
+      std::vector<Start> same_shape;  // first the starts that found this shape, else the best one
       for (const Start& start : starts) {
-        if (start.hardware.pe_dim == array) same_array.push_back(start);
+        if (shape_of(start) == shape) same_shape.push_back(start);
       }
-      if (same_array.empty()) same_array = {starts.front()};
-      const bool whole = realise(array, same_array, options_.polish_nests, true);
-      if (summary_.best.hardware.pe_dim == array) summary_.complete = whole;
+      if (same_shape.empty()) same_shape = {starts.front()};
+      const bool whole = realise(shape, same_shape, options_.polish_nests, true);
+      if (problem_.shape_of(summary_.best.hardware) == shape) summary_.complete = whole;
     };
     for (const Start& start : starts) {
-      if (tried.size() < kRounded) attempt(start.hardware.pe_dim);
+      if (tried.size() < kRounded) attempt(shape_of(start));
     }
     for (double before = kInfinity; best_objective_ < before;) {
       before = best_objective_;
-      const auto here = std::lower_bound(arrays.begin(), arrays.end(), summary_.best.hardware.pe_dim);
-      if (here != arrays.begin()) attempt(*(here - 1));
-      const auto above = std::upper_bound(arrays.begin(), arrays.end(), summary_.best.hardware.pe_dim);
-      if (above != arrays.end()) attempt(*above);
+      for (std::size_t p = 0; p < problem_.machine().shape_parameters; ++p) {
+        for (const int step : {-1, 1}) {
+          if (const auto next = neighbour(shapes, problem_.shape_of(summary_.best.hardware), p, step))
+            attempt(*next);
+        }
+      }
     }
   }
 
-  Start anywhere(std::int64_t array) const {
-    Hardware hardware = problem_.bounds.max;
-    hardware.pe_dim = array;
-    return {kInfinity, hardware, {}};
+  Shape shape_of(const Start& start) const { return problem_.shape_of(start.hardware); }
+
+  Start anywhere(const Shape& shape) const {
+    return {kInfinity, problem_.with_shape(problem_.bounds.max, shape), {}};
   }
 
   /// For when the polish found nothing: with tight bounds, few schedules around the best starts need not hold
@@ -314,15 +329,16 @@ class Optimizer {
   /// smallest array (Target::space), so that a design is found.
   void find_any() {
     const std::vector<Start> starts = ranked_starts();
-    const auto attempt = [&](std::int64_t array, const Start& start, std::int64_t nests) {
-      if (!has_design()) summary_.complete = realise(array, {start}, nests, false);
+    const auto attempt = [&](const Shape& shape, const Start& start, std::int64_t nests) {
+      if (!has_design()) summary_.complete = realise(shape, {start}, nests, false);
     };
     for (std::size_t i = 0; i < std::min(kRounded, starts.size()); ++i)
-      attempt(starts[i].hardware.pe_dim, starts[i], 4 * options_.polish_nests);
-    Start least = anywhere(problem_.bounds.min.pe_dim);
+      attempt(shape_of(starts[i]), starts[i], 4 * options_.polish_nests);
+    const Shape smallest = problem_.shape_of(problem_.bounds.min);
+    Start least = anywhere(smallest);
     least.near = space_->least_demanding();
-    if (!starts.empty()) attempt(starts.front().hardware.pe_dim, least, options_.polish_nests);
-    attempt(problem_.bounds.min.pe_dim, least, options_.polish_nests);
+    if (!starts.empty()) attempt(shape_of(starts.front()), least, options_.polish_nests);
+    attempt(smallest, least, options_.polish_nests);
   }
 
   // ---- Checkpoints and reports.
@@ -428,7 +444,8 @@ bool SearchOptions::is_valid(std::string* error) const {
          in_range("samples", static_cast<double>(max_evaluations), 0, 1e18);
 }
 
-Json to_json(const SearchOptions& options, const HardwareBounds& bounds) {
+Json to_json(const SearchOptions& options, const SearchProblem& problem) {
+  const HardwareBounds& bounds = problem.bounds;
   Json json{{"stages", kStagesNames[static_cast<std::size_t>(options.stages)]},
             {"starts", options.starts},
             {"steps", options.steps},
@@ -436,8 +453,8 @@ Json to_json(const SearchOptions& options, const HardwareBounds& bounds) {
             {"patience", options.patience},
             {"learning_rate", options.learning_rate},
             {"polish_nests", options.polish_nests},
-            {"min", to_json(bounds.min)},
-            {"max", to_json(bounds.max)}};
+            {"min", problem.machine().to_json(bounds.min)},
+            {"max", problem.machine().to_json(bounds.max)}};
   if (std::isfinite(bounds.max_area_mm2)) json["max_area_mm2"] = bounds.max_area_mm2;
   return json;
 }

@@ -64,7 +64,7 @@ struct SearchOptions {
 
 /// What a design and a checkpoint record of the options and bounds: all that decides the result but the
 /// limits.
-Json to_json(const SearchOptions& options, const HardwareBounds& bounds);
+Json to_json(const SearchOptions& options, const SearchProblem& problem);
 
 /// What a search reports while it runs.
 struct SearchProgress {
@@ -86,7 +86,7 @@ struct SearchSummary {
   double wall_s = 0;
   std::string stopped =
       "steps";              ///< "steps", "end" (no descent), "patience", "time", "evaluations" or "interrupt"
-  bool complete = false;    ///< on the chosen array the whole space of schedules was looked at
+  bool complete = false;    ///< on the chosen shape the whole space of schedules was looked at
   bool enumerated = false;  ///< at once, without a descent
 
   std::string brief_report() const;

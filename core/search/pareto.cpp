@@ -90,23 +90,29 @@ void thin(std::vector<FrontPoint>& front, std::size_t count) {
               front.end());
 }
 
-/// The largest useful array, and those nearest to each 1/sqrt(2) of the one before.
-std::vector<std::int64_t> some_arrays(const std::vector<std::int64_t>& useful, std::int64_t count) {
-  std::vector<std::int64_t> arrays;
-  double wanted = static_cast<double>(useful.back());
-  for (std::int64_t i = 0; i < count && wanted >= static_cast<double>(useful.front()); ++i) {
-    const std::int64_t nearest =
-        *std::min_element(useful.begin(), useful.end(), [&](std::int64_t a, std::int64_t b) {
-          return std::abs(std::log(static_cast<double>(a) / wanted)) <
-                 std::abs(std::log(static_cast<double>(b) / wanted));
-        });
-    if (arrays.empty() || nearest < arrays.back()) arrays.push_back(nearest);
-    wanted /= std::sqrt(2);
-  }
-  return arrays;
+/// The geometric mean of a shape's parameters.
+double size_of(const Shape& shape) {
+  double log_size = 0;
+  for (const std::int64_t size : shape) log_size += std::log(static_cast<double>(size));
+  return std::exp(log_size / static_cast<double>(std::max<std::size_t>(1, shape.size())));
 }
 
-/// The front under construction: frontiers of some arrays, and the questions that are asked of them.
+/// The largest useful shape, and those nearest to each 1/sqrt(2) of the one before.
+std::vector<Shape> some_shapes(const std::vector<Shape>& useful, std::int64_t count) {
+  std::vector<Shape> shapes;
+  double wanted = size_of(useful.back());
+  for (std::int64_t i = 0; i < count && wanted >= size_of(useful.front()); ++i) {
+    const Shape& nearest =
+        *std::min_element(useful.begin(), useful.end(), [&](const Shape& a, const Shape& b) {
+          return std::abs(std::log(size_of(a) / wanted)) < std::abs(std::log(size_of(b) / wanted));
+        });
+    if (shapes.empty() || nearest < shapes.back()) shapes.push_back(nearest);
+    wanted /= std::sqrt(2);
+  }
+  return shapes;
+}
+
+/// The front under construction: frontiers of some shapes, and the questions that are asked of them.
 class FrontSearch {
  public:
   FrontSearch(const SearchProblem& problem, const ParetoOptions& options,
@@ -116,9 +122,8 @@ class FrontSearch {
         progress_(progress),
         budget_(0, 0, interrupt),
         space_(problem.target->space(problem, "cpu")) {
-    summary_.arrays = some_arrays(space_->arrays(), options.arrays);
-    const double most =
-        std::min(problem.bounds.max_area_mm2, area_mm2(problem.machine().area, problem.bounds.max));
+    summary_.shapes = some_shapes(space_->shapes(), options.shapes);
+    const double most = std::min(problem.bounds.max_area_mm2, problem.machine().area_mm2(problem.bounds.max));
     const double least = options.min_area_mm2 > 0 ? options.min_area_mm2 : most / kDefaultSpan;
     const std::int64_t steps = std::max<std::int64_t>(1, options.area_limits - 1);
     for (std::int64_t i = 0; i < options.area_limits; ++i)
@@ -127,14 +132,14 @@ class FrontSearch {
   }
 
   ParetoSummary run() {
-    for (const std::int64_t pe_dim : summary_.arrays) {
+    for (const Shape& shape : summary_.shapes) {
       if (stop()) break;
-      look_at(pe_dim);
+      look_at(shape);
       report();
     }
-    if (summary_.front.empty()) {  // tight sizes: the least array has a schedule of every layer
-      summary_.arrays.push_back(problem_.bounds.min.pe_dim);
-      look_at(problem_.bounds.min.pe_dim);
+    if (summary_.front.empty()) {  // tight sizes: the least shape has a schedule of every layer
+      summary_.shapes.push_back(problem_.shape_of(problem_.bounds.min));
+      look_at(summary_.shapes.back());
     }
     refine();
     settle();
@@ -150,31 +155,31 @@ class FrontSearch {
   }
 
  private:
-  struct OnArray {
-    std::int64_t pe_dim;
+  struct OnShape {
+    Shape shape;
     std::vector<Frontier> frontiers;
   };
 
   bool stop() const { return !summary_.front.empty() && budget_.interrupted(); }
 
-  void look_at(std::int64_t pe_dim) {
-    LayerSearch layers(problem_, *space_, pe_dim, options_.threads, budget_, [this] { return stop(); });
+  void look_at(const Shape& shape) {
+    LayerSearch layers(problem_, *space_, shape, options_.threads, budget_, [this] { return stop(); });
     layers.look({}, options_.nests, true);
     // What was not looked at is improved on for every objective.
     for (const std::string& name : Objective::names()) {
       if (layers.complete() || stop()) break;
       SearchProblem asked = problem_;
       asked.objective = Objective::from_name(name);
-      const Choice best = choose(asked, *space_, layers.frontiers(), pe_dim, {});
+      const Choice best = choose(asked, *space_, layers.frontiers(), shape, {});
       if (!best.entry.empty()) layers.improve(asked.objective.prices(best.energy_pj, best.cycles));
     }
     summary_.complete = summary_.complete && layers.complete() && !stop();
-    arrays_.push_back({pe_dim, layers.frontiers()});
-    for (const double limit : limits_) ask(limit, arrays_.back());
+    shapes_.push_back({shape, layers.frontiers()});
+    for (const double limit : limits_) ask(limit, shapes_.back());
   }
 
-  /// The best design on an array under an area limit for every objective, into the front.
-  void ask(double limit, const OnArray& on) {
+  /// The best design of a shape under an area limit for every objective, into the front.
+  void ask(double limit, const OnShape& on) {
     std::vector<SearchProblem> questions;
     for (const std::string& name : Objective::names()) {
       questions.push_back(problem_);
@@ -184,8 +189,8 @@ class FrontSearch {
     std::vector<Choice> best(questions.size());
     parallel(static_cast<std::int64_t>(questions.size()), options_.threads, [&](std::int64_t i) {
       const auto q = static_cast<std::size_t>(i);
-      if (!questions[q].has_room_for(on.pe_dim) || stop()) return;
-      best[q] = best_buildable(questions[q], *space_, on.frontiers, on.pe_dim, {});
+      if (!questions[q].has_room_for(on.shape) || stop()) return;
+      best[q] = best_buildable(questions[q], *space_, on.frontiers, on.shape, {});
     });
     for (std::size_t q = 0; q < questions.size(); ++q) {
       if (best[q].entry.empty()) continue;
@@ -223,29 +228,29 @@ class FrontSearch {
       }
       if (limits.empty()) return;
       for (const double limit : limits) {
-        for (const OnArray& on : arrays_) ask(limit, on);
+        for (const OnShape& on : shapes_) ask(limit, on);
       }
       summary_.area_limits_mm2.insert(summary_.area_limits_mm2.end(), limits.begin(), limits.end());
       report();
     }
   }
 
-  /// Asks for what is best within every design's own area on its array: the least of one objective under a
+  /// Asks for what is best within every design's own area and shape: the least of one objective under a
   /// limit leaves open what the others come to, and of several designs with the same latency any may have
   /// been found.
   void settle() {
-    std::set<std::pair<double, std::int64_t>> asked;
+    std::set<std::pair<double, Shape>> asked;
     for (int round = 0; round < kMostRefinements && !stop(); ++round) {
-      std::vector<std::pair<double, std::int64_t>> places;
+      std::vector<std::pair<double, Shape>> places;
       for (const FrontPoint& point : summary_.front) {
-        const std::pair<double, std::int64_t> place{point.design.totals.area_mm2,
-                                                    point.design.hardware.pe_dim};
+        const std::pair<double, Shape> place{point.design.totals.area_mm2,
+                                             problem_.shape_of(point.design.hardware)};
         if (asked.insert(place).second) places.push_back(place);
       }
       if (places.empty()) return;
-      for (const auto& [area, pe_dim] : places) {
-        for (const OnArray& on : arrays_) {
-          if (on.pe_dim == pe_dim) ask(area, on);
+      for (const auto& [area, shape] : places) {
+        for (const OnShape& on : shapes_) {
+          if (on.shape == shape) ask(area, on);
         }
       }
       report();
@@ -255,8 +260,8 @@ class FrontSearch {
   void report() const {
     if (!progress_) return;
     ParetoProgress now;
-    now.arrays = summary_.arrays.size();
-    now.arrays_done = arrays_.size();
+    now.shapes = summary_.shapes.size();
+    now.shapes_done = shapes_.size();
     now.designs = summary_.front.size();
     now.evaluations = budget_.spent();
     now.elapsed_s = budget_.elapsed();
@@ -269,7 +274,7 @@ class FrontSearch {
   Budget budget_;
   std::unique_ptr<SearchSpace> space_;
   std::vector<double> limits_;  // descending
-  std::vector<OnArray> arrays_;
+  std::vector<OnShape> shapes_;
   ParetoSummary summary_;
 };
 
@@ -282,7 +287,7 @@ bool ParetoOptions::is_valid(std::string* error) const {
     return false;
   };
   return in_range("points", points, 2, 1000) && in_range("area-limits", area_limits, 1, 100) &&
-         in_range("arrays", arrays, 1, 100) && in_range("polish-nests", nests, 64, 100'000'000) &&
+         in_range("arrays", shapes, 1, 100) && in_range("polish-nests", nests, 64, 100'000'000) &&
          in_range("threads", threads, 0, 1024);
 }
 

@@ -17,6 +17,9 @@ struct HardwareBounds {
   double max_area_mm2 = std::numeric_limits<double>::infinity();  ///< by the machine's area model
 };
 
+/// The values of the parameters that shape a machine, the first ones of its hardware.
+using Shape = std::vector<std::int64_t>;
+
 struct SearchProblem {
   Workload workload;
   TargetPtr target;
@@ -29,13 +32,25 @@ struct SearchProblem {
 
   /// Throws Error{kBounds} unless min <= max everywhere.
   void check_bounds() const;
-  /// Whether some buffers within the bounds go with an array of `pe_dim` within the area.
-  bool has_room_for(std::int64_t pe_dim) const;
+
+  std::size_t buffers() const { return machine().buffers(); }
+  std::int64_t buffer(const Hardware& hardware, std::size_t b) const {
+    return hardware[machine().shape_parameters + b];
+  }
+  std::int64_t& buffer(Hardware& hardware, std::size_t b) const {
+    return hardware[machine().shape_parameters + b];
+  }
+  Shape shape_of(const Hardware& hardware) const;
+  /// `hardware` with another shape.
+  Hardware with_shape(Hardware hardware, const Shape& shape) const;
+
+  /// Whether some buffers within the bounds go with a shape within the area.
+  bool has_room_for(const Shape& shape) const;
   /// The same hardware where it is within the area, else with all buffers moved towards their least, as far
-  /// as needed. Needs has_room_for(pe_dim).
+  /// as needed. Needs has_room_for its shape.
   Hardware within_area(const Hardware& hardware) const;
-  /// The most of each buffer that goes with an array of `pe_dim` while the others are at their least.
-  Hardware largest_with(std::int64_t pe_dim) const;
+  /// The most of each buffer that goes with a shape while the others are at their least.
+  Hardware largest_with(const Shape& shape) const;
 };
 
 }  // namespace dosa

@@ -10,23 +10,23 @@
 
 #include "dosa/core/search/budget.hpp"
 #include "dosa/core/search/frontier.hpp"
+#include "dosa/core/search/problem.hpp"
 #include "dosa/core/targets/target.hpp"
 #include "dosa/models/base/torch.hpp"
-#include "dosa/models/cost/cost_model.hpp"
 #include "dosa/models/cost/objective.hpp"
 
 namespace dosa {
 
-/// Costs of the starts of a relaxation, each of shape [starts]. Differentiable in the parameters.
+/// Costs of the starts of a relaxation, [starts] unless said. Differentiable in the parameters.
 struct RelaxedCost {
-  torch::Tensor loss;  ///< log objective, and a penalty for needing more than the bounds allow
-  HardwareTensors hardware;
+  torch::Tensor loss;      ///< log objective, and a penalty for needing more than the bounds allow
+  torch::Tensor hardware;  ///< [starts, parameters], real numbers
 };
 
 /// The temperature at which a relaxation mixes what it may choose among, after a share of the run: it cools.
 inline double mixing_temperature(double share) { return 0.5 * std::pow(0.04, share); }
 
-/// The schedules of one layer on one array, as far as they have been looked at.
+/// The schedules of one layer on one shape of the machine, as far as they have been looked at.
 class LayerSpace {
  public:
   virtual ~LayerSpace() = default;
@@ -52,11 +52,11 @@ class SearchSpace {
 
   // ---- Hardware.
 
-  /// The arrays that are worth trying, ascending; not empty.
-  virtual std::vector<std::int64_t> arrays() const = 0;
-  /// The hardware that can be built on an array; empty: with any whole KiB of buffers within the problem's
+  /// The shapes that are worth trying, ascending; not empty.
+  virtual std::vector<Shape> shapes() const = 0;
+  /// The hardware of a shape that can be built; empty: with any whole sizes of buffers within the problem's
   /// bounds.
-  virtual std::vector<Hardware> buildable(std::int64_t /*array*/) const { return {}; }
+  virtual std::vector<Hardware> buildable(const Shape& /*shape*/) const { return {}; }
 
   // ---- The relaxed form.
 
@@ -71,7 +71,7 @@ class SearchSpace {
 
   // ---- The integer form.
 
-  virtual std::unique_ptr<LayerSpace> layer(std::size_t layer, std::int64_t array) const = 0;
+  virtual std::unique_ptr<LayerSpace> layer(std::size_t layer, const Shape& shape) const = 0;
   /// Evaluations without which a layer need not be begun.
   virtual std::int64_t least_evaluations(std::size_t layer) const = 0;
   virtual SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const = 0;

@@ -11,20 +11,20 @@ namespace {
 
 struct Rules {
   const char* name;
-  TargetPtr (*make)(Machine, const TargetOptions&);
+  TargetPtr (*make)(const MachinePtr&, const TargetOptions&);
 };
 constexpr std::array<Rules, 2> kRules{
     {{"mappings", make_mapping_target}, {"gemmini", gemmini::make_gemmini_target}}};
 
 }  // namespace
 
-TargetPtr make_target(Machine machine, const TargetOptions& options) {
+TargetPtr make_target(const MachinePtr& machine, const TargetOptions& options) {
   std::vector<std::string> names;
   for (const Rules& rules : kRules) {
-    if (machine.rules == rules.name) return rules.make(std::move(machine), options);
+    if (machine->rules == rules.name) return rules.make(machine, options);
     names.emplace_back(rules.name);
   }
-  fail(ErrorId::kValue, "machine {}: rules: found '{}', allowed: {}", machine.name, machine.rules,
+  fail(ErrorId::kValue, "machine {}: rules: found '{}', allowed: {}", machine->name, machine->rules,
        fmt::join(names, ", "));
 }
 

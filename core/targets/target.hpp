@@ -67,8 +67,11 @@ struct DefaultSchedule {
 
 class Target {
  public:
+  explicit Target(MachinePtr machine) : machine_(std::move(machine)) {}
   virtual ~Target() = default;
-  virtual const Machine& machine() const = 0;
+
+  const Machine& machine() const { return *machine_; }
+  const MachinePtr& shared_machine() const { return machine_; }
 
   // ---- Designs.
 
@@ -84,6 +87,8 @@ class Target {
   /// mapping.
   virtual SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer,
                                   const Hardware& hardware) const = 0;
+  /// The text of a mapping in Timeloop's form, which print_mapping writes. Throws Error{kMapping}.
+  virtual Mapping mapping_from_text(const std::string& text) const = 0;
   /// Exact costs; schedule i belongs to layer i. Throws Error{kMapping} for a schedule that does not belong
   /// to its layer and Error{kCapacity} for one that does not fit, naming the layer, the level, the need and
   /// what there is.
@@ -117,14 +122,18 @@ class Target {
   virtual SearchOptions default_options() const = 0;
   /// Schedules of a layer that an enumeration looks at unless the user says otherwise: about a minute's work.
   virtual std::int64_t enumeration_limit() const { return 20'000'000; }
-  /// Narrows bounds to what may be built and is known. `given` tells which sizes the user gave; `warn` is
-  /// called with a line for those that are allowed but not known well. Throws Error{kBounds}.
+  /// Narrows bounds to what may be built and is known. `fixed` and `max` are the sizes that the user gave, 0
+  /// where none; `warn` is called with a line for those that are allowed but not known well. Throws
+  /// Error{kBounds}.
   virtual void narrow(HardwareBounds& /*bounds*/, const Hardware& /*fixed*/, const Hardware& /*max*/,
                       const std::function<void(const std::string&)>& /*warn*/) const {}
   /// The search space of a problem of this target, which must outlive it; relaxed tensors live on `device`.
   /// Throws Error{kBounds} where nothing fits the problem's bounds.
   virtual std::unique_ptr<SearchSpace> space(const SearchProblem& problem,
                                              const std::string& device) const = 0;
+
+ private:
+  MachinePtr machine_;
 };
 using TargetPtr = std::shared_ptr<const Target>;
 
@@ -142,7 +151,7 @@ struct TargetOptions {
 };
 
 /// The target of a machine, by its rules. Throws Error{kValue} for rules that are not known.
-TargetPtr make_target(Machine machine, const TargetOptions& options = {});
+TargetPtr make_target(const MachinePtr& machine, const TargetOptions& options = {});
 /// The same for a shipped machine's name or the path of a file.
 TargetPtr load_target(const std::string& name_or_path, const TargetOptions& options = {});
 

@@ -146,9 +146,13 @@ Chain load_chain(const std::string& name_or_path) {
   return chain;
 }
 
-Chain chain_of(const Machine& machine, const ArraySizes& hardware) {
+Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware) {
   const auto pe_dim = static_cast<double>(hardware.pe_dim);
-  Chain chain{machine.name, machine.description, machine.hash, machine.mac_energy_pj, {}};
+  Chain chain;
+  chain.name = machine.name;
+  chain.description = machine.description;
+  chain.hash = machine.hash;
+  chain.mac_energy_pj = machine.mac_energy_pj;
   for (const MemoryLevel& memory : machine.levels) {
     ChainLevel level;
     level.name = memory.name;

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/layer.hpp"
-#include "dosa/models/machine.hpp"
 
 namespace dosa {
 
@@ -46,18 +46,20 @@ struct ChainLevel {
 };
 
 /// A whole machine: schema "dosa-hardware/2", documented in data/hardware/README.md.
-struct Chain {
-  std::string name;
-  std::string description;
-  std::string hash;  ///< content_hash of what its file says
+class Chain : public Machine {
+ public:
   double mac_energy_pj = 0;
   std::vector<ChainLevel> levels;  ///< innermost first; the last one holds everything
+
+  Chain() { rules = "chain"; }
 
   int dram() const { return static_cast<int>(levels.size()) - 1; }
   /// "L2[WI]"
   std::string level_label(int level) const;
   /// Instances that are built of a level; -1: of the MACs.
   std::int64_t instances(int level) const;
+  /// Zero: schema 2 has no model of areas.
+  double area_mm2(const Hardware&) const override { return 0; }
 };
 
 /// Whether this is a machine of schema 2, which load_chain reads; for a shipped name or a path, throws Error
@@ -70,6 +72,6 @@ Chain load_chain(const std::string& name_or_path);
 
 /// A machine of schema 1 with these sizes as a chain: the array's rows and columns become fan-outs on X.
 /// Sizes that are built double-buffered hold two tiles. Bounds of searches and the area model stay behind.
-Chain chain_of(const Machine& machine, const ArraySizes& hardware);
+Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware);
 
 }  // namespace dosa

@@ -28,7 +28,7 @@ Tensor plus(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-std::vector<Slot> all_slots(const Machine& machine) {
+std::vector<Slot> all_slots(const ArrayMachine& machine) {
   std::vector<Slot> slots;
   for (const bool spatial : {false, true}) {
     for (int level = 0; level <= machine.dram(); ++level) {
@@ -43,7 +43,7 @@ std::vector<Slot> all_slots(const Machine& machine) {
   return slots;
 }
 
-std::vector<Slot> search_slots(const Machine& machine) {
+std::vector<Slot> search_slots(const ArrayMachine& machine) {
   std::vector<Slot> slots;
   for (const Slot& slot : all_slots(machine)) {
     const auto& searched = machine.search_temporal[static_cast<std::size_t>(slot.level)];
@@ -52,7 +52,7 @@ std::vector<Slot> search_slots(const Machine& machine) {
   return slots;
 }
 
-std::vector<NestOrder> search_orders(const Machine& machine) {
+std::vector<NestOrder> search_orders(const ArrayMachine& machine) {
   std::vector<NestOrder> orders{{}};
   for (const std::vector<LoopOrder>& choices : machine.search_orders) {
     std::vector<NestOrder> longer;
@@ -114,7 +114,7 @@ struct CostModel::Plan {
     Dim dim;
   };
 
-  Machine machine;
+  ArrayMachine machine;
   std::vector<Slot> slots;
   std::vector<NestOrder> orders;  ///< shared orders; empty when every nest brings its own
   torch::TensorOptions options;
@@ -445,7 +445,7 @@ Tensor coincidence_words(const InputTile& tile, const Tensor& other_words, const
 
 }  // namespace
 
-CostModel::CostModel(Machine machine, std::vector<Slot> slots, const std::vector<NestOrder>& orders,
+CostModel::CostModel(ArrayMachine machine, std::vector<Slot> slots, const std::vector<NestOrder>& orders,
                      torch::TensorOptions options) {
   TORCH_CHECK(!orders.empty(), "a model with shared orders needs at least one");
   auto plan = std::make_shared<Plan>();
@@ -457,7 +457,7 @@ CostModel::CostModel(Machine machine, std::vector<Slot> slots, const std::vector
   plan_ = std::move(plan);
 }
 
-CostModel::CostModel(Machine machine, torch::TensorOptions options) {
+CostModel::CostModel(ArrayMachine machine, torch::TensorOptions options) {
   auto plan = std::make_shared<Plan>();
   plan->slots = all_slots(machine);
   plan->machine = std::move(machine);
@@ -466,7 +466,7 @@ CostModel::CostModel(Machine machine, torch::TensorOptions options) {
   plan_ = std::move(plan);
 }
 
-const Machine& CostModel::machine() const { return plan_->machine; }
+const ArrayMachine& CostModel::machine() const { return plan_->machine; }
 const std::vector<Slot>& CostModel::slots() const { return plan_->slots; }
 std::int64_t CostModel::order_count() const { return plan_->orders.empty() ? 1 : Plan::count(plan_->orders); }
 torch::TensorOptions CostModel::options() const { return plan_->options; }

@@ -12,9 +12,9 @@
 #include <memory>
 #include <vector>
 
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/torch.hpp"
 #include "dosa/models/layer.hpp"
-#include "dosa/models/machine.hpp"
 #include "dosa/models/mapping.hpp"
 
 namespace dosa {
@@ -27,14 +27,14 @@ struct Slot {
 };
 
 /// Every slot that a mapping on this machine can use; temporal ones first, by level and dimension.
-std::vector<Slot> all_slots(const Machine& machine);
+std::vector<Slot> all_slots(const ArrayMachine& machine);
 /// The slots that a search gives values to (`search_temporal` of the machine, and the spatial ones).
-std::vector<Slot> search_slots(const Machine& machine);
+std::vector<Slot> search_slots(const ArrayMachine& machine);
 
 /// A loop order for every level, each innermost first.
 using NestOrder = std::vector<LoopOrder>;
 /// All combinations of the machine's search orders.
-std::vector<NestOrder> search_orders(const Machine& machine);
+std::vector<NestOrder> search_orders(const ArrayMachine& machine);
 
 /// Layers as tensors. Every field but `log_size` broadcasts to the batch shape B of the nests.
 struct LayerBatch {
@@ -115,12 +115,12 @@ class CostModel {
  public:
   /// A model of nests that share a list of loop orders: results carry a last dimension with one entry per
   /// order.
-  CostModel(Machine machine, std::vector<Slot> slots, const std::vector<NestOrder>& orders,
+  CostModel(ArrayMachine machine, std::vector<Slot> slots, const std::vector<NestOrder>& orders,
             torch::TensorOptions options);
   /// A model of nests that each bring their own order (Nests::position) over all slots of the machine.
-  CostModel(Machine machine, torch::TensorOptions options);
+  CostModel(ArrayMachine machine, torch::TensorOptions options);
 
-  const Machine& machine() const;
+  const ArrayMachine& machine() const;
   const std::vector<Slot>& slots() const;
   std::int64_t order_count() const;
   torch::TensorOptions options() const;

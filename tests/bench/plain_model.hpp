@@ -17,7 +17,7 @@ class PlainModel {
     float energy_pj, cycles;
   };
 
-  PlainModel(Machine machine, std::vector<Slot> slots, std::vector<NestOrder> orders)
+  PlainModel(ArrayMachine machine, std::vector<Slot> slots, std::vector<NestOrder> orders)
       : machine_(std::move(machine)), slots_(std::move(slots)), orders_(std::move(orders)) {
     for (int level = 0; level <= machine_.dram(); ++level) {
       for (const Operand operand : all_operands()) {
@@ -174,7 +174,7 @@ class PlainModel {
     return words * width * height * (1 - kept);
   }
 
-  Machine machine_;
+  ArrayMachine machine_;
   std::vector<Slot> slots_;
   std::vector<NestOrder> orders_;
   std::vector<Stay> stays_;  ///< by level, so that what is inside comes first

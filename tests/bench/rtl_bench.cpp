@@ -37,7 +37,7 @@ void RtlStep(benchmark::State& state) {
   constexpr std::int64_t kStarts = 16, kPeDim = 16;
   SearchProblem predicted = resnet50("gemmini-rtl", true), analytical = resnet50("gemmini-rtl", false);
   for (SearchProblem* problem : {&predicted, &analytical})
-    problem->bounds.min.pe_dim = problem->bounds.max.pe_dim = kPeDim;
+    problem->bounds.min[kPeParameter] = problem->bounds.max[kPeParameter] = kPeDim;
   const SearchProblem tl = resnet50("gemmini-tl", false);
   const auto with = predicted.target->space(predicted, "cpu");
   const auto without = analytical.target->space(analytical, "cpu");

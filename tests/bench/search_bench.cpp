@@ -93,7 +93,7 @@ void RatioToPlainLoop(benchmark::State& state) {
           .detach()
           .requires_grad_(with_backward);
   const torch::Tensor nests = x.detach().select(1, kLayer).contiguous();
-  const PlainModel plain(problem.machine(), model.slots(), search_orders(problem.machine()));
+  const PlainModel plain(problem.machine(), model.slots(), search_orders(array_machine(problem)));
   const auto slots = static_cast<std::int64_t>(model.slots().size());
   const auto orders = static_cast<std::size_t>(model.order_count());
   const auto evaluate = [&](std::int64_t start, std::size_t order) {
@@ -150,7 +150,7 @@ BENCHMARK(RatioToPlainLoop)->ArgName("backward")->Arg(0)->Arg(1)->Unit(benchmark
 void ExhaustiveMapper(benchmark::State& state) {
   one_thread_per_operation();
   const SearchProblem problem = network("resnet50");
-  const EnumerationModels models(problem.machine());
+  const EnumerationModels models(array_machine(problem));
   std::int64_t evaluated = 0;
   for (auto step : state) {
     Enumeration enumeration(problem, models, 16, 128);

@@ -4,8 +4,8 @@
 
 #include <sstream>
 
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/files.hpp"
-#include "dosa/models/machine.hpp"
 #include "tests/models/random_mappings.hpp"
 #include "tests/support.hpp"
 
@@ -28,7 +28,7 @@ class MappingText : public ::testing::Test {
  protected:
   Mapping parse(const std::string& text) const { return parse_mapping(text, machine_); }
   std::string round_trip(const std::string& text) const { return print_mapping(parse(text), machine_); }
-  const Machine machine_ = load_machine("gemmini-tl");
+  const ArrayMachine machine_ = load_array_machine("gemmini-tl");
 };
 
 TEST_F(MappingText, Parse) {

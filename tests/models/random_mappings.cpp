@@ -49,7 +49,7 @@ Layer RandomCases::layer(std::int64_t max_macs) {
   }
 }
 
-Mapping RandomCases::mapping(const Layer& layer, const Machine& machine, std::int64_t max_spatial) {
+Mapping RandomCases::mapping(const Layer& layer, const ArrayMachine& machine, std::int64_t max_spatial) {
   Mapping mapping;
   mapping.levels.resize(machine.levels.size());
   for (const Dim dim : all_dims()) {

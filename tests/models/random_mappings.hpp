@@ -4,10 +4,10 @@
 
 #include <cstdint>
 
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/random.hpp"
 #include "dosa/models/chain/chain.hpp"
 #include "dosa/models/layer.hpp"
-#include "dosa/models/machine.hpp"
 #include "dosa/models/mapping.hpp"
 
 namespace dosa::testing {
@@ -22,7 +22,7 @@ class RandomCases {
   /// A mapping of `layer` that passes check_mapping: every prime factor of every dimension goes to one of the
   /// places that the machine allows, spatial loops of at most `max_spatial` in all at a level; loop orders
   /// are shuffled. It need not fit any hardware's buffers.
-  Mapping mapping(const Layer& layer, const Machine& machine, std::int64_t max_spatial = 8);
+  Mapping mapping(const Layer& layer, const ArrayMachine& machine, std::int64_t max_spatial = 8);
 
   /// A chain of 2 to 5 levels that hold any tensors, with fan-outs of up to 6 x 4 below every level over any
   /// dimensions, and random sizes, bandwidths and energies.

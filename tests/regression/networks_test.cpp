@@ -27,9 +27,13 @@ TEST_P(ShippedNetworks, FoundDesignsAreLegalFitAndExport) {
   TargetOptions model;
   model.shipped_surrogate = true;
   const TargetPtr target = load_target(gemmini::kTarget, model);
-  const Machine& machine = target->machine();
-  const SearchProblem problem{
-      load_workload(GetParam()), target, {{16, 16, 4}, {16, 512, 256}}, Objective::from_name("edp")};
+  const auto array = as_array_machine(target->shared_machine(), "test");
+  const ArrayMachine& machine = *array;
+  SearchProblem problem;
+  problem.workload = load_workload(GetParam());
+  problem.target = target;
+  problem.bounds = {ArraySizes{16, 16, 4}, ArraySizes{16, 512, 256}};
+  problem.objective = Objective::from_name("edp");
   SearchOptions options;
   options.stages = Stages::kDescentAndPolish;
   options.starts = 2;
@@ -39,10 +43,11 @@ TEST_P(ShippedNetworks, FoundDesignsAreLegalFitAndExport) {
   options.threads = 2;
   const Design design = optimize(problem, options).best;
   ASSERT_EQ(design.layers.size(), problem.workload.layers.size());
-  ASSERT_TRUE(gemmini::is_legal(design.hardware)) << to_json(design.hardware).dump();
+  ASSERT_TRUE(gemmini::is_legal(ArraySizes::of(design.hardware))) << design.machine->text(design.hardware);
   double macs = 0;
   for (const DesignLayer& entry : design.layers) {
-    EXPECT_NO_THROW(gemmini::tile_of(entry.layer, entry.schedule, design.hardware)) << entry.layer.name;
+    EXPECT_NO_THROW(gemmini::tile_of(entry.layer, entry.schedule, ArraySizes::of(design.hardware)))
+        << entry.layer.name;
     macs += static_cast<double>(entry.layer.macs() * entry.layer.repetitions());
   }
   for (const char* format : {"gemmini", "timeloop"}) {
@@ -72,15 +77,15 @@ TEST_P(ShippedNetworks, FoundDesignsAreLegalFitAndExport) {
         std::make_shared<MappingSchedule>(mapping_from_timeloop(content(entry["mapping"]), machine), machine);
     ratio += static_cast<double>(layer.layer.macs() * layer.layer.repetitions()) / macs;
   }
-  const TargetPtr nests = make_mapping_target(machine, {});
+  const TargetPtr nests = make_mapping_target(array, {});
   evaluate(exported, *nests);
   EXPECT_DOUBLE_EQ(exported.totals.cycles, expected["totals"]["cycles"].get<double>());
   EXPECT_DOUBLE_EQ(exported.totals.energy_uj, expected["totals"]["energy_uj"].get<double>());
   EXPECT_GE(ratio, 1);
   EXPECT_LT(ratio, 3) << "padding";
   RecordProperty("padded_macs_over_macs", fmt::format("{:.3f}", ratio));
-  exported.hardware.scratchpad_kib /= 2;
-  exported.hardware.accumulator_kib /= 2;
+  exported.hardware[kScratchpadParameter] /= 2;
+  exported.hardware[kAccumulatorParameter] /= 2;
   EXPECT_NO_THROW(evaluate(exported, *nests));
 }
 

@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "dosa/core/targets/gemmini/library.hpp"
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/torch.hpp"
 #include "dosa/models/layer.hpp"
-#include "dosa/models/machine.hpp"
 
 namespace dosa {
 

@@ -34,7 +34,7 @@ Json gains(const Sums& from, const Sums& to) {
 
 Explanation compare_with_default(const Design& design, const std::vector<gemmini::Tile>& chosen,
                                  const RtlModel& model) {
-  const ArraySizes built = default_gemmini(model.machine(), design.hardware.pe_dim);
+  const ArraySizes built = default_gemmini(model.machine(), ArraySizes::of(design.hardware).pe_dim);
   std::vector<Layer> layers;
   std::vector<gemmini::Tile> own;
   std::vector<std::string> problems;  // of the library's tiles, by layer
@@ -45,7 +45,7 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
     problems.push_back(std::move(choice.problem));
   }
   const TileCosts before = model.costs(layers, own, built);
-  const TileCosts after = model.costs(layers, chosen, design.hardware);
+  const TileCosts after = model.costs(layers, chosen, ArraySizes::of(design.hardware));
   const torch::Tensor sd_of_ratio = model.log_sd_of_ratio(after.networks, after.growth, before.networks)
                                         .expand({static_cast<std::int64_t>(layers.size())});
 

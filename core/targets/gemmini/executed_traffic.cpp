@@ -11,7 +11,7 @@ constexpr std::size_t kRegister = 0, kAccumulator = 1, kScratchpad = 2, kDram = 
 constexpr auto kW = static_cast<std::size_t>(Operand::W), kI = static_cast<std::size_t>(Operand::I),
                kO = static_cast<std::size_t>(Operand::O);
 
-void require_gemmini(const Machine& machine) {
+void require_gemmini(const ArrayMachine& machine) {
   constexpr std::array<std::array<bool, kOperands>, 4> kHolds{
       {{true, false, false}, {false, false, true}, {true, true, false}, {true, true, true}}};
   constexpr std::array<SizedBy, 4> kSizedBy{SizedBy::kNothing, SizedBy::kAccumulator, SizedBy::kScratchpad,
@@ -31,7 +31,7 @@ void require_gemmini(const Machine& machine) {
 }  // namespace
 
 Traffic executed_traffic(const Counts& c, const TileRows& rows, const Tensor& pe_dim_in, const RunBatch& l,
-                         const Machine& machine) {
+                         const ArrayMachine& machine) {
   require_gemmini(machine);
   const Tensor pe_dim = pe_dim_in.expand_as(c.tiles);
   const auto column = [&](const Tensor& t) {

@@ -22,6 +22,6 @@ namespace dosa {
 /// counts are relaxed. Throws Error{kValue} unless the machine's memories are Gemmini's: register (W),
 /// accumulator (O), scratchpad (W, I), DRAM.
 Traffic executed_traffic(const Counts& counts, const TileRows& rows, const torch::Tensor& pe_dim,
-                         const RunBatch& layers, const Machine& machine);
+                         const RunBatch& layers, const ArrayMachine& machine);
 
 }  // namespace dosa

@@ -54,28 +54,29 @@ std::string comment_of(const Layer& layer, const gemmini::Tile& tile, const Laye
 
 Plan plan_of(const Design& design, const Target& target) {
   if (!gemmini::is_gemmini(target)) {
-    const ArraySizes near = gemmini::hardware_for_need(design.hardware);
+    const ArraySizes near = gemmini::hardware_for_need(ArraySizes::of(design.hardware));
     fail(ErrorId::kValue,
          "the design's target is {}; a Gemmini can be built for designs of gemmini-rtl only; nearest legal: "
          "pe_dim {}, "
          "scratchpad_kib {}, accumulator_kib {}, searched with --target gemmini-rtl",
          design.target, near.pe_dim, near.scratchpad_kib, near.accumulator_kib);
   }
-  const auto violations = gemmini::check_hardware(design.hardware);
+  const auto violations = gemmini::check_hardware(ArraySizes::of(design.hardware));
   if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", gemmini::summary(violations));
   Plan plan;
   plan.workload = design.workload;
-  plan.hardware = design.hardware;
+  plan.hardware = ArraySizes::of(design.hardware);
   for (const DesignLayer& layer : design.layers) {
     plan.measurements.push_back(
-        {plan.layers.size(), gemmini::tile_of(layer.layer, layer.schedule, design.hardware), "design"});
+        {plan.layers.size(), gemmini::tile_of(layer.layer, layer.schedule, ArraySizes::of(design.hardware)),
+         "design"});
     plan.layers.push_back(layer.layer);
   }
   plan.assign_programs({});
   return plan;
 }
 
-MappedLayer padded_problem(const Layer& layer, const gemmini::Tile& tile, const Machine& machine,
+MappedLayer padded_problem(const Layer& layer, const gemmini::Tile& tile, const ArrayMachine& machine,
                            const ArraySizes& built) {
   if (machine.levels.size() != 4)
     fail(ErrorId::kMapping, "{} has {} levels, a tile is a mapping on 4", machine.name,

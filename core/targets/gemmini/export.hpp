@@ -16,7 +16,7 @@ Plan plan_of(const Design& design, const Target& target);
 /// fit, of narrower ones. `tile` is legal on `built`; one larger than its dimension counts as the dimension.
 /// Throws Error{kCapacity} where it needs more than half of a memory, and Error{kValue} where the padded
 /// problem is too large.
-MappedLayer padded_problem(const Layer& layer, const gemmini::Tile& tile, const Machine& machine,
+MappedLayer padded_problem(const Layer& layer, const gemmini::Tile& tile, const ArrayMachine& machine,
                            const ArraySizes& built);
 
 }  // namespace dosa

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/layer.hpp"
-#include "dosa/models/machine.hpp"
 #include "dosa/models/mapping.hpp"
 
 namespace dosa::gemmini {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/layer.hpp"
-#include "dosa/models/machine.hpp"
 
 namespace dosa {
 

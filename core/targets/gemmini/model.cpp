@@ -10,7 +10,7 @@ namespace dosa {
 
 using torch::Tensor;
 
-RtlModel::RtlModel(const Machine& machine, const Surrogate* surrogate)
+RtlModel::RtlModel(const ArrayMachine& machine, const Surrogate* surrogate)
     : price_(machine, torch::kFloat64), surrogate_(surrogate) {}
 
 LayerRun RtlModel::run(const Layer& layer, gemmini::Call call) {

@@ -45,9 +45,9 @@ inline constexpr int kTestedOctaves = 2;
 class RtlModel {
  public:
   /// Without a surrogate latencies are analytical. `surrogate` must outlive this.
-  RtlModel(const Machine& machine, const Surrogate* surrogate);
+  RtlModel(const ArrayMachine& machine, const Surrogate* surrogate);
 
-  const Machine& machine() const { return price_.machine(); }
+  const ArrayMachine& machine() const { return price_.machine(); }
   const Surrogate* surrogate() const { return surrogate_; }
 
   /// A layer as it is run by a call. Throws Error{kValue} for a dilated kernel: neither the counts nor any

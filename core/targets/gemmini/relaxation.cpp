@@ -116,7 +116,7 @@ RelaxedCost RtlRelaxation::cost(const Tensor& logits, double share_of_run) const
     return of_layers.amax(-1, true).clamp(static_cast<double>(least), static_cast<double>(most));
   };
   Tensor beyond_scratchpad, beyond_accumulator;
-  const HardwareBounds& bounds = problem_.bounds;
+  const ArrayBounds bounds = ArrayBounds::of(problem_.bounds);
   const HardwareTensors hardware{
       pe_dim_,
       sized(costs.rows.input + costs.rows.weight, 1, bounds.min.scratchpad_kib, largest_.scratchpad_kib,
@@ -129,7 +129,9 @@ RelaxedCost RtlRelaxation::cost(const Tensor& logits, double share_of_run) const
   const Tensor weight = (layer_cycles / total_cycles.unsqueeze(-1)).detach();
   return {objective.log_value(total_energy * 1e-6, total_cycles) +
               kExcessWeight * (weight * (beyond_scratchpad + beyond_accumulator)).sum(-1),
-          hardware};
+          torch::cat(
+              {pe_dim_.expand_as(hardware.scratchpad_kib), hardware.scratchpad_kib, hardware.accumulator_kib},
+              -1)};
 }
 
 }  // namespace dosa

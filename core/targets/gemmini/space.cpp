@@ -106,8 +106,8 @@ void add_moves(const RtlVariant& v, const Tile& tile, std::vector<Tile>& moves) 
 
 }  // namespace
 
-ArraySizes default_gemmini(const Machine& machine, std::int64_t pe_dim) {
-  ArraySizes built = machine.default_hardware;
+ArraySizes default_gemmini(const ArrayMachine& machine, std::int64_t pe_dim) {
+  ArraySizes built = ArraySizes::of(machine.default_hardware);
   if (built.pe_dim <= pe_dim) return built;
   built.pe_dim = pe_dim;
   return gemmini::nearest_hardware(built);
@@ -219,7 +219,7 @@ void TileSearch::score_chunk(RtlVariant& v, const std::vector<Tile>& tiles) {
   };
   const auto groups = static_cast<double>(layer().groups);
   std::vector<Tensor> columns{cycles * groups, energy * groups};
-  for (std::size_t b = 0; b < kBuffers; ++b) {
+  for (std::size_t b = 0; b < kArrayBuffers; ++b) {
     ArraySizes one{scoring_.largest.pe_dim, 0, 0};
     buffer(one, b) = 1;
     columns.push_back(b == 0 ? built(costs.rows.input + costs.rows.weight, 1, b)
@@ -268,7 +268,7 @@ void TileSearch::fill(RtlVariant& v, Tile& tile, int dim, std::vector<Tile>& til
 std::vector<Tile> TileSearch::best_tiles(const Objective::Prices& prices) const {
   std::set<std::int64_t> rows;
   for (const ArraySizes& sizes : scoring_.hardware) {
-    const std::vector<double> buffers = buffers_of(sizes);
+    const std::vector<double> buffers = buffers_of(sizes, kArrayBuffers);
     const Tensor fitting = fits(frontier_.numbers, buffers);
     if (!fitting.any().item<bool>()) continue;
     for (const double factor : kPrices) {
@@ -319,35 +319,36 @@ GemminiSpace::GemminiSpace(const SearchProblem& problem, const RtlModel& model, 
 }
 
 void GemminiSpace::set_hardware(const SearchProblem& problem, const RtlModel& model, double kappa) {
-  const bool several = problem.bounds.min.pe_dim < problem.bounds.max.pe_dim;
-  for (const ArraySizes& sizes : gemmini::legal_hardware(problem.bounds.min, problem.bounds.max)) {
-    if (area_mm2(problem.machine().area, sizes) > problem.bounds.max_area_mm2) continue;
+  const ArrayBounds bounds = ArrayBounds::of(problem.bounds);
+  const bool several = bounds.min.pe_dim < bounds.max.pe_dim;
+  for (const ArraySizes& sizes : gemmini::legal_hardware(bounds.min, bounds.max)) {
+    if (problem.machine().area_mm2(sizes) > problem.bounds.max_area_mm2) continue;
     if (several && model.surrogate() && !model.surrogate()->target.knows(sizes.pe_dim)) continue;
     if (arrays_.empty() || arrays_.back()->scoring.largest.pe_dim != sizes.pe_dim)
       arrays_.push_back(
           std::make_unique<OnArray>(OnArray{{problem, model, kappa, reference_, {}, sizes}, {}}));
     TileScoring& scoring = arrays_.back()->scoring;
     scoring.hardware.push_back(sizes);
-    for (std::size_t b = 0; b < kBuffers; ++b)
+    for (std::size_t b = 0; b < kArrayBuffers; ++b)
       buffer(scoring.largest, b) = std::max(buffer(scoring.largest, b), buffer(sizes, b));
   }
   if (!arrays_.empty()) return;
-  const ArraySizes near = gemmini::nearest_hardware(problem.bounds.min);
+  const ArraySizes near = gemmini::nearest_hardware(bounds.min);
   fail(ErrorId::kBounds,
        "no Gemmini can be built within the bounds; the nearest has pe_dim {}, scratchpad_kib {}, "
        "accumulator_kib {}",
        near.pe_dim, near.scratchpad_kib, near.accumulator_kib);
 }
 
-std::vector<std::int64_t> GemminiSpace::arrays() const {
-  std::vector<std::int64_t> sizes;
-  for (const std::unique_ptr<OnArray>& array : arrays_) sizes.push_back(array->scoring.largest.pe_dim);
-  return sizes;
+std::vector<Shape> GemminiSpace::shapes() const {
+  std::vector<Shape> shapes;
+  for (const std::unique_ptr<OnArray>& array : arrays_) shapes.push_back({array->scoring.largest.pe_dim});
+  return shapes;
 }
 
-const GemminiSpace::OnArray& GemminiSpace::on(std::int64_t array) const {
+const GemminiSpace::OnArray& GemminiSpace::on(const Shape& shape) const {
   for (const std::unique_ptr<OnArray>& known : arrays_) {
-    if (known->scoring.largest.pe_dim == array) return *known;
+    if (known->scoring.largest.pe_dim == shape.front()) return *known;
   }
   TORCH_CHECK(false, "no such array in the space");
 }
@@ -409,8 +410,8 @@ Tensor GemminiSpace::decode(const Tensor& parameters) const {
   return relaxation_->tiles(parameters).to(torch::kCPU, torch::kFloat64);
 }
 
-std::unique_ptr<LayerSpace> GemminiSpace::layer(std::size_t layer, std::int64_t array) const {
-  return std::make_unique<TileSearch>(on(array).scoring, layer, on(array).variants);
+std::unique_ptr<LayerSpace> GemminiSpace::layer(std::size_t layer, const Shape& shape) const {
+  return std::make_unique<TileSearch>(on(shape).scoring, layer, on(shape).variants);
 }
 
 std::int64_t GemminiSpace::least_evaluations(std::size_t layer) const {

@@ -21,7 +21,7 @@ namespace dosa {
 
 /// Sizes to build (double-buffered), with what the library runs on them by itself: what a design on an array
 /// is compared with. The machine's default; for a smaller array the nearest sizes that can be built with it.
-ArraySizes default_gemmini(const Machine& machine, std::int64_t pe_dim);
+ArraySizes default_gemmini(const ArrayMachine& machine, std::int64_t pe_dim);
 
 /// What a problem takes with the library's own tiles on the default hardware.
 struct LibraryReference {
@@ -81,8 +81,11 @@ class GemminiSpace : public SearchSpace {
   /// on `device`.
   GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa, const std::string& device);
 
-  std::vector<std::int64_t> arrays() const override;
-  std::vector<ArraySizes> buildable(std::int64_t array) const override { return on(array).scoring.hardware; }
+  std::vector<Shape> shapes() const override;
+  std::vector<Hardware> buildable(const Shape& shape) const override {
+    const std::vector<ArraySizes>& sizes = on(shape).scoring.hardware;
+    return {sizes.begin(), sizes.end()};
+  }
 
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
@@ -90,7 +93,7 @@ class GemminiSpace : public SearchSpace {
   torch::Tensor decode(const torch::Tensor& parameters) const override;
   std::int64_t evaluations_per_step() const override { return relaxation_->variants(); }
 
-  std::unique_ptr<LayerSpace> layer(std::size_t layer, std::int64_t array) const override;
+  std::unique_ptr<LayerSpace> layer(std::size_t layer, const Shape& shape) const override;
   /// The library's own tiles.
   std::int64_t least_evaluations(std::size_t layer) const override;
   SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const override;
@@ -102,7 +105,7 @@ class GemminiSpace : public SearchSpace {
     TileScoring scoring;
     std::vector<RtlVariant> variants;
   };
-  const OnArray& on(std::int64_t array) const;
+  const OnArray& on(const Shape& shape) const;
   /// An array for each of those whose hardware is within the bounds, ascending.
   void set_hardware(const SearchProblem& problem, const RtlModel& model, double kappa);
   void set_reference(const SearchProblem& problem, const RtlModel& model);

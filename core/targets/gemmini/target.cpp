@@ -24,52 +24,51 @@ void check_runs(const Layer& layer, const Tile& tile, const ArraySizes& built) {
          check_tile(layer, built, tile));
 }
 
-class GemminiTarget : public Target {
+class GemminiTarget : public ArrayTarget {
  public:
-  GemminiTarget(Machine machine, std::optional<Surrogate> surrogate, std::string surrogate_path, double kappa)
-      : machine_(std::move(machine)),
+  GemminiTarget(std::shared_ptr<const ArrayMachine> machine, std::optional<Surrogate> surrogate,
+                std::string surrogate_path, double kappa)
+      : ArrayTarget(std::move(machine)),
         surrogate_(std::move(surrogate)),
         surrogate_path_(std::move(surrogate_path)),
         kappa_(kappa),
-        model_(machine_, surrogate_ ? &*surrogate_ : nullptr) {}
+        model_(array_machine(), surrogate_ ? &*surrogate_ : nullptr) {}
 
-  const Machine& machine() const override { return machine_; }
-
-  void check_hardware(const ArraySizes& hardware) const override {
-    const auto violations = gemmini::check_hardware(hardware);
+  void check_hardware(const Hardware& hardware) const override {
+    const auto violations = gemmini::check_hardware(ArraySizes::of(hardware));
     if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", summary(violations));
   }
 
   std::vector<const char*> schedule_keys() const override { return {"tile", "mapping"}; }
 
   SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer,
-                            const ArraySizes& hardware) const override {
+                            const Hardware& hardware) const override {
     if (const auto tile = entry.find("tile")) return std::make_shared<TileSchedule>(tile_from_json(*tile));
     if (!entry.find("mapping")) entry.at("tile");  // says that it is missing
     try {
-      return schedule_of(read_mapping(entry, layer, machine_), layer, hardware);
+      return schedule_of(read_mapping(entry, layer, array_machine()), layer, hardware);
     } catch (const Error& error) {
       throw error.in(entry.at("mapping").where());
     }
   }
 
   SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer,
-                          const ArraySizes& hardware) const override {
-    check_mapping(mapping, layer, machine_);
+                          const Hardware& hardware) const override {
+    check_mapping(mapping, layer, array_machine());
     try {
       return std::make_shared<TileSchedule>(
-          tile_of_mapping(mapping, layer, calls_for(layer).front(), hardware.pe_dim));
+          tile_of_mapping(mapping, layer, calls_for(layer).front(), ArraySizes::of(hardware).pe_dim));
     } catch (const Error& error) {
       throw error.in(fmt::format("layer {}", layer.name));
     }
   }
 
   std::vector<LayerCosts> costs(const std::vector<Layer>& layers, const std::vector<SchedulePtr>& schedules,
-                                const ArraySizes& hardware) const override {
+                                const Hardware& hardware) const override {
+    const ArraySizes sizes = ArraySizes::of(hardware);
     std::vector<Tile> tiles;
-    for (std::size_t i = 0; i < layers.size(); ++i)
-      tiles.push_back(tile_of(layers[i], schedules[i], hardware));
-    const TileCosts costs = model_.costs(layers, tiles, hardware);
+    for (std::size_t i = 0; i < layers.size(); ++i) tiles.push_back(tile_of(layers[i], schedules[i], sizes));
+    const TileCosts costs = model_.costs(layers, tiles, sizes);
     std::vector<LayerCosts> result;
     for (std::size_t i = 0; i < layers.size(); ++i) {
       result.push_back({at(costs.cycles, i), at(costs.energy_uj, i), {}, {}});
@@ -82,27 +81,29 @@ class GemminiTarget : public Target {
 
   /// Cycles are analytical.
   Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
-                      const ArraySizes& hardware) const override {
+                      const Hardware& hardware) const override {
+    const ArraySizes sizes = ArraySizes::of(hardware);
     const TileCosts costs =
-        RtlModel(machine_, nullptr).costs({layer}, {tile_of(layer, schedule, hardware)}, hardware);
-    return explain_layer(layer, *schedule, costs.traffic, costs.cost, hardware, machine_);
+        RtlModel(array_machine(), nullptr).costs({layer}, {tile_of(layer, schedule, sizes)}, sizes);
+    return explain_layer(layer, *schedule, costs.traffic, costs.cost, sizes, array_machine());
   }
 
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule,
-                         const ArraySizes& hardware) const override {
-    return padded_problem(layer, tile_of(layer, schedule, hardware), machine_, hardware);
+                         const Hardware& hardware) const override {
+    const ArraySizes sizes = ArraySizes::of(hardware);
+    return padded_problem(layer, tile_of(layer, schedule, sizes), array_machine(), sizes);
   }
 
   std::optional<DefaultSchedule> default_schedule(const Layer& layer,
-                                                  const ArraySizes& hardware) const override {
-    LibraryChoice choice = library_choice(layer, hardware);
+                                                  const Hardware& hardware) const override {
+    LibraryChoice choice = library_choice(layer, ArraySizes::of(hardware));
     return DefaultSchedule{std::make_shared<TileSchedule>(choice.tile), std::move(choice.problem)};
   }
 
   std::optional<Explanation> compare_with_default(const Design& design) const override {
     std::vector<Tile> tiles;
     for (const DesignLayer& entry : design.layers)
-      tiles.push_back(tile_of(entry.layer, entry.schedule, design.hardware));
+      tiles.push_back(tile_of(entry.layer, entry.schedule, ArraySizes::of(design.hardware)));
     return dosa::compare_with_default(design, tiles, model_);
   }
 
@@ -125,8 +126,10 @@ class GemminiTarget : public Target {
 
   std::int64_t enumeration_limit() const override { return 200'000; }
 
-  void narrow(HardwareBounds& bounds, const ArraySizes& fixed, const ArraySizes& max,
+  void narrow(HardwareBounds& all_bounds, const Hardware& all_fixed, const Hardware& all_max,
               const std::function<void(const std::string&)>& warn) const override {
+    ArrayBounds bounds = ArrayBounds::of(all_bounds);
+    const ArraySizes fixed = ArraySizes::of(all_fixed), max = ArraySizes::of(all_max);
     narrow_array(bounds, fixed, max);
     if (surrogate_) narrow_buffers(bounds, fixed, max, warn);
     // Fixed sizes must be legal as they are; what is free is set to what the others go with.
@@ -137,6 +140,8 @@ class GemminiTarget : public Target {
       sizes.scratchpad_kib = std::max(least.scratchpad_kib, nearest_hardware(sizes).scratchpad_kib);
     const auto violations = gemmini::check_hardware(sizes);
     if (!violations.empty()) fail(ErrorId::kBounds, "hardware: {}", summary(violations));
+    all_bounds.min = bounds.min;
+    all_bounds.max = bounds.max;
   }
 
   std::unique_ptr<SearchSpace> space(const SearchProblem& problem, const std::string& device) const override {
@@ -146,9 +151,9 @@ class GemminiTarget : public Target {
  private:
   /// The array that the user gave; with a limit on the array or the area, those that were measured; else the
   /// default one.
-  void narrow_array(HardwareBounds& bounds, const ArraySizes& fixed, const ArraySizes& max) const {
+  void narrow_array(ArrayBounds& bounds, const ArraySizes& fixed, const ArraySizes& max) const {
     if (fixed.pe_dim > 0) return;
-    const std::int64_t usual = machine_.default_hardware.pe_dim;
+    const std::int64_t usual = ArraySizes::of(machine().default_hardware).pe_dim;
     if (max.pe_dim == 0 && !std::isfinite(bounds.max_area_mm2) && usual <= bounds.max.pe_dim) {
       bounds.min.pe_dim = bounds.max.pe_dim = usual;
     } else if (surrogate_) {
@@ -172,7 +177,7 @@ class GemminiTarget : public Target {
   /// Buffers up to those for which the surrogate's error was tested; a user may go beyond that, with a
   /// warning. A tile may take half of a buffer: in larger buffers than measured, larger tiles than any that
   /// were.
-  void narrow_buffers(HardwareBounds& bounds, const ArraySizes& fixed, const ArraySizes& max,
+  void narrow_buffers(ArrayBounds& bounds, const ArraySizes& fixed, const ArraySizes& max,
                       const std::function<void(const std::string&)>& warn) const {
     const auto limit = [&](std::int64_t ArraySizes::*size, std::int64_t in_measurements, const char* name) {
       if (in_measurements == 0) return;
@@ -194,7 +199,6 @@ class GemminiTarget : public Target {
     limit(&ArraySizes::accumulator_kib, largest.accumulator_kib, "accumulator");
   }
 
-  Machine machine_;
   std::optional<Surrogate> surrogate_;
   std::string surrogate_path_;
   double kappa_;
@@ -203,24 +207,24 @@ class GemminiTarget : public Target {
 
 }  // namespace
 
-TargetPtr make_gemmini_target(Machine machine, const TargetOptions& options) {
+TargetPtr make_gemmini_target(const MachinePtr& machine, const TargetOptions& options) {
   if (!(options.kappa >= 0 && options.kappa <= 10))
     fail(ErrorId::kValue, "kappa: found {}, expected 0 to 10", options.kappa);
   std::string path = options.surrogate;
   std::optional<Surrogate> surrogate;
-  if (options.shipped_surrogate && path.empty()) path = shipped_surrogate(machine.name).string();
+  if (options.shipped_surrogate && path.empty()) path = shipped_surrogate(machine->name).string();
   if (!path.empty()) {
     surrogate = Surrogate::load(path);
-    if (surrogate->target.name != machine.name) {
+    if (surrogate->target.name != machine->name) {
       fail(ErrorId::kValue, "{}: target.name: found {}, the search is for {}", path, surrogate->target.name,
-           machine.name);
+           machine->name);
     }
   } else if (!options.recorded.is_null()) {
-    surrogate = surrogate_for(options.recorded, machine.name, "");
-    if (surrogate) path = shipped_surrogate(machine.name).string();
+    surrogate = surrogate_for(options.recorded, machine->name, "");
+    if (surrogate) path = shipped_surrogate(machine->name).string();
   }
-  return std::make_shared<GemminiTarget>(std::move(machine), std::move(surrogate), std::move(path),
-                                         options.kappa);
+  return std::make_shared<GemminiTarget>(as_array_machine(machine, "rules: gemmini"), std::move(surrogate),
+                                         std::move(path), options.kappa);
 }
 
 bool is_gemmini(const Target& target) { return dynamic_cast<const GemminiTarget*>(&target) != nullptr; }

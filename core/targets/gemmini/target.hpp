@@ -2,8 +2,8 @@
 // latencies by a surrogate of measurements where there is one.
 #pragma once
 
+#include "dosa/core/targets/array_target.hpp"
 #include "dosa/core/targets/gemmini/library.hpp"
-#include "dosa/core/targets/target.hpp"
 
 namespace dosa {
 struct DesignLayer;
@@ -24,7 +24,7 @@ class TileSchedule : public Schedule {
   Tile tile_;
 };
 
-TargetPtr make_gemmini_target(Machine machine, const TargetOptions& options);
+TargetPtr make_gemmini_target(const MachinePtr& machine, const TargetOptions& options);
 /// Whether a target's layers run as a real Gemmini's.
 bool is_gemmini(const Target& target);
 

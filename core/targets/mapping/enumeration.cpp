@@ -69,7 +69,7 @@ void keep_nearest(std::vector<std::vector<std::int64_t>>& splits, const std::vec
 
 }  // namespace
 
-EnumerationModels::EnumerationModels(const Machine& machine)
+EnumerationModels::EnumerationModels(const ArrayMachine& machine)
     : all(machine, search_slots(machine), search_orders(machine), torch::kFloat64),
       bound(machine, search_slots(machine), {search_orders(machine).front()}, torch::kFloat64) {}
 
@@ -81,7 +81,7 @@ Enumeration::Enumeration(const SearchProblem& problem, const EnumerationModels& 
       layer_(problem.workload.layers[layer]),
       pe_dim_(pe_dim),
       batch_(LayerBatch::from({layer_}, torch::kFloat64)),
-      range_(BufferRange::of(problem.bounds.min, problem.largest_with(pe_dim))) {
+      range_(BufferRange::of(problem.bounds.min, problem.largest_with({pe_dim}), problem.buffers())) {
   frontier_.space = frontier_.candidates = 1;
   for (const Dim dim : all_dims()) {
     Splits splits;
@@ -124,7 +124,7 @@ Tensor Enumeration::table_of(const Splits& splits) const {
 
 void Enumeration::look(const Tensor& near, std::int64_t limit, Allowance& allowance) {
   const torch::InferenceMode no_gradients;
-  if (!problem_.has_room_for(pe_dim_)) return;
+  if (!problem_.has_room_for({pe_dim_})) return;
   // On fixed buffers every nest is evaluated once more, for the lower bound.
   const std::int64_t of_nest = models_.all.order_count() + (range_.is_one_point() ? 1 : 0);
   std::int64_t most = limit;
@@ -162,10 +162,10 @@ void Enumeration::look(const Tensor& near, std::int64_t limit, Allowance& allowa
 }
 
 Tensor Enumeration::needs(const Tensor& nests) const {
-  const Machine& machine = problem_.machine();
+  const ArrayMachine& machine = array_machine(problem_);
   const Traffic tiles = models_.all.tiles({nests, {}}, batch_, Sharpness{});
   const Tensor array = torch::scalar_tensor(static_cast<double>(pe_dim_), torch::kFloat64);
-  const Tensor all = torch::ones({nests.size(0), static_cast<std::int64_t>(kBuffers)}, torch::kFloat64);
+  const Tensor all = torch::ones({nests.size(0), static_cast<std::int64_t>(kArrayBuffers)}, torch::kFloat64);
   for (int level = 0; level <= machine.dram(); ++level) {
     const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
     if (memory.sized_by == SizedBy::kNothing) continue;
@@ -180,7 +180,7 @@ Tensor Enumeration::numbers_of(const CostModel& model, const Tensor& nests, cons
   const Traffic traffic = model.traffic({nests, {}}, batch_, sharpness);
   frontier_.evaluated += nests.size(0) * model.order_count();
   // Energy is linear in the sizes: without buffers first, then with 1 KiB of one at a time, in one broadcast.
-  constexpr auto kSizes = static_cast<std::int64_t>(kBuffers);
+  constexpr auto kSizes = static_cast<std::int64_t>(kArrayBuffers);
   const Tensor kib =
       torch::cat({torch::zeros({1, kSizes}, torch::kFloat64), torch::eye(kSizes, torch::kFloat64)});
   const auto size = [&](std::int64_t b) { return kib.select(1, b).unsqueeze(-1); };

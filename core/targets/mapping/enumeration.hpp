@@ -10,8 +10,9 @@
 
 #include <vector>
 
-#include "dosa/core/search/problem.hpp"
 #include "dosa/core/search/space.hpp"
+#include "dosa/core/targets/array_target.hpp"
+#include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
 
@@ -20,7 +21,7 @@ struct EnumerationModels {
   CostModel all;    ///< every search order
   CostModel bound;  ///< one order only: for what does not depend on it
 
-  explicit EnumerationModels(const Machine& machine);
+  explicit EnumerationModels(const ArrayMachine& machine);
 };
 
 class Enumeration : public LayerSpace {

@@ -17,7 +17,9 @@ constexpr double kExcessWeight = 4;
 
 Relaxation::Relaxation(const SearchProblem& problem, torch::TensorOptions options)
     : problem_(problem),
-      model_(problem.machine(), search_slots(problem.machine()), search_orders(problem.machine()), options),
+      bounds_(ArrayBounds::of(problem.bounds)),
+      model_(array_machine(problem), search_slots(array_machine(problem)),
+             search_orders(array_machine(problem)), options),
       layers_(LayerBatch::from(problem.workload.layers, options)),
       log_size_(layers_.log_size) {
   std::array<std::int64_t, kDims> used{};
@@ -40,7 +42,7 @@ Relaxation::Relaxation(const SearchProblem& problem, torch::TensorOptions option
   for (std::int64_t s = 0; s < slot_count; ++s) {
     const Slot& slot = model_.slots()[static_cast<std::size_t>(s)];
     if (!slot.spatial) continue;
-    limit[s] = std::log(static_cast<double>(problem.bounds.max.pe_dim));
+    limit[s] = std::log(static_cast<double>(bounds_.max.pe_dim));
     const auto& slots = model_.slots();
     const auto heir = std::find_if(slots.begin(), slots.end(), [&](const Slot& other) {
       return !other.spatial && other.dim == slot.dim;
@@ -69,11 +71,11 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
   const Sharpness sharpness = Sharpness::relaxed(softness.gate);
   const Traffic traffic = model_.traffic({log_factors, {}}, layers_, sharpness);
   RelaxedCost result;
-  const LayerNeeds needs = LayerNeeds::of(traffic, problem_.machine(), problem_.bounds, false);
-  result.hardware = needs.hardware(problem_.bounds);
-  const HardwareTensors of_layers{result.hardware.pe_dim.unsqueeze(-1),
-                                  result.hardware.scratchpad_kib.unsqueeze(-1),
-                                  result.hardware.accumulator_kib.unsqueeze(-1)};
+  const LayerNeeds needs = LayerNeeds::of(traffic, array_machine(problem_), bounds_, false);
+  const HardwareTensors hardware = needs.hardware(bounds_);
+  result.hardware = torch::stack({hardware.pe_dim, hardware.scratchpad_kib, hardware.accumulator_kib}, -1);
+  const HardwareTensors of_layers{hardware.pe_dim.unsqueeze(-1), hardware.scratchpad_kib.unsqueeze(-1),
+                                  hardware.accumulator_kib.unsqueeze(-1)};
   const Cost cost = model_.cost(traffic, of_layers, sharpness);  // [starts, layers, orders]
   const Tensor energy = cost.energy_pj * 1e-6;
   const Tensor weight = torch::softmax(
@@ -90,15 +92,15 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
   const Tensor share =
       problem_.objective.energy * (layer_energy.detach() / total_energy.detach().unsqueeze(-1)) +
       problem_.objective.latency * (layer_cycles.detach() / total_cycles.detach().unsqueeze(-1));
-  result.loss = result.loss + kExcessWeight * (share * needs.excess(problem_.bounds)).sum(-1);
+  result.loss = result.loss + kExcessWeight * (share * needs.excess(bounds_)).sum(-1);
   if (std::isfinite(problem_.bounds.max_area_mm2)) {
-    const Tensor area = area_mm2(problem_.machine().area, result.hardware) / problem_.bounds.max_area_mm2;
+    const Tensor area = area_mm2(array_machine(problem_).area, hardware) / problem_.bounds.max_area_mm2;
     result.loss = result.loss + kExcessWeight * torch::relu(area.log());
   }
   return result;
 }
 
-LayerNeeds LayerNeeds::of(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,
+LayerNeeds LayerNeeds::of(const Traffic& traffic, const ArrayMachine& machine, const ArrayBounds& bounds,
                           bool exact) {
   LayerNeeds needs;
   needs.sizes.pe_dim = traffic.pe_dim.squeeze(-1);
@@ -116,7 +118,7 @@ LayerNeeds LayerNeeds::of(const Traffic& traffic, const Machine& machine, const 
   return needs;
 }
 
-HardwareTensors LayerNeeds::hardware(const HardwareBounds& bounds) const {
+HardwareTensors LayerNeeds::hardware(const ArrayBounds& bounds) const {
   const auto largest = [&](const Tensor& need, std::int64_t at_least) {
     return need.defined() ? need.amax(-1).clamp_min(static_cast<double>(at_least))
                           : torch::full_like(array, static_cast<double>(at_least));
@@ -125,7 +127,7 @@ HardwareTensors LayerNeeds::hardware(const HardwareBounds& bounds) const {
           largest(sizes.accumulator_kib, bounds.min.accumulator_kib)};
 }
 
-Tensor LayerNeeds::excess(const HardwareBounds& bounds) const {
+Tensor LayerNeeds::excess(const ArrayBounds& bounds) const {
   Tensor times;  // product of max(1, need / max)
   for (const auto& [need, max] : {std::pair{&sizes.pe_dim, bounds.max.pe_dim},
                                   std::pair{&sizes.scratchpad_kib, bounds.max.scratchpad_kib},

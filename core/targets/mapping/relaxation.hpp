@@ -6,7 +6,9 @@
 
 #include "dosa/core/search/problem.hpp"
 #include "dosa/core/search/space.hpp"
+#include "dosa/core/targets/array_target.hpp"
 #include "dosa/models/base/torch.hpp"
+#include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
 
@@ -23,15 +25,15 @@ struct LayerNeeds {
   torch::Tensor array;    ///< [...], pe_dim of the design, at least bounds.min
   HardwareTensors sizes;  ///< [..., layers], of every layer on that array; whole KiB when exact
 
-  static LayerNeeds of(const Traffic& traffic, const Machine& machine, const HardwareBounds& bounds,
+  static LayerNeeds of(const Traffic& traffic, const ArrayMachine& machine, const ArrayBounds& bounds,
                        bool exact);
 
   /// The hardware of the designs: what the neediest layer needs, at least bounds.min. Fields of shape [...].
-  HardwareTensors hardware(const HardwareBounds& bounds) const;
+  HardwareTensors hardware(const ArrayBounds& bounds) const;
 
   /// How far the needs of each layer lie beyond bounds.max: sum over the sizes of max(0, log(need / max)),
   /// [..., layers]. Zero when legal.
-  torch::Tensor excess(const HardwareBounds& bounds) const;
+  torch::Tensor excess(const ArrayBounds& bounds) const;
 };
 
 class Relaxation {
@@ -52,6 +54,7 @@ class Relaxation {
 
  private:
   const SearchProblem& problem_;
+  ArrayBounds bounds_;
   CostModel model_;
   LayerBatch layers_;
   torch::Tensor log_size_;       ///< [layers, 7]

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <set>
 
 #include "dosa/core/targets/mapping/target.hpp"
@@ -23,7 +22,7 @@ Softness softness_at(double share) { return {3 + 20 * share, mixing_temperature(
 
 MappingSpace::MappingSpace(const SearchProblem& problem, const std::string& device)
     : problem_(problem),
-      models_(problem.machine()),
+      models_(array_machine(problem)),
       relaxation_(problem, torch::TensorOptions(torch::kFloat32).device(device)) {
   check_fits();
 }
@@ -31,13 +30,14 @@ MappingSpace::MappingSpace(const SearchProblem& problem, const std::string& devi
 // The mapping with every loop at DRAM needs the least of everything; the array counts at its smallest.
 void MappingSpace::check_fits() const {
   const torch::InferenceMode no_gradients;
-  const Machine& machine = problem_.machine();
+  const ArrayMachine& machine = array_machine(problem_);
   const HardwareBounds& bounds = problem_.bounds;
   const std::vector<Layer>& layers = problem_.workload.layers;
   const Traffic tiles =
       models_.all.tiles({least_demanding(), {}}, LayerBatch::from(layers, torch::kFloat64), {});
-  const Tensor array = torch::scalar_tensor(static_cast<double>(bounds.min.pe_dim), torch::kFloat64);
-  ArraySizes least = bounds.min;
+  Hardware least = bounds.min;
+  const Tensor array =
+      torch::scalar_tensor(static_cast<double>(ArraySizes::of(least).pe_dim), torch::kFloat64);
   for (int level = 0; level <= machine.dram(); ++level) {
     const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
     if (memory.sized_by == SizedBy::kNothing) continue;
@@ -46,26 +46,25 @@ void MappingSpace::check_fits() const {
         tiles.need_kib(memory, level, array).squeeze(-1).expand({static_cast<std::int64_t>(layers.size())});
     for (std::size_t i = 0; i < layers.size(); ++i) {
       const double need = std::ceil(kib[static_cast<std::int64_t>(i)].item<double>());
-      if (need > static_cast<double>(buffer(bounds.max, b))) {
+      if (need > static_cast<double>(problem_.buffer(bounds.max, b))) {
         fail(ErrorId::kBounds,
              "layer '{}' has no mapping that fits: {} needs at least {:.0f} KiB of {}, allowed are {}",
              layers[i].name, machine.level_label(level), need,
-             memory.sized_by == SizedBy::kScratchpad ? "scratchpad" : "accumulator", buffer(bounds.max, b));
+             memory.sized_by == SizedBy::kScratchpad ? "scratchpad" : "accumulator",
+             problem_.buffer(bounds.max, b));
       }
-      buffer(least, b) = std::max(buffer(least, b), static_cast<std::int64_t>(need));
+      problem_.buffer(least, b) = std::max(problem_.buffer(least, b), static_cast<std::int64_t>(need));
     }
   }
-  if (const double area = area_mm2(machine.area, least); area > bounds.max_area_mm2) {
+  if (const double area = machine.area_mm2(least); area > bounds.max_area_mm2) {
     fail(ErrorId::kBounds,
-         "the area may be {:.6g} mm2 at most, but the least hardware that runs {} (pe_dim {}, scratchpad {} "
-         "KiB, accumulator {} KiB) has {:.6g} mm2",
-         bounds.max_area_mm2, problem_.workload.name, least.pe_dim, least.scratchpad_kib,
-         least.accumulator_kib, area);
+         "the area may be {:.6g} mm2 at most, but the least hardware that runs {} ({}) has {:.6g} mm2",
+         bounds.max_area_mm2, problem_.workload.name, machine.text(least), area);
   }
 }
 
-std::vector<std::int64_t> MappingSpace::arrays() const {
-  const HardwareBounds& bounds = problem_.bounds;
+std::vector<Shape> MappingSpace::shapes() const {
+  const ArrayBounds bounds = ArrayBounds::of(problem_.bounds);
   std::set<std::int64_t> sizes{bounds.min.pe_dim, bounds.max.pe_dim};
   for (const Slot& slot : models_.all.slots()) {
     if (!slot.spatial) continue;
@@ -75,9 +74,10 @@ std::vector<std::int64_t> MappingSpace::arrays() const {
       }
     }
   }
-  std::vector<std::int64_t> useful;
-  std::copy_if(sizes.begin(), sizes.end(), std::back_inserter(useful),
-               [&](std::int64_t pe_dim) { return problem_.has_room_for(pe_dim); });
+  std::vector<Shape> useful;
+  for (const std::int64_t pe_dim : sizes) {
+    if (problem_.has_room_for({pe_dim})) useful.push_back({pe_dim});
+  }
   return useful;
 }
 
@@ -97,8 +97,8 @@ std::int64_t MappingSpace::evaluations_per_step() const {
   return static_cast<std::int64_t>(problem_.workload.layers.size()) * orders();
 }
 
-std::unique_ptr<LayerSpace> MappingSpace::layer(std::size_t layer, std::int64_t array) const {
-  return std::make_unique<Enumeration>(problem_, models_, layer, array);
+std::unique_ptr<LayerSpace> MappingSpace::layer(std::size_t layer, const Shape& shape) const {
+  return std::make_unique<Enumeration>(problem_, models_, layer, shape.front());
 }
 
 std::int64_t MappingSpace::least_evaluations(std::size_t) const { return kLeastNests * orders(); }
@@ -107,7 +107,7 @@ SchedulePtr MappingSpace::schedule(std::size_t, const Tensor& code) const {
   const std::int64_t slots = code.size(0) - 1;
   const Mapping mapping =
       models_.all.mapping_of(code.narrow(0, 0, slots), static_cast<std::int64_t>(code[slots].item<double>()));
-  return std::make_shared<MappingSchedule>(mapping, problem_.machine());
+  return std::make_shared<MappingSchedule>(mapping, array_machine(problem_));
 }
 
 Tensor MappingSpace::least_demanding() const {
@@ -118,7 +118,7 @@ Tensor MappingSpace::least_demanding() const {
   auto cell = factors.accessor<double, 2>();
   for (std::size_t l = 0; l < layers.size(); ++l) {
     for (std::size_t s = 0; s < slots.size(); ++s) {
-      if (slots[s].level == problem_.machine().dram() && !slots[s].spatial)
+      if (slots[s].level == array_machine(problem_).dram() && !slots[s].spatial)
         cell[static_cast<std::int64_t>(l)][static_cast<std::int64_t>(s)] =
             std::log(static_cast<double>(layers[l][slots[s].dim]));
     }

@@ -14,7 +14,7 @@ class MappingSpace : public SearchSpace {
   MappingSpace(const SearchProblem& problem, const std::string& device);
 
   /// Divisors of what can be spatial, and the bounds, as far as there is room for buffers.
-  std::vector<std::int64_t> arrays() const override;
+  std::vector<Shape> shapes() const override;
 
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
@@ -22,7 +22,7 @@ class MappingSpace : public SearchSpace {
   torch::Tensor decode(const torch::Tensor& parameters) const override;
   std::int64_t evaluations_per_step() const override;
 
-  std::unique_ptr<LayerSpace> layer(std::size_t layer, std::int64_t array) const override;
+  std::unique_ptr<LayerSpace> layer(std::size_t layer, const Shape& shape) const override;
   std::int64_t least_evaluations(std::size_t layer) const override;
   SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const override;
   /// Every loop at DRAM.

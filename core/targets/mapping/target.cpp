@@ -15,7 +15,7 @@ struct Exact {
 };
 
 Exact exact_cost(const std::vector<Layer>& layers, const std::vector<Mapping>& mappings,
-                 const ArraySizes& hardware, const Machine& machine) {
+                 const ArraySizes& hardware, const ArrayMachine& machine) {
   const torch::InferenceMode no_gradients;
   const CostModel model(machine, torch::kFloat64);
   Exact exact;
@@ -25,7 +25,8 @@ Exact exact_cost(const std::vector<Layer>& layers, const std::vector<Mapping>& m
   return exact;
 }
 
-void check_fits(const Traffic& traffic, const Machine& machine, const ArraySizes& hardware, std::size_t row) {
+void check_fits(const Traffic& traffic, const ArrayMachine& machine, const ArraySizes& hardware,
+                std::size_t row) {
   const double pe_dim = at(traffic.pe_dim, row);
   if (pe_dim > static_cast<double>(hardware.pe_dim)) {
     fail(ErrorId::kCapacity, "needs a spatial factor of {:.0f}, the array has pe_dim {}", pe_dim,
@@ -48,30 +49,29 @@ const Mapping& mapping_of(const SchedulePtr& schedule) {
   return own->mapping();
 }
 
-class MappingTarget : public Target {
+class MappingTarget : public ArrayTarget {
  public:
-  explicit MappingTarget(Machine machine) : machine_(std::move(machine)) {}
+  using ArrayTarget::ArrayTarget;
 
-  const Machine& machine() const override { return machine_; }
   std::vector<const char*> schedule_keys() const override { return {"mapping"}; }
-  SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer, const ArraySizes&) const override {
-    return std::make_shared<MappingSchedule>(read_mapping(entry, layer, machine_), machine_);
+  SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer, const Hardware&) const override {
+    return std::make_shared<MappingSchedule>(read_mapping(entry, layer, array_machine()), array_machine());
   }
-  SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer, const ArraySizes&) const override {
-    check_mapping(mapping, layer, machine_);
-    return std::make_shared<MappingSchedule>(mapping, machine_);
+  SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer, const Hardware&) const override {
+    check_mapping(mapping, layer, array_machine());
+    return std::make_shared<MappingSchedule>(mapping, array_machine());
   }
   std::vector<LayerCosts> costs(const std::vector<Layer>& layers, const std::vector<SchedulePtr>& schedules,
-                                const ArraySizes& hardware) const override {
+                                const Hardware& hardware) const override {
     std::vector<Mapping> mappings;
     for (const SchedulePtr& schedule : schedules) mappings.push_back(mapping_of(schedule));
-    return costs_of_mappings(layers, mappings, hardware, machine_);
+    return costs_of_mappings(layers, mappings, ArraySizes::of(hardware), array_machine());
   }
   Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
-                      const ArraySizes& hardware) const override {
-    return analyse_mapping(layer, mapping_of(schedule), hardware, machine_);
+                      const Hardware& hardware) const override {
+    return analyse_mapping(layer, mapping_of(schedule), ArraySizes::of(hardware), array_machine());
   }
-  MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const ArraySizes&) const override {
+  MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {
     return {layer, mapping_of(schedule), ""};
   }
   bool runs_any_mapping() const override { return true; }
@@ -79,22 +79,19 @@ class MappingTarget : public Target {
   std::unique_ptr<SearchSpace> space(const SearchProblem& problem, const std::string& device) const override {
     return std::make_unique<MappingSpace>(problem, device);
   }
-
- private:
-  Machine machine_;
 };
 
 }  // namespace
 
-TargetPtr make_mapping_target(Machine machine, const TargetOptions& options) {
+TargetPtr make_mapping_target(const MachinePtr& machine, const TargetOptions& options) {
   if (!options.surrogate.empty()) {
     fail(ErrorId::kUsage, "--surrogate: the latencies of machine {} are analytical; see dosa predict",
-         machine.name);
+         machine->name);
   }
-  return std::make_shared<MappingTarget>(std::move(machine));
+  return std::make_shared<MappingTarget>(as_array_machine(machine, "rules: mappings"));
 }
 
-Mapping read_mapping(const JsonInput& entry, const Layer& layer, const Machine& machine) {
+Mapping read_mapping(const JsonInput& entry, const Layer& layer, const ArrayMachine& machine) {
   const JsonInput text = entry.at("mapping");
   try {
     Mapping mapping = parse_mapping(text.text(), machine);
@@ -107,7 +104,7 @@ Mapping read_mapping(const JsonInput& entry, const Layer& layer, const Machine& 
 
 std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
                                           const std::vector<Mapping>& mappings, const ArraySizes& hardware,
-                                          const Machine& machine) {
+                                          const ArrayMachine& machine) {
   const auto in_layer = [&](std::size_t i, const auto& check) {
     try {
       check();
@@ -128,7 +125,7 @@ std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
 }
 
 Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ArraySizes& hardware,
-                            const Machine& machine, bool must_fit) {
+                            const ArrayMachine& machine, bool must_fit) {
   check_mapping(mapping, layer, machine);
   const Exact exact = exact_cost({layer}, {mapping}, hardware, machine);
   if (must_fit) check_fits(exact.traffic, machine, hardware, 0);

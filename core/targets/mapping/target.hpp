@@ -3,13 +3,13 @@
 
 #include <string>
 
-#include "dosa/core/targets/target.hpp"
+#include "dosa/core/targets/array_target.hpp"
 
 namespace dosa {
 
 class MappingSchedule : public Schedule {
  public:
-  MappingSchedule(Mapping mapping, const Machine& machine)
+  MappingSchedule(Mapping mapping, const ArrayMachine& machine)
       : mapping_(std::move(mapping)), text_(print_mapping(mapping_, machine)) {}
 
   const Mapping& mapping() const { return mapping_; }
@@ -22,19 +22,19 @@ class MappingSchedule : public Schedule {
   std::string text_;
 };
 
-TargetPtr make_mapping_target(Machine machine, const TargetOptions& options);
+TargetPtr make_mapping_target(const MachinePtr& machine, const TargetOptions& options);
 
 /// Exact costs of mappings, which belong to their layers. Throws Error{kCapacity} as Target::costs.
 std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
                                           const std::vector<Mapping>& mappings, const ArraySizes& hardware,
-                                          const Machine& machine);
+                                          const ArrayMachine& machine);
 /// Throws like Target::analyse; with `must_fit` false a mapping larger than the hardware is analysed all the
 /// same.
 Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ArraySizes& hardware,
-                            const Machine& machine, bool must_fit = true);
+                            const ArrayMachine& machine, bool must_fit = true);
 
 /// The mapping that a design file's entry holds under "mapping", which belongs to the layer. Throws Error
 /// with file and key.
-Mapping read_mapping(const JsonInput& entry, const Layer& layer, const Machine& machine);
+Mapping read_mapping(const JsonInput& entry, const Layer& layer, const ArrayMachine& machine);
 
 }  // namespace dosa

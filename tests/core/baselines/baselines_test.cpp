@@ -30,9 +30,9 @@ TEST_P(Baselines, KeepTheBudgetAndReportWhatTheirDesignCosts) {
   evaluate(again, *asked.target);  // throws unless legal
   EXPECT_EQ(again.totals.edp, result.objective);
   EXPECT_EQ(result.curve.back().objective, result.objective);
-  for (const ArraySizeField& field : kArraySizes) {
-    EXPECT_GE(result.design.hardware.*field.value, asked.bounds.min.*field.value);
-    EXPECT_LE(result.design.hardware.*field.value, asked.bounds.max.*field.value);
+  for (std::size_t p = 0; p < result.design.hardware.size(); ++p) {
+    EXPECT_GE(result.design.hardware[p], asked.bounds.min[p]);
+    EXPECT_LE(result.design.hardware[p], asked.bounds.max[p]);
   }
 }
 
@@ -60,8 +60,8 @@ TEST_P(Baselines, AreDeterminedByTheSeedWhateverTheThreads) {
 
 TEST_P(Baselines, RespectFixedAndTightBounds) {
   SearchProblem tight = problem();
-  tight.bounds.min = {16, 8, 8};
-  tight.bounds.max = {16, 8, 8};
+  tight.bounds.min = ArraySizes{16, 8, 8};
+  tight.bounds.max = ArraySizes{16, 8, 8};
   const BaselineResult result = run_baseline(*baseline(), tight, 2'000, 0);
   EXPECT_EQ(result.design.hardware, (ArraySizes{16, 8, 8}));
 }
@@ -93,8 +93,8 @@ TEST(BaselineMapSpace, ScoresAreTheExactCosts) {
   const auto [candidates, scores] = space.random_mappings(hardware, 30, random, recorder);
   EXPECT_EQ(recorder.evaluations(), candidates.size());
   EXPECT_EQ(candidates.size(), 30 * space.layers());
-  const CostModel model(asked.machine(), search_slots(asked.machine()), search_orders(asked.machine()),
-                        torch::kFloat64);
+  const CostModel model(array_machine(asked), search_slots(array_machine(asked)),
+                        search_orders(array_machine(asked)), torch::kFloat64);
   for (std::int64_t i = 0; i < candidates.size(); i += 7) {
     Design design;
     design.target = asked.machine().name;
@@ -117,7 +117,7 @@ TEST(BaselineMapSpace, DrawsEveryLoopOrderAndFillsWideArrays) {
   Random random(6);
   Recorder recorder(1'000'000);
   const torch::InferenceMode no_gradients;
-  const auto [candidates, scores] = space.random_mappings({128, 2048, 2048}, 300, random, recorder);
+  const auto [candidates, scores] = space.random_mappings(ArraySizes{128, 2048, 2048}, 300, random, recorder);
   for (std::int64_t order = 0; order < space.orders(); ++order)
     EXPECT_GT((candidates.order == order).sum().item<std::int64_t>(), candidates.size() / space.orders() / 2);
   EXPECT_TRUE(scores.fits.all().item<bool>());

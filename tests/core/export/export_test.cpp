@@ -241,11 +241,12 @@ TEST(GemminiExport, EveryShippedNetworkExportsAndCompiles) {
     Design design;
     design.workload = network;
     design.target = "gemmini-rtl";
-    design.hardware = {16, 256, 64};
+    const ArraySizes sizes{16, 256, 64};
+    design.hardware = sizes;
     for (const Layer& layer : load_workload(network).layers) {
       DesignLayer entry;
       entry.layer = layer;
-      entry.schedule = std::make_shared<gemmini::TileSchedule>(gemmini::default_tile(layer, design.hardware));
+      entry.schedule = std::make_shared<gemmini::TileSchedule>(gemmini::default_tile(layer, sizes));
       design.layers.push_back(entry);
     }
     const TemporaryFolder folder;
@@ -364,7 +365,7 @@ TEST(RoundTrip, JsonIsTheDesign) {
 }
 
 TEST(RoundTrip, TimeloopMappings) {
-  const Machine machine = load_machine("gemmini-tl");
+  const ArrayMachine machine = load_array_machine("gemmini-tl");
   Json json = design_json();
   json["target"] = "gemmini-tl";
   json["hardware"] = {{"pe_dim", 64}, {"scratchpad_kib", 4096}, {"accumulator_kib", 4096}};
@@ -438,7 +439,7 @@ TEST(Timeloop, VersionsAreTextThatTimeloopKnows) {
 
 TEST(Timeloop, EnergyOfAMacIsInTheEnergyTable) {
   for (const char* target : {"gemmini-rtl", "gemmini-tl"}) {
-    const Machine machine = load_machine(target);
+    const ArrayMachine machine = load_array_machine(target);
     const YAML::Node root = YAML::Load(
         content_of(exporter("timeloop").files(load(design_json()).design, *load_target("gemmini-rtl")),
                    "architecture.yaml"));
@@ -490,7 +491,7 @@ TEST(Timeloop, FanOutLiesWhereTheSpatialLoopsAre) {
 }
 
 TEST(Timeloop, TilesBecomeMappingsOfPaddedProblems) {
-  const Machine machine = load_machine("gemmini-rtl");
+  const ArrayMachine machine = load_array_machine("gemmini-rtl");
   const auto padded = [&](const Layer& layer, const gemmini::Tile& tile) {
     EXPECT_TRUE(gemmini::check_tile(layer, {16, 256, 64}, tile).empty());
     const MappedLayer problem = padded_problem(layer, tile, machine, {16, 256, 64});
@@ -542,7 +543,7 @@ TEST(Timeloop, TilesBecomeMappingsOfPaddedProblems) {
 
 // Every kind of layer with tiles of every kind: what is written comes back, fits, and costs what it says.
 TEST(Timeloop, SampledTilesComeBackFitAndCostWhatIsWritten) {
-  const Machine machine = load_machine("gemmini-rtl");
+  const ArrayMachine machine = load_array_machine("gemmini-rtl");
   const auto kernels = [](const Layer& layer) { return layer.wdilation == 1; };
   for (const ArraySizes& built : {ArraySizes{16, 256, 64}, ArraySizes{8, 16, 8}}) {
     Workload workload;
@@ -611,7 +612,7 @@ TEST(Timeloop, SampledTilesComeBackFitAndCostWhatIsWritten) {
     // On half of the memories: a tile may use no more.
     Design fitting = read;
     fitting.hardware = half;
-    const TargetPtr nests = make_mapping_target(machine, {});
+    const TargetPtr nests = make_mapping_target(std::make_shared<ArrayMachine>(machine), {});
     EXPECT_NO_THROW(evaluate(fitting, *nests));
     evaluate(read, *nests);
     double cycles = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/targets/array_target.hpp"
 
 namespace dosa::testing {
 

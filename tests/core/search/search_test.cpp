@@ -37,7 +37,7 @@ SearchProblem small_problem() {
 
 TEST(Relaxation, FactorsMultiplyToTheLayerAndStayAboveOne) {
   SearchProblem problem = small_problem();
-  problem.bounds.max.pe_dim = 4;
+  problem.bounds.max[kPeParameter] = 4;
   const Relaxation relaxation(problem, torch::kFloat64);
   const Tensor logits = 3 * relaxation.random_logits(5, at::detail::createCPUGenerator(1));
   const Tensor factors = relaxation.log_factors(logits);
@@ -76,7 +76,7 @@ TEST(Relaxation, LossHasFiniteGradientsEverywhere) {
 TEST(Enumeration, FrontierHoldsTheBestOfAllMappings) {
   // Against a plain enumeration of every split, spatial factors included, in every order.
   SearchProblem problem = small_problem();
-  const EnumerationModels models(problem.machine());
+  const EnumerationModels models(array_machine(problem));
   const CostModel& model = models.all;
   constexpr std::int64_t kPe = 4;
   for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
@@ -120,8 +120,8 @@ TEST(Enumeration, FrontierHoldsTheBestOfAllMappings) {
                                      torch::scalar_tensor(s, torch::kFloat64),
                                      torch::scalar_tensor(a, torch::kFloat64)};
       const Cost cost = model.cost(traffic, hardware, {});
-      const Tensor fits = (traffic.need_kib(problem.machine().levels[2], 2, hardware.pe_dim) <= s) &
-                          (traffic.need_kib(problem.machine().levels[1], 1, hardware.pe_dim) <= a);
+      const Tensor fits = (traffic.need_kib(array_machine(problem).levels[2], 2, hardware.pe_dim) <= s) &
+                          (traffic.need_kib(array_machine(problem).levels[1], 1, hardware.pe_dim) <= a);
       const Tensor edp =
           torch::where(fits, cost.energy_pj * cost.cycles, torch::full({1}, 1e300, torch::kFloat64));
       const Tensor& n = frontier.numbers;
@@ -148,15 +148,15 @@ TEST(Optimizer, SameSeedSameDesignWhateverTheThreads) {
 
 TEST(Optimizer, DesignsAreLegalExactAndWithinTheirBounds) {
   SearchProblem problem = small_problem();
-  problem.bounds.max = {8, 3, 2};
-  problem.bounds.min.accumulator_kib = 2;  // fixed
+  problem.bounds.max = ArraySizes{8, 3, 2};
+  problem.bounds.min[kAccumulatorParameter] = 2;  // fixed
   const SearchSummary summary = optimize(problem, quick());
   Design again = summary.best;
   evaluate(again, *problem.target);  // throws if a mapping does not fit
   EXPECT_EQ(again.totals.edp, summary.best.totals.edp);
-  for (const ArraySizeField& field : kArraySizes) {
-    EXPECT_LE(again.hardware.*field.value, problem.bounds.max.*field.value);
-    EXPECT_GE(again.hardware.*field.value, problem.bounds.min.*field.value);
+  for (std::size_t p = 0; p < again.hardware.size(); ++p) {
+    EXPECT_LE(again.hardware[p], problem.bounds.max[p]);
+    EXPECT_GE(again.hardware[p], problem.bounds.min[p]);
   }
 }
 
@@ -168,14 +168,14 @@ TEST(Optimizer, FindsADesignWhereverOneFits) {
   options.polish_nests = 64;
   problem.workload.layers[0].size = {7, 7, 56, 56, 96, 120, 1};
   problem.workload.layers[1].size = {1, 1, 720, 1, 840, 960, 1};
-  problem.bounds.max.scratchpad_kib = problem.bounds.max.accumulator_kib = 1;
+  problem.bounds.max[kScratchpadParameter] = problem.bounds.max[kAccumulatorParameter] = 1;
   for (const std::int64_t pe_dim : {1, 128}) {
-    problem.bounds.max.pe_dim = pe_dim;
+    problem.bounds.max[kPeParameter] = pe_dim;
     for (options.seed = 0; options.seed < 5; ++options.seed) {
       Design design = optimize(problem, options).best;
       evaluate(design, *problem.target);  // throws if a mapping does not fit
-      EXPECT_EQ(design.hardware.scratchpad_kib, 1);
-      EXPECT_EQ(design.hardware.accumulator_kib, 1);
+      EXPECT_EQ(design.hardware[kScratchpadParameter], 1);
+      EXPECT_EQ(design.hardware[kAccumulatorParameter], 1);
     }
   }
 }
@@ -198,16 +198,16 @@ TEST(Optimizer, RefusesWhatCannotBe) {
   SearchOptions options = quick();
   options.starts = 0;
   expect_error([&] { optimize(problem, options); }, ErrorId::kValue, {"starts", "found 0", "1 to 4096"});
-  problem.bounds.min.pe_dim = 9;
-  problem.bounds.max.pe_dim = 8;
+  problem.bounds.min[kPeParameter] = 9;
+  problem.bounds.max[kPeParameter] = 8;
   expect_error([&] { optimize(problem, quick()); }, ErrorId::kBounds, {"pe_dim", "9", "8"});
   problem = small_problem();
   problem.workload.layers[0].size = {64, 64, 2, 2, 1, 1, 1};
   problem.workload.layers[0].wstride = 2000;
-  problem.bounds.max.scratchpad_kib = 1;
-  problem.bounds.min.pe_dim = 512;
-  problem.bounds.max.pe_dim = 512;
-  problem.bounds.max.accumulator_kib = 1;
+  problem.bounds.max[kScratchpadParameter] = 1;
+  problem.bounds.min[kPeParameter] = 512;
+  problem.bounds.max[kPeParameter] = 512;
+  problem.bounds.max[kAccumulatorParameter] = 1;
   expect_error([&] { optimize(problem, quick()); }, ErrorId::kBounds,
                {"layer 'conv'", "L1[O]", "at least 2 KiB", "allowed are 1"});
 }

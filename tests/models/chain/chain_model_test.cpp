@@ -85,7 +85,7 @@ TEST(ChainModelOracle, ThousandsOfRandomTilingsOnRandomChains) {
 }
 
 TEST(ChainModel, IsTheModelOfGemminiWhereBothApply) {
-  const Machine machine = load_machine("gemmini-tl");
+  const ArrayMachine machine = load_array_machine("gemmini-tl");
   const ArraySizes hardware{16, 128, 32};
   const ChainModel chain(chain_of(machine, hardware));
   const CostModel model(machine, torch::kFloat64);

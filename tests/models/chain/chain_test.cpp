@@ -53,14 +53,14 @@ TEST(Chain, ShippedMachines) {
 TEST(Chain, TheTwoSchemasAreToldApart) {
   EXPECT_TRUE(is_chain("simba"));
   EXPECT_FALSE(is_chain("gemmini-tl"));
-  expect_error([] { load_machine("simba"); }, ErrorId::kSchema,
-               {"simba.json: schema", "dosa-hardware/2", "not searched yet", "dosa-hardware/1"});
+  expect_error([] { load_array_machine("simba"); }, ErrorId::kSchema,
+               {"simba.json: schema", "dosa-hardware/2", "dosa-hardware/1"});
   expect_error([] { load_chain("gemmini-tl"); }, ErrorId::kSchema, {"gemmini-tl.json", "dosa-hardware/2"});
   expect_error([] { is_chain("simbba"); }, ErrorId::kValue, {"'simbba'", "simba"});
 }
 
 TEST(Chain, OfAMachineOfSchemaOne) {
-  const Chain chain = chain_of(load_machine("gemmini-tl"), {16, 128, 32});
+  const Chain chain = chain_of(load_array_machine("gemmini-tl"), {16, 128, 32});
   ASSERT_EQ(chain.levels.size(), 4u);
   EXPECT_EQ(chain.instances(-1), 256);
   EXPECT_EQ(chain.instances(1), 16);
@@ -163,7 +163,7 @@ TEST(ChainMapping, MustBelongToLayerAndChain) {
          {"L4[IO] global_buffer", "needs a fan-out of 8 on Y", "has 4"});
   expect("C8Y K2X", "C8Y C1Y C2Y K2X", ErrorId::kMapping, {"L1[O]", "two spatial loops over C on Y"});
   expect("L5[WIO]", "L5[WI]", ErrorId::kMapping, {"'L5[WI]'", "L5[WIO]", "simba"});
-  const Machine gemmini = load_machine("gemmini-tl");
+  const ArrayMachine gemmini = load_array_machine("gemmini-tl");
   Layer layer;
   layer[Dim::K] = 4;
   expect_error(

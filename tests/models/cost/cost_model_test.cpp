@@ -18,8 +18,8 @@ namespace {
 
 using torch::Tensor;
 
-const Machine& gemmini() {
-  static const Machine machine = load_machine("gemmini-tl");
+const ArrayMachine& gemmini() {
+  static const ArrayMachine machine = load_array_machine("gemmini-tl");
   return machine;
 }
 
@@ -268,11 +268,11 @@ TEST(CostModelProperty, NoOrderIsBelowTheLowerBound) {
 
 TEST(CostModelProperty, GroupsAndCountsScaleADesign) {
   Design design;
-  design.hardware = {16, 128, 32};
+  design.hardware = ArraySizes{16, 128, 32};
   DesignLayer entry;
   entry.layer.name = "layer";
   entry.layer.size = {3, 3, 8, 8, 4, 16, 1};
-  const TargetPtr target = make_target(gemmini());
+  const TargetPtr target = make_target(std::make_shared<ArrayMachine>(gemmini()));
   entry.schedule = target->schedule_of(
       parse_mapping("L3[WIO] Q8 - L2[WI] N1 K16X - L1[O] S3 R3 P8 C4X - L0[W] N1", gemmini()), entry.layer,
       design.hardware);
@@ -284,7 +284,7 @@ TEST(CostModelProperty, GroupsAndCountsScaleADesign) {
   evaluate(design, *target);
   EXPECT_EQ(design.totals.cycles, 6 * once.cycles);
   EXPECT_NEAR(design.totals.energy_uj, 6 * once.energy_uj, 1e-12 * once.energy_uj);
-  design.hardware.accumulator_kib = 0;
+  design.hardware[kAccumulatorParameter] = 0;
   expect_error([&] { evaluate(design, *target); }, ErrorId::kCapacity,
                {"layer 'layer'", "L1[O]", "needs", "has 0 KiB"});
 }

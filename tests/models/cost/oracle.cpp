@@ -323,7 +323,7 @@ OracleCounts count_on(const Layer& layer, const Mapping& mapping, const Any& mac
 
 }  // namespace
 
-OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const Machine& machine,
+OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const ArrayMachine& machine,
                             InputReuse reuse) {
   return count_on(layer, mapping, machine, reuse);
 }

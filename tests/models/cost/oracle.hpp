@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/chain/chain.hpp"
 #include "dosa/models/layer.hpp"
-#include "dosa/models/machine.hpp"
 #include "dosa/models/mapping.hpp"
 
 namespace dosa::testing {
@@ -79,7 +79,7 @@ struct OracleCounts {
 /// - Opening an output tile writes its words, also the first time (then zeros); reading a partial sum that an
 ///   instance does not have yet costs nothing; leaving a tile updates its words one level further out.
 /// The mapping must have passed check_mapping. Time grows with the MACs: for layers below some 10^5.
-OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const Machine& machine,
+OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const ArrayMachine& machine,
                             InputReuse reuse = InputReuse::kTimeloop);
 OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const Chain& chain,
                             InputReuse reuse = InputReuse::kTimeloop);

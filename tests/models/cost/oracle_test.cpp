@@ -28,7 +28,7 @@ class Oracle : public ::testing::Test {
         .at(2, Operand::I)
         .writes;
   }
-  const Machine machine_ = load_machine("gemmini-tl");
+  const ArrayMachine machine_ = load_array_machine("gemmini-tl");
 };
 
 TEST_F(Oracle, MatrixProduct) {

@@ -40,7 +40,7 @@ struct NetworkSums {
 
 /// Energies of tiles of one layer, by the model.
 std::vector<Choice> choices_of(const Layer& layer, const std::vector<MeasuredTilings::Entry>& entries,
-                               const ArraySizes& built, const Machine& machine) {
+                               const ArraySizes& built, const ArrayMachine& machine) {
   std::vector<Choice> choices;
   std::vector<Tile> tiles;
   const auto groups = static_cast<double>(layer.groups);
@@ -68,7 +68,7 @@ struct Selection {
 };
 
 Selection select(const Workload& workload, const ArraySizes& built, const MeasuredTilings& measured,
-                 const Machine& machine, const Objective& objective, double most_cycles) {
+                 const ArrayMachine& machine, const Objective& objective, double most_cycles) {
   Selection selection;
   selection.hardware = built;
   std::vector<std::vector<Choice>> choices;
@@ -119,7 +119,7 @@ Selection select(const Workload& workload, const ArraySizes& built, const Measur
 }
 
 /// The selection as a design; what was not measured is as `found` has it.
-Design design_of(const Selection& selection, const Design& found, const Machine& machine) {
+Design design_of(const Selection& selection, const Design& found, const ArrayMachine& machine) {
   Design design = found;
   design.hardware = selection.hardware;
   design.totals = {};
@@ -134,7 +134,7 @@ Design design_of(const Selection& selection, const Design& found, const Machine&
     design.totals.energy_uj += count * entry.costs.energy_uj;
   }
   design.totals.edp = design.totals.cycles * design.totals.energy_uj;
-  design.totals.area_mm2 = area_mm2(machine.area, design.hardware);
+  design.totals.area_mm2 = machine.area_mm2(design.hardware);
   design.provenance["model"] = "measured";
   return design;
 }
@@ -239,7 +239,8 @@ std::optional<double> MeasuredTilings::network_cycles(const Design& design) cons
   double cycles = 0;
   for (const DesignLayer& entry : design.layers) {
     const auto count = static_cast<double>(entry.layer.count);
-    const Entry* found = find(entry.layer, gemmini::tile_of(entry.layer, entry.schedule, design.hardware));
+    const Entry* found =
+        find(entry.layer, gemmini::tile_of(entry.layer, entry.schedule, ArraySizes::of(design.hardware)));
     if (found == nullptr && !of(entry.layer).empty()) return std::nullopt;
     cycles += count * (found ? static_cast<double>(entry.layer.groups) * found->cycles : entry.costs.cycles);
   }
@@ -248,7 +249,7 @@ std::optional<double> MeasuredTilings::network_cycles(const Design& design) cons
 
 CampaignEnd best_measured(const Workload& workload, const std::vector<Design>& designs,
                           const ArraySizes& reference, const std::vector<Tile>& own,
-                          const MeasuredTilings& measured, const Machine& machine,
+                          const MeasuredTilings& measured, const ArrayMachine& machine,
                           const Objective& objective) {
   // Not slower than the default, where all of that is measured.
   double most_cycles = 0;
@@ -266,7 +267,7 @@ CampaignEnd best_measured(const Workload& workload, const std::vector<Design>& d
     now.design = design;
     if (best.layers.empty() || now.value < best.value) best = std::move(now);
   };
-  for (std::size_t i = 0; i < designs.size(); ++i) consider(designs[i].hardware, i);
+  for (std::size_t i = 0; i < designs.size(); ++i) consider(ArraySizes::of(designs[i].hardware), i);
   const bool all_measured = std::all_of(workload.layers.begin(), workload.layers.end(),
                                         [&](const Layer& layer) { return !measured.of(layer).empty(); });
   if (all_measured) consider(reference, designs.size() - 1);

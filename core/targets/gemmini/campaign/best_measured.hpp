@@ -60,7 +60,7 @@ struct CampaignEnd {
 /// are in no sum. Energies are the model's.
 CampaignEnd best_measured(const Workload& workload, const std::vector<Design>& designs,
                           const ArraySizes& reference, const std::vector<gemmini::Tile>& own,
-                          const MeasuredTilings& measured, const Machine& machine,
+                          const MeasuredTilings& measured, const ArrayMachine& machine,
                           const Objective& objective);
 
 }  // namespace dosa

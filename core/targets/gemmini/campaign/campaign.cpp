@@ -45,7 +45,7 @@ class Campaign {
         options_(options),
         folder_(folder),
         hooks_(hooks),
-        machine_(load_machine(gemmini::kTarget)),
+        machine_(std::make_shared<ArrayMachine>(load_array_machine(gemmini::kTarget))),
         objective_(Objective::from_name(options.objective)) {
     options_.check();
     open_folder();
@@ -91,7 +91,7 @@ class Campaign {
                for (const Layer& layer : workload_.layers) all += to_json(layer).dump();
                return all;
              }())},
-            {"hardware", to_json(options_.hardware)},
+            {"hardware", machine_->to_json(options_.hardware)},
             {"simulator", options_.run.simulator},
             {"surrogate", options_.from_scratch ? "none" : options_.surrogate},
             {"objective", options_.objective},
@@ -129,7 +129,7 @@ class Campaign {
     const Sample layers = sample_campaign(workload_, sample);
     shapes_ = layers.plan.layers;
     left_out_ = layers.left_out;
-    const ArraySizes usual = default_gemmini(machine_, options_.hardware.pe_dim);
+    const ArraySizes usual = default_gemmini(*machine_, options_.hardware.pe_dim);
     const bool fits = usual.scratchpad_kib <= options_.hardware.scratchpad_kib &&
                       usual.accumulator_kib <= options_.hardware.accumulator_kib;
     reference_ = fits ? usual : options_.hardware;
@@ -199,7 +199,7 @@ class Campaign {
         });
         if (shape == shapes_.end()) continue;
         want(static_cast<std::size_t>(shape - shapes_.begin()),
-             gemmini::tile_of(entry.layer, entry.schedule, design.hardware), "design");
+             gemmini::tile_of(entry.layer, entry.schedule, ArraySizes::of(design.hardware)), "design");
       }
     }
     for (std::size_t i = 0; i < shapes_.size(); ++i) want(i, reference_tile(shapes_[i]), "default");
@@ -243,7 +243,7 @@ class Campaign {
 
   /// Half of the budget for the first round.
   void add_sample(std::vector<PlannedCall>& calls) const {
-    const RtlModel model(machine_, start_ ? &*start_ : nullptr);
+    const RtlModel model(*machine_, start_ ? &*start_ : nullptr);
     SampleOptions sample;
     sample.count = std::max<std::int64_t>(options_.budget / 2, static_cast<std::int64_t>(shapes_.size()));
     sample.seed = options_.seed;
@@ -268,7 +268,7 @@ class Campaign {
       if (!surrogate) continue;
       try {
         const Layer& layer = plan.layers[m.layer];
-        const TileCosts costs = RtlModel(machine_, &*surrogate).costs({layer}, {m.tile}, plan.hardware);
+        const TileCosts costs = RtlModel(*machine_, &*surrogate).costs({layer}, {m.tile}, plan.hardware);
         list.back() = costs.cycles[0].item<double>() / static_cast<double>(layer.groups);
       } catch (const Error&) {  // a call that was never measured
       }
@@ -348,8 +348,8 @@ class Campaign {
     }
     round.design = load_design(found).design;
     say(fmt::format("round {}: design with {}/{} KiB, {} {:.4g}", round.number,
-                    round.design.hardware.scratchpad_kib, round.design.hardware.accumulator_kib,
-                    options_.objective,
+                    ArraySizes::of(round.design.hardware).scratchpad_kib,
+                    ArraySizes::of(round.design.hardware).accumulator_kib, options_.objective,
                     objective_.value(round.design.totals.energy_uj, round.design.totals.cycles)));
   }
 
@@ -375,12 +375,16 @@ class Campaign {
     TargetOptions choice;
     choice.surrogate = surrogate.string();
     choice.kappa = options_.kappa;
-    SearchProblem problem{workload_, make_target(machine_, choice), {}, objective_};
-    problem.bounds = {machine_.min_hardware, options_.hardware};
-    problem.bounds.min.pe_dim = options_.hardware.pe_dim;
+    SearchProblem problem;
+    problem.workload = workload_;
+    problem.target = make_target(machine_, choice);
+    problem.objective = objective_;
+    problem.bounds = {machine_->min_hardware, options_.hardware};
     const ArraySizes fixed{options_.hardware.pe_dim, 0, 0};
+    problem.bounds.min = problem.with_shape(problem.bounds.min, {fixed.pe_dim});
     problem.target->narrow(problem.bounds, fixed,
-                           {0, options_.hardware.scratchpad_kib, options_.hardware.accumulator_kib}, {});
+                           ArraySizes{0, options_.hardware.scratchpad_kib, options_.hardware.accumulator_kib},
+                           {});
     SearchOptions search = problem.target->default_options();
     search.seed = options_.seed;
     search.threads = options_.threads;
@@ -388,7 +392,7 @@ class Campaign {
     summary.best.provenance = {{"method", "campaign"},
                                {"model", problem.target->model_record()},
                                {"seed", options_.seed},
-                               {"options", to_json(search, problem.bounds)}};
+                               {"options", to_json(search, problem)}};
     return summary.best;
   }
 
@@ -401,7 +405,7 @@ class Campaign {
     for (const Round& round : rounds_) designs.push_back(round.design);
     std::vector<Tile> own;
     for (const Layer& layer : workload_.layers) own.push_back(reference_tile(layer));
-    const CampaignEnd end = best_measured(workload_, designs, reference_, own, all, machine_, objective_);
+    const CampaignEnd end = best_measured(workload_, designs, reference_, own, all, *machine_, objective_);
     result.is_complete = end.is_measured && wanted().empty();
     save_design(end.design, folder_ / "design.json");
     newest_->save(folder_ / "surrogate.safetensors");
@@ -446,7 +450,7 @@ class Campaign {
   CampaignOptions options_;
   fs::path folder_;
   const CampaignHooks& hooks_;
-  Machine machine_;
+  std::shared_ptr<const ArrayMachine> machine_;
   Objective objective_;
   ArraySizes reference_;
   std::vector<Layer> shapes_;  ///< every layer shape that can be measured, once

@@ -83,7 +83,7 @@ Plan plan_from_json(const JsonInput& json) {
   json.allow_only({"schema", "workload", "hardware", "built_from", "layers", "measurements"});
   Plan plan;
   plan.workload = json.at("workload").text();
-  plan.hardware = hardware_from_json(json.at("hardware"));
+  plan.hardware = sizes_from_json(json.at("hardware"));
   for (const JsonInput& item : json.at("layers").items()) plan.layers.push_back(layer_from_json(item));
   for (const JsonInput& item : json.at("measurements").items()) {
     item.allow_only({"layer", "mapping", "tiling", "tile", "program"});

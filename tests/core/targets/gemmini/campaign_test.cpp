@@ -103,7 +103,7 @@ TEST(Samples, AskForWhatIsUncertain) {
 
 TEST(Samples, TheUncertainOnesAreLessCertainThanTheMedianRandomOne) {
   const Surrogate surrogate = Surrogate::load(shipped_surrogate(gemmini::kTarget));
-  const RtlModel model(load_machine(gemmini::kTarget), &surrogate);
+  const RtlModel model(load_array_machine(gemmini::kTarget), &surrogate);
   for (const char* network : {"resnet50", "bert", "mobilenet_v2"}) {
     SampleOptions options;
     options.count = 200;
@@ -132,7 +132,7 @@ TEST(Samples, TheUncertainOnesAreLessCertainThanTheMedianRandomOne) {
 
 TEST(Samples, OnlyANetworkOfThisTargetCanBeUnsure) {
   Surrogate surrogate = Surrogate::load(shipped_surrogate(gemmini::kTarget));
-  const Machine machine = load_machine(gemmini::kTarget);
+  const ArrayMachine machine = load_array_machine(gemmini::kTarget);
   const RtlModel none(machine, nullptr), model(machine, &surrogate);
   testing::expect_error(
       [&] {

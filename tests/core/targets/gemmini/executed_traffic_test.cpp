@@ -15,8 +15,8 @@ namespace {
 
 using torch::Tensor;
 
-const Machine& rtl() {
-  static const Machine machine = load_machine("gemmini-rtl");
+const ArrayMachine& rtl() {
+  static const ArrayMachine machine = load_array_machine("gemmini-rtl");
   return machine;
 }
 const Tensor kSixteen = torch::full({}, 16.0, torch::kFloat64);
@@ -162,7 +162,7 @@ TEST(ExecutedTraffic, GradientsAreThoseOfFiniteDifferences) {
 }
 
 TEST(ExecutedTraffic, RefusesMachinesWithOtherMemories) {
-  Machine machine = rtl();
+  ArrayMachine machine = rtl();
   machine.levels[1].holds = {true, false, true};
   const RunBatch batch = RunBatch::of({LayerRun::of(matmul(16, 16, 16))}, RunRules{});
   const Tensor tile = torch::ones({1, kDims}, torch::kFloat64) * 16;

@@ -556,7 +556,7 @@ TEST(DefaultMapper, TenThousandRandomLayersFitAndCannotGrow) {
 // ---- Which mappings are tiles?
 
 TEST(Mappings, FactorsBecomeTilesAndOtherOrdersAreRefused) {
-  const Machine machine = load_machine("gemmini-tl");
+  const ArrayMachine machine = load_array_machine("gemmini-tl");
   const auto tile = [&](const char* text, const Layer& layer, Call call) {
     return to_string(tile_of_mapping(parse_mapping(text, machine), layer, call, 16));
   };

@@ -30,7 +30,7 @@ const Surrogate& surrogate() {
   return shipped;
 }
 const RtlModel& model() {
-  static const RtlModel both(load_machine("gemmini-rtl"), &surrogate());
+  static const RtlModel both(load_array_machine("gemmini-rtl"), &surrogate());
   return both;
 }
 
@@ -48,7 +48,10 @@ Layer layer_of(const char* name, DimSizes size, std::int64_t stride, std::int64_
 /// One layer of every kind: few channels, whole blocks, neither, downsampling, 1x1 (both calls), matmul,
 /// groups.
 SearchProblem rtl_problem(double kappa = 1) {
-  SearchProblem problem{{}, target(kappa), {{16, 16, 4}, {16, 256, 64}}, Objective::from_name("edp")};
+  SearchProblem problem;
+  problem.target = target(kappa);
+  problem.bounds = {ArraySizes{16, 16, 4}, ArraySizes{16, 256, 64}};
+  problem.objective = Objective::from_name("edp");
   Workload& network = problem.workload;
   network.name = "small";
   network.layers = {layer_of("first", {7, 7, 56, 56, 3, 64, 1}, 2, 3, 1),
@@ -78,7 +81,7 @@ TEST(GemminiSpace, DesignsAreLegalExactAndBetterThanTheDefault) {
   const SearchProblem problem = rtl_problem();
   const SearchSummary summary = optimize(problem, quick_rtl());
   EXPECT_GT(summary.evaluations, 8 * 30 * 7);
-  EXPECT_TRUE(gemmini::check_hardware(summary.best.hardware).empty());
+  EXPECT_TRUE(gemmini::check_hardware(ArraySizes::of(summary.best.hardware)).empty());
   const TemporaryFolder folder;
   const std::filesystem::path file = folder.path() / "design.json";
   save_design(summary.best, file);
@@ -150,12 +153,13 @@ double enumerated_edp(const SearchProblem& problem) {
       }
       tiles = std::move(longer);
     }
-    for (const ArraySizes& built : gemmini::legal_hardware(problem.bounds.min, problem.bounds.max)) {
+    for (const ArraySizes& built :
+         gemmini::legal_hardware(ArraySizes::of(problem.bounds.min), ArraySizes::of(problem.bounds.max))) {
       std::vector<gemmini::Tile> legal;
       for (const gemmini::Tile& tile : tiles) {
         if (gemmini::tile_is_legal(layer, gemmini::params_of(built), tile)) legal.push_back(tile);
       }
-      for (const ArraySizes& smaller : gemmini::legal_hardware(problem.bounds.min, built))
+      for (const ArraySizes& smaller : gemmini::legal_hardware(ArraySizes::of(problem.bounds.min), built))
         legal.push_back(gemmini::runnable_default_tile(layer, smaller, call));
       const TileCosts costs = model().costs(std::vector<Layer>(legal.size(), layer), legal, built);
       best = std::min(best, (costs.cycles * costs.energy_uj).min().item<double>());
@@ -168,7 +172,7 @@ double enumerated_edp(const SearchProblem& problem) {
 // it can find more, as it also moves from the library's own tiles, whose sizes are not of the useful ones.
 TEST(GemminiSpace, FindsWhatAnEnumerationFinds) {
   SearchProblem problem = rtl_problem(0);
-  problem.bounds = {{16, 16, 4}, {16, 32, 16}};
+  problem.bounds = {ArraySizes{16, 16, 4}, ArraySizes{16, 32, 16}};
   const std::vector<Layer> layers{layer_of("conv", {3, 3, 9, 9, 40, 70, 1}, 1, 1, 1),
                                   layer_of("pointwise", {1, 1, 9, 9, 100, 90, 1}, 1, 0, 1)};
   for (const Layer& layer : layers) {
@@ -189,7 +193,7 @@ TEST(GemminiSpace, FindsWhatAnEnumerationFinds) {
 // Predictions count as much as they are worth: with great doubts only what needs no better latency remains.
 TEST(GemminiSpace, DoubtfulGainsAreLeft) {
   SearchProblem problem = rtl_problem();
-  problem.bounds = {{16, 256, 64}, {16, 256, 64}};
+  problem.bounds = {ArraySizes{16, 256, 64}, ArraySizes{16, 256, 64}};
   problem.objective = Objective::from_name("latency");
   SearchOptions options = quick_rtl();
   const Design trusting = optimize(problem, options).best;
@@ -198,10 +202,12 @@ TEST(GemminiSpace, DoubtfulGainsAreLeft) {
   std::size_t changed = 0, still_changed = 0;
   for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
     const Layer& layer = problem.workload.layers[l];
-    const gemmini::Tile own =
-        gemmini::runnable_default_tile(layer, problem.bounds.max, gemmini::calls_for(layer).front());
-    changed += !(gemmini::tile_of(layer, trusting.layers[l].schedule, trusting.hardware) == own);
-    still_changed += !(gemmini::tile_of(layer, doubting.layers[l].schedule, doubting.hardware) == own);
+    const gemmini::Tile own = gemmini::runnable_default_tile(layer, ArraySizes::of(problem.bounds.max),
+                                                             gemmini::calls_for(layer).front());
+    changed +=
+        !(gemmini::tile_of(layer, trusting.layers[l].schedule, ArraySizes::of(trusting.hardware)) == own);
+    still_changed +=
+        !(gemmini::tile_of(layer, doubting.layers[l].schedule, ArraySizes::of(doubting.hardware)) == own);
   }
   EXPECT_GE(changed, 2);
   EXPECT_LT(still_changed, changed);
@@ -251,7 +257,7 @@ TEST(GemminiSpace, NoTileThatRunsWrongIsHandedOut) {
       layer.known_input_width = layer.known_input_height = input;
       try {
         gemmini::runnable_default_tile(layer, built, gemmini::calls_for(layer).front());
-        gemmini::runnable_default_tile(layer, default_gemmini(analytical->machine(), pe_dim),
+        gemmini::runnable_default_tile(layer, default_gemmini(load_array_machine("gemmini-rtl"), pe_dim),
                                        gemmini::calls_for(layer).front());
       } catch (const Error& error) {
         EXPECT_EQ(error.id(), ErrorId::kCapacity) << error.what();
@@ -270,13 +276,14 @@ TEST(GemminiSpace, NoTileThatRunsWrongIsHandedOut) {
         << explanation.text;
     for (std::size_t l = 0; l < design.layers.size(); ++l) {
       const Layer& layer = problem.workload.layers[l];
-      const gemmini::Tile chosen = gemmini::tile_of(layer, design.layers[l].schedule, design.hardware);
+      const gemmini::Tile chosen =
+          gemmini::tile_of(layer, design.layers[l].schedule, ArraySizes::of(design.hardware));
       EXPECT_FALSE(runs_wrong(layer, chosen, pe_dim)) << gemmini::to_string(chosen);
       const Json& by_default = comparison["layers"][l]["default"];
       const gemmini::Tile own =
           gemmini::tile_from_json(JsonInput::from_text(by_default["tile"].dump(), "tile"));
       EXPECT_FALSE(runs_wrong(layer, own, pe_dim)) << gemmini::to_string(own);
-      const ArraySizes sizes = default_gemmini(analytical->machine(), pe_dim);
+      const ArraySizes sizes = default_gemmini(load_array_machine("gemmini-rtl"), pe_dim);
       const gemmini::Tile of_library = gemmini::default_tile(layer, sizes);
       EXPECT_EQ(by_default.contains("problem"), !(own == of_library));
       defaults_repaired += runs_wrong(layer, of_library, pe_dim);
@@ -297,7 +304,7 @@ TEST(GemminiSpace, NoTileThatRunsWrongIsHandedOut) {
 
 TEST(GemminiSpace, RefusesWhatCannotBe) {
   SearchProblem problem = rtl_problem();
-  problem.bounds.min.scratchpad_kib = problem.bounds.max.scratchpad_kib = 100;
+  problem.bounds.min[kScratchpadParameter] = problem.bounds.max[kScratchpadParameter] = 100;
   expect_error([&] { optimize(problem, quick_rtl()); }, ErrorId::kBounds, {"128"});
   problem = rtl_problem();
   problem.workload.layers[1].wdilation = problem.workload.layers[1].hdilation = 2;

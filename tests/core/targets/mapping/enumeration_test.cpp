@@ -86,15 +86,15 @@ Tensor all_nests(const Layer& layer, const std::vector<Slot>& slots, std::int64_
 std::vector<Point> literal_points(const SearchProblem& problem, const CostModel& model, std::size_t l,
                                   double* count) {
   const Layer& layer = problem.workload.layers[l];
-  const ArraySizes& hardware = problem.bounds.max;
+  const ArraySizes hardware = ArraySizes::of(problem.bounds.max);
   const Tensor nests = all_nests(layer, model.slots(), hardware.pe_dim);
   *count = static_cast<double>(nests.size(0));
   const Traffic traffic = model.traffic({nests, {}}, LayerBatch::from({layer}, torch::kFloat64), {});
   const HardwareTensors sizes = HardwareTensors::from(hardware, torch::kFloat64);
   const Cost cost = model.cost(traffic, sizes, {});
   const Tensor fits =
-      ((traffic.need_kib(problem.machine().levels[2], 2, sizes.pe_dim) <= sizes.scratchpad_kib) &
-       (traffic.need_kib(problem.machine().levels[1], 1, sizes.pe_dim) <= sizes.accumulator_kib))
+      ((traffic.need_kib(array_machine(problem).levels[2], 2, sizes.pe_dim) <= sizes.scratchpad_kib) &
+       (traffic.need_kib(array_machine(problem).levels[1], 1, sizes.pe_dim) <= sizes.accumulator_kib))
           .expand_as(cost.energy_pj);
   const auto groups = static_cast<double>(layer.groups);
   const Tensor energy = (cost.energy_pj.masked_select(fits) * (groups * 1e-6)).contiguous();
@@ -133,7 +133,7 @@ void expect_best_of_literal_enumeration(const SearchProblem& any) {
   for (const ArraySizes& hardware : {ArraySizes{4, 64, 64}, ArraySizes{4, 1, 1}, ArraySizes{3, 2, 1},
                                      ArraySizes{16, 1, 2}, ArraySizes{1, 1, 1}}) {
     const SearchProblem problem = fixed(any, hardware);
-    const EnumerationModels models(problem.machine());
+    const EnumerationModels models(array_machine(problem));
     std::vector<std::vector<Point>> points;
     std::vector<double> counts(problem.workload.layers.size());
     for (std::size_t l = 0; l < counts.size(); ++l)
@@ -165,15 +165,15 @@ TEST(Exhaustive, FindsTheBestOfALiteralEnumeration) { expect_best_of_literal_enu
 // The argument that larger spatial factors are never worse has to hold for other map spaces, too.
 TEST(Exhaustive, FindsTheBestOfALiteralEnumerationOnOtherMachines) {
   SearchProblem problem = network();
-  Machine machine = load_machine("gemmini-rtl");
+  ArrayMachine machine = load_array_machine("gemmini-rtl");
   machine.rules = "mappings";
-  problem.target = make_target(machine);
+  problem.target = make_target(std::make_shared<ArrayMachine>(machine));
   expect_best_of_literal_enumeration(problem);
   // Loops at the registers and at the scratchpad.
-  machine = load_machine("gemmini-tl");
+  machine = load_array_machine("gemmini-tl");
   for (const Dim dim : {Dim::P, Dim::Q}) machine.search_temporal[0][static_cast<std::size_t>(dim)] = true;
   for (const Dim dim : {Dim::C, Dim::K}) machine.search_temporal[2][static_cast<std::size_t>(dim)] = true;
-  problem.target = make_target(machine);
+  problem.target = make_target(std::make_shared<ArrayMachine>(machine));
   expect_best_of_literal_enumeration(problem);
 }
 
@@ -198,7 +198,7 @@ TEST(Exhaustive, EntriesOfManyLayersAreTheBestCombination) {
     }
     for (const std::string& name : Objective::names()) {
       problem.objective = Objective::from_name(name);
-      const Choice best = best_entries(problem, frontiers, {4, 2, 1});
+      const Choice best = best_entries(problem, frontiers, ArraySizes{4, 2, 1});
       EXPECT_NEAR(std::exp(best.log_objective) / best_combination(problem, points), 1, 1e-9) << name;
     }
   }
@@ -246,7 +246,7 @@ TEST(Certify, MeasuresTheDistanceToTheBest) {
   Design worse = best;
   DesignLayer& layer = worse.layers[1];
   Mapping at_dram;
-  at_dram.levels.resize(problem.machine().levels.size());
+  at_dram.levels.resize(array_machine(problem).levels.size());
   for (const Dim dim : all_dims()) {
     if (layer.layer[dim] > 1) at_dram.levels.back().temporal.push_back({dim, layer.layer[dim]});
   }
@@ -277,7 +277,7 @@ TEST(AreaLimit, DesignsObeyItAndALargeOneChangesNothing) {
 TEST(AreaLimit, FindsTheBestOfAllHardwareUnderATightOne) {
   // Few enough sizes to try all of them.
   SearchProblem problem = network();
-  problem.bounds.max = {8, 4, 4};
+  problem.bounds.max = ArraySizes{8, 4, 4};
   problem.bounds.max_area_mm2 = 0.048;
   const Design found = optimize(problem, quick()).best;
   double best = kInfinity;
@@ -285,7 +285,7 @@ TEST(AreaLimit, FindsTheBestOfAllHardwareUnderATightOne) {
     for (std::int64_t s = 1; s <= 4; ++s) {
       for (std::int64_t a = 1; a <= 4; ++a) {
         const ArraySizes hardware{pe_dim, s, a};
-        if (area_mm2(problem.machine().area, hardware) > problem.bounds.max_area_mm2) continue;
+        if (problem.machine().area_mm2(hardware) > problem.bounds.max_area_mm2) continue;
         best = std::min(best, map_exhaustively(fixed(network(), hardware), {}).best.totals.edp);
       }
     }
@@ -302,7 +302,7 @@ TEST(AreaLimit, RefusesLessThanTheLeastHardwareHas) {
 
 TEST(Pareto, NoDesignOfTheFrontIsBeaten) {
   SearchProblem problem = network();
-  problem.bounds.max = {32, 64, 64};
+  problem.bounds.max = ArraySizes{32, 64, 64};
   problem.bounds.max_area_mm2 = 0.4;
   ParetoOptions options;
   options.points = 12;

@@ -1,4 +1,4 @@
-#include "dosa/models/machine.hpp"
+#include "dosa/models/array_machine.hpp"
 
 #include <gtest/gtest.h>
 
@@ -13,8 +13,8 @@ using testing::expect_error;
 using testing::Mistake;
 using testing::TemporaryFolder;
 
-TEST(Machine, GemminiAsShipped) {
-  const Machine machine = load_machine("gemmini-tl");
+TEST(ArrayMachine, GemminiAsShipped) {
+  const ArrayMachine machine = load_array_machine("gemmini-tl");
   ASSERT_EQ(machine.levels.size(), 4u);
   EXPECT_EQ(machine.dram(), 3);
   EXPECT_EQ(machine.level_label(0), "L0[W]");
@@ -32,15 +32,13 @@ TEST(Machine, GemminiAsShipped) {
   EXPECT_EQ(machine.search_orders[3].size(), 6u);
   EXPECT_EQ(machine.search_orders[1].size(), 1u);
   EXPECT_EQ(machine.search_orders[1][0][0], Dim::P) << "innermost first";
-  EXPECT_TRUE(machine.default_hardware == (ArraySizes{16, 128, 32}));
+  EXPECT_TRUE(ArraySizes::of(machine.default_hardware) == (ArraySizes{16, 128, 32}));
 }
 
-TEST(Machine, HardwareRoundTrip) {
+TEST(ArrayMachine, HardwareRoundTrip) {
   const ArraySizes hardware{32, 256, 64};
-  EXPECT_TRUE(hardware_from_json(JsonInput::from_text(to_json(hardware).dump(), "x")) == hardware);
-  const auto read = [](const std::string& text) {
-    return hardware_from_json(JsonInput::from_text(text, "x"));
-  };
+  EXPECT_TRUE(sizes_from_json(JsonInput::from_text(to_json(hardware).dump(), "x")) == hardware);
+  const auto read = [](const std::string& text) { return sizes_from_json(JsonInput::from_text(text, "x")); };
   expect_error([&] { read(R"({"pe_dim": 16, "scratchpad_kib": 128})"); }, ErrorId::kSchema,
                {"'accumulator_kib' is missing"});
   expect_error([&] { read(R"({"pe_dim": 0, "scratchpad_kib": 128, "accumulator_kib": 1})"); },
@@ -49,21 +47,22 @@ TEST(Machine, HardwareRoundTrip) {
                {"unknown key", "pe_dim"});
 }
 
-TEST(Machine, LevelsAndOrdersAreBounded) {
+TEST(ArrayMachine, LevelsAndOrdersAreBounded) {
   const TemporaryFolder folder;
   Json machine = Json::parse(read_file(data_folder() / "hardware" / "gemmini-tl.json"));
   Json many = machine;
   for (int i = 0; i < 13; ++i) many["levels"].insert(many["levels"].begin(), machine["levels"][0]);
   const std::string levels = folder.file("levels.json", many.dump());
-  expect_error([&] { load_machine(levels); }, ErrorId::kValue, {"levels: found 17 levels", "2..16"});
+  expect_error([&] { load_array_machine(levels); }, ErrorId::kValue, {"levels: found 17 levels", "2..16"});
   many["levels"].erase(0);
-  EXPECT_EQ(load_machine(folder.file("most.json", many.dump())).levels.size(), 16u);
+  EXPECT_EQ(load_array_machine(folder.file("most.json", many.dump())).levels.size(), 16u);
   for (int l = 0; l < 4; ++l) machine["levels"][l]["search_orders"] = machine["levels"][3]["search_orders"];
   const std::string orders = folder.file("orders.json", machine.dump());
-  expect_error([&] { load_machine(orders); }, ErrorId::kValue, {"levels", "more than 1024 combinations"});
+  expect_error([&] { load_array_machine(orders); }, ErrorId::kValue,
+               {"levels", "more than 1024 combinations"});
 }
 
-TEST(Machine, EachMistakeIsNamed) {
+TEST(ArrayMachine, EachMistakeIsNamed) {
   const std::string good = read_file(data_folder() / "hardware" / "gemmini-tl.json");
   const std::vector<Mistake> mistakes{
       {"dosa-hardware/1", "dosa-hardware/2", ErrorId::kSchema, {"schema", "dosa-hardware/2"}},
@@ -123,8 +122,8 @@ TEST(Machine, EachMistakeIsNamed) {
        {"levels[2].spatial: found C", "levels[1]"}},
       {"\"default\"", "\"standard\"", ErrorId::kSchema, {"hardware: unknown key"}},
   };
-  expect_each_refused(good, mistakes, [](const std::string& path) { load_machine(path); });
-  expect_error([] { load_machine("gemini-tl"); }, ErrorId::kValue, {"'gemini-tl'", "gemmini-tl"});
+  expect_each_refused(good, mistakes, [](const std::string& path) { load_array_machine(path); });
+  expect_error([] { load_array_machine("gemini-tl"); }, ErrorId::kValue, {"'gemini-tl'", "gemmini-tl"});
 }
 
 }  // namespace
