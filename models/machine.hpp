@@ -29,8 +29,9 @@ struct Parameter {
 struct Hardware {
   std::vector<std::int64_t> values;
 
-  std::int64_t operator[](std::size_t parameter) const { return values[parameter]; }
-  std::int64_t& operator[](std::size_t parameter) { return values[parameter]; }
+  /// Throws std::out_of_range beyond the parameters.
+  std::int64_t operator[](std::size_t parameter) const { return values.at(parameter); }
+  std::int64_t& operator[](std::size_t parameter) { return values.at(parameter); }
   std::size_t size() const { return values.size(); }
   bool operator==(const Hardware& o) const { return values == o.values; }
   bool operator<(const Hardware& o) const { return values < o.values; }

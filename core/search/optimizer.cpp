@@ -302,7 +302,7 @@ class Optimizer {
       }
       if (same_shape.empty()) same_shape = {starts.front()};
       const bool whole = realise(shape, same_shape, options_.polish_nests, true);
-      if (problem_.shape_of(summary_.best.hardware) == shape) summary_.complete = whole;
+      if (has_design() && problem_.shape_of(summary_.best.hardware) == shape) summary_.complete = whole;
     };
     for (const Start& start : starts) {
       if (tried.size() < kRounded) attempt(shape_of(start));

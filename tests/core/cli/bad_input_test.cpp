@@ -312,13 +312,12 @@ TEST_F(BadInput, ChainsOfMemories) {
                  {"--mapping", "L1[O] accumulator", "needs 2048 words", "has 512"});
   expect_mapping("L3[WIO] Q64 - L2[WI] P64 Q4X - L1[O] K32 - L0[W] N1", "mapping",
                  {"--mapping", "factors of Q multiply to 256"});
-  expect({"evaluate", "--machine", "nvdla", "--pe", "4", "--mapping", "L3[WIO] N1"}, "usage",
-         {"pe_dim of 4", "nvdla stand in its file"});
+  expect({"evaluate", "--machine", "nvdla", "--pe", "4", "--mapping", "L3[WIO] N1"}, "value",
+         {"--pe", "sizes of nvdla are fixed by its file"});
   for (const char* command : {"map", "compare"}) {
-    expect({command, "bert", "--machine", "simba"}, "schema",
-           {"simba.json: schema", "dosa-hardware/2", "not searched yet"});
+    expect({command, "bert", "--machine", "simba"}, "value", {"machine simba", "rules: found 'chain'"});
   }
-  expect({"optimize", "bert", "--target", "simba"}, "schema", {"dosa-hardware/2", "not searched yet"});
+  expect({"optimize", "bert", "--target", "simba"}, "value", {"machine simba", "rules: found 'chain'"});
 }
 
 }  // namespace

@@ -206,7 +206,7 @@ TEST_F(Commands, ParetoWritesAFolderOfDesigns) {
 
 TEST_F(Commands, AnInterruptedFrontIsWrittenWhole) {
   RunningProgram program(folder_.path(), {"optimize", "unet", "--pareto", "front", "--threads", "1"});
-  ASSERT_TRUE(program.wait_for_stderr("array 1/", std::chrono::seconds(120)));
+  ASSERT_TRUE(program.wait_for_stderr("shape 1/", std::chrono::seconds(120)));
   program.signal(SIGINT);
   const Finished finished = program.finish(std::chrono::seconds(120));
   EXPECT_EQ(finished.code, 130) << finished.err;

@@ -57,7 +57,8 @@ class EveryTarget : public ::testing::TestWithParam<const char*> {
     product.size = {1, 1, 48, 1, 64, 80, 1};
     problem.workload.layers = {conv, product};
     problem.bounds = {problem.machine().min_hardware, problem.machine().max_hardware};
-    problem.target->narrow(problem.bounds, {}, {}, {});
+    const Hardware none{std::vector<std::int64_t>(problem.machine().parameters.size(), 0)};
+    problem.target->narrow(problem.bounds, none, none, {});
     return problem;
   }
   static SearchOptions quick() {
