@@ -50,10 +50,10 @@ void evaluate_file(const EvaluateFlags& flags, const Output& output) {
   output.print(json, text);
 }
 
-/// A mapping on a chain of memories, whose sizes stand in its file.
+/// A mapping on a chain of memories.
 void evaluate_on_chain(const EvaluateFlags& flags, const Output& output) {
-  const ChainModel model(load_chain(flags.machine));
-  flags.sizes.hardware(model.chain());  // throws where any is given
+  const Chain chain = load_chain(flags.machine);
+  const ChainModel model(chain.at(flags.sizes.hardware(chain)));
   try {
     const Explanation analysis =
         analyse_mapping(flags.layer, parse_mapping(flags.mapping, model.chain()), model);

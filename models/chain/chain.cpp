@@ -1,6 +1,7 @@
 #include "dosa/models/chain/chain.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -17,6 +18,8 @@ constexpr std::int64_t kMostWords = std::int64_t{1} << 40;
 constexpr double kLeastBandwidth = 1e-6, kMostBandwidth = 1e12;
 constexpr std::int64_t kMostVectorWords = 1 << 20;
 constexpr std::int64_t kMostBuffers = 16;
+constexpr std::size_t kMostParameters = 16;
+constexpr double kMostArea = 1e6;
 
 constexpr DimSet every_dim() {
   DimSet all{};
@@ -24,10 +27,115 @@ constexpr DimSet every_dim() {
   return all;
 }
 
-FanOut fan_out_from_json(const JsonInput& json) {
+/// A chain's parameters while its file is read: what they are, their values, and what each is used for.
+class Parameters {
+ public:
+  enum Use : unsigned { kShape = 1, kCapacity = 2, kCost = 4 };
+
+  /// Of a list that may be absent, with these values; the default ones of others.
+  Parameters(const std::optional<JsonInput>& list, const std::map<std::string, std::int64_t>& given)
+      : given_(given) {
+    if (!list) return;
+    for (const JsonInput& item : list->items()) add(item);
+    if (declared_.size() > kMostParameters)
+      fail(ErrorId::kValue, "{}: found {} parameters, expected at most {}", list->where(), declared_.size(),
+           kMostParameters);
+  }
+
+  /// A number, or {"parameter": name, "times": a, "constant": b} for a * value + b.
+  double number(const JsonInput& json, double min, double max, Use use) {
+    if (!json.is_object()) return json.number(min, max);
+    json.allow_only({"parameter", "times", "constant"});
+    const auto times = json.find("times"), constant = json.find("constant");
+    const double value =
+        (times ? times->number(0, max) : 1) * static_cast<double>(value_of(json.at("parameter"), use)) +
+        (constant ? constant->number(0, max) : 0);
+    if (value < min || value > max)
+      fail(ErrorId::kValue, "{}: found {}, expected a number in {}..{}", json.where(), value, min, max);
+    return value;
+  }
+  std::int64_t integer(const JsonInput& json, std::int64_t max, Use use) {
+    if (!json.is_object()) return json.integer(1, max);
+    const double value = number(json, 1, static_cast<double>(max), use);
+    if (value != std::floor(value))
+      fail(ErrorId::kValue, "{}: found {}, expected a whole number", json.where(), value);
+    return static_cast<std::int64_t>(value);
+  }
+
+  /// Gives them to a machine, those that shape it first. Call when all of the file has been read.
+  void describe(Chain& chain) const {
+    for (const bool shapes : {true, false}) {
+      for (const Declared& declared : declared_) {
+        if (((declared.used & kShape) != 0) != shapes) continue;
+        if ((declared.used & (kShape | kCapacity)) == 0) {
+          fail(ErrorId::kSchema, "{}: '{}' is declared, but no fan-out, bandwidth or capacity uses it",
+               declared.where, declared.parameter.name);
+        }
+        chain.parameters.push_back(declared.parameter);
+        chain.default_hardware.values.push_back(declared.standard);
+        chain.min_hardware.values.push_back(declared.values.front());
+        chain.max_hardware.values.push_back(declared.values.back());
+        if (shapes) chain.shape_values.push_back(declared.values);
+        chain.shape_parameters += shapes;
+      }
+    }
+  }
+
+ private:
+  struct Declared {
+    Parameter parameter;
+    std::string where;
+    std::int64_t standard = 0;
+    std::vector<std::int64_t> values;  // ascending; of a buffer only the ends count
+    unsigned used = 0;
+  };
+
+  void add(const JsonInput& json) {
+    json.allow_only({"name", "unit", "default", "min", "max"});
+    Declared declared;
+    declared.where = json.where();
+    declared.parameter.name = declared.parameter.label = json.at("name").text();
+    if (declared.parameter.name.empty())
+      fail(ErrorId::kValue, "{}: found \"\", expected a name", json.at("name").where());
+    for (const Declared& other : declared_) {
+      if (other.parameter.name == declared.parameter.name)
+        fail(ErrorId::kValue, "{}: found \"{}\" twice", json.at("name").where(), other.parameter.name);
+    }
+    if (const auto unit = json.find("unit")) declared.parameter.unit = unit->text();
+    declared.parameter.limit = kMostWords;
+    declared.standard = json.at("default").integer(1, kMostWords);
+    const std::int64_t min = json.at("min").integer(1, declared.standard);
+    const std::int64_t max = json.at("max").integer(declared.standard, kMostWords);
+    // Doubled from the least, and the default.
+    for (std::int64_t value = min; value < max; value *= 2) declared.values.push_back(value);
+    declared.values.push_back(max);
+    declared.values.push_back(declared.standard);
+    std::sort(declared.values.begin(), declared.values.end());
+    declared.values.erase(std::unique(declared.values.begin(), declared.values.end()), declared.values.end());
+    declared_.push_back(std::move(declared));
+  }
+
+  std::int64_t value_of(const JsonInput& name, Use use) {
+    std::vector<std::string> names;
+    for (std::size_t p = 0; p < declared_.size(); ++p) {
+      names.push_back(declared_[p].parameter.name);
+      if (names.back() != name.text()) continue;
+      declared_[p].used |= use;
+      const auto given = given_.find(names.back());
+      return given == given_.end() ? declared_[p].standard : given->second;
+    }
+    fail(ErrorId::kValue, "{}: found \"{}\", expected one of 'parameters': {}", name.where(), name.text(),
+         names.empty() ? "there are none" : fmt::to_string(fmt::join(names, ", ")));
+  }
+
+  std::vector<Declared> declared_;
+  std::map<std::string, std::int64_t> given_;
+};
+
+FanOut fan_out_from_json(const JsonInput& json, Parameters& parameters) {
   json.allow_only({"size", "dims"});
   FanOut fan_out;
-  fan_out.size = json.at("size").integer(1, kMostChildren);
+  fan_out.size = parameters.integer(json.at("size"), kMostChildren, Parameters::kShape);
   fan_out.dims = dims_from_json(json.at("dims"));
   if (letters_of(fan_out.dims).empty()) {
     fail(ErrorId::kValue, "{}: found \"\", expected letters of {}", json.at("dims").where(), kDimNames);
@@ -36,8 +144,7 @@ FanOut fan_out_from_json(const JsonInput& json) {
 }
 
 /// The capacity of one instance; `outermost` levels have none, all others must say theirs.
-std::optional<std::int64_t> capacity_from_json(const JsonInput& json, const OperandSet& holds,
-                                               bool outermost) {
+void read_capacity(const JsonInput& json, bool outermost, Parameters& parameters, ChainLevel& level) {
   const auto built = json.find("capacity_words");
   const auto buffering = json.find("buffering");
   if (outermost) {
@@ -45,22 +152,23 @@ std::optional<std::int64_t> capacity_from_json(const JsonInput& json, const Oper
       fail(ErrorId::kSchema, "{}: found a size at the outermost level, which holds everything; expected none",
            (built ? *built : *buffering).where());
     }
-    return std::nullopt;
+    return;
   }
-  const std::int64_t words = json.at("capacity_words").integer(1, kMostWords);
+  level.built_words = parameters.integer(json.at("capacity_words"), kMostWords, Parameters::kCapacity);
   const std::int64_t buffers = buffering ? buffering->integer(1, kMostBuffers) : 1;
-  const auto tensors = static_cast<std::int64_t>(letters_of(holds).size());
-  if (words / buffers < tensors) {
+  const std::string held = letters_of(level.holds);
+  level.capacity_words = level.built_words / buffers;
+  if (*level.capacity_words < static_cast<std::int64_t>(held.size())) {
     fail(ErrorId::kValue, "{}: found {} words in {} buffers, expected at least one word for each of {}",
-         built->where(), words, buffers, letters_of(holds));
+         built->where(), level.built_words, buffers, held);
   }
-  return words / buffers;
 }
 
-ChainLevel chain_level_from_json(const JsonInput& json, bool outermost) {
+ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Parameters& parameters,
+                                 ChainArea::PerLevel& area) {
   json.allow_only({"name", "holds", "temporal", "capacity_words", "buffering", "word_bits", "fan_out",
                    "read_words_per_cycle", "write_words_per_cycle", "words_per_cycle", "vector_words",
-                   "vector_pj"});
+                   "vector_pj", "area_mm2"});
   ChainLevel level;
   level.name = json.at("name").text();
   level.holds = operands_from_json(json.at("holds"));
@@ -74,23 +182,29 @@ ChainLevel chain_level_from_json(const JsonInput& json, bool outermost) {
     fail(ErrorId::kValue, "{}: found \"{}\", expected loops over every dimension at the outermost level",
          temporal->where(), letters_of(level.temporal));
   }
-  level.capacity_words = capacity_from_json(json, level.holds, outermost);
+  read_capacity(json, outermost, parameters, level);
   level.word_bits = static_cast<int>(json.at("word_bits").integer(1, 64));
   if (const auto fan_out = json.find("fan_out")) {
     fan_out->allow_only({"X", "Y"});
     for (const MeshAxis axis : mesh_axes()) {
       if (const auto on_axis = fan_out->find(std::string(1, name_of(axis))))
-        level.fan_out[static_cast<std::size_t>(axis)] = fan_out_from_json(*on_axis);
+        level.fan_out[static_cast<std::size_t>(axis)] = fan_out_from_json(*on_axis, parameters);
     }
   }
   for (const auto& [key, bandwidth] : {std::pair{"read_words_per_cycle", &level.read_words_per_cycle},
                                        std::pair{"write_words_per_cycle", &level.write_words_per_cycle},
                                        std::pair{"words_per_cycle", &level.words_per_cycle}}) {
-    if (const auto value = json.find(key)) *bandwidth = value->number(kLeastBandwidth, kMostBandwidth);
+    if (const auto value = json.find(key))
+      *bandwidth = parameters.number(*value, kLeastBandwidth, kMostBandwidth, Parameters::kShape);
   }
   if (const auto vector = json.find("vector_words"))
     level.vector_words = static_cast<double>(vector->integer(1, kMostVectorWords));
-  level.vector_pj = json.at("vector_pj").number(0, kMaxPicojoules);
+  level.vector_pj = parameters.number(json.at("vector_pj"), 0, kMaxPicojoules, Parameters::kCost);
+  if (const auto size = json.find("area_mm2")) {
+    size->allow_only({"per_instance", "per_kib"});
+    if (const auto value = size->find("per_instance")) area.per_instance = value->number(0, kMostArea);
+    if (const auto value = size->find("per_kib")) area.per_kib = value->number(0, kMostArea);
+  }
   return level;
 }
 
@@ -119,31 +233,62 @@ bool is_chain(const JsonInput& json) {
 
 bool is_chain(const std::string& name_or_path) { return is_chain(machine_file(name_or_path)); }
 
-Chain load_chain(const std::string& name_or_path) {
-  const JsonInput json = machine_file(name_or_path);
+Chain Chain::read(const JsonInput& json, const std::map<std::string, std::int64_t>& values) {
   json.require_schema(kChainSchema);
-  json.allow_only({"schema", "name", "description", "source", "mac", "levels"});
+  json.allow_only({"schema", "name", "description", "source", "parameters", "mac", "levels", "area_mm2"});
   Chain chain;
+  chain.file_ = json;
   chain.hash = content_hash(json.value().dump());
   chain.name = json.at("name").text();
   if (const auto text = json.find("description")) chain.description = text->text();
   if (const auto source = json.find("source")) source->text();
   json.at("mac").allow_only({"energy_pj"});
   chain.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);
+  Parameters parameters(json.find("parameters"), values);
   const JsonInput levels = json.at("levels");
   const std::vector<JsonInput> items = levels.items();
   if (items.size() < 2 || items.size() > kMostLevels) {
     fail(ErrorId::kValue, "{}: found {} levels, expected 2..{}", levels.where(), items.size(), kMostLevels);
   }
-  for (std::size_t l = 0; l < items.size(); ++l)
-    chain.levels.push_back(chain_level_from_json(items[l], l + 1 == items.size()));
+  chain.area.levels.resize(items.size());
+  for (std::size_t l = 0; l < items.size(); ++l) {
+    chain.levels.push_back(
+        chain_level_from_json(items[l], l + 1 == items.size(), parameters, chain.area.levels[l]));
+  }
+  if (const auto area = json.find("area_mm2")) {
+    area->allow_only({"base", "per_mac"});
+    if (const auto value = area->find("base")) chain.area.base = value->number(0, kMostArea);
+    if (const auto value = area->find("per_mac")) chain.area.per_mac = value->number(0, kMostArea);
+  }
   double instances = 1;
   for (const ChainLevel& level : chain.levels) instances *= static_cast<double>(level.children());
   if (instances > static_cast<double>(kMostInstances)) {
     fail(ErrorId::kValue, "{}: found fan-outs that multiply to {:g} MACs, expected at most {}",
          levels.where(), instances, kMostInstances);
   }
+  parameters.describe(chain);
   return chain;
+}
+
+Chain load_chain(const std::string& name_or_path) { return Chain::read(machine_file(name_or_path)); }
+
+Chain Chain::at(const Hardware& hardware) const {
+  if (!file_ || parameters.empty()) return *this;
+  std::map<std::string, std::int64_t> values;
+  for (std::size_t p = 0; p < parameters.size(); ++p) values[parameters[p].name] = hardware[p];
+  return read(*file_, values);
+}
+
+double Chain::area_mm2(const Hardware& hardware) const {
+  const Chain built = at(hardware);
+  double mm2 = area.base + area.per_mac * static_cast<double>(built.instances(-1));
+  for (std::size_t l = 0; l < built.levels.size(); ++l) {
+    const ChainLevel& level = built.levels[l];
+    const double kib = static_cast<double>(level.built_words) * level.word_bits / 8 / 1024;
+    mm2 += static_cast<double>(built.instances(static_cast<int>(l))) *
+           (area.levels[l].per_instance + area.levels[l].per_kib * kib);
+  }
+  return mm2;
 }
 
 Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware) {

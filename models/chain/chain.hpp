@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ struct ChainLevel {
   /// Words that the tiles of one instance may take together, already divided by the buffering; nothing: no
   /// limit.
   std::optional<std::int64_t> capacity_words;
+  std::int64_t built_words = 0;  ///< what is built for that; 0: no limit
   int word_bits = 8;
   std::array<FanOut, kAxes> fan_out;  ///< by MeshAxis, towards the level below or the MACs
   /// Words per cycle of one instance: reads, writes (fills and updates), both together. Nothing: no limit.
@@ -45,11 +47,24 @@ struct ChainLevel {
   std::int64_t children() const { return fan_out[0].size * fan_out[1].size; }
 };
 
-/// A whole machine: schema "dosa-hardware/2", documented in data/hardware/README.md.
+/// Linear area model of what is built, mm^2.
+struct ChainArea {
+  struct PerLevel {
+    double per_instance = 0, per_kib = 0;  ///< KiB of 1024 bytes of one instance
+  };
+  double base = 0, per_mac = 0;
+  std::vector<PerLevel> levels;  ///< [level]
+};
+
+/// A whole machine: schema "dosa-hardware/2", documented in data/hardware/README.md. The numbers of its
+/// levels are those of one hardware, at first of the default one.
 class Chain : public Machine {
  public:
   double mac_energy_pj = 0;
   std::vector<ChainLevel> levels;  ///< innermost first; the last one holds everything
+  ChainArea area;
+  /// [shape parameter] the sizes that a search tries, ascending.
+  std::vector<std::vector<std::int64_t>> shape_values;
 
   Chain() { rules = "chain"; }
 
@@ -58,8 +73,15 @@ class Chain : public Machine {
   std::string level_label(int level) const;
   /// Instances that are built of a level; -1: of the MACs.
   std::int64_t instances(int level) const;
-  /// Zero: schema 2 has no model of areas.
-  double area_mm2(const Hardware&) const override { return 0; }
+  /// From a file's content, with these values of its parameters and the defaults of others. Throws Error with
+  /// file and key.
+  static Chain read(const JsonInput& json, const std::map<std::string, std::int64_t>& values = {});
+  /// The same machine built with this hardware. Throws Error with file and key for sizes that it cannot have.
+  Chain at(const Hardware& hardware) const;
+  double area_mm2(const Hardware& hardware) const override;
+
+ private:
+  std::optional<JsonInput> file_;  ///< what at() reads again; nothing: a machine of schema 1
 };
 
 /// Whether this is a machine of schema 2, which load_chain reads; for a shipped name or a path, throws Error
@@ -67,7 +89,7 @@ class Chain : public Machine {
 bool is_chain(const JsonInput& json);
 bool is_chain(const std::string& name_or_path);
 
-/// Reads a machine of schema 2. Throws Error with file and key.
+/// Reads a machine of schema 2, with its default hardware. Throws Error with file and key.
 Chain load_chain(const std::string& name_or_path);
 
 /// A machine of schema 1 with these sizes as a chain: the array's rows and columns become fan-outs on X.

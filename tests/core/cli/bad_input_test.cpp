@@ -313,7 +313,7 @@ TEST_F(BadInput, ChainsOfMemories) {
   expect_mapping("L3[WIO] Q64 - L2[WI] P64 Q4X - L1[O] K32 - L0[W] N1", "mapping",
                  {"--mapping", "factors of Q multiply to 256"});
   expect({"evaluate", "--machine", "nvdla", "--pe", "4", "--mapping", "L3[WIO] N1"}, "value",
-         {"--pe", "sizes of nvdla are fixed by its file"});
+         {"--pe: nvdla has no 'pe_dim'", "atomic_c"});
   for (const char* command : {"map", "compare"}) {
     expect({command, "bert", "--machine", "simba"}, "value", {"machine simba", "rules: found 'chain'"});
   }

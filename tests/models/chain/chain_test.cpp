@@ -112,7 +112,29 @@ TEST(Chain, EachMistakeIsNamed) {
        "\"vector_words\": 0.5",
        ErrorId::kValue,
        {"levels[1].vector_words: found 0.5"}},
-      {"\"vector_pj\": 4.8", "\"vector_pj\": \"x\"", ErrorId::kSchema, {"levels[1].vector_pj", "a number"}},
+      {"\"vector_pj\": 0.02", "\"vector_pj\": \"x\"", ErrorId::kSchema, {"levels[0].vector_pj", "a number"}},
+      {"\"parameter\": \"weight_words\"}",
+       "\"parameter\": \"weigth_words\"}",
+       ErrorId::kValue,
+       {"levels[2].capacity_words.parameter: found \"weigth_words\"", "weight_words"}},
+      {"{\"parameter\": \"input_words\"}, \"word_bits\": 8",
+       "8192, \"word_bits\": 8",
+       ErrorId::kSchema,
+       {"parameters", "'input_words' is declared, but no"}},
+      {"{\"name\": \"pe_rows\"",
+       "{\"name\": \"pe_columns\"",
+       ErrorId::kValue,
+       {"parameters[1].name: found \"pe_columns\" twice"}},
+      {"\"default\": 4, \"min\": 1",
+       "\"default\": 4, \"min\": 5",
+       ErrorId::kValue,
+       {"parameters[0].min: found 5", "1..4"}},
+      {"\"max\": 4096}", "\"max\": 512}", ErrorId::kValue, {"parameters[2].max: found 512", "1024.."}},
+      {"{\"parameter\": \"pe_rows\"}",
+       "{\"parameter\": \"pe_rows\", \"times\": 0.3}",
+       ErrorId::kValue,
+       {"levels[4].fan_out.Y.size: found 1.2", "a whole number"}},
+      {"\"per_mac\": 0.0004", "\"per_mac\": -1", ErrorId::kValue, {"area_mm2.per_mac: found -1"}},
       {"\"word_bits\": 24", "\"word_bits\": 65", ErrorId::kValue, {"levels[1].word_bits: found 65", "1..64"}},
   };
   expect_each_refused(good, mistakes, [](const std::string& path) { load_chain(path); });
@@ -124,6 +146,32 @@ TEST(Chain, EachMistakeIsNamed) {
   for (int i = 0; i < 11; ++i) json["levels"].insert(json["levels"].begin(), json["levels"][0]);
   const std::string deep = folder.file("deep.json", json.dump());
   expect_error([&] { load_chain(deep); }, ErrorId::kValue, {"levels: found 17 levels", "2..16"});
+}
+
+TEST(Chain, IsBuiltWithTheValuesOfItsParameters) {
+  const Chain simba = load_chain("simba");
+  EXPECT_EQ(simba.shape_parameters, 2u);
+  EXPECT_EQ(simba.shape_values[0], (std::vector<std::int64_t>{1, 2, 4, 8}));
+  EXPECT_EQ(load_chain("eyeriss").shape_values[0], (std::vector<std::int64_t>{4, 8, 14, 16, 32}));
+  EXPECT_EQ(simba.text(simba.default_hardware),
+            "pe_columns 4, pe_rows 4, accumulation_words 1024 words, weight_words 32768 words, "
+            "input_words 8192 words, global_words 65536 words");
+  const Chain same = simba.at(simba.default_hardware);
+  EXPECT_EQ(same.levels[4].vector_pj, simba.levels[4].vector_pj);
+  Hardware other = simba.default_hardware;
+  other[0] = 8;
+  other[simba.parameter("weight_words", "test")] = 4096;
+  const Chain built = simba.at(other);
+  EXPECT_EQ(built.instances(-1), 2048);
+  EXPECT_EQ(built.levels[2].capacity_words, 4096);
+  EXPECT_DOUBLE_EQ(built.levels[2].vector_pj, 2.25);
+  EXPECT_EQ(built.levels[1].vector_pj, simba.levels[1].vector_pj);
+  // By hand, in KiB of all instances: accumulation 16 of 3, weights 16 of 32, inputs 16 of 8, global 64.
+  EXPECT_DOUBLE_EQ(simba.area_mm2(simba.default_hardware),
+                   0.2 + 1024 * 0.0004 + 48 * 0.004 + (512 + 128 + 64) * 0.002);
+  EXPECT_DOUBLE_EQ(simba.area_mm2(other), 0.2 + 2048 * 0.0004 + 96 * 0.004 + (128 + 256 + 64) * 0.002);
+  expect_error([&] { simba.parameter("pe_dim", "--pe"); }, ErrorId::kValue,
+               {"--pe: simba has no 'pe_dim'", "pe_columns"});
 }
 
 TEST(ChainMapping, TextOfTwoAxes) {
