@@ -76,17 +76,22 @@ bool NestWalk::move_primes(LayerNests::Placed& nest, int count) {
   return true;
 }
 
-bool NestWalk::exchange_primes(LayerNests::Placed& nest) {
+bool NestWalk::split_again(LayerNests::Placed& nest) {
   const auto primes = static_cast<std::int64_t>(nests_.primes().size());
-  const auto one = static_cast<std::size_t>(random_.below(primes));
-  const auto other = static_cast<std::size_t>(random_.below(primes));
-  const std::uint8_t from = nest.slot[one], to = nest.slot[other];
-  if (from == to || nests_.primes()[one].dim != nests_.primes()[other].dim ||
-      nests_.primes()[one].prime == nests_.primes()[other].prime)
-    return false;
-  nests_.move(nest, one, to);
-  nests_.move(nest, other, from);
-  return nests_.within_fan_outs(nest.nest);
+  const auto prime = static_cast<std::size_t>(random_.below(primes));
+  const Dim dim = nests_.primes()[prime].dim;
+  const auto slots = static_cast<std::int64_t>(nests_.slots(dim).size());
+  const std::uint8_t one = nest.slot[prime], other = static_cast<std::uint8_t>(random_.below(slots));
+  if (one == other) return false;
+  bool changed = false;
+  for (std::size_t i = 0; i < nests_.primes().size(); ++i) {
+    if (nests_.primes()[i].dim != dim || (nest.slot[i] != one && nest.slot[i] != other)) continue;
+    const std::uint8_t to = random_.bits() % 2 == 0 ? one : other;
+    changed = changed || to != nest.slot[i];
+    nests_.move(nest, i, to);
+  }
+  return changed && nests_.within_fan_out(nest.nest, nests_.slots(dim)[one].level) &&
+         nests_.within_fan_out(nest.nest, nests_.slots(dim)[other].level);
 }
 
 bool NestWalk::exchange_axes(LayerNests::Placed& nest) {
@@ -134,11 +139,11 @@ bool NestWalk::reorder(LayerNests::Placed& nest) {
 
 bool NestWalk::step(LayerNests::Placed& nest) {
   const std::int64_t kind = random_.below(100);
-  if (kind < 40) return move_primes(nest, 1);
-  if (kind < 65) return move_primes(nest, 2);
-  if (kind < 72) return move_primes(nest, 3);
-  if (kind < 77) return exchange_primes(nest);
-  if (kind < 80) return exchange_axes(nest);
+  if (kind < 35) return move_primes(nest, 1);
+  if (kind < 60) return move_primes(nest, 2);
+  if (kind < 67) return move_primes(nest, 3);
+  if (kind < 80) return split_again(nest);
+  if (kind < 84) return exchange_axes(nest);
   return reorder(nest);
 }
 

@@ -2,8 +2,8 @@
 // costed exactly.
 //
 // Steps: a prime factor goes from one slot (a level's loops in time, on X or on Y) to another one of its
-// dimension, or two or three at once; a loop goes to another place in its level's order; two primes of a
-// dimension change places; the two axes of a level are exchanged. Annealing after Kirkpatrick, Gelatt and
+// dimension, or two or three at once; what two slots of a dimension have together is split anew; a loop goes to
+// another place in its level's order; the loops of a dimension go to a level's other axis. Annealing after Kirkpatrick, Gelatt and
 // Vecchi, Science 220 (1983).
 #pragma once
 
@@ -70,7 +70,7 @@ class NestWalk {
   NestCost evaluate(const ChainNest& nest);
   bool step(LayerNests::Placed& nest);
   bool move_primes(LayerNests::Placed& nest, int count);
-  bool exchange_primes(LayerNests::Placed& nest);
+  bool split_again(LayerNests::Placed& nest);
   bool exchange_axes(LayerNests::Placed& nest);
   bool reorder(LayerNests::Placed& nest);
   void place_in_order(ChainNest& nest, std::size_t level, Dim dim);
