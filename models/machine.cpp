@@ -185,13 +185,7 @@ Json to_json(const ArraySizes& hardware) {
 
 Machine load_machine(const std::string& name_or_path) {
   const JsonInput json = JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
-  if (is_chain(json)) {
-    fail(ErrorId::kSchema,
-         "{}: found \"dosa-hardware/2\", a chain of memories, which is evaluated (dosa evaluate --mapping, "
-         "dosa "
-         "validate) and not searched yet; expected \"dosa-hardware/1\"",
-         json.at("schema").where());
-  }
+  if (is_chain(json)) return machine_of(load_chain(name_or_path));
   json.require_schema("dosa-hardware/1");
   json.allow_only({"schema", "name", "description", "source", "rules", "buffering", "mac", "levels",
                    "area_mm2", "hardware"});

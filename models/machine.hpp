@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,8 @@
 #include "dosa/models/layer.hpp"
 
 namespace dosa {
+
+struct Chain;
 
 /// The sizes that a design chooses. Buffers are the single-buffered need in KiB of 1024 bytes.
 struct ArraySizes {
@@ -91,7 +94,7 @@ struct Machine {
   std::string description;
   std::string hash;  ///< content_hash of what its file says
   /// The rules by which layers run on it, one of core/targets/registry.cpp: "mappings" (loop nests),
-  /// "gemmini".
+  /// "chain" (loop nests on a machine of schema 2), "gemmini".
   std::string rules = "mappings";
   /// How many tiles the sizes of the buffers hold: 1, a design's sizes are the need of one tile; 2, they are
   /// as built, double-buffered.
@@ -105,6 +108,9 @@ struct Machine {
   std::vector<std::vector<LoopOrder>> search_orders;
   /// Dimensions that a search tiles at a level; a subset of what may loop there.
   std::vector<DimSet> search_temporal;
+  /// A machine of schema 2 (rules "chain") has all of its levels here, and nothing but its name, description
+  /// and hash above.
+  std::shared_ptr<const Chain> chain;
 
   int dram() const { return static_cast<int>(levels.size()) - 1; }
   /// "L2[WI]"
@@ -117,7 +123,7 @@ std::int64_t capacity_kib(const MemoryLevel& memory, const ArraySizes& hardware)
 /// "L2[WI]": how mappings name a level that holds these tensors.
 std::string level_label(int level, const OperandSet& holds);
 
-/// A shipped machine's name or the path of a JSON or YAML file. Throws Error.
+/// A shipped machine's name or the path of a JSON or YAML file, of either schema. Throws Error.
 Machine load_machine(const std::string& name_or_path);
 
 /// Reads {pe_dim, scratchpad_kib, accumulator_kib}. Throws Error.

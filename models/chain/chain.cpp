@@ -145,6 +145,18 @@ Chain load_chain(const std::string& name_or_path) {
   return chain;
 }
 
+Machine machine_of(Chain chain) {
+  Machine machine;
+  machine.name = chain.name;
+  machine.description = chain.description;
+  machine.hash = chain.hash;
+  machine.rules = "chain";
+  machine.mac_energy_pj = chain.mac_energy_pj;
+  machine.default_hardware = machine.min_hardware = machine.max_hardware = {1, 1, 1};
+  machine.chain = std::make_shared<const Chain>(std::move(chain));
+  return machine;
+}
+
 Chain chain_of(const Machine& machine, const ArraySizes& hardware) {
   const auto pe_dim = static_cast<double>(hardware.pe_dim);
   Chain chain{machine.name, machine.description, machine.hash, machine.mac_energy_pj, {}};

@@ -71,6 +71,9 @@ bool is_chain(const std::string& name_or_path);
 /// Reads a machine of schema 2. Throws Error with file and key.
 Chain load_chain(const std::string& name_or_path);
 
+/// A chain as a Machine of rules "chain". Its sizes stand in its file: those of a design are 1 throughout.
+Machine machine_of(Chain chain);
+
 /// A machine of schema 1 with these sizes as a chain: the array's rows and columns become fan-outs on X.
 /// Sizes that are built double-buffered hold two tiles. Bounds of searches and the area model stay behind.
 Chain chain_of(const Machine& machine, const ArraySizes& hardware);

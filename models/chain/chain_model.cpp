@@ -204,8 +204,8 @@ Tensor sliding_fills(const Unfolded& u, int level) {
 }
 
 /// How many different tiles of an operand the children of one instance of a level hold, [B]: the rest comes
-/// by multicast, or is added on the way up. Hard where exact, left out where relaxed: the positions of windows that
-/// coincide.
+/// by multicast, or is added on the way up. Hard where exact, left out where relaxed: the positions of
+/// windows that coincide.
 Tensor distinct(const Unfolded& u, const ChainNests& nests, Operand operand, int level) {
   const Tensor spatial = nests.spatial.select(1, level);
   Tensor count = relevant_product(spatial, operand);

@@ -7,11 +7,11 @@
 // and adders are none.
 //
 // A batch is a list of mappings of one machine, shape [B]. Exact (Sharpness{}), word counts are whole numbers
-// in double precision. Relaxed (Sharpness::relaxed), factors are any real numbers from 1 on, of any precision,
-// and all is differentiable in them and in the places of the loops: the three rules that are marked "hard" in
-// chain_model.cpp are soft, and nothing is rounded up. As the gate closes, the relaxed counts of whole factors
-// approach the exact ones but for two coincidences that are left out: windows that slide over several loops
-// as one, and windows in space that meet.
+// in double precision. Relaxed (Sharpness::relaxed), factors are any real numbers from 1 on, of any
+// precision, and all is differentiable in them and in the places of the loops: the three rules that are
+// marked "hard" in chain_model.cpp are soft, and nothing is rounded up. As the gate closes, the relaxed
+// counts of whole factors approach the exact ones but for two coincidences that are left out: windows that
+// slide over several loops as one, and windows in space that meet.
 #pragma once
 
 #include <array>
@@ -76,8 +76,8 @@ class ChainModel {
   ChainTraffic traffic(const ChainNests& nests, const LayerBatch& layers,
                        const Sharpness& sharpness = {}) const;
 
-  /// Exact: vectors and cycles are rounded up as Timeloop rounds them; not differentiable. Relaxed: neither is
-  /// rounded; the level that bounds the latency has all the gradient.
+  /// Exact: vectors and cycles are rounded up as Timeloop rounds them; not differentiable. Relaxed: neither
+  /// is rounded; the level that bounds the latency has all the gradient.
   ChainCost cost(const ChainTraffic& traffic, const Sharpness& sharpness = {}) const;
 
   /// Whether every level has room for its tiles, [B] of bool.

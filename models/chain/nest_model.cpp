@@ -27,16 +27,19 @@ using Sizes = std::array<double, kDims>;
 
 double product_for(std::size_t operand, const Sizes& sizes) {
   switch (operand) {
-    case kW: return sizes[R] * sizes[S] * sizes[C] * sizes[K];
-    case kI: return sizes[R] * sizes[S] * sizes[P] * sizes[Q] * sizes[C] * sizes[N];
-    default: return sizes[P] * sizes[Q] * sizes[K] * sizes[N];
+    case kW:
+      return sizes[R] * sizes[S] * sizes[C] * sizes[K];
+    case kI:
+      return sizes[R] * sizes[S] * sizes[P] * sizes[Q] * sizes[C] * sizes[N];
+    default:
+      return sizes[P] * sizes[Q] * sizes[K] * sizes[N];
   }
 }
 
 /// Pairs of iterations of an outer loop P and a filter loop R in space whose input positions coincide.
 double coinciding(double p, double r, double p_words, double r_words) {
-  const auto divisor = static_cast<double>(
-      std::gcd(static_cast<std::int64_t>(p_words), static_cast<std::int64_t>(r_words)));
+  const auto divisor =
+      static_cast<double>(std::gcd(static_cast<std::int64_t>(p_words), static_cast<std::int64_t>(r_words)));
   return std::max(p - r_words / divisor, 0.0) * std::max(r - p_words / divisor, 0.0);
 }
 
@@ -57,8 +60,8 @@ struct NestModel::Loops {
     double size;  ///< of its dimension inside it
   };
   std::size_t levels = 0;
-  std::array<Sizes, kMostLevels + 1> inside;  ///< sizes inside all loops of a level; [0]: of one MAC
-  std::array<Sizes, kMostLevels> spatial;     ///< factors on both axes
+  std::array<Sizes, kMostLevels + 1> inside;    ///< sizes inside all loops of a level; [0]: of one MAC
+  std::array<Sizes, kMostLevels> spatial;       ///< factors on both axes
   std::array<Loop, kMostLevels * kDims> loops;  ///< in time, of factor > 1, innermost first
   std::array<double, kMostLevels * kDims + 1> outward;  ///< the product of the loops from one on
   std::array<std::size_t, kMostLevels + 1> first;       ///< the first loop of a level
@@ -159,13 +162,12 @@ NestModel::NestModel(const Chain& chain, const Layer& layer) : mac_pj_(chain.mac
   for (const ChainLevel& level : chain.levels) {
     int exponent = 0;
     const bool power_of_two = std::frexp(level.vector_words, &exponent) == 0.5;
-    levels_.push_back({level.holds,
-                       level.capacity_words ? static_cast<double>(*level.capacity_words) : kInfinity,
-                       level.read_words_per_cycle.value_or(kInfinity),
-                       level.write_words_per_cycle.value_or(kInfinity),
-                       level.words_per_cycle.value_or(kInfinity), level.vector_words,
-                       power_of_two ? 1 / level.vector_words : 0, level.vector_pj,
-                       level.read_words_per_cycle || level.write_words_per_cycle || level.words_per_cycle});
+    levels_.push_back(
+        {level.holds, level.capacity_words ? static_cast<double>(*level.capacity_words) : kInfinity,
+         level.read_words_per_cycle.value_or(kInfinity), level.write_words_per_cycle.value_or(kInfinity),
+         level.words_per_cycle.value_or(kInfinity), level.vector_words,
+         power_of_two ? 1 / level.vector_words : 0, level.vector_pj,
+         level.read_words_per_cycle || level.write_words_per_cycle || level.words_per_cycle});
   }
   step_ = {static_cast<double>(layer.wdilation),
            static_cast<double>(layer.hdilation),
@@ -237,9 +239,9 @@ NestCost NestModel::cost(const ChainNest& nest) const {
       content[o] = fills;
     }
     if (level.bound) {
-      const double slowdown = std::min({1.0, level.read_words_per_cycle / read_rate,
-                                        level.write_words_per_cycle / write_rate,
-                                        level.words_per_cycle / (write_rate + read_rate)});
+      const double slowdown =
+          std::min({1.0, level.read_words_per_cycle / read_rate, level.write_words_per_cycle / write_rate,
+                    level.words_per_cycle / (write_rate + read_rate)});
       cost.cycles = std::max(cost.cycles, std::ceil(compute_cycles / slowdown));
     }
     cost.energy_pj += vector_accesses * level.vector_pj * used[l];
@@ -276,7 +278,8 @@ ChainNest NestModel::nest_of(const Mapping& mapping) const {
       nest.order[l][place++] = static_cast<std::uint8_t>(loop->dim);
     place = 0;
     for (const Dim dim : all_dims()) {
-      if (mapping.temporal(static_cast<int>(l), dim) == 1) nest.order[l][place++] = static_cast<std::uint8_t>(dim);
+      if (mapping.temporal(static_cast<int>(l), dim) == 1)
+        nest.order[l][place++] = static_cast<std::uint8_t>(dim);
     }
   }
   return nest;

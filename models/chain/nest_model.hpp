@@ -55,7 +55,7 @@ class NestModel {
  private:
   struct Level {
     OperandSet holds;
-    double capacity_words;  ///< infinite: none
+    double capacity_words;                                                ///< infinite: none
     double read_words_per_cycle, write_words_per_cycle, words_per_cycle;  ///< infinite: no limit
     double vector_words, per_vector;  ///< per_vector: the reciprocal where it is exact, else 0
     double vector_pj;

@@ -116,7 +116,8 @@ bool NestWalk::exchange_axes(LayerNests::Placed& nest) {
     const int a = find(of, source), b = find(of, target);
     if (a < 0 || b < 0) return false;
     for (std::size_t i = 0; i < nests_.primes().size(); ++i) {
-      if (nests_.primes()[i].dim == of && nest.slot[i] == a) nests_.move(nest, i, static_cast<std::uint8_t>(b));
+      if (nests_.primes()[i].dim == of && nest.slot[i] == a)
+        nests_.move(nest, i, static_cast<std::uint8_t>(b));
     }
     return true;
   };
@@ -126,7 +127,8 @@ bool NestWalk::exchange_axes(LayerNests::Placed& nest) {
 }
 
 bool NestWalk::reorder(LayerNests::Placed& nest) {
-  const auto level = static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(nests_.chain().levels.size())));
+  const auto level =
+      static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(nests_.chain().levels.size())));
   std::array<Dim, kDims> loops;
   std::int64_t count = 0;
   for (const Dim dim : all_dims()) {

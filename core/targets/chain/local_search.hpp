@@ -2,9 +2,9 @@
 // costed exactly.
 //
 // Steps: a prime factor goes from one slot (a level's loops in time, on X or on Y) to another one of its
-// dimension, or two or three at once; what two slots of a dimension have together is split anew; a loop goes to
-// another place in its level's order; the loops of a dimension go to a level's other axis. Annealing after Kirkpatrick, Gelatt and
-// Vecchi, Science 220 (1983).
+// dimension, or two or three at once; what two slots of a dimension have together is split anew; a loop goes
+// to another place in its level's order; the loops of a dimension go to a level's other axis. Annealing after
+// Kirkpatrick, Gelatt and Vecchi, Science 220 (1983).
 #pragma once
 
 #include <cmath>
@@ -57,9 +57,6 @@ class NestWalk {
   /// many evaluations. Returns the best nest.
   ChainNest anneal(const ChainNest& start, const LayerGoal& goal, std::int64_t evaluations,
                    double begin_temperature, double end_temperature);
-  /// All single steps and all pairs of moves of primes, until none of them lowers the goal, or so many
-  /// evaluations are spent.
-  ChainNest descend(const ChainNest& start, const LayerGoal& goal, std::int64_t evaluations);
 
   Random& random() { return random_; }
   std::int64_t evaluated() const { return evaluated_; }

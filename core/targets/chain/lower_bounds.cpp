@@ -45,8 +45,7 @@ void spread(const std::vector<Axis>& axes, Dim dim, std::int64_t left, std::size
 double positions(std::int64_t count, std::int64_t step, std::int64_t other, std::int64_t other_step) {
   const std::int64_t extent = (count - 1) * step + (other - 1) * other_step + 1;
   constexpr std::int64_t kMostMarked = std::int64_t{1} << 24;
-  if (extent > kMostMarked || count * other > kMostMarked)
-    return static_cast<double>(std::max(count, other));
+  if (extent > kMostMarked || count * other > kMostMarked) return static_cast<double>(std::max(count, other));
   std::vector<bool> used(static_cast<std::size_t>(extent), false);
   for (std::int64_t i = 0; i < count; ++i) {
     for (std::int64_t j = 0; j < other; ++j) used[static_cast<std::size_t>(i * step + j * other_step)] = true;
@@ -100,8 +99,7 @@ Passing passing(const Chain& chain, const Layer& layer, Operand operand, int lev
   const double words = words_of(layer, operand);
   double content = words;  // that leaves towards the inside
   if (innermost) {
-    const double shared =
-        most_in_space(chain, layer, 0, level, shared_dims(chain, operand, 0, level));
+    const double shared = most_in_space(chain, layer, 0, level, shared_dims(chain, operand, 0, level));
     content = std::max(words, static_cast<double>(layer.macs()) / shared);
   }
   Passing all;
@@ -112,8 +110,8 @@ Passing passing(const Chain& chain, const Layer& layer, Operand operand, int lev
   }
   all.updates = content;
   // Partial sums of one output in several instances each save their first read.
-  const double copies =
-      most_in_space(chain, layer, level + 1, chain.dram(), shared_dims(chain, operand, level + 1, chain.dram()));
+  const double copies = most_in_space(chain, layer, level + 1, chain.dram(),
+                                      shared_dims(chain, operand, level + 1, chain.dram()));
   all.reads = std::max(0.0, content - words * copies);
   return all;
 }
@@ -172,8 +170,7 @@ ChainBound lower_bound(const Chain& chain, const Layer& layer) {
     bound.energy_pj += (reads + writes) / level.vector_words * level.vector_pj;
     const double instances = most_in_space(chain, layer, l + 1, chain.dram(), every);
     const auto bind = [&](const std::optional<double>& words_per_cycle, double words) {
-      if (words_per_cycle)
-        bound.cycles = std::max(bound.cycles, words / instances / *words_per_cycle);
+      if (words_per_cycle) bound.cycles = std::max(bound.cycles, words / instances / *words_per_cycle);
     };
     bind(level.read_words_per_cycle, reads);
     bind(level.write_words_per_cycle, writes);

@@ -17,8 +17,8 @@ LayerNests::LayerNests(const Chain& chain, const Layer& layer)
       for (const MeshAxis axis : mesh_axes()) {
         const FanOut& fan_out = memory.fan_out_on(axis);
         if (fan_out.size > 1 && fan_out.dims[d]) {
-          slots_[d].push_back({static_cast<std::uint8_t>(level),
-                               axis == MeshAxis::X ? LoopKind::kX : LoopKind::kY});
+          slots_[d].push_back(
+              {static_cast<std::uint8_t>(level), axis == MeshAxis::X ? LoopKind::kX : LoopKind::kY});
         }
       }
       if (memory.temporal[d]) slots_[d].push_back({static_cast<std::uint8_t>(level), LoopKind::kTime});

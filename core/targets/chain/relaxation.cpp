@@ -76,8 +76,8 @@ Tensor ChainRelaxation::loss(const Tensor& log_factors, double gate) const {
   const Sharpness sharpness = Sharpness::relaxed(gate);
   std::vector<Layer> layers;
   for (std::int64_t i = 0; i < starts; ++i) layers.insert(layers.end(), layers_.begin(), layers_.end());
-  const ChainNests nests{rows.select(2, 0).exp(), (rows.select(2, 1) + rows.select(2, 2)).exp(), {},
-                         rows.select(2, 3)};
+  const ChainNests nests{
+      rows.select(2, 0).exp(), (rows.select(2, 1) + rows.select(2, 2)).exp(), {}, rows.select(2, 3)};
   const ChainTraffic traffic = model_.traffic(nests, LayerBatch::from(layers, options_), sharpness);
   const ChainCost cost = model_.cost(traffic, sharpness);
   const Tensor of_layers = cost.energy_pj.log() * energy_power_ + cost.cycles.log() * latency_power_ +

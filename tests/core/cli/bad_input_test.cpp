@@ -314,11 +314,13 @@ TEST_F(BadInput, ChainsOfMemories) {
                  {"--mapping", "factors of Q multiply to 256"});
   expect({"evaluate", "--machine", "nvdla", "--pe", "4", "--mapping", "L3[WIO] N1"}, "usage",
          {"pe_dim of 4", "nvdla stand in its file"});
-  for (const char* command : {"map", "compare"}) {
-    expect({command, "bert", "--machine", "simba"}, "schema",
-           {"simba.json: schema", "dosa-hardware/2", "not searched yet"});
-  }
-  expect({"optimize", "bert", "--target", "simba"}, "schema", {"dosa-hardware/2", "not searched yet"});
+  const std::vector<std::string> no_sizes{"machine simba", "dosa-hardware/2", "no sizes to search",
+                                          "dosa map"};
+  expect({"compare", "bert", "--machine", "simba"}, "schema", no_sizes);
+  expect({"optimize", "bert", "--target", "simba"}, "schema", no_sizes);
+  expect({"map", "bert", "--machine", "simba", "--pe", "16"}, "usage", {"machine simba", "pe_dim of 16"});
+  expect({"map", "bert", "--machine", "simba", "--samples", "10"}, "usage", {"--samples", "10", "64"});
+  expect({"map", "bert", "--machine", "simba", "--stages", "all"}, "value", {"stages", "'all'", "descent"});
 }
 
 }  // namespace
