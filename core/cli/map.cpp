@@ -14,7 +14,7 @@ namespace dosa::cli {
 namespace {
 
 struct MapFlags {
-  std::string input, machine, output, objective;
+  std::string input, machine, output, objective, stages = "auto";
   bool use_default = false, certify = false, quiet = false;
   SizeFlags sizes;
   MapOptions map;
@@ -33,12 +33,15 @@ Json coverage_json(const MapSummary& summary) {
   for (std::size_t l = 0; l < summary.coverage.size(); ++l) {
     layers.push_back(to_json(summary.coverage[l]));
     layers.back()["name"] = summary.best.layers[l].layer.name;
+    if (summary.has_bounds()) layers.back()["gap"] = summary.gap(l);
   }
-  return {{"proven", summary.proven()},
-          {"orders", summary.orders},
-          {"samples", summary.evaluations},
-          {"stopped_by", summary.interrupted ? "interrupt" : "end"},
-          {"layers", std::move(layers)}};
+  Json json{{"proven", summary.proven()},
+            {"orders", summary.orders},
+            {"samples", summary.evaluations},
+            {"stopped_by", summary.interrupted ? "interrupt" : "end"},
+            {"layers", std::move(layers)}};
+  if (summary.has_bounds()) json["gap"] = summary.gap();
+  return json;
 }
 
 void map_network(const MapFlags& flags, const Output& output) {
@@ -51,10 +54,19 @@ void map_network(const MapFlags& flags, const Output& output) {
   ProgressLine line(flags.quiet);
   MapSummary summary = map_exhaustively(problem, flags.map, shown_on(line), catch_interrupts());
   line.finish();
+  const bool descends = summary.has_bounds();
+  Json searched{{"max_nests", flags.map.max_nests}};
+  if (descends) {
+    searched = {{"stages", kStagesNames[static_cast<std::size_t>(flags.map.stages)]},
+                {"samples", flags.map.samples},
+                {"starts", flags.map.starts},
+                {"steps", flags.map.steps},
+                {"seed", flags.map.seed}};
+  }
   summary.best.provenance = {{"program", fmt::format("dosa {}", DOSA_VERSION)},
-                             {"method", "exhaustive"},
+                             {"method", descends ? "gradient" : "exhaustive"},
                              {"model", problem.target->model_record()},
-                             {"options", {{"max_nests", flags.map.max_nests}}},
+                             {"options", std::move(searched)},
                              {"stopped_by", summary.interrupted ? "interrupt" : "end"},
                              {"samples", summary.evaluations},
                              {"whole_map_space", summary.proven()}};
@@ -123,6 +135,32 @@ void map_default(const MapFlags& flags, const Output& output) {
   output.print(json, report(design) + text);
 }
 
+/// How a machine whose map spaces are too large is searched.
+std::vector<CLI::Option*> add_search(CLI::App& command, MapFlags& flags) {
+  return {command
+              .add_option("--samples", flags.map.samples,
+                          "Chains: evaluations of a layer; half as many again follow where that helps")
+              ->capture_default_str()
+              ->check(integer_in(64, 1'000'000'000'000)),
+          command.add_option("--starts", flags.map.starts, "Chains: random starts of the descent")
+              ->capture_default_str()
+              ->check(integer_in(1, 4096)),
+          command
+              .add_option("--steps", flags.map.steps,
+                          "Chains: steps of the descent, of which each start is an evaluation; at most half "
+                          "of the samples go to it")
+              ->capture_default_str()
+              ->check(integer_in(1, 10'000'000)),
+          command
+              .add_option("--stages", flags.stages,
+                          "Chains: descent (and rounding), polish (local search from random mappings), or "
+                          "both (auto, descent+polish)")
+              ->capture_default_str(),
+          command.add_option("--seed", flags.map.seed, "Chains: seed of the random numbers")
+              ->capture_default_str()
+              ->check(integer_in(0, kAnyInteger))};
+}
+
 }  // namespace
 
 void add_map(CLI::App& app) {
@@ -130,7 +168,9 @@ void add_map(CLI::App& app) {
       "map",
       described(
           "Map a network's layers onto given hardware: the best mappings by enumeration, proven where the "
-          "whole map space (the machine's tilings and loop orders) was looked at. The objective is that of "
+          "whole map space (the machine's tilings and loop orders) was looked at; on chains of memories "
+          "(simba, eyeriss, nvdla, tpu), whose map spaces are too large, by gradient descent and local "
+          "search, with lower bounds. The objective is that of "
           "the "
           "whole network: for edp the sum of all energies times the sum of all latencies, which is not the "
           "sum "
@@ -141,8 +181,8 @@ void add_map(CLI::App& app) {
           "cost: "
           "the chip that you have, as a design.",
           {"dosa map resnet50 --pe 16 --scratchpad 128 --accumulator 32 -o design.json",
-           "dosa map bert --objective latency --json", "dosa map design.json --certify",
-           "dosa map bert --default --pe 32 --scratchpad 1024"}));
+           "dosa map bert --objective latency --json", "dosa map resnet50 --machine simba -o design.json",
+           "dosa map design.json --certify", "dosa map bert --default --pe 32 --scratchpad 1024"}));
   const auto flags = std::make_shared<MapFlags>();
   const auto output = std::make_shared<Output>(*command);
   command
@@ -168,6 +208,7 @@ void add_map(CLI::App& app) {
                        "tilings, and nothing is proven (default: the target's, 20 million for mappings)")
           ->check(integer_in(64, 1'000'000'000'000));
   CLI::Option* threads = add_threads(*command, flags->map.threads);
+  std::vector<CLI::Option*> search = add_search(*command, *flags);
   CLI::Option* certify = command->add_flag("--certify", flags->certify,
                                            "Compare a design with the best mappings on its hardware");
   certify->excludes(file);
@@ -175,8 +216,10 @@ void add_map(CLI::App& app) {
   CLI::Option* library = command->add_flag("--default", flags->use_default,
                                            "The tiling that Gemmini's own C library picks (gemmini-rtl)");
   for (CLI::Option* other : {objective, nests, threads, certify}) library->excludes(other);
+  for (CLI::Option* other : search) library->excludes(other);
   command->add_flag("-q,--quiet", flags->quiet, "No progress line");
   command->callback([flags, output] {
+    flags->map.stages = stages_from_name(flags->stages);
     if (flags->use_default) return map_default(*flags, *output);
     if (flags->certify) return certify_design(*flags, *output);
     map_network(*flags, *output);

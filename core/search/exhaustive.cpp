@@ -34,6 +34,7 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
   Budget budget(0, 0, interrupt);
   const std::unique_ptr<SearchSpace> space = problem.target->space(problem, "cpu");
   const Hardware& hardware = problem.bounds.max;
+  space->prepare(options, [&] { return budget.interrupted(); });
   LayerSearch layers(problem, *space, problem.shape_of(hardware), options.threads, budget,
                      [&] { return budget.interrupted(); });
   MapProgress now;
@@ -65,10 +66,11 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
     if (better) best = next;
   }
   fixed.frontiers = layers.frontiers();
-  for (const Frontier& frontier : fixed.frontiers) {
+  for (std::size_t l = 0; l < now.layers; ++l) {
+    const Frontier& frontier = fixed.frontiers[l];
     summary.coverage.push_back({frontier.space, frontier.candidates, frontier.looked_at,
                                 frontier.over_capacity, frontier.beaten, frontier.evaluated,
-                                frontier.complete});
+                                frontier.complete, space->lower_bound(l)});
   }
   summary.evaluations = budget.spent();
   summary.interrupted = budget.interrupted();
@@ -86,6 +88,12 @@ bool MapOptions::is_valid(std::string* error) const {
     *error = fmt::format("max-nests: found {}, expected 64 to 1000000000000", max_nests);
   } else if (threads < 0 || threads > 1024) {
     *error = fmt::format("threads: found {}, expected 0 to 1024", threads);
+  } else if (samples < 64 || samples > 1'000'000'000'000) {
+    *error = fmt::format("samples: found {}, expected 64 to 1000000000000", samples);
+  } else if (starts < 1 || starts > 4096) {
+    *error = fmt::format("starts: found {}, expected 1 to 4096", starts);
+  } else if (steps < 1 || steps > 10'000'000) {
+    *error = fmt::format("steps: found {}, expected 1 to 10000000", steps);
   } else {
     return true;
   }
@@ -96,6 +104,30 @@ double Certificate::gap() const { return gap_between(value, best_value); }
 
 bool MapSummary::proven() const {
   return std::all_of(coverage.begin(), coverage.end(), [](const LayerCoverage& c) { return c.proven; });
+}
+
+bool MapSummary::has_bounds() const {
+  return !coverage.empty() &&
+         std::all_of(coverage.begin(), coverage.end(), [](const LayerCoverage& c) { return c.least; });
+}
+
+double MapSummary::gap(std::size_t layer) const {
+  const Objective objective = Objective::from_name(best.objective);
+  const LayerCosts &own = best.layers[layer].costs, &least = *coverage[layer].least;
+  return gap_between(objective.value(own.energy_uj, own.cycles),
+                     objective.value(least.energy_uj, least.cycles));
+}
+
+double MapSummary::gap() const {
+  const Objective objective = Objective::from_name(best.objective);
+  double energy_uj = 0, cycles = 0;
+  for (std::size_t l = 0; l < coverage.size(); ++l) {
+    const auto count = static_cast<double>(best.layers[l].layer.count);
+    energy_uj += coverage[l].least->energy_uj * count;
+    cycles += coverage[l].least->cycles * count;
+  }
+  return gap_between(objective.value(best.totals.energy_uj, best.totals.cycles),
+                     objective.value(energy_uj, cycles));
 }
 
 MapSummary map_exhaustively(const SearchProblem& problem, const MapOptions& options,
@@ -130,6 +162,13 @@ Certificate certify(const Design& design, const TargetPtr& target, const Objecti
 }
 
 Json to_json(const LayerCoverage& coverage) {
+  if (coverage.least) {
+    return {{"nests_without_orders", coverage.space},
+            {"evaluated_mappings", coverage.evaluated},
+            {"least_cycles", coverage.least->cycles},
+            {"least_energy_uj", coverage.least->energy_uj},
+            {"proven", coverage.proven}};
+  }
   return {{"space_nests", coverage.space},
           {"candidate_nests", coverage.candidates},
           {"looked_at_nests", coverage.looked_at},
@@ -163,7 +202,38 @@ Json to_json(const Certificate& certificate) {
           {"layers", std::move(layers)}};
 }
 
+namespace {
+
+/// Where lower bounds are known: how far each layer and the network are from them.
+std::string report_bounds(const MapSummary& summary) {
+  Table table({{"layer", ColumnKind::kName},
+               {"cycles"},
+               {"least"},
+               {"energy_uJ"},
+               {"least"},
+               {"gap %"},
+               {"", ColumnKind::kText}});
+  for (std::size_t l = 0; l < summary.coverage.size(); ++l) {
+    const LayerCoverage& c = summary.coverage[l];
+    const LayerCosts& own = summary.best.layers[l].costs;
+    table.row({summary.best.layers[l].layer.name, fmt::format("{:.0f}", own.cycles),
+               fmt::format("{:.0f}", c.least->cycles), fmt::format("{:.3f}", own.energy_uj),
+               fmt::format("{:.3f}", c.least->energy_uj), fmt::format("{:.2f}", 100 * summary.gap(l)),
+               proof_text(c)});
+  }
+  return table.text() +
+         fmt::format(
+             "least: lower bounds, which no mapping undercuts; gap: {0} above that of the bounds\n"
+             "{1} evaluations, {2:.1f} s: the network's {0} is at most {3:.2f} % above the best{4}\n",
+             summary.best.objective,
+             summary.evaluations, summary.wall_s, 100 * summary.gap(),
+             summary.interrupted ? " (interrupted)" : "");
+}
+
+}  // namespace
+
 std::string report(const MapSummary& summary) {
+  if (summary.has_bounds()) return report_bounds(summary);
   Table table({{"schedules", ColumnKind::kName},
                {"candidates"},
                {"looked at"},

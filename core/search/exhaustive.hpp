@@ -4,9 +4,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/problem.hpp"
 
 namespace dosa {
@@ -17,6 +19,20 @@ struct MapOptions {
   std::int64_t max_nests = 0;
   /// Threads; the result does not depend on it. 0: one per core; up to 1024.
   std::int64_t threads = 0;
+
+  // Where a layer's schedules cannot be enumerated (machines of schema 2):
+  /// kAutomatic and kDescentAndPolish descend on the relaxation and search on from there on the integers;
+  /// kDescent rounds what it descended to, kPolish searches from random mappings.
+  Stages stages = Stages::kAutomatic;
+  /// Evaluations of the model for a layer, relaxed or exact; half as many again may follow where that lowers
+  /// the network's objective. 64 to 1e12.
+  std::int64_t samples = 400'000;
+  /// Random starts of the descent, and its steps; together they take at most half of the samples. 1 to 4096
+  /// and 1 to 10 million.
+  std::int64_t starts = 8, steps = 100;
+  /// Seed of all random numbers. The result depends on nothing else than this, the other options and the
+  /// machine.
+  std::uint64_t seed = 0;
 
   /// Names the first field that is out of its range.
   bool is_valid(std::string* error) const;
@@ -32,7 +48,9 @@ struct LayerCoverage {
   double beaten = 0;         ///< of these, beaten by a known mapping even at a lower bound of all orders
   /// Evaluations: the lower bound of every nest that fits, and every loop order of those that it left.
   std::int64_t evaluated = 0;
-  bool proven = false;  ///< all candidates were looked at
+  bool proven = false;  ///< all candidates were looked at, or the best one is at a lower bound
+  /// What no mapping undercuts, where that is known; then the fields above count no nests.
+  std::optional<LayerCosts> least;
 };
 
 struct MapProgress {
@@ -52,6 +70,11 @@ struct MapSummary {
 
   /// No combination of mappings of the map space has a lower objective on this hardware.
   bool proven() const;
+  /// By how much a layer's objective, or the network's, is above that of its lower bounds, as a share of
+  /// them. Only where these are known.
+  double gap(std::size_t layer) const;
+  double gap() const;
+  bool has_bounds() const;
 };
 
 /// The mappings with the lowest objective of the whole network on hardware that the bounds fix (min = max).

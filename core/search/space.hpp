@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "dosa/core/search/budget.hpp"
@@ -46,9 +47,19 @@ class LayerSpace {
   Frontier frontier_;
 };
 
+struct MapOptions;
+
 class SearchSpace {
  public:
   virtual ~SearchSpace() = default;
+
+  // ---- Fixed hardware.
+
+  /// What comes before the layers are looked at on hardware that is fixed, as a descent where they cannot be
+  /// enumerated. `stop` may end it early.
+  virtual void prepare(const MapOptions& /*options*/, const std::function<bool()>& /*stop*/) {}
+  /// What no schedule of a layer undercuts, in one run with all its groups; nothing where that is not known.
+  virtual std::optional<LayerCosts> lower_bound(std::size_t /*layer*/) const { return std::nullopt; }
 
   // ---- Hardware.
 

@@ -1,6 +1,7 @@
 // The list of rules that machines can name. One line for each folder of core/targets.
 #include <array>
 
+#include "dosa/core/targets/chain/target.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/core/targets/target.hpp"
@@ -13,8 +14,9 @@ struct Rules {
   const char* name;
   TargetPtr (*make)(const MachinePtr&, const TargetOptions&);
 };
-constexpr std::array<Rules, 2> kRules{
-    {{"mappings", make_mapping_target}, {"gemmini", gemmini::make_gemmini_target}}};
+constexpr std::array<Rules, 3> kRules{{{"mappings", make_mapping_target},
+                                       {"chain", make_chain_target},
+                                       {"gemmini", gemmini::make_gemmini_target}}};
 
 }  // namespace
 

@@ -12,7 +12,6 @@ namespace {
 constexpr const char* kChainSchema = "dosa-hardware/2";
 
 // Beyond these a description is a mistake; products of fan-outs stay whole numbers in double precision.
-constexpr std::size_t kMostLevels = 16;
 constexpr std::int64_t kMostChildren = std::int64_t{1} << 20, kMostInstances = std::int64_t{1} << 40;
 constexpr std::int64_t kMostWords = std::int64_t{1} << 40;
 constexpr double kLeastBandwidth = 1e-6, kMostBandwidth = 1e12;

@@ -13,6 +13,9 @@
 
 namespace dosa {
 
+/// More levels than this are a mistake in a description.
+inline constexpr std::size_t kMostLevels = 16;
+
 /// The two axes of the mesh on which the children of an instance stand.
 enum class MeshAxis : int { X, Y };
 inline constexpr std::size_t kAxes = 2;

@@ -14,6 +14,9 @@ using torch::Tensor;
 // Q and S.
 constexpr std::int64_t kTensorAxes = 4;
 
+/// Words per cycle that a relaxed level moves at least: keeps quotients finite.
+constexpr double kLeastRate = 1e-12;
+
 constexpr std::array<std::array<Dim, 2>, 2> kWindows{{{Dim::P, Dim::R}, {Dim::Q, Dim::S}}};
 
 std::int64_t index_of(Dim dim) { return static_cast<std::int64_t>(dim); }
@@ -43,8 +46,14 @@ struct Unfolded {
   Tensor loop_dim;     ///< the same, their dimensions, int64
   Tensor loop_size;    ///< the same, the size of the loop's own dimension inside the loop
   Tensor step;         ///< [B, 7] words of I by which one index of P, R, Q or S moves it; else 1
+  bool exact = true;
+  // Relaxed only:
+  double gate = 0;
+  Tensor log_factor;  ///< [B, levels, 7] logarithms of the factors in time
+  Tensor within;      ///< [B, levels, 7, 7] how far the second loop of a level is inside the first, 0 to 1
+  Tensor move;        ///< [B, levels, 7] words of I by which one iteration of a loop in time moves it
 
-  static Unfolded of(const ChainNests& nests, const LayerBatch& layers) {
+  static Unfolded of(const ChainNests& nests, const LayerBatch& layers, const Sharpness& sharpness) {
     const Tensor& factors = nests.temporal;
     const std::int64_t batch = factors.size(0);
     Unfolded u;
@@ -53,16 +62,34 @@ struct Unfolded {
                           1);
     // The spatial loops of a level are inside its loops in time.
     const Tensor below = u.inside.slice(1, 0, factors.size(1)) * nests.spatial;
-    u.loop_factor = factors.gather(2, nests.order).flatten(1);
-    u.loop_size = below.gather(2, nests.order).flatten(1);
-    u.loop_dim = nests.order.flatten(1);
     std::vector<Tensor> steps(kDims, torch::ones({batch}, factors.options()));
     steps[static_cast<std::size_t>(Dim::P)] = layers.wstride.expand({batch});
     steps[static_cast<std::size_t>(Dim::Q)] = layers.hstride.expand({batch});
     steps[static_cast<std::size_t>(Dim::R)] = layers.wdilation.expand({batch});
     steps[static_cast<std::size_t>(Dim::S)] = layers.hdilation.expand({batch});
     u.step = torch::stack(steps, 1);
+    u.exact = sharpness.exact;
+    if (u.exact) {
+      u.loop_factor = factors.gather(2, nests.order).flatten(1);
+      u.loop_size = below.gather(2, nests.order).flatten(1);
+      u.loop_dim = nests.order.flatten(1);
+    } else {
+      u.gate = sharpness.gate;
+      u.log_factor = factors.log();
+      const Tensor further_out = nests.place.unsqueeze(-1) - nests.place.unsqueeze(-2);
+      u.within = torch::sigmoid(further_out * u.gate) * (1 - torch::eye(kDims, factors.options()));
+      u.move = below * u.step.unsqueeze(1);
+    }
     return u;
+  }
+
+  /// Relaxed: for every loop in time outside `level`, the sum of `values` [B, levels, 7] over the loops
+  /// outside the level that are inside it, [B, levels outside, 7].
+  Tensor sums_inside(const Tensor& values, int level) const {
+    const Tensor outside = values.slice(1, level + 1);
+    const Tensor of_level = outside.sum(-1, true);
+    const Tensor of_same = torch::matmul(within.slice(1, level + 1), outside.unsqueeze(-1)).squeeze(-1);
+    return of_level.cumsum(1) - of_level + of_same;
   }
 
   /// The extents of an input tile with all loops of levels <= level inside, [B, 4].
@@ -104,8 +131,8 @@ struct Unfolded {
 
 /// Words of W or O that arrive at one instance of a level, [B]. Two of their tiles are the same or have
 /// nothing in common, so the loops inside the innermost one that moves the tile are free, all others bring a
-/// tile each. Hard: whether a loop moves the tile.
-Tensor disjoint_fills(const Unfolded& u, Operand operand, int level) {
+/// tile each.
+Tensor exact_disjoint_fills(const Unfolded& u, Operand operand, int level) {
   const Tensor factors = Unfolded::from(u.loop_factor, level);
   const Tensor dims = Unfolded::from(u.loop_dim, level);
   const Tensor moves = relevance(operand).index_select(0, dims.flatten()).view_as(dims) * (factors > 1);
@@ -113,11 +140,27 @@ Tensor disjoint_fills(const Unfolded& u, Operand operand, int level) {
   return u.tile_words(operand, level) * torch::where(counts, factors, torch::ones_like(factors)).prod(1);
 }
 
+/// The logarithm of how often the loops outside `level` bring an operand's tile when a loop counts that moves
+/// it, and one that does not as far as the gate is open that the relevant loops inside it close, [B].
+Tensor gated_visits(const Unfolded& u, Operand operand, int level) {
+  const Tensor moves = relevance(operand).to(u.log_factor.options());
+  const Tensor inside = u.sums_inside(u.log_factor * moves, level);
+  const Tensor counts = moves + (1 - moves) * (1 - torch::exp(inside * -u.gate));
+  return (u.log_factor.slice(1, level + 1) * counts).flatten(1).sum(1);
+}
+
+/// Words of W or O that arrive at one instance of a level, [B]. Hard where exact: whether a loop moves the
+/// tile.
+Tensor disjoint_fills(const Unfolded& u, Operand operand, int level) {
+  if (u.exact) return exact_disjoint_fills(u, operand, level);
+  return u.tile_words(operand, level) * gated_visits(u, operand, level).exp();
+}
+
 /// Words of I that arrive at one instance of a level, [B]. The first visit brings the whole tile. A carry
 /// into a loop sets the loops inside it one step back each; where what is left of the move is the step of the
 /// innermost loop, the tile slides and brings what is new of it, else it is brought whole. (Timeloop looks at
 /// the first two iterations of every loop and scales.) Hard: the comparison of the moves.
-Tensor sliding_fills(const Unfolded& u, int level) {
+Tensor exact_sliding_fills(const Unfolded& u, int level) {
   const Tensor extents = u.input_extents(level);
   const Tensor full = extents.prod(1);
   const Tensor factors = Unfolded::from(u.loop_factor, level);
@@ -137,12 +180,36 @@ Tensor sliding_fills(const Unfolded& u, int level) {
   return full + (carries * torch::where(slides, fresh.unsqueeze(1), full.unsqueeze(1))).sum(1);
 }
 
+/// Words of I that arrive at one instance of a level, [B]. Relaxed: the loops count as for the other tensors,
+/// and a loop along an axis on which tiles slide brings after its first iteration only what is new, as far as
+/// no loop is inside it. Hard where exact: the comparison of the moves.
+Tensor sliding_fills(const Unfolded& u, int level) {
+  if (u.exact) return exact_sliding_fills(u, level);
+  const Tensor extents = u.input_extents(level);
+  Tensor visits = gated_visits(u, Operand::I, level);
+  if (u.log_factor.size(1) == level + 1) return extents.prod(1);
+  const Tensor innermost = torch::exp(u.sums_inside(u.log_factor, level) * -u.gate);
+  const Tensor factors = u.log_factor.slice(1, level + 1).exp();
+  const Tensor moves = u.move.slice(1, level + 1);
+  for (std::size_t axis = 0; axis < kWindows.size(); ++axis) {
+    const Tensor extent = extents.select(1, static_cast<std::int64_t>(axis)).unsqueeze(-1);
+    for (const Dim dim : kWindows[axis]) {
+      const Tensor factor = factors.select(2, index_of(dim));
+      const Tensor fresh = (moves.select(2, index_of(dim)) / extent).clamp_max(1);
+      const Tensor known = (1 - fresh) * (factor - 1) / factor;  // share of the words of a lone loop
+      visits = visits + torch::log1p(-innermost.select(2, index_of(dim)) * known).sum(1);
+    }
+  }
+  return extents.prod(1) * visits.exp();
+}
+
 /// How many different tiles of an operand the children of one instance of a level hold, [B]: the rest comes
-/// by multicast, or is added on the way up. Hard: the positions of windows that coincide.
+/// by multicast, or is added on the way up. Hard where exact, left out where relaxed: the positions of
+/// windows that coincide.
 Tensor distinct(const Unfolded& u, const ChainNests& nests, Operand operand, int level) {
   const Tensor spatial = nests.spatial.select(1, level);
   Tensor count = relevant_product(spatial, operand);
-  if (operand != Operand::I) return count;
+  if (operand != Operand::I || !u.exact) return count;
   for (const auto& [outputs, filter] : kWindows) {
     const Tensor p = spatial.select(1, index_of(outputs)), r = spatial.select(1, index_of(filter));
     const Tensor both = (p > 1).logical_and(r > 1);
@@ -173,7 +240,8 @@ ChainNests ChainModel::nests_of(const std::vector<Mapping>& mappings) const {
   const auto levels = static_cast<std::int64_t>(chain_.levels.size());
   const ChainNests nests{torch::ones({rows, levels, kDims}, torch::kFloat64),
                          torch::ones({rows, levels, kDims}, torch::kFloat64),
-                         torch::empty({rows, levels, kDims}, torch::kInt64)};
+                         torch::empty({rows, levels, kDims}, torch::kInt64),
+                         {}};
   auto temporal = nests.temporal.accessor<double, 3>();
   auto spatial = nests.spatial.accessor<double, 3>();
   auto order = nests.order.accessor<std::int64_t, 3>();
@@ -203,15 +271,16 @@ ChainNests ChainModel::nests_of(const std::vector<Mapping>& mappings) const {
   return nests;
 }
 
-ChainTraffic ChainModel::traffic(const ChainNests& nests, const LayerBatch& layers) const {
-  const Unfolded unfolded = Unfolded::of(nests, layers);
+ChainTraffic ChainModel::traffic(const ChainNests& nests, const LayerBatch& layers,
+                                 const Sharpness& sharpness) const {
+  const Unfolded unfolded = Unfolded::of(nests, layers, sharpness);
   const int dram = chain_.dram();
   ChainTraffic traffic;
   traffic.accesses.resize(chain_.levels.size());
   traffic.tile_words.resize(chain_.levels.size());
   traffic.used.resize(chain_.levels.size());
   traffic.macs = unfolded.inside.select(1, dram + 1).prod(1);
-  traffic.compute_cycles = unfolded.loop_factor.prod(1);
+  traffic.compute_cycles = nests.temporal.flatten(1).prod(1);
   const Tensor outputs = relevant_product(unfolded.inside.select(1, dram + 1), Operand::O);
 
   Tensor used = torch::ones_like(traffic.macs);              // spatial factors outside the level
@@ -249,8 +318,9 @@ ChainTraffic ChainModel::traffic(const ChainNests& nests, const LayerBatch& laye
   return traffic;
 }
 
-ChainCost ChainModel::cost(const ChainTraffic& traffic) const {
+ChainCost ChainModel::cost(const ChainTraffic& traffic, const Sharpness& sharpness) const {
   const Tensor& cycles_of_macs = traffic.compute_cycles;
+  const auto whole = [&](const Tensor& number) { return sharpness.exact ? number.ceil() : number; };
   ChainCost cost;
   cost.cycles = cycles_of_macs;
   cost.energy_pj = traffic.macs * chain_.mac_energy_pj;
@@ -264,19 +334,20 @@ ChainCost ChainModel::cost(const ChainTraffic& traffic) const {
       read_rate = read_rate + accesses.reads / cycles_of_macs;
       write_rate = write_rate + (accesses.fills + accesses.updates) / cycles_of_macs;
       for (const Tensor* words : {&accesses.reads, &accesses.fills, &accesses.updates})
-        vectors = vectors + (*words / level.vector_words).ceil();
+        vectors = vectors + whole(*words / level.vector_words);
     }
     Tensor slowdown, cycles;
     const auto bound = [&](const std::optional<double>& words_per_cycle, const Tensor& rate) {
       if (!words_per_cycle) return;
-      const Tensor share = *words_per_cycle / rate;
+      // Relaxed, a level may move no words at all, at any rate.
+      const Tensor share = *words_per_cycle / (sharpness.exact ? rate : rate + kLeastRate);
       slowdown = slowdown.defined() ? torch::minimum(slowdown, share) : share.clamp_max(1);
     };
     bound(level.read_words_per_cycle, read_rate);
     bound(level.write_words_per_cycle, write_rate);
     bound(level.words_per_cycle, write_rate + read_rate);
     if (slowdown.defined()) {
-      cycles = (cycles_of_macs / slowdown).ceil();
+      cycles = whole(cycles_of_macs / slowdown);
       cost.cycles = torch::maximum(cost.cycles, cycles);
     }
     cost.level_cycles.push_back(cycles);

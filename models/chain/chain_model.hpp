@@ -6,9 +6,12 @@
 // sum is elided. Neighbours do not pass words to each other. Factors divide their sizes; costs of networks
 // and adders are none.
 //
-// A batch is a list of mappings of one machine, shape [B]. Word counts are whole numbers in double precision.
-// Everything but the three rules that are marked "hard" below is differentiable in the factors: products and
-// sums. A relaxation replaces these three and the ceilings of cost().
+// A batch is a list of mappings of one machine, shape [B]. Exact (Sharpness{}), word counts are whole numbers
+// in double precision. Relaxed (Sharpness::relaxed), factors are any real numbers from 1 on, of any
+// precision, and all is differentiable in them and in the places of the loops: the three rules that are
+// marked "hard" in chain_model.cpp are soft, and nothing is rounded up. As the gate closes, the relaxed
+// counts of whole factors approach the exact ones but for two coincidences that are left out: windows that
+// slide over several loops as one, and windows in space that meet.
 #pragma once
 
 #include <array>
@@ -27,6 +30,9 @@ struct ChainNests {
   torch::Tensor temporal;  ///< [B, levels, 7] factors of the loops in time
   torch::Tensor spatial;   ///< [B, levels, 7] factors of the loops in space, both axes together
   torch::Tensor order;     ///< [B, levels, 7] int64: the dimension of every loop in time, innermost first
+  /// Relaxed, instead of `order`: [B, levels, 7] the places of the loops in time, larger further out; a loop
+  /// is inside another one by the sigmoid of the gate times the distance of their places.
+  torch::Tensor place;
 };
 
 /// Words of one instance of a level for one tensor, each [B]; undefined where the level does not hold it.
@@ -65,11 +71,14 @@ class ChainModel {
   ChainNests nests_of(const std::vector<Mapping>& mappings) const;
 
   /// Of `layers`, with one entry or one for each mapping, only strides and dilations matter: sizes are the
-  /// products of the factors. Differentiable in the factors but for the hard rules.
-  ChainTraffic traffic(const ChainNests& nests, const LayerBatch& layers) const;
+  /// products of the factors. Exact, differentiable in the factors but for the hard rules; `sharpness.least`
+  /// is not known here.
+  ChainTraffic traffic(const ChainNests& nests, const LayerBatch& layers,
+                       const Sharpness& sharpness = {}) const;
 
-  /// Exact: vectors and cycles are rounded up as Timeloop rounds them; not differentiable.
-  ChainCost cost(const ChainTraffic& traffic) const;
+  /// Exact: vectors and cycles are rounded up as Timeloop rounds them; not differentiable. Relaxed: neither
+  /// is rounded; the level that bounds the latency has all the gradient.
+  ChainCost cost(const ChainTraffic& traffic, const Sharpness& sharpness = {}) const;
 
   /// Whether every level has room for its tiles, [B] of bool.
   torch::Tensor fits(const ChainTraffic& traffic) const;

@@ -314,10 +314,11 @@ TEST_F(BadInput, ChainsOfMemories) {
                  {"--mapping", "factors of Q multiply to 256"});
   expect({"evaluate", "--machine", "nvdla", "--pe", "4", "--mapping", "L3[WIO] N1"}, "value",
          {"--pe: nvdla has no 'pe_dim'", "atomic_c"});
-  for (const char* command : {"map", "compare"}) {
-    expect({command, "bert", "--machine", "simba"}, "value", {"machine simba", "rules: found 'chain'"});
-  }
-  expect({"optimize", "bert", "--target", "simba"}, "value", {"machine simba", "rules: found 'chain'"});
+  expect({"compare", "bert", "--machine", "simba"}, "schema", {"machine simba", "not searched yet"});
+  expect({"optimize", "bert", "--target", "simba"}, "schema", {"machine simba", "not searched yet"});
+  expect({"map", "bert", "--machine", "simba", "--pe", "16"}, "value", {"--pe: simba has no 'pe_dim'"});
+  expect({"map", "bert", "--machine", "simba", "--samples", "10"}, "usage", {"--samples", "10", "64"});
+  expect({"map", "bert", "--machine", "simba", "--stages", "all"}, "value", {"stages", "'all'", "descent"});
 }
 
 }  // namespace

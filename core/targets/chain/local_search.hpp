@@ -1,0 +1,81 @@
+// Search on the integers: annealing and local search over the mappings of one layer on a chain of memories,
+// costed exactly.
+//
+// Steps: a prime factor goes from one slot (a level's loops in time, on X or on Y) to another one of its
+// dimension, or two or three at once; what two slots of a dimension have together is split anew; a loop goes
+// to another place in its level's order; the loops of a dimension go to a level's other axis. Annealing after
+// Kirkpatrick, Gelatt and Vecchi, Science 220 (1983).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "dosa/core/targets/chain/nests.hpp"
+
+namespace dosa {
+
+/// What a search on one layer minimises.
+struct LayerGoal {
+  /// energy^a * cycles^b of the layer, or where `linear` energy * a + cycles * b.
+  double energy = 1, cycles = 1;
+  bool linear = false;
+
+  /// The logarithm of it.
+  double value(double energy_pj, double cycle_count) const {
+    return linear ? std::log(energy * energy_pj + cycles * cycle_count)
+                  : energy * std::log(energy_pj) + cycles * std::log(cycle_count);
+  }
+};
+
+/// Mappings that fit, none of which another one matches or beats in both cycles and energy; fewest cycles
+/// first.
+class NestFront {
+ public:
+  struct Entry {
+    double cycles, energy_pj;
+    ChainNest nest;
+  };
+  void offer(const NestCost& cost, const ChainNest& nest);
+  void merge(const NestFront& other);
+  const std::vector<Entry>& entries() const { return entries_; }
+  /// The entry that is best for a goal; null where there is none.
+  const Entry* best(const LayerGoal& goal) const;
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+/// A walk over the mappings of one layer. Deterministic: its random numbers are those of its seed.
+class NestWalk {
+ public:
+  NestWalk(const LayerNests& nests, std::uint64_t seed, NestFront& front)
+      : nests_(nests), random_(seed), front_(front) {}
+
+  /// Anneals from a nest that fits: temperatures (of the logarithm of the goal) fall geometrically over so
+  /// many evaluations. Returns the best nest.
+  ChainNest anneal(const ChainNest& start, const LayerGoal& goal, std::int64_t evaluations,
+                   double begin_temperature, double end_temperature);
+
+  Random& random() { return random_; }
+  std::int64_t evaluated() const { return evaluated_; }
+  /// Asked every few thousand evaluations; true ends the walk.
+  std::function<bool()> stop;
+
+ private:
+  NestCost evaluate(const ChainNest& nest);
+  bool step(LayerNests::Placed& nest);
+  bool move_primes(LayerNests::Placed& nest, int count);
+  bool split_again(LayerNests::Placed& nest);
+  bool exchange_axes(LayerNests::Placed& nest);
+  bool reorder(LayerNests::Placed& nest);
+  void place_in_order(ChainNest& nest, std::size_t level, Dim dim);
+
+  const LayerNests& nests_;
+  Random random_;
+  NestFront& front_;
+  std::int64_t evaluated_ = 0;
+};
+
+}  // namespace dosa

@@ -1,0 +1,297 @@
+#include "dosa/core/targets/chain/space.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "dosa/core/search/descent.hpp"
+#include "dosa/core/targets/chain/rounding.hpp"
+#include "dosa/core/targets/chain/target.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/base/threads.hpp"
+
+namespace dosa {
+namespace {
+
+using torch::Tensor;
+
+// Starts that descend in one batch. The results depend on it.
+constexpr std::int64_t kGroup = 4;
+constexpr double kLearningRate = 0.5;
+/// The gate of the relaxation after a share of the run.
+double gate_at(double share) { return 1 + 22 * share; }
+
+// Rounded mappings of each start, all but the first with noise.
+constexpr std::int64_t kRoundings = 32;
+constexpr double kRoundingNoise = 0.3;
+// Walks on the integers: as many as this for a layer, unless they would be shorter than that.
+constexpr std::int64_t kWalks = 4, kShortestWalk = 20'000;
+constexpr double kEndTemperature = 0.003;
+
+/// The temperature at which a walk of so many evaluations begins: a short one has no time to climb far from
+/// where it starts.
+double begin_temperature(std::int64_t evaluations) {
+  return std::clamp(0.03 * std::sqrt(static_cast<double>(evaluations) / 1000), 0.03, 0.3);
+}
+
+/// What a Frontier keeps of a nest: factors, then orders, level by level.
+std::int64_t code_size(std::size_t levels) {
+  return static_cast<std::int64_t>(levels * (kLoopKinds + 1) * kDims);
+}
+
+void encode(const ChainNest& nest, std::size_t levels, double* code) {
+  for (std::size_t l = 0; l < levels; ++l) {
+    for (const auto& kind : nest.factors[l]) code = std::copy(kind.begin(), kind.end(), code);
+    code = std::copy(nest.order[l].begin(), nest.order[l].end(), code);
+  }
+}
+
+ChainNest decoded(const double* code, std::size_t levels) {
+  ChainNest nest;
+  for (std::size_t l = 0; l < levels; ++l) {
+    for (auto& kind : nest.factors[l]) {
+      std::copy(code, code + kDims, kind.begin());
+      code += kDims;
+    }
+    std::transform(code, code + kDims, nest.order[l].begin(),
+                   [](double dim) { return static_cast<std::uint8_t>(dim); });
+    code += kDims;
+  }
+  return nest;
+}
+
+/// A layer's mappings, as far as walks have come by them.
+class ChainLayer : public LayerSpace {
+ public:
+  /// `starts` [starts, numbers] are where the descent ended, undefined where there was none; `descended` the
+  /// evaluations that it took.
+  ChainLayer(const SearchProblem& problem, const LayerNests& nests, const MapOptions& options, Tensor starts,
+             std::int64_t descended, const LayerCosts& least)
+      : problem_(problem),
+        objective_(problem.objective),
+        nests_(nests),
+        options_(options),
+        starts_(std::move(starts)),
+        threads_(problem.workload.layers.size() > 1 ? 1 : options.threads),
+        least_(least) {
+    frontier_.evaluated = descended;
+    frontier_.space = frontier_.candidates = nests.size();
+  }
+
+  double size() const override { return frontier_.space; }
+
+  void look(const Tensor& /*near*/, std::int64_t /*limit*/, Allowance& allowance) override {
+    const LayerGoal goal{objective_.energy, objective_.latency, false};
+    std::int64_t left = options_.samples - frontier_.evaluated;
+    const std::vector<ChainNest> rounded = round(goal, left);
+    if (options_.stages != Stages::kDescent) {
+      const std::int64_t walks = std::clamp<std::int64_t>(left / kShortestWalk, 1, kWalks);
+      std::vector<Walk> all;
+      for (std::int64_t w = 0; w < walks; ++w) {
+        const auto from = static_cast<std::size_t>(w);
+        all.push_back({rounded.empty() ? random_start(w) : rounded[from % rounded.size()], goal, left / walks,
+                       begin_temperature(left / walks)});
+      }
+      run(all, allowance);
+    }
+    publish();
+  }
+
+  void improve(const Objective::Prices& prices, Allowance& allowance) override {
+    if (options_.stages == Stages::kDescent) return;
+    // Prices of the network's objective: energy in pJ and cycles of one of this layer's runs alike.
+    const LayerGoal goal{prices.energy, prices.cycle, true};
+    const NestFront::Entry* best = front_.best(goal);
+    const std::int64_t evaluations = std::max<std::int64_t>(options_.samples / 8, 1);
+    run({{best->nest, goal, evaluations, begin_temperature(evaluations) / 3}}, allowance);
+    publish();
+  }
+
+ private:
+  struct Walk {
+    ChainNest start;
+    LayerGoal goal;
+    std::int64_t evaluations;
+    double temperature;
+  };
+
+  ChainNest random_start(std::int64_t walk) const {
+    Random random(seed_of(1'000 + walk));
+    return nests_.random(random).nest;
+  }
+
+  /// A seed of its own for every stream of random numbers of a layer; equal layers get equal ones.
+  std::uint64_t seed_of(std::int64_t stream) const {
+    return options_.seed * 1'000'003 + static_cast<std::uint64_t>(stream);
+  }
+
+  /// The best rounded mapping of every start of the descent, best first; takes what it evaluates from `left`.
+  std::vector<ChainNest> round(const LayerGoal& goal, std::int64_t& left) {
+    if (!starts_.defined()) return {};
+    struct Rounded {
+      double value;
+      ChainNest nest;
+    };
+    std::vector<Rounded> all;
+    Random random(seed_of(0));
+    const std::int64_t count = starts_.size(0);
+    const std::int64_t each = std::clamp<std::int64_t>(left / (2 * count), 1, kRoundings);
+    for (std::int64_t s = 0; s < count; ++s) {
+      const double* relaxed = starts_.data_ptr<double>() + s * starts_.size(1);
+      Rounded best{std::numeric_limits<double>::infinity(), {}};
+      for (std::int64_t i = 0; i < each; ++i) {
+        const ChainNest nest = round_nest(nests_, relaxed, i == 0 ? 0 : kRoundingNoise, random).nest;
+        const NestCost cost = nests_.model().cost(nest);
+        front_.offer(cost, nest);
+        if (const double value = goal.value(cost.energy_pj, cost.cycles); cost.fits && value < best.value)
+          best = {value, nest};
+      }
+      frontier_.evaluated += each;
+      left -= each;
+      if (std::isfinite(best.value)) all.push_back(best);
+    }
+    std::stable_sort(all.begin(), all.end(),
+                     [](const Rounded& a, const Rounded& b) { return a.value < b.value; });
+    std::vector<ChainNest> nests;
+    for (const Rounded& rounded : all) nests.push_back(rounded.nest);
+    return nests;
+  }
+
+  /// Independent walks, merged in their order.
+  void run(const std::vector<Walk>& walks, Allowance& allowance) {
+    std::vector<NestFront> fronts(walks.size());
+    std::vector<std::int64_t> evaluated(walks.size());
+    parallel(static_cast<std::int64_t>(walks.size()), threads_, [&](std::int64_t i) {
+      const auto w = static_cast<std::size_t>(i);
+      NestWalk walk(nests_, seed_of(2'000 + walks_ + i), fronts[w]);
+      walk.stop = allowance.stop;
+      walk.anneal(walks[w].start, walks[w].goal, walks[w].evaluations, walks[w].temperature, kEndTemperature);
+      evaluated[w] = walk.evaluated();
+    });
+    walks_ += static_cast<std::int64_t>(walks.size());
+    for (std::size_t w = 0; w < walks.size(); ++w) {
+      front_.merge(fronts[w]);
+      frontier_.evaluated += evaluated[w];
+      allowance.spend(evaluated[w]);
+    }
+  }
+
+  void publish() {
+    const auto entries = static_cast<std::int64_t>(front_.entries().size());
+    if (entries == 0) return;
+    const std::size_t levels = nests_.chain().levels.size();
+    const auto groups = static_cast<double>(nests_.layer().groups);
+    const std::int64_t columns = Frontier::columns(problem_.buffers());
+    frontier_.numbers = torch::zeros({entries, columns}, torch::kFloat64);
+    frontier_.codes = torch::empty({entries, code_size(levels)}, torch::kFloat64);
+    for (std::int64_t i = 0; i < entries; ++i) {
+      const NestFront::Entry& entry = front_.entries()[static_cast<std::size_t>(i)];
+      double* numbers = frontier_.numbers.data_ptr<double>() + i * columns;
+      numbers[Frontier::kCycles] = entry.cycles * groups;
+      numbers[Frontier::kEnergy] = entry.energy_pj * groups;
+      encode(entry.nest, levels, frontier_.codes.data_ptr<double>() + i * code_size(levels));
+    }
+    frontier_.looked_at = static_cast<double>(frontier_.evaluated);
+    // At both lower bounds there is nothing left to find.
+    const NestFront::Entry& first = front_.entries().front();
+    frontier_.complete = first.cycles * groups <= least_.cycles &&
+                         first.energy_pj * groups * 1e-6 <= least_.energy_uj * (1 + 1e-9);
+  }
+
+  const SearchProblem& problem_;
+  Objective objective_;
+  const LayerNests& nests_;
+  MapOptions options_;
+  Tensor starts_;
+  std::int64_t threads_;
+  LayerCosts least_;
+  NestFront front_;
+  std::int64_t walks_ = 0;  // so far
+};
+
+}  // namespace
+
+ChainSpace::ChainSpace(const SearchProblem& problem, Chain chain, const std::string& device)
+    : problem_(problem),
+      chain_(std::move(chain)),
+      relaxation_(chain_, problem.workload.layers, problem.objective,
+                  torch::TensorOptions(torch::kFloat32).device(device)) {
+  for (const Layer& layer : problem.workload.layers) nests_.emplace_back(chain_, layer);
+  check_fits();
+}
+
+// With every loop at the outermost level, each other one holds the least.
+void ChainSpace::check_fits() const {
+  const torch::InferenceMode no_gradients;
+  const ChainModel model(chain_);
+  for (const LayerNests& nests : nests_) {
+    const Mapping mapping = nests.model().mapping_of(nests.outermost().nest);
+    const ChainTraffic traffic =
+        model.traffic(model.nests_of({mapping}), LayerBatch::from({nests.layer()}, torch::kFloat64));
+    try {
+      model.check_fits(traffic, 0);
+    } catch (const Error& error) {
+      throw error.in(fmt::format("layer '{}' has no mapping that fits", nests.layer().name));
+    }
+  }
+}
+
+void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>& stop) {
+  options_ = options;
+  if (options.stages == Stages::kPolish) return;
+  const std::int64_t starts = std::clamp<std::int64_t>(options.samples / 64, 1, options.starts);
+  steps_ = std::min(options.steps, options.samples / (2 * starts));
+  std::vector<Tensor> descended(static_cast<std::size_t>((starts + kGroup - 1) / kGroup));
+  parallel(static_cast<std::int64_t>(descended.size()), options.threads, [&](std::int64_t g) {
+    Descent descent(*this, g * kGroup, std::min(kGroup, starts - g * kGroup), options_.seed, kLearningRate);
+    for (std::int64_t step = 0; step < steps_ && !(stop && stop()); ++step)
+      descent.run(step, step + 1, steps_);
+    descended[static_cast<std::size_t>(g)] = descent.decoded();
+  });
+  descended_ = torch::cat(descended);
+}
+
+std::optional<LayerCosts> ChainSpace::lower_bound(std::size_t layer) const {
+  const Layer& own = problem_.workload.layers[layer];
+  const ChainBound bound = dosa::lower_bound(chain_, own);
+  const auto groups = static_cast<double>(own.groups);
+  return LayerCosts{bound.cycles * groups, bound.energy_pj * groups * 1e-6, {}, {}};
+}
+
+Tensor ChainSpace::random_starts(std::int64_t starts, at::Generator generator) const {
+  return relaxation_.random_parameters(starts, std::move(generator));
+}
+
+RelaxedCost ChainSpace::relax(const Tensor& parameters, double share) const {
+  RelaxedCost cost;
+  cost.loss = relaxation_.loss(relaxation_.log_factors(parameters), gate_at(share));
+  return cost;
+}
+
+Tensor ChainSpace::decode(const Tensor& parameters) const {
+  return relaxation_.log_factors(parameters).to(torch::kCPU, torch::kFloat64);
+}
+
+std::int64_t ChainSpace::evaluations_per_step() const {
+  return static_cast<std::int64_t>(problem_.workload.layers.size());
+}
+
+std::vector<Shape> ChainSpace::shapes() const { return {problem_.shape_of(problem_.bounds.max)}; }
+
+std::unique_ptr<LayerSpace> ChainSpace::layer(std::size_t layer, const Shape&) const {
+  Tensor starts;
+  if (descended_.defined())
+    starts = descended_.select(1, static_cast<std::int64_t>(layer)).flatten(1).contiguous();
+  const std::int64_t descended = starts.defined() ? starts.size(0) * steps_ : 0;
+  return std::make_unique<ChainLayer>(problem_, nests_[layer], options_, starts, descended,
+                                      *lower_bound(layer));
+}
+
+std::int64_t ChainSpace::least_evaluations(std::size_t) const { return 64; }
+
+SchedulePtr ChainSpace::schedule(std::size_t layer, const Tensor& code) const {
+  const Tensor numbers = code.contiguous();
+  const ChainNest nest = decoded(numbers.data_ptr<double>(), chain_.levels.size());
+  return std::make_shared<ChainSchedule>(nests_[layer].model().mapping_of(nest), chain_);
+}
+
+}  // namespace dosa

@@ -1,0 +1,48 @@
+// The search space of a machine that is a chain of memories: far too large to be enumerated, so starts are
+// descended on the relaxation, rounded, and searched on from there on the integers.
+#pragma once
+
+#include "dosa/core/search/exhaustive.hpp"
+#include "dosa/core/search/space.hpp"
+#include "dosa/core/targets/chain/local_search.hpp"
+#include "dosa/core/targets/chain/lower_bounds.hpp"
+#include "dosa/core/targets/chain/relaxation.hpp"
+
+namespace dosa {
+
+class ChainSpace : public SearchSpace {
+ public:
+  /// Throws Error{kBounds} unless every layer has a mapping that fits; names the layer, the level, what is
+  /// needed at least and what there is.
+  ChainSpace(const SearchProblem& problem, Chain chain, const std::string& device);
+
+  /// Descends all layers' starts in one batch.
+  void prepare(const MapOptions& options, const std::function<bool()>& stop) override;
+  std::optional<LayerCosts> lower_bound(std::size_t layer) const override;
+
+  /// The one shape that there is.
+  std::vector<Shape> shapes() const override;
+  torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
+  /// The layers' own objectives, one by one: where the hardware is fixed, nothing else connects them.
+  RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
+  /// [starts, layers, levels, 4, 7], see ChainRelaxation.
+  torch::Tensor decode(const torch::Tensor& parameters) const override;
+  std::int64_t evaluations_per_step() const override;
+
+  std::unique_ptr<LayerSpace> layer(std::size_t layer, const Shape& shape) const override;
+  std::int64_t least_evaluations(std::size_t layer) const override;
+  SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const override;
+
+ private:
+  void check_fits() const;
+
+  const SearchProblem& problem_;
+  Chain chain_;
+  ChainRelaxation relaxation_;
+  std::vector<LayerNests> nests_;  ///< by layer
+  MapOptions options_;
+  torch::Tensor descended_;  ///< decode() of the starts after the descent; undefined: there was none
+  std::int64_t steps_ = 0;   ///< that each start has descended
+};
+
+}  // namespace dosa

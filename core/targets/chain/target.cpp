@@ -1,0 +1,116 @@
+#include "dosa/core/targets/chain/target.hpp"
+
+#include "dosa/core/design/analysis.hpp"
+#include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/targets/chain/space.hpp"
+#include "dosa/models/base/error.hpp"
+#include "dosa/models/chain/chain_model.hpp"
+
+namespace dosa {
+namespace {
+
+class ChainTarget : public Target {
+ public:
+  explicit ChainTarget(std::shared_ptr<const Chain> chain) : Target(chain), chain_(*chain) {}
+
+  Mapping mapping_from_text(const std::string& text) const override { return parse_mapping(text, chain_); }
+
+  std::vector<const char*> schedule_keys() const override { return {"mapping"}; }
+
+  SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer,
+                            const Hardware& hardware) const override {
+    const JsonInput text = entry.at("mapping");
+    try {
+      return schedule_of(parse_mapping(text.text(), chain_), layer, hardware);
+    } catch (const Error& error) {
+      throw error.in(text.where());
+    }
+  }
+
+  SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer,
+                          const Hardware& hardware) const override {
+    check_mapping(mapping, layer, chain_.at(hardware));
+    return std::make_shared<ChainSchedule>(mapping, chain_);
+  }
+
+  std::vector<LayerCosts> costs(const std::vector<Layer>& layers, const std::vector<SchedulePtr>& schedules,
+                                const Hardware& hardware) const override {
+    const ChainModel model(chain_.at(hardware));
+    const torch::InferenceMode no_gradients;
+    std::vector<Mapping> mappings;
+    for (const SchedulePtr& schedule : schedules) mappings.push_back(mapping_of(schedule));
+    for (std::size_t i = 0; i < layers.size(); ++i)
+      in_layer(layers[i], [&] { check_mapping(mappings[i], layers[i], model.chain()); });
+    const ChainTraffic traffic =
+        model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64));
+    const ChainCost cost = model.cost(traffic);
+    std::vector<LayerCosts> costs;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      in_layer(layers[i], [&] { model.check_fits(traffic, i); });
+      const auto groups = static_cast<double>(layers[i].groups);
+      costs.push_back({at(cost.cycles, i) * groups, at(cost.energy_pj, i) * groups * 1e-6, {}, {}});
+    }
+    return costs;
+  }
+
+  Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
+                      const Hardware& hardware) const override {
+    return analyse_mapping(layer, mapping_of(schedule), ChainModel(chain_.at(hardware)));
+  }
+
+  MappedLayer as_mapping(const Layer&, const SchedulePtr&, const Hardware&) const override {
+    fail(ErrorId::kValue,
+         "machine {}: a chain of memories (schema \"dosa-hardware/2\") has no levels of schema 1, which is "
+         "expected here",
+         chain_.name);
+  }
+
+  SearchOptions default_options() const override { return {}; }
+
+  void narrow(HardwareBounds&, const Hardware&, const Hardware&,
+              const std::function<void(const std::string&)>&) const override {
+    fail(ErrorId::kSchema,
+         "machine {}: found schema \"dosa-hardware/2\", whose sizes are not searched yet; expected "
+         "\"dosa-hardware/1\" (dosa map finds the mappings on given sizes)",
+         chain_.name);
+  }
+
+  std::unique_ptr<SearchSpace> space(const SearchProblem& problem, const std::string& device) const override {
+    return std::make_unique<ChainSpace>(problem, chain_.at(problem.bounds.max), device);
+  }
+
+ private:
+  static const Mapping& mapping_of(const SchedulePtr& schedule) {
+    const auto* own = dynamic_cast<const ChainSchedule*>(schedule.get());
+    TORCH_CHECK(own != nullptr, "the schedule is of another target");
+    return own->mapping();
+  }
+
+  template <typename Check>
+  static void in_layer(const Layer& layer, const Check& check) {
+    try {
+      check();
+    } catch (const Error& error) {
+      throw error.in(fmt::format("layer '{}'", layer.name));
+    }
+  }
+
+  const Chain& chain_;
+};
+
+}  // namespace
+
+TargetPtr make_chain_target(const MachinePtr& machine, const TargetOptions& options) {
+  if (!options.surrogate.empty()) {
+    fail(ErrorId::kUsage, "--surrogate: the latencies of machine {} are analytical; see dosa predict",
+         machine->name);
+  }
+  auto chain = std::dynamic_pointer_cast<const Chain>(machine);
+  if (!chain) {
+    fail(ErrorId::kValue, "machine {}: rules: found 'chain' in a file of dosa-hardware/1; expected \"dosa-hardware/2\"",
+         machine->name);
+  }
+  return std::make_shared<ChainTarget>(std::move(chain));
+}
+
+}  // namespace dosa
