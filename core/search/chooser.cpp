@@ -203,12 +203,12 @@ class BufferSearch {
     }
   }
 
-  /// All sizes from the least to the most, each 1.5 times the one before.
+  /// All sizes from the least to the most, each 1.5 times the one before; with many buffers 4 times.
   void look_at_coarse_grid(const FrontierTable& table) {
     std::vector<std::vector<std::int64_t>> steps(buffers_);
     for (std::size_t b = 0; b < buffers_; ++b) {
       const auto most = static_cast<double>(buffer(problem_.bounds.max, b));
-      for (auto s = static_cast<double>(buffer(problem_.bounds.min, b)); s <= most; s *= 1.5)
+      for (auto s = static_cast<double>(buffer(problem_.bounds.min, b)); s <= most; s *= buffers_ > 2 ? 4 : 1.5)
         steps[b].push_back(std::llround(s));
     }
     look_at_product(table, steps);
@@ -242,7 +242,8 @@ class BufferSearch {
   }
 
   void look_at_grid(const FrontierTable& table, const BufferRange& box) {
-    constexpr int kGrid = 10;
+    // With many buffers fewer steps of each.
+    const int kGrid = buffers_ > 2 ? 3 : 10;
     std::vector<std::vector<std::int64_t>> steps(buffers_);
     for (std::size_t b = 0; b < buffers_; ++b) {
       for (int i = 0; i <= kGrid; ++i)

@@ -60,7 +60,7 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
   // Where not all was looked at, local moves may find more.
   Choice best = best_entries(problem, layers.frontiers(), hardware);
   for (bool better = true; better && !layers.complete() && !budget.interrupted();) {
-    if (!layers.improve(problem.objective.prices(best.energy_pj, best.cycles))) break;
+    if (!layers.improve(problem.objective.prices(best.energy_pj, best.cycles), hardware)) break;
     const Choice next = best_entries(problem, layers.frontiers(), hardware);
     better = next.log_objective < best.log_objective - 1e-12;
     if (better) best = next;

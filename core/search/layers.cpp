@@ -56,10 +56,10 @@ bool LayerSearch::look(const torch::Tensor& near, std::int64_t limit, bool first
   return true;
 }
 
-bool LayerSearch::improve(const Objective::Prices& prices) {
+bool LayerSearch::improve(const Objective::Prices& prices, const Hardware& hardware) {
   if (!share_out(false)) return false;
   work([&](std::size_t l) {
-    if (layers_[l] && !frontiers_[l].complete) layers_[l]->improve(prices, allowances_[l]);
+    if (layers_[l] && !frontiers_[l].complete) layers_[l]->improve(prices, hardware, allowances_[l]);
   });
   return true;
 }

@@ -21,7 +21,7 @@ class LayerSearch {
   /// the least evaluations for every layer; `first` takes the least in any case.
   bool look(const torch::Tensor& near, std::int64_t limit, bool first);
   /// LayerSpace::improve on the layers that are not complete. False where no evaluations are left.
-  bool improve(const Objective::Prices& prices);
+  bool improve(const Objective::Prices& prices, const Hardware& hardware);
 
   const std::vector<Frontier>& frontiers() const { return frontiers_; }
   bool complete() const;

@@ -29,8 +29,8 @@ constexpr std::int64_t kRoundingNests = 400;
 // Share of a limit of time or evaluations that the descent and its roundings may take; the rest is the
 // polish's.
 constexpr double kDescentShare = 0.7;
-// Schedules that the polish may evaluate before it stops trying further shapes.
-constexpr std::int64_t kPolishEvaluations = 8'000'000;
+// Evaluations up to which a problem is enumerated at once rather than descended.
+constexpr std::int64_t kEnumerationEvaluations = 8'000'000;
 // Seconds between two checkpoints.
 constexpr double kCheckpointEvery = 10;
 // Starts that are rounded, best first.
@@ -68,6 +68,7 @@ class Optimizer {
         progress_(progress),
         budget_(options.time_limit_s, options.max_evaluations, interrupt),
         space_(problem.target->space(problem, options.device)) {
+    space_->set_seed(options.seed);
     threads_ = options.threads > 0 ? options.threads : ranks_.cores();
     if (options.stages == Stages::kAutomatic) choose_stages();
     descends_ = options_.stages == Stages::kDescent || options_.stages == Stages::kDescentAndPolish;
@@ -123,7 +124,7 @@ class Optimizer {
       if (size > static_cast<double>(options_.polish_nests)) return false;
       all += size * static_cast<double>(space_->orders());
     }
-    return all <= static_cast<double>(std::min(budget_.left(), kPolishEvaluations));
+    return all <= static_cast<double>(std::min(budget_.left(), kEnumerationEvaluations));
   }
 
   // ---- The descent.
@@ -259,7 +260,7 @@ class Optimizer {
     report(work_name());
     while (improves && has_design() && !layers.complete() && !cut_short()) {
       const double before = best_objective_;
-      if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_))) break;
+      if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_), summary_.best.hardware)) break;
       offer(layers, choose(problem_, *space_, layers.frontiers(), shape, from, stop, threads_));
       report(work_name());
       // A layer that ran out of evaluations is not at its end: others may have left some for it.
@@ -285,12 +286,12 @@ class Optimizer {
   void polish() {
     const std::vector<Shape> shapes = space_->shapes();
     std::vector<Start> starts = ranked_starts();
-    if (starts.empty()) starts.push_back(anywhere(shapes.back()));
+    if (starts.empty()) starts.push_back(anywhere(space_->first_shape()));
     report(work_name());
     // Short of time: first any design, so that the polish can end when it has to.
     if (!has_design() && (budget_.has_time_limit() || budget_.interrupted()))
       realise(shape_of(starts.front()), {starts.front()}, kRoundingNests, false);
-    const std::int64_t enough = budget_.spent() + kPolishEvaluations;
+    const std::int64_t enough = budget_.spent() + space_->polish_evaluations();
     std::set<Shape> tried;
     const auto attempt = [&](const Shape& shape) {
       if (tried.count(shape) > 0 || cut_short()) return;

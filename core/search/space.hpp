@@ -40,8 +40,10 @@ class LayerSpace {
   /// of SearchSpace::decode, or undefined for nowhere in particular. Deterministic, unless the allowance's
   /// clock ends it with what was found so far. No gradients.
   virtual void look(const torch::Tensor& near, std::int64_t limit, Allowance& allowance) = 0;
-  /// Tries to improve on the entries that are best at and around these prices, where not all was looked at.
-  virtual void improve(const Objective::Prices& /*prices*/, Allowance& /*allowance*/) {}
+  /// Tries to improve on the entries that are best at and around these prices, and on this hardware where that
+  /// matters, where not all was looked at.
+  virtual void improve(const Objective::Prices& /*prices*/, const Hardware& /*hardware*/,
+                       Allowance& /*allowance*/) {}
 
  protected:
   Frontier frontier_;
@@ -65,6 +67,12 @@ class SearchSpace {
 
   /// The shapes that are worth trying, ascending; not empty.
   virtual std::vector<Shape> shapes() const = 0;
+  /// Where a search without a descent begins.
+  virtual Shape first_shape() const { return shapes().back(); }
+  /// Evaluations after which a search tries no further shapes.
+  virtual std::int64_t polish_evaluations() const { return 8'000'000; }
+  /// What random numbers of the integer form follow from, where it has any.
+  virtual void set_seed(std::uint64_t /*seed*/) {}
   /// The hardware of a shape that can be built; empty: with any whole sizes of buffers within the problem's
   /// bounds.
   virtual std::vector<Hardware> buildable(const Shape& /*shape*/) const { return {}; }

@@ -61,6 +61,18 @@ class Parameters {
     return static_cast<std::int64_t>(value);
   }
 
+  /// What a capacity follows from, if it is no number; the place of the parameter is still that in the file.
+  std::optional<SizedByParameter> sized_by(const JsonInput& json) const {
+    if (!json.is_object()) return std::nullopt;
+    const auto times = json.find("times"), constant = json.find("constant");
+    const std::string name = json.at("parameter").text();
+    SizedByParameter rule;
+    while (declared_[rule.parameter].parameter.name != name) ++rule.parameter;
+    if (times) rule.times = times->number();
+    if (constant) rule.constant = constant->number();
+    return rule;
+  }
+
   /// Gives them to a machine, those that shape it first. Call when all of the file has been read.
   void describe(Chain& chain) const {
     for (const bool shapes : {true, false}) {
@@ -77,6 +89,11 @@ class Parameters {
         if (shapes) chain.shape_values.push_back(declared.values);
         chain.shape_parameters += shapes;
       }
+    }
+    for (ChainLevel& level : chain.levels) {
+      if (!level.sized_by) continue;
+      const std::string& name = declared_[level.sized_by->parameter].parameter.name;
+      level.sized_by->parameter = chain.parameter(name, "");
     }
   }
 
@@ -154,12 +171,13 @@ void read_capacity(const JsonInput& json, bool outermost, Parameters& parameters
     return;
   }
   level.built_words = parameters.integer(json.at("capacity_words"), kMostWords, Parameters::kCapacity);
-  const std::int64_t buffers = buffering ? buffering->integer(1, kMostBuffers) : 1;
+  level.sized_by = parameters.sized_by(*built);
+  level.buffering = buffering ? buffering->integer(1, kMostBuffers) : 1;
   const std::string held = letters_of(level.holds);
-  level.capacity_words = level.built_words / buffers;
+  level.capacity_words = level.built_words / level.buffering;
   if (*level.capacity_words < static_cast<std::int64_t>(held.size())) {
     fail(ErrorId::kValue, "{}: found {} words in {} buffers, expected at least one word for each of {}",
-         built->where(), level.built_words, buffers, held);
+         built->where(), level.built_words, level.buffering, held);
   }
 }
 

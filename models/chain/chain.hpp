@@ -28,6 +28,12 @@ struct FanOut {
   DimSet dims{};
 };
 
+/// How a capacity follows from a parameter: times * parameter + constant.
+struct SizedByParameter {
+  std::size_t parameter = 0;  ///< its place in Machine::parameters
+  double times = 1, constant = 0;
+};
+
 /// One level. Words are elements of a tensor; capacities and bandwidths are those of one instance.
 struct ChainLevel {
   std::string name;
@@ -37,6 +43,8 @@ struct ChainLevel {
   /// limit.
   std::optional<std::int64_t> capacity_words;
   std::int64_t built_words = 0;  ///< what is built for that; 0: no limit
+  std::int64_t buffering = 1;    ///< tiles that built_words hold
+  std::optional<SizedByParameter> sized_by;  ///< what built_words follow from
   int word_bits = 8;
   std::array<FanOut, kAxes> fan_out;  ///< by MeshAxis, towards the level below or the MACs
   /// Words per cycle of one instance: reads, writes (fills and updates), both together. Nothing: no limit.

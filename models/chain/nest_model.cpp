@@ -178,14 +178,23 @@ NestModel::NestModel(const Chain& chain, const Layer& layer) : mac_pj_(chain.mac
            1};
 }
 
+double NestModel::need_words(const Loops& loops, std::size_t level) const {
+  double words = 0;
+  for (std::size_t o = 0; o < kOperands; ++o) {
+    if (levels_[level].holds[o]) words += loops.tile_words(o, level);
+  }
+  return words;
+}
+
+double NestModel::need_words(const ChainNest& nest, std::size_t level) const {
+  Loops loops;
+  loops.set(nest, levels_.size(), step_);
+  return need_words(loops, level);
+}
+
 bool NestModel::fits(const Loops& loops) const {
   for (std::size_t l = 0; l < levels_.size(); ++l) {
-    if (levels_[l].capacity_words == kInfinity) continue;
-    double words = 0;
-    for (std::size_t o = 0; o < kOperands; ++o) {
-      if (levels_[l].holds[o]) words += loops.tile_words(o, l);
-    }
-    if (words > levels_[l].capacity_words) return false;
+    if (levels_[l].capacity_words < kInfinity && need_words(loops, l) > levels_[l].capacity_words) return false;
   }
   return true;
 }
@@ -254,11 +263,7 @@ double NestModel::fill(const ChainNest& nest) const {
   loops.set(nest, levels_.size(), step_);
   double worst = 0;
   for (std::size_t l = 0; l < levels_.size(); ++l) {
-    double words = 0;
-    for (std::size_t o = 0; o < kOperands; ++o) {
-      if (levels_[l].holds[o]) words += loops.tile_words(o, l);
-    }
-    worst = std::max(worst, words / levels_[l].capacity_words);
+    worst = std::max(worst, need_words(loops, l) / levels_[l].capacity_words);
   }
   return worst;
 }

@@ -46,6 +46,8 @@ class NestModel {
 
   /// Costs as ChainModel::cost() computes them, in the same order of operations. Fan-outs are not checked.
   NestCost cost(const ChainNest& nest) const;
+  /// Words that the tiles of one instance of a level take together.
+  double need_words(const ChainNest& nest, std::size_t level) const;
   /// The largest ratio of a level's tiles to its capacity; at most 1 where all fit.
   double fill(const ChainNest& nest) const;
 
@@ -64,6 +66,7 @@ class NestModel {
   struct Loops;
 
   bool fits(const Loops& loops) const;
+  double need_words(const Loops& loops, std::size_t level) const;
   double vectors(const Level& level, double words) const;
 
   std::vector<Level> levels_;

@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "dosa/core/search/descent.hpp"
+#include "dosa/core/targets/chain/codes.hpp"
 #include "dosa/core/targets/chain/rounding.hpp"
+#include "dosa/core/targets/chain/sized_layer.hpp"
 #include "dosa/core/targets/chain/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/threads.hpp"
@@ -31,32 +33,6 @@ constexpr double kEndTemperature = 0.003;
 /// where it starts.
 double begin_temperature(std::int64_t evaluations) {
   return std::clamp(0.03 * std::sqrt(static_cast<double>(evaluations) / 1000), 0.03, 0.3);
-}
-
-/// What a Frontier keeps of a nest: factors, then orders, level by level.
-std::int64_t code_size(std::size_t levels) {
-  return static_cast<std::int64_t>(levels * (kLoopKinds + 1) * kDims);
-}
-
-void encode(const ChainNest& nest, std::size_t levels, double* code) {
-  for (std::size_t l = 0; l < levels; ++l) {
-    for (const auto& kind : nest.factors[l]) code = std::copy(kind.begin(), kind.end(), code);
-    code = std::copy(nest.order[l].begin(), nest.order[l].end(), code);
-  }
-}
-
-ChainNest decoded(const double* code, std::size_t levels) {
-  ChainNest nest;
-  for (std::size_t l = 0; l < levels; ++l) {
-    for (auto& kind : nest.factors[l]) {
-      std::copy(code, code + kDims, kind.begin());
-      code += kDims;
-    }
-    std::transform(code, code + kDims, nest.order[l].begin(),
-                   [](double dim) { return static_cast<std::uint8_t>(dim); });
-    code += kDims;
-  }
-  return nest;
 }
 
 /// A layer's mappings, as far as walks have come by them.
@@ -96,7 +72,7 @@ class ChainLayer : public LayerSpace {
     publish();
   }
 
-  void improve(const Objective::Prices& prices, Allowance& allowance) override {
+  void improve(const Objective::Prices& prices, const Hardware&, Allowance& allowance) override {
     if (options_.stages == Stages::kDescent) return;
     // Prices of the network's objective: energy in pJ and cycles of one of this layer's runs alike.
     const LayerGoal goal{prices.energy, prices.cycle, true};
@@ -188,7 +164,7 @@ class ChainLayer : public LayerSpace {
       double* numbers = frontier_.numbers.data_ptr<double>() + i * columns;
       numbers[Frontier::kCycles] = entry.cycles * groups;
       numbers[Frontier::kEnergy] = entry.energy_pj * groups;
-      encode(entry.nest, levels, frontier_.codes.data_ptr<double>() + i * code_size(levels));
+      code_of_nest(entry.nest, levels, frontier_.codes.data_ptr<double>() + i * code_size(levels));
     }
     frontier_.looked_at = static_cast<double>(frontier_.evaluated);
     // At both lower bounds there is nothing left to find.
@@ -210,9 +186,10 @@ class ChainLayer : public LayerSpace {
 
 }  // namespace
 
-ChainSpace::ChainSpace(const SearchProblem& problem, Chain chain, const std::string& device)
+ChainSpace::ChainSpace(const SearchProblem& problem, const Chain& machine, const std::string& device)
     : problem_(problem),
-      chain_(std::move(chain)),
+      machine_(machine),
+      chain_(machine.at(problem.bounds.max)),
       relaxation_(chain_, problem.workload.layers, problem.objective,
                   torch::TensorOptions(torch::kFloat32).device(device)) {
   for (const Layer& layer : problem.workload.layers) nests_.emplace_back(chain_, layer);
@@ -262,6 +239,9 @@ Tensor ChainSpace::random_starts(std::int64_t starts, at::Generator generator) c
 }
 
 RelaxedCost ChainSpace::relax(const Tensor& parameters, double share) const {
+  if (!(problem_.bounds.min == problem_.bounds.max)) {
+    fail(ErrorId::kValue, "stages: the sizes of a chain of memories are not relaxed yet; allowed: polish");
+  }
   RelaxedCost cost;
   cost.loss = relaxation_.loss(relaxation_.log_factors(parameters), gate_at(share));
   return cost;
@@ -275,9 +255,48 @@ std::int64_t ChainSpace::evaluations_per_step() const {
   return static_cast<std::int64_t>(problem_.workload.layers.size());
 }
 
-std::vector<Shape> ChainSpace::shapes() const { return {problem_.shape_of(problem_.bounds.max)}; }
+std::vector<Shape> ChainSpace::shapes() const {
+  std::vector<Shape> all{{}};
+  for (std::size_t p = 0; p < problem_.machine().shape_parameters; ++p) {
+    std::vector<std::int64_t> values{problem_.bounds.min[p], problem_.bounds.max[p]};
+    for (const std::int64_t value : machine_.shape_values[p]) {
+      if (value > values[0] && value < values[1]) values.push_back(value);
+    }
+    std::sort(values.begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
+    std::vector<Shape> wider;
+    for (const Shape& shape : all) {
+      for (const std::int64_t value : values) {
+        wider.push_back(shape);
+        wider.back().push_back(value);
+      }
+    }
+    all = std::move(wider);
+  }
+  all.erase(std::remove_if(all.begin(), all.end(),
+                           [&](const Shape& shape) { return !problem_.has_room_for(shape); }),
+            all.end());
+  return all;
+}
 
-std::unique_ptr<LayerSpace> ChainSpace::layer(std::size_t layer, const Shape&) const {
+Shape ChainSpace::first_shape() const {
+  const auto distance = [&](const Shape& shape) {
+    double sum = 0;
+    for (std::size_t p = 0; p < shape.size(); ++p) {
+      sum += std::abs(std::log(static_cast<double>(shape[p]) /
+                               static_cast<double>(machine_.default_hardware[p])));
+    }
+    return sum;
+  };
+  const std::vector<Shape> all = shapes();
+  return *std::min_element(all.begin(), all.end(), [&](const Shape& a, const Shape& b) {
+    return distance(a) < distance(b);
+  });
+}
+
+std::unique_ptr<LayerSpace> ChainSpace::layer(std::size_t layer, const Shape& shape) const {
+  if (!(problem_.bounds.min == problem_.bounds.max))
+    return std::make_unique<SizedLayer>(problem_, machine_, layer, shape, seed_);
   Tensor starts;
   if (descended_.defined())
     starts = descended_.select(1, static_cast<std::int64_t>(layer)).flatten(1).contiguous();
@@ -290,7 +309,7 @@ std::int64_t ChainSpace::least_evaluations(std::size_t) const { return 64; }
 
 SchedulePtr ChainSpace::schedule(std::size_t layer, const Tensor& code) const {
   const Tensor numbers = code.contiguous();
-  const ChainNest nest = decoded(numbers.data_ptr<double>(), chain_.levels.size());
+  const ChainNest nest = nest_of_code(numbers.data_ptr<double>(), chain_.levels.size());
   return std::make_shared<ChainSchedule>(nests_[layer].model().mapping_of(nest), chain_);
 }
 

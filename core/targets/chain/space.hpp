@@ -14,14 +14,18 @@ class ChainSpace : public SearchSpace {
  public:
   /// Throws Error{kBounds} unless every layer has a mapping that fits; names the layer, the level, what is
   /// needed at least and what there is.
-  ChainSpace(const SearchProblem& problem, Chain chain, const std::string& device);
+  ChainSpace(const SearchProblem& problem, const Chain& machine, const std::string& device);
 
   /// Descends all layers' starts in one batch.
   void prepare(const MapOptions& options, const std::function<bool()>& stop) override;
   std::optional<LayerCosts> lower_bound(std::size_t layer) const override;
 
-  /// The one shape that there is.
+  /// All combinations of the machine's values within the bounds, and the bounds.
   std::vector<Shape> shapes() const override;
+  /// The one nearest to the default hardware.
+  Shape first_shape() const override;
+  std::int64_t polish_evaluations() const override { return 40'000'000; }
+  void set_seed(std::uint64_t seed) override { seed_ = seed; }
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   /// The layers' own objectives, one by one: where the hardware is fixed, nothing else connects them.
   RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
@@ -37,7 +41,9 @@ class ChainSpace : public SearchSpace {
   void check_fits() const;
 
   const SearchProblem& problem_;
-  Chain chain_;
+  const Chain& machine_;
+  Chain chain_;  ///< built with the bounds' largest hardware
+  std::uint64_t seed_ = 0;
   ChainRelaxation relaxation_;
   std::vector<LayerNests> nests_;  ///< by layer
   MapOptions options_;

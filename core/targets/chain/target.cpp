@@ -65,18 +65,16 @@ class ChainTarget : public Target {
          chain_.name);
   }
 
-  SearchOptions default_options() const override { return {}; }
-
-  void narrow(HardwareBounds&, const Hardware&, const Hardware&,
-              const std::function<void(const std::string&)>&) const override {
-    fail(ErrorId::kSchema,
-         "machine {}: found schema \"dosa-hardware/2\", whose sizes are not searched yet; expected "
-         "\"dosa-hardware/1\" (dosa map finds the mappings on given sizes)",
-         chain_.name);
+  /// Buffers and shapes are not relaxed yet: walks on the integers do all the work.
+  SearchOptions default_options() const override {
+    SearchOptions options;
+    options.stages = Stages::kPolish;
+    options.polish_nests = 60'000;
+    return options;
   }
 
   std::unique_ptr<SearchSpace> space(const SearchProblem& problem, const std::string& device) const override {
-    return std::make_unique<ChainSpace>(problem, chain_.at(problem.bounds.max), device);
+    return std::make_unique<ChainSpace>(problem, chain_, device);
   }
 
  private:

@@ -282,7 +282,7 @@ std::vector<Tile> TileSearch::best_tiles(const Objective::Prices& prices) const 
   return tiles;
 }
 
-void TileSearch::improve(const Objective::Prices& prices, Allowance& allowance) {
+void TileSearch::improve(const Objective::Prices& prices, const Hardware&, Allowance& allowance) {
   const torch::InferenceMode no_gradients;
   std::set<std::pair<int, DimSizes>> expanded;
   for (int round = 0; round < kMostRounds && !allowance.is_spent(); ++round) {

@@ -52,7 +52,7 @@ class TileSearch : public LayerSpace {
   /// The library's own tiles on every hardware of the search, those around `near` [variants of all layers,
   /// 7], and all of the calls that have no more than `limit`.
   void look(const torch::Tensor& near, std::int64_t limit, Allowance& allowance) override;
-  void improve(const Objective::Prices& prices, Allowance& allowance) override;
+  void improve(const Objective::Prices& prices, const Hardware& hardware, Allowance& allowance) override;
 
  private:
   const Layer& layer() const { return scoring_.problem.workload.layers[layer_]; }
