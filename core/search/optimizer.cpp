@@ -291,7 +291,8 @@ class Optimizer {
     // Short of time: first any design, so that the polish can end when it has to.
     if (!has_design() && (budget_.has_time_limit() || budget_.interrupted()))
       realise(shape_of(starts.front()), {starts.front()}, kRoundingNests, false);
-    const std::int64_t enough = budget_.spent() + space_->polish_evaluations();
+    const std::int64_t most = space_->polish_evaluations();
+    const std::int64_t enough = most == kNoLimit ? kNoLimit : budget_.spent() + most;
     std::set<Shape> tried;
     const auto attempt = [&](const Shape& shape) {
       if (tried.count(shape) > 0 || cut_short()) return;

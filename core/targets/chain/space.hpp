@@ -24,7 +24,7 @@ class ChainSpace : public SearchSpace {
   std::vector<Shape> shapes() const override;
   /// The one nearest to the default hardware.
   Shape first_shape() const override;
-  std::int64_t polish_evaluations() const override { return 40'000'000; }
+  std::int64_t polish_evaluations() const override { return kNoLimit; }
   void set_seed(std::uint64_t seed) override { seed_ = seed; }
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   /// The layers' own objectives, one by one: where the hardware is fixed, nothing else connects them.
