@@ -138,7 +138,6 @@ MapSummary map_exhaustively(const SearchProblem& problem, const MapOptions& opti
 Certificate certify(const Design& design, const TargetPtr& target, const Objective& objective,
                     const MapOptions& options, const MapProgressCallback& progress,
                     const std::atomic<bool>* interrupt) {
-  const torch::InferenceMode no_gradients;
   Certificate certificate{design, {}, objective, 0, 0, {}};
   Design& own = certificate.design;
   evaluate(own, *target);
@@ -225,8 +224,7 @@ std::string report_bounds(const MapSummary& summary) {
          fmt::format(
              "least: lower bounds, which no mapping undercuts; gap: {0} above that of the bounds\n"
              "{1} evaluations, {2:.1f} s: the network's {0} is at most {3:.2f} % above the best{4}\n",
-             summary.best.objective,
-             summary.evaluations, summary.wall_s, 100 * summary.gap(),
+             summary.best.objective, summary.evaluations, summary.wall_s, 100 * summary.gap(),
              summary.interrupted ? " (interrupted)" : "");
 }
 

@@ -26,7 +26,7 @@ struct MapOptions {
   Stages stages = Stages::kAutomatic;
   /// Evaluations of the model for a layer, relaxed or exact; half as many again may follow where that lowers
   /// the network's objective. 64 to 1e12.
-  std::int64_t samples = 400'000;
+  std::int64_t samples = 1'200'000;
   /// Random starts of the descent, and its steps; together they take at most half of the samples. 1 to 4096
   /// and 1 to 10 million.
   std::int64_t starts = 8, steps = 100;

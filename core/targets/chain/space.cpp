@@ -16,8 +16,8 @@ namespace {
 
 using torch::Tensor;
 
-// Starts that descend in one batch. The results depend on it.
-constexpr std::int64_t kGroup = 4;
+// Rows (starts x layers) that descend in one batch: so many that a step is not all overhead.
+constexpr std::int64_t kStartsAtOnce = 64;
 constexpr double kLearningRate = 0.5;
 /// The gate of the relaxation after a share of the run.
 double gate_at(double share) { return 1 + 22 * share; }
@@ -27,7 +27,7 @@ constexpr std::int64_t kRoundings = 32;
 constexpr double kRoundingNoise = 0.3;
 // Walks on the integers: as many as this for a layer, unless they would be shorter than that.
 constexpr std::int64_t kWalks = 4, kShortestWalk = 20'000;
-constexpr double kEndTemperature = 0.003;
+constexpr double kEndTemperature = 0.002;
 
 /// The temperature at which a walk of so many evaluations begins: a short one has no time to climb far from
 /// where it starts.
@@ -139,7 +139,7 @@ class ChainLayer : public LayerSpace {
     parallel(static_cast<std::int64_t>(walks.size()), threads_, [&](std::int64_t i) {
       const auto w = static_cast<std::size_t>(i);
       NestWalk walk(nests_, seed_of(2'000 + walks_ + i), fronts[w]);
-      walk.stop = allowance.stop;
+      walk.stop = [&] { return at_least(fronts[w]) || (allowance.stop && allowance.stop()); };
       walk.anneal(walks[w].start, walks[w].goal, walks[w].evaluations, walks[w].temperature, kEndTemperature);
       evaluated[w] = walk.evaluated();
     });
@@ -167,10 +167,16 @@ class ChainLayer : public LayerSpace {
       code_of_nest(entry.nest, levels, frontier_.codes.data_ptr<double>() + i * code_size(levels));
     }
     frontier_.looked_at = static_cast<double>(frontier_.evaluated);
-    // At both lower bounds there is nothing left to find.
-    const NestFront::Entry& first = front_.entries().front();
-    frontier_.complete = first.cycles * groups <= least_.cycles &&
-                         first.energy_pj * groups * 1e-6 <= least_.energy_uj * (1 + 1e-9);
+    frontier_.complete = at_least(front_);
+  }
+
+  /// Whether a mapping is at both lower bounds: there is nothing left to find.
+  bool at_least(const NestFront& front) const {
+    if (front.entries().empty()) return false;
+    const NestFront::Entry& first = front.entries().front();
+    const auto groups = static_cast<double>(nests_.layer().groups);
+    return first.cycles * groups <= least_.cycles &&
+           first.energy_pj * groups * 1e-6 <= least_.energy_uj * (1 + 1e-9);
   }
 
   const SearchProblem& problem_;
@@ -217,9 +223,10 @@ void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>&
   if (options.stages == Stages::kPolish) return;
   const std::int64_t starts = std::clamp<std::int64_t>(options.samples / 64, 1, options.starts);
   steps_ = std::min(options.steps, options.samples / (2 * starts));
-  std::vector<Tensor> descended(static_cast<std::size_t>((starts + kGroup - 1) / kGroup));
+  const std::int64_t group = std::max<std::int64_t>(kStartsAtOnce / evaluations_per_step(), 1);
+  std::vector<Tensor> descended(static_cast<std::size_t>((starts + group - 1) / group));
   parallel(static_cast<std::int64_t>(descended.size()), options.threads, [&](std::int64_t g) {
-    Descent descent(*this, g * kGroup, std::min(kGroup, starts - g * kGroup), options_.seed, kLearningRate);
+    Descent descent(*this, g * group, std::min(group, starts - g * group), options_.seed, kLearningRate);
     for (std::int64_t step = 0; step < steps_ && !(stop && stop()); ++step)
       descent.run(step, step + 1, steps_);
     descended[static_cast<std::size_t>(g)] = descent.decoded();
