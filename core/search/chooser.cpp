@@ -208,7 +208,8 @@ class BufferSearch {
     std::vector<std::vector<std::int64_t>> steps(buffers_);
     for (std::size_t b = 0; b < buffers_; ++b) {
       const auto most = static_cast<double>(buffer(problem_.bounds.max, b));
-      for (auto s = static_cast<double>(buffer(problem_.bounds.min, b)); s <= most; s *= buffers_ > 2 ? 4 : 1.5)
+      for (auto s = static_cast<double>(buffer(problem_.bounds.min, b)); s <= most;
+           s *= buffers_ > 2 ? 4 : 1.5)
         steps[b].push_back(std::llround(s));
     }
     look_at_product(table, steps);

@@ -260,7 +260,8 @@ class Optimizer {
     report(work_name());
     while (improves && has_design() && !layers.complete() && !cut_short()) {
       const double before = best_objective_;
-      if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_), summary_.best.hardware)) break;
+      if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_), summary_.best.hardware))
+        break;
       offer(layers, choose(problem_, *space_, layers.frontiers(), shape, from, stop, threads_));
       report(work_name());
       // A layer that ran out of evaluations is not at its end: others may have left some for it.

@@ -171,7 +171,8 @@ class FrontSearch {
       SearchProblem asked = problem_;
       asked.objective = Objective::from_name(name);
       const Choice best = choose(asked, *space_, layers.frontiers(), shape, {});
-      if (!best.entry.empty()) layers.improve(asked.objective.prices(best.energy_pj, best.cycles), best.hardware);
+      if (!best.entry.empty())
+        layers.improve(asked.objective.prices(best.energy_pj, best.cycles), best.hardware);
     }
     summary_.complete = summary_.complete && layers.complete() && !stop();
     shapes_.push_back({shape, layers.frontiers()});

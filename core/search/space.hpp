@@ -40,8 +40,8 @@ class LayerSpace {
   /// of SearchSpace::decode, or undefined for nowhere in particular. Deterministic, unless the allowance's
   /// clock ends it with what was found so far. No gradients.
   virtual void look(const torch::Tensor& near, std::int64_t limit, Allowance& allowance) = 0;
-  /// Tries to improve on the entries that are best at and around these prices, and on this hardware where that
-  /// matters, where not all was looked at.
+  /// Tries to improve on the entries that are best at and around these prices, and on this hardware where
+  /// that matters, where not all was looked at.
   virtual void improve(const Objective::Prices& /*prices*/, const Hardware& /*hardware*/,
                        Allowance& /*allowance*/) {}
 

@@ -26,14 +26,13 @@ constexpr DimSet every_dim() {
   return all;
 }
 
-/// A chain's parameters while its file is read: what they are, their values, and what each is used for.
+/// A chain's parameters while its file is read, and what each is used for.
 class Parameters {
  public:
   enum Use : unsigned { kShape = 1, kCapacity = 2, kCost = 4 };
 
-  /// Of a list that may be absent, with these values; the default ones of others.
-  Parameters(const std::optional<JsonInput>& list, const std::map<std::string, std::int64_t>& given)
-      : given_(given) {
+  /// Of a list that may be absent.
+  explicit Parameters(const std::optional<JsonInput>& list) {
     if (!list) return;
     for (const JsonInput& item : list->items()) add(item);
     if (declared_.size() > kMostParameters)
@@ -41,36 +40,36 @@ class Parameters {
            kMostParameters);
   }
 
-  /// A number, or {"parameter": name, "times": a, "constant": b} for a * value + b.
-  double number(const JsonInput& json, double min, double max, Use use) {
+  /// A number, or {"parameter": name, "times": a, "constant": b} for a * value + b, which becomes `rule` (the
+  /// place of its parameter is still that in the file) and has to be within the range from the parameter's
+  /// least to its most. Returns it for the default value.
+  double number(const JsonInput& json, double min, double max, Use use, std::optional<ByParameter>& rule) {
     if (!json.is_object()) return json.number(min, max);
     json.allow_only({"parameter", "times", "constant"});
     const auto times = json.find("times"), constant = json.find("constant");
-    const double value =
-        (times ? times->number(0, max) : 1) * static_cast<double>(value_of(json.at("parameter"), use)) +
-        (constant ? constant->number(0, max) : 0);
-    if (value < min || value > max)
-      fail(ErrorId::kValue, "{}: found {}, expected a number in {}..{}", json.where(), value, min, max);
-    return value;
+    rule = ByParameter{place_of(json.at("parameter")), times ? times->number(0, max) : 1,
+                       constant ? constant->number(0, max) : 0};
+    Declared& parameter = declared_[rule->parameter];
+    parameter.used |= use;
+    const auto value_at = [&](std::int64_t size) {
+      return rule->times * static_cast<double>(size) + rule->constant;
+    };
+    for (const std::int64_t size : {parameter.values.front(), parameter.values.back()}) {
+      if (value_at(size) < min || value_at(size) > max) {
+        fail(ErrorId::kValue, "{}: found {} where {} is {}, expected a number in {}..{}", json.where(),
+             value_at(size), parameter.parameter.name, size, min, max);
+      }
+    }
+    return value_at(parameter.standard);
   }
-  std::int64_t integer(const JsonInput& json, std::int64_t max, Use use) {
+  std::int64_t integer(const JsonInput& json, std::int64_t max, Use use, std::optional<ByParameter>& rule) {
     if (!json.is_object()) return json.integer(1, max);
-    const double value = number(json, 1, static_cast<double>(max), use);
-    if (value != std::floor(value))
-      fail(ErrorId::kValue, "{}: found {}, expected a whole number", json.where(), value);
+    const double value = number(json, 1, static_cast<double>(max), use, rule);
+    if (rule->times != std::floor(rule->times) || rule->constant != std::floor(rule->constant)) {
+      fail(ErrorId::kValue, "{}: found {} times a parameter plus {}, expected whole numbers", json.where(),
+           rule->times, rule->constant);
+    }
     return static_cast<std::int64_t>(value);
-  }
-
-  /// What a capacity follows from, if it is no number; the place of the parameter is still that in the file.
-  std::optional<SizedByParameter> sized_by(const JsonInput& json) const {
-    if (!json.is_object()) return std::nullopt;
-    const auto times = json.find("times"), constant = json.find("constant");
-    const std::string name = json.at("parameter").text();
-    SizedByParameter rule;
-    while (declared_[rule.parameter].parameter.name != name) ++rule.parameter;
-    if (times) rule.times = times->number();
-    if (constant) rule.constant = constant->number();
-    return rule;
   }
 
   /// Gives them to a machine, those that shape it first. Call when all of the file has been read.
@@ -91,9 +90,13 @@ class Parameters {
       }
     }
     for (ChainLevel& level : chain.levels) {
-      if (!level.sized_by) continue;
-      const std::string& name = declared_[level.sized_by->parameter].parameter.name;
-      level.sized_by->parameter = chain.parameter(name, "");
+      ChainLevel::Rules& rules = level.rules;
+      for (std::optional<ByParameter>* rule :
+           {&rules.built_words, &rules.vector_pj, &rules.fan_out[0], &rules.fan_out[1],
+            &rules.read_words_per_cycle, &rules.write_words_per_cycle, &rules.words_per_cycle}) {
+        if (*rule)
+          (*rule)->parameter = chain.parameter(declared_[(*rule)->parameter].parameter.name, chain.name);
+      }
     }
   }
 
@@ -131,27 +134,23 @@ class Parameters {
     declared_.push_back(std::move(declared));
   }
 
-  std::int64_t value_of(const JsonInput& name, Use use) {
+  std::size_t place_of(const JsonInput& name) const {
     std::vector<std::string> names;
     for (std::size_t p = 0; p < declared_.size(); ++p) {
       names.push_back(declared_[p].parameter.name);
-      if (names.back() != name.text()) continue;
-      declared_[p].used |= use;
-      const auto given = given_.find(names.back());
-      return given == given_.end() ? declared_[p].standard : given->second;
+      if (names.back() == name.text()) return p;
     }
     fail(ErrorId::kValue, "{}: found \"{}\", expected one of 'parameters': {}", name.where(), name.text(),
          names.empty() ? "there are none" : fmt::to_string(fmt::join(names, ", ")));
   }
 
   std::vector<Declared> declared_;
-  std::map<std::string, std::int64_t> given_;
 };
 
-FanOut fan_out_from_json(const JsonInput& json, Parameters& parameters) {
+FanOut fan_out_from_json(const JsonInput& json, Parameters& parameters, std::optional<ByParameter>& rule) {
   json.allow_only({"size", "dims"});
   FanOut fan_out;
-  fan_out.size = parameters.integer(json.at("size"), kMostChildren, Parameters::kShape);
+  fan_out.size = parameters.integer(json.at("size"), kMostChildren, Parameters::kShape, rule);
   fan_out.dims = dims_from_json(json.at("dims"));
   if (letters_of(fan_out.dims).empty()) {
     fail(ErrorId::kValue, "{}: found \"\", expected letters of {}", json.at("dims").where(), kDimNames);
@@ -170,8 +169,8 @@ void read_capacity(const JsonInput& json, bool outermost, Parameters& parameters
     }
     return;
   }
-  level.built_words = parameters.integer(json.at("capacity_words"), kMostWords, Parameters::kCapacity);
-  level.sized_by = parameters.sized_by(*built);
+  std::optional<ByParameter>& rule = level.rules.built_words;
+  level.built_words = parameters.integer(json.at("capacity_words"), kMostWords, Parameters::kCapacity, rule);
   level.buffering = buffering ? buffering->integer(1, kMostBuffers) : 1;
   const std::string held = letters_of(level.holds);
   level.capacity_words = level.built_words / level.buffering;
@@ -205,18 +204,23 @@ ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Paramete
     fan_out->allow_only({"X", "Y"});
     for (const MeshAxis axis : mesh_axes()) {
       if (const auto on_axis = fan_out->find(std::string(1, name_of(axis))))
-        level.fan_out[static_cast<std::size_t>(axis)] = fan_out_from_json(*on_axis, parameters);
+        level.fan_out[static_cast<std::size_t>(axis)] =
+            fan_out_from_json(*on_axis, parameters, level.rules.fan_out[static_cast<std::size_t>(axis)]);
     }
   }
-  for (const auto& [key, bandwidth] : {std::pair{"read_words_per_cycle", &level.read_words_per_cycle},
-                                       std::pair{"write_words_per_cycle", &level.write_words_per_cycle},
-                                       std::pair{"words_per_cycle", &level.words_per_cycle}}) {
+  ChainLevel::Rules& rules = level.rules;
+  const auto read_bandwidth = [&](const char* key, std::optional<double>& words_per_cycle,
+                                  std::optional<ByParameter>& rule) {
     if (const auto value = json.find(key))
-      *bandwidth = parameters.number(*value, kLeastBandwidth, kMostBandwidth, Parameters::kShape);
-  }
+      words_per_cycle = parameters.number(*value, kLeastBandwidth, kMostBandwidth, Parameters::kShape, rule);
+  };
+  read_bandwidth("read_words_per_cycle", level.read_words_per_cycle, rules.read_words_per_cycle);
+  read_bandwidth("write_words_per_cycle", level.write_words_per_cycle, rules.write_words_per_cycle);
+  read_bandwidth("words_per_cycle", level.words_per_cycle, rules.words_per_cycle);
   if (const auto vector = json.find("vector_words"))
     level.vector_words = static_cast<double>(vector->integer(1, kMostVectorWords));
-  level.vector_pj = parameters.number(json.at("vector_pj"), 0, kMaxPicojoules, Parameters::kCost);
+  level.vector_pj =
+      parameters.number(json.at("vector_pj"), 0, kMaxPicojoules, Parameters::kCost, level.rules.vector_pj);
   if (const auto size = json.find("area_mm2")) {
     size->allow_only({"per_instance", "per_kib"});
     if (const auto value = size->find("per_instance")) area.per_instance = value->number(0, kMostArea);
@@ -250,18 +254,18 @@ bool is_chain(const JsonInput& json) {
 
 bool is_chain(const std::string& name_or_path) { return is_chain(machine_file(name_or_path)); }
 
-Chain Chain::read(const JsonInput& json, const std::map<std::string, std::int64_t>& values) {
+Chain load_chain(const std::string& name_or_path) {
+  const JsonInput json = machine_file(name_or_path);
   json.require_schema(kChainSchema);
   json.allow_only({"schema", "name", "description", "source", "parameters", "mac", "levels", "area_mm2"});
   Chain chain;
-  chain.file_ = json;
   chain.hash = content_hash(json.value().dump());
   chain.name = json.at("name").text();
   if (const auto text = json.find("description")) chain.description = text->text();
   if (const auto source = json.find("source")) source->text();
   json.at("mac").allow_only({"energy_pj"});
   chain.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);
-  Parameters parameters(json.find("parameters"), values);
+  Parameters parameters(json.find("parameters"));
   const JsonInput levels = json.at("levels");
   const std::vector<JsonInput> items = levels.items();
   if (items.size() < 2 || items.size() > kMostLevels) {
@@ -287,25 +291,47 @@ Chain Chain::read(const JsonInput& json, const std::map<std::string, std::int64_
   return chain;
 }
 
-Chain load_chain(const std::string& name_or_path) { return Chain::read(machine_file(name_or_path)); }
-
 Chain Chain::at(const Hardware& hardware) const {
-  if (!file_ || parameters.empty()) return *this;
-  std::map<std::string, std::int64_t> values;
-  for (std::size_t p = 0; p < parameters.size(); ++p) values[parameters[p].name] = hardware[p];
-  return read(*file_, values);
+  Chain built = *this;
+  if (parameters.empty()) return built;
+  for (ChainLevel& level : built.levels) {
+    const ChainLevel::Rules& of = level.rules;
+    const auto whole = [&](const std::optional<ByParameter>& rule, std::int64_t most, std::int64_t& number) {
+      if (!rule) return;
+      const double value = rule->at(hardware);
+      if (value > static_cast<double>(most)) {
+        fail(ErrorId::kValue, "{}: {} {} makes {} at level {}, allowed are {}", name,
+             parameters[rule->parameter].name, hardware[rule->parameter], value, level.name, most);
+      }
+      number = static_cast<std::int64_t>(value);
+    };
+    whole(of.built_words, kMostWords, level.built_words);
+    if (level.capacity_words) level.capacity_words = level.built_words / level.buffering;
+    for (std::size_t axis = 0; axis < kAxes; ++axis)
+      whole(of.fan_out[axis], kMostChildren, level.fan_out[axis].size);
+    if (of.vector_pj) level.vector_pj = of.vector_pj->at(hardware);
+    if (of.read_words_per_cycle) level.read_words_per_cycle = of.read_words_per_cycle->at(hardware);
+    if (of.write_words_per_cycle) level.write_words_per_cycle = of.write_words_per_cycle->at(hardware);
+    if (of.words_per_cycle) level.words_per_cycle = of.words_per_cycle->at(hardware);
+  }
+  return built;
 }
 
 double Chain::area_mm2(const Hardware& hardware) const {
-  const Chain built = at(hardware);
-  double mm2 = area.base + area.per_mac * static_cast<double>(built.instances(-1));
-  for (std::size_t l = 0; l < built.levels.size(); ++l) {
-    const ChainLevel& level = built.levels[l];
-    const double kib = static_cast<double>(level.built_words) * level.word_bits / 8 / 1024;
-    mm2 += static_cast<double>(built.instances(static_cast<int>(l))) *
-           (area.levels[l].per_instance + area.levels[l].per_kib * kib);
+  double mm2 = area.base, instances = 1;
+  for (std::size_t l = levels.size(); l-- > 0;) {
+    const ChainLevel& level = levels[l];
+    const ChainLevel::Rules& of = level.rules;
+    const double words =
+        of.built_words ? of.built_words->at(hardware) : static_cast<double>(level.built_words);
+    mm2 += instances *
+           (area.levels[l].per_instance + area.levels[l].per_kib * words * level.word_bits / 8 / 1024);
+    for (std::size_t axis = 0; axis < kAxes; ++axis) {
+      instances *=
+          of.fan_out[axis] ? of.fan_out[axis]->at(hardware) : static_cast<double>(level.fan_out[axis].size);
+    }
   }
-  return mm2;
+  return mm2 + area.per_mac * instances;
 }
 
 Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,10 +27,14 @@ struct FanOut {
   DimSet dims{};
 };
 
-/// How a capacity follows from a parameter: times * parameter + constant.
-struct SizedByParameter {
+/// How a number follows from a parameter: times * parameter + constant.
+struct ByParameter {
   std::size_t parameter = 0;  ///< its place in Machine::parameters
   double times = 1, constant = 0;
+
+  double at(const Hardware& hardware) const {
+    return times * static_cast<double>(hardware[parameter]) + constant;
+  }
 };
 
 /// One level. Words are elements of a tensor; capacities and bandwidths are those of one instance.
@@ -44,13 +47,19 @@ struct ChainLevel {
   std::optional<std::int64_t> capacity_words;
   std::int64_t built_words = 0;  ///< what is built for that; 0: no limit
   std::int64_t buffering = 1;    ///< tiles that built_words hold
-  std::optional<SizedByParameter> sized_by;  ///< what built_words follow from
   int word_bits = 8;
   std::array<FanOut, kAxes> fan_out;  ///< by MeshAxis, towards the level below or the MACs
   /// Words per cycle of one instance: reads, writes (fills and updates), both together. Nothing: no limit.
   std::optional<double> read_words_per_cycle, write_words_per_cycle, words_per_cycle;
   double vector_words = 1;  ///< accesses are charged in vectors of this many words
   double vector_pj = 0;     ///< energy of one vector access, of whatever kind
+
+  /// What these numbers follow from where a design chooses them.
+  struct Rules {
+    std::optional<ByParameter> built_words, vector_pj;
+    std::array<std::optional<ByParameter>, kAxes> fan_out;
+    std::optional<ByParameter> read_words_per_cycle, write_words_per_cycle, words_per_cycle;
+  } rules;
 
   bool holds_operand(Operand o) const { return holds[static_cast<std::size_t>(o)]; }
   const FanOut& fan_out_on(MeshAxis axis) const { return fan_out[static_cast<std::size_t>(axis)]; }
@@ -84,15 +93,10 @@ class Chain : public Machine {
   std::string level_label(int level) const;
   /// Instances that are built of a level; -1: of the MACs.
   std::int64_t instances(int level) const;
-  /// From a file's content, with these values of its parameters and the defaults of others. Throws Error with
-  /// file and key.
-  static Chain read(const JsonInput& json, const std::map<std::string, std::int64_t>& values = {});
-  /// The same machine built with this hardware. Throws Error with file and key for sizes that it cannot have.
+  /// The same machine built with this hardware. Throws Error{kValue} naming the level for sizes beyond what
+  /// any machine may have.
   Chain at(const Hardware& hardware) const;
   double area_mm2(const Hardware& hardware) const override;
-
- private:
-  std::optional<JsonInput> file_;  ///< what at() reads again; nothing: a machine of schema 1
 };
 
 /// Whether this is a machine of schema 2, which load_chain reads; for a shipped name or a path, throws Error

@@ -194,7 +194,8 @@ double NestModel::need_words(const ChainNest& nest, std::size_t level) const {
 
 bool NestModel::fits(const Loops& loops) const {
   for (std::size_t l = 0; l < levels_.size(); ++l) {
-    if (levels_[l].capacity_words < kInfinity && need_words(loops, l) > levels_[l].capacity_words) return false;
+    if (levels_[l].capacity_words < kInfinity && need_words(loops, l) > levels_[l].capacity_words)
+      return false;
   }
   return true;
 }

@@ -17,8 +17,8 @@ constexpr double kPrices[] = {1, 0.3, 3};
 
 }  // namespace
 
-SizedLayer::SizedLayer(const SearchProblem& problem, const Chain& chain, std::size_t layer, const Shape& shape,
-                       std::uint64_t seed)
+SizedLayer::SizedLayer(const SearchProblem& problem, const Chain& chain, std::size_t layer,
+                       const Shape& shape, std::uint64_t seed)
     : problem_(problem),
       chain_(chain),
       layer_(layer),
@@ -99,9 +99,8 @@ void SizedLayer::walk(const Hardware& hardware, const LayerGoal& goal, std::int6
       const Tensor cycles = frontier_.numbers.select(1, Frontier::kCycles);
       const Tensor value = goal.linear ? (energy * goal.energy + cycles * goal.cycles).log()
                                        : energy.log() * goal.energy + cycles.log() * goal.cycles;
-      const std::int64_t best = value.masked_fill(~fitting, std::numeric_limits<double>::infinity())
-                                    .argmin()
-                                    .item<std::int64_t>();
+      const std::int64_t best =
+          value.masked_fill(~fitting, std::numeric_limits<double>::infinity()).argmin().item<std::int64_t>();
       start = nest_of_code(frontier_.codes[best].contiguous().data_ptr<double>(), chain_.levels.size());
       known = true;
     }
@@ -133,10 +132,10 @@ std::vector<double> SizedLayer::numbers_of(const ChainNest& nest) const {
     const std::size_t parameter = problem_.machine().shape_parameters + b;
     for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
       const ChainLevel& level = chain_.levels[l];
-      if (!level.sized_by || level.sized_by->parameter != parameter) continue;
-      need = std::max(need, std::ceil((largest_model_.need_words(nest, l) * static_cast<double>(level.buffering) -
-                                       level.sized_by->constant) /
-                                      level.sized_by->times));
+      const std::optional<ByParameter>& rule = level.rules.built_words;
+      if (!rule || rule->parameter != parameter) continue;
+      const double words = largest_model_.need_words(nest, l) * static_cast<double>(level.buffering);
+      need = std::max(need, std::ceil((words - rule->constant) / rule->times));
     }
     const auto least = static_cast<double>(problem_.buffer(problem_.bounds.min, b));
     const auto most = static_cast<double>(problem_.buffer(largest_, b));

@@ -290,15 +290,14 @@ Shape ChainSpace::first_shape() const {
   const auto distance = [&](const Shape& shape) {
     double sum = 0;
     for (std::size_t p = 0; p < shape.size(); ++p) {
-      sum += std::abs(std::log(static_cast<double>(shape[p]) /
-                               static_cast<double>(machine_.default_hardware[p])));
+      sum += std::abs(
+          std::log(static_cast<double>(shape[p]) / static_cast<double>(machine_.default_hardware[p])));
     }
     return sum;
   };
   const std::vector<Shape> all = shapes();
-  return *std::min_element(all.begin(), all.end(), [&](const Shape& a, const Shape& b) {
-    return distance(a) < distance(b);
-  });
+  return *std::min_element(all.begin(), all.end(),
+                           [&](const Shape& a, const Shape& b) { return distance(a) < distance(b); });
 }
 
 std::unique_ptr<LayerSpace> ChainSpace::layer(std::size_t layer, const Shape& shape) const {

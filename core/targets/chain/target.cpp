@@ -105,7 +105,8 @@ TargetPtr make_chain_target(const MachinePtr& machine, const TargetOptions& opti
   }
   auto chain = std::dynamic_pointer_cast<const Chain>(machine);
   if (!chain) {
-    fail(ErrorId::kValue, "machine {}: rules: found 'chain' in a file of dosa-hardware/1; expected \"dosa-hardware/2\"",
+    fail(ErrorId::kValue,
+         "machine {}: rules: found 'chain' in a file of dosa-hardware/1; expected \"dosa-hardware/2\"",
          machine->name);
   }
   return std::make_shared<ChainTarget>(std::move(chain));
