@@ -97,7 +97,9 @@ TEST(RelaxedChainModel, EveryTermApproachesTheExactOneAsTheGateCloses) {
       const auto compare = [&](const Tensor& found, const Tensor& expected) {
         const double off = ((found - expected).abs() / (expected.abs() + 1)).max().item<double>();
         error = std::max(error, off);
-        if (gate == 100) EXPECT_LT(off, 1e-9);
+        if (gate == 100) {
+          EXPECT_LT(off, 1e-9);
+        }
       };
       for (std::size_t l = 0; l < exact.accesses.size(); ++l) {
         compare(soft.used[l], exact.used[l]);
