@@ -11,7 +11,7 @@ namespace dosa {
 namespace {
 
 // Combinations of factors on all axes that are worth looking at for a bound.
-constexpr std::size_t kMostCombinations = 200'000;
+constexpr std::size_t kMostCombinations = 4000;
 // Bounds are sums and quotients rounded otherwise than the model's: this much less is surely below.
 constexpr double kRounding = 1 - 1e-12;
 

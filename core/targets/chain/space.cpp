@@ -17,7 +17,7 @@ namespace {
 using torch::Tensor;
 
 // Rows (starts x layers) that descend in one batch: so many that a step is not all overhead.
-constexpr std::int64_t kStartsAtOnce = 64;
+constexpr std::int64_t kRowsOfBatch = 64;
 constexpr double kLearningRate = 0.5;
 /// The gate of the relaxation after a share of the run.
 double gate_at(double share) { return 1 + 22 * share; }
@@ -223,7 +223,7 @@ void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>&
   if (options.stages == Stages::kPolish) return;
   const std::int64_t starts = std::clamp<std::int64_t>(options.samples / 64, 1, options.starts);
   steps_ = std::min(options.steps, options.samples / (2 * starts));
-  const std::int64_t group = std::max<std::int64_t>(kStartsAtOnce / evaluations_per_step(), 1);
+  const std::int64_t group = std::max<std::int64_t>(kRowsOfBatch / evaluations_per_step(), 1);
   std::vector<Tensor> descended(static_cast<std::size_t>((starts + group - 1) / group));
   parallel(static_cast<std::int64_t>(descended.size()), options.threads, [&](std::int64_t g) {
     Descent descent(*this, g * group, std::min(group, starts - g * group), options_.seed, kLearningRate);

@@ -2,8 +2,10 @@
 // things.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "tests/core/cli/program.hpp"
 
@@ -317,6 +319,33 @@ TEST_F(Commands, EvaluateAndValidateOnAChain) {
   const json valid = json::parse(run({"validate", "table.csv", "--machine", "simba", "--json"}).out);
   for (const char* key : {"exact_cycles", "exact_energy", "exact_accesses", "access_columns"})
     EXPECT_EQ(valid[key], 1) << key;
+}
+
+TEST_F(Commands, MapsOntoAChain) {
+  folder_.file("net.json", R"({"schema": "dosa-workload/1", "name": "net", "layers": [
+      {"name": "conv", "count": 2, "groups": 2, "dims": {"R": 3, "S": 3, "P": 28, "Q": 28, "C": 32, "K": 64}},
+      {"name": "product", "dims": {"P": 64, "C": 128, "K": 128}}]})");
+  const Finished mapped = run({"map", "net.json", "--machine", "eyeriss", "--samples", "3000", "--seed", "2",
+                               "--threads", "2", "-o", "design.json"});
+  EXPECT_THAT(mapped.out, HasSubstr("net on eyeriss"));
+  EXPECT_THAT(mapped.out, HasSubstr("lower bounds, which no mapping undercuts"));
+  EXPECT_THAT(mapped.out, HasSubstr("written: design.json"));
+  std::istringstream lines(mapped.out);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
+  const json design = json::parse(content_of(folder_.path() / "design.json"));
+  EXPECT_EQ(design["layers"][0]["mapping"].get<std::string>().substr(0, 8), "L4[WIO] ");
+  EXPECT_EQ(design["provenance"]["options"]["seed"], 2);
+  const json evaluated = json::parse(run({"evaluate", "design.json", "--json"}).out);
+  EXPECT_EQ(evaluated["totals"], design["totals"]);
+  EXPECT_EQ(evaluated["totals_as_recorded"], true);
+  const json certified =
+      json::parse(run({"map", "design.json", "--certify", "--samples", "3000", "--json"}).out);
+  EXPECT_LT(std::abs(certified["gap"].get<double>()), 0.5);
+  const json again = json::parse(
+      run({"map", "net.json", "--machine", "eyeriss", "--samples", "3000", "--seed", "2", "--json"}).out);
+  EXPECT_EQ(again["layers"], design["layers"]);
+  EXPECT_GE(again["map_space"]["gap"].get<double>(), 0);
+  EXPECT_GT(again["map_space"]["layers"][0]["least_cycles"].get<double>(), 0);
 }
 
 TEST_F(Commands, YamlWorksLikeJson) {

@@ -111,13 +111,16 @@ TEST(ChainRelaxation, GradientIsThatOfFiniteDifferences) {
 
 TEST(ChainBound, NoLegalMappingIsBelow) {
   RandomCases random(17);
-  for (int c = 0; c < 120; ++c) {
+  for (int c = 0; c < 40; ++c) {
     const ChainModel model(c < 4 ? load_chain(kMachines[static_cast<std::size_t>(c)]) : random.chain());
     std::vector<Layer> layers;
     std::vector<Mapping> mappings;
-    for (int l = 0; l < 10; ++l) {
+    std::vector<ChainBound> bounds;
+    for (int l = 0; l < 5; ++l) {
       const Layer layer = random.layer();
-      for (int i = 0; i < 10; ++i) {
+      const ChainBound bound = lower_bound(model.chain(), layer);
+      for (int i = 0; i < 60; ++i) {
+        bounds.push_back(bound);
         layers.push_back(layer);
         mappings.push_back(random.mapping(layer, model.chain()));
       }
@@ -125,7 +128,7 @@ TEST(ChainBound, NoLegalMappingIsBelow) {
     const ChainCost cost =
         model.cost(model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64)));
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      const ChainBound bound = lower_bound(model.chain(), layers[i]);
+      const ChainBound& bound = bounds[i];
       const auto row = static_cast<std::int64_t>(i);
       const std::string where =
           print_mapping(mappings[i], model.chain()) + " for " + to_json(layers[i]).dump();
@@ -145,7 +148,7 @@ TEST(ChainBound, CountsWhatFactorsCanOccupy) {
   EXPECT_EQ(most_in_space(simba, layer, 1, 1, every), 30) << "C6 K5, or C4 K5 and C3 of the other axis: no";
   EXPECT_EQ(most_in_space(simba, layer, 0, simba.dram(), every), 60);
   layer.size = {3, 3, 7, 7, 3, 512, 1};
-  EXPECT_EQ(most_in_space(simba, layer, 0, simba.dram(), every), 1024);
+  EXPECT_EQ(most_in_space(simba, layer, 0, simba.dram(), every), 768) << "K 64 and 4, C 3";
   layer.size = {1, 1, 7, 7, 1, 1, 1};
   EXPECT_EQ(most_in_space(simba, layer, 0, simba.dram(), every), 1) << "7 is more than 4";
 }
