@@ -1,6 +1,8 @@
-// The list of rules that machines can name. One line for each folder of core/targets.
+#include "dosa/core/targets/registry.hpp"
+
 #include <array>
 
+#include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/core/targets/target.hpp"
@@ -12,9 +14,11 @@ namespace {
 struct Rules {
   const char* name;
   TargetPtr (*make)(Machine, const TargetOptions&);
+  void (*check)(const Machine&);  // null: they ask for nothing
 };
-constexpr std::array<Rules, 2> kRules{
-    {{"mappings", make_mapping_target}, {"gemmini", gemmini::make_gemmini_target}}};
+// One line for each folder of core/targets.
+constexpr std::array<Rules, 2> kRules{{{"mappings", make_mapping_target, nullptr},
+                                       {"gemmini", gemmini::make_gemmini_target, gemmini::check_machine}}};
 
 }  // namespace
 
@@ -28,8 +32,21 @@ TargetPtr make_target(Machine machine, const TargetOptions& options) {
        fmt::join(names, ", "));
 }
 
+Machine load_ruled_machine(const std::string& name_or_path) {
+  Machine machine = load_machine(name_or_path);
+  for (const Rules& rules : kRules) {
+    if (machine.rules != rules.name || rules.check == nullptr) continue;
+    try {
+      rules.check(machine);
+    } catch (const Error& error) {
+      throw error.in(name_or_path);
+    }
+  }
+  return machine;
+}
+
 TargetPtr load_target(const std::string& name_or_path, const TargetOptions& options) {
-  return make_target(load_machine(name_or_path), options);
+  return make_target(load_ruled_machine(name_or_path), options);
 }
 
 }  // namespace dosa

@@ -6,6 +6,7 @@
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/gemmini/default_comparison.hpp"
 #include "dosa/core/targets/gemmini/export.hpp"
+#include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/core/targets/gemmini/space.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/error.hpp"
@@ -26,12 +27,20 @@ void check_runs(const Layer& layer, const Tile& tile, const ArraySizes& built) {
 
 class GemminiTarget : public Target {
  public:
-  GemminiTarget(Machine machine, std::optional<Surrogate> surrogate, std::string surrogate_path, double kappa)
+  GemminiTarget(Machine machine, std::optional<Surrogate> surrogate, std::string surrogate_path, double kappa,
+                std::optional<GivenBaseline> baseline)
       : machine_(std::move(machine)),
         surrogate_(std::move(surrogate)),
         surrogate_path_(std::move(surrogate_path)),
         kappa_(kappa),
+        baseline_(std::move(baseline)),
         model_(machine_, surrogate_ ? &*surrogate_ : nullptr) {}
+
+  TargetPtr with(GivenBaseline baseline) const {
+    return std::make_shared<GemminiTarget>(machine_, surrogate_, surrogate_path_, kappa_,
+                                           std::move(baseline));
+  }
+  std::string remark() const { return gemmini::remark(machine_, surrogate_.has_value()); }
 
   const Machine& machine() const override { return machine_; }
 
@@ -100,14 +109,28 @@ class GemminiTarget : public Target {
   }
 
   std::optional<Explanation> compare_with_default(const Design& design) const override {
+    std::vector<Layer> layers;
     std::vector<Tile> tiles;
-    for (const DesignLayer& entry : design.layers)
+    for (const DesignLayer& entry : design.layers) {
+      layers.push_back(entry.layer);
       tiles.push_back(tile_of(entry.layer, entry.schedule, design.hardware));
-    return dosa::compare_with_default(design, tiles, model_);
+    }
+    return compare_with(reference_for(layers, machine_, design.hardware.pe_dim, baseline_), design, tiles,
+                        model_);
   }
 
   Json model_record() const override {
-    return surrogate_ ? dosa::model_record(*surrogate_, surrogate_path_, kappa_) : Json("analytical");
+    Json record = surrogate_ ? dosa::model_record(*surrogate_, surrogate_path_, kappa_) : Json("analytical");
+    if (baseline_) {
+      if (!record.is_object()) record = {{"name", record}};
+      record["baseline"] = {{"name", baseline_->name}, {"hardware", dosa::to_json(baseline_->hardware)}};
+      for (const auto& [layer, tile] : baseline_->tiles) record["baseline"]["tiles"].push_back(to_json(tile));
+    }
+    if (const std::string text = remark(); !text.empty()) {
+      if (!record.is_object()) record = {{"name", record}};
+      record["remark"] = text;
+    }
+    return record;
   }
 
   /// On the shipped networks a descent before the polish has changed no design (tests/regression), so none is
@@ -140,7 +163,7 @@ class GemminiTarget : public Target {
   }
 
   std::unique_ptr<SearchSpace> space(const SearchProblem& problem, const std::string& device) const override {
-    return std::make_unique<GemminiSpace>(problem, model_, kappa_, device);
+    return std::make_unique<GemminiSpace>(problem, model_, kappa_, device, baseline_);
   }
 
  private:
@@ -198,6 +221,7 @@ class GemminiTarget : public Target {
   std::optional<Surrogate> surrogate_;
   std::string surrogate_path_;
   double kappa_;
+  std::optional<GivenBaseline> baseline_;
   RtlModel model_;
 };
 
@@ -206,21 +230,59 @@ class GemminiTarget : public Target {
 TargetPtr make_gemmini_target(Machine machine, const TargetOptions& options) {
   if (!(options.kappa >= 0 && options.kappa <= 10))
     fail(ErrorId::kValue, "kappa: found {}, expected 0 to 10", options.kappa);
+  try {
+    check_machine(machine);
+  } catch (const Error& error) {
+    throw error.in(fmt::format("machine {}", machine.name));
+  }
+  // Every machine with these rules is a Gemmini, whatever its name; it may have another DRAM.
   std::string path = options.surrogate;
   std::optional<Surrogate> surrogate;
-  if (options.shipped_surrogate && path.empty()) path = shipped_surrogate(machine.name).string();
+  if (options.shipped_surrogate && path.empty()) path = shipped_surrogate(kTarget).string();
   if (!path.empty()) {
     surrogate = Surrogate::load(path);
-    if (surrogate->target.name != machine.name) {
+    if (surrogate->target.name != kTarget) {
       fail(ErrorId::kValue, "{}: target.name: found {}, the search is for {}", path, surrogate->target.name,
-           machine.name);
+           kTarget);
     }
   } else if (!options.recorded.is_null()) {
-    surrogate = surrogate_for(options.recorded, machine.name, "");
-    if (surrogate) path = shipped_surrogate(machine.name).string();
+    surrogate = surrogate_for(options.recorded, kTarget, "");
+    if (surrogate) path = shipped_surrogate(kTarget).string();
+  }
+  if (surrogate) {
+    try {
+      surrogate = surrogate->for_dram(dram_words_per_cycle(machine));
+    } catch (const Error& error) {
+      throw error.in(fmt::format("machine {}", machine.name));
+    }
   }
   return std::make_shared<GemminiTarget>(std::move(machine), std::move(surrogate), std::move(path),
-                                         options.kappa);
+                                         options.kappa, std::nullopt);
+}
+
+TargetPtr with_baseline(const Target& target, GivenBaseline baseline) {
+  const auto* own = dynamic_cast<const GemminiTarget*>(&target);
+  if (own == nullptr) {
+    fail(ErrorId::kValue, "--baseline: {} has no software that maps layers by itself, only a Gemmini has",
+         target.machine().name);
+  }
+  try {
+    own->check_hardware(baseline.hardware);
+    for (const auto& [layer, tile] : baseline.tiles) check_runs(layer, tile, baseline.hardware);
+  } catch (const Error& error) {
+    throw error.in(fmt::format("--baseline: {}", baseline.name));
+  }
+  return own->with(std::move(baseline));
+}
+
+TargetPtr with_default_of_array(const Target& target, std::int64_t pe_dim) {
+  return with_baseline(
+      target, {fmt::format("default of {}", pe_dim), default_of_array(target.machine(), pe_dim), {}});
+}
+
+std::string remark(const Target& target) {
+  const auto* own = dynamic_cast<const GemminiTarget*>(&target);
+  return own == nullptr ? std::string() : own->remark();
 }
 
 bool is_gemmini(const Target& target) { return dynamic_cast<const GemminiTarget*>(&target) != nullptr; }
