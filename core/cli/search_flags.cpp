@@ -192,6 +192,7 @@ TargetPtr against(const TargetPtr& target, const std::string& baseline) {
   if (baseline.empty()) return target;
   GivenBaseline given;
   given.name = baseline;
+  given.label = "baseline";
   ArraySizes& sizes = given.hardware;
   int end = 0;
   if (std::sscanf(baseline.c_str(), "%8" SCNd64 "x%8" SCNd64 "/%8" SCNd64 "%n", &sizes.pe_dim,

@@ -6,7 +6,7 @@
 namespace dosa {
 namespace {
 
-constexpr const char* kSchema = "dosa-checkpoint/5";
+constexpr const char* kSchema = "dosa-checkpoint/4";
 constexpr const char* kKind = "dosa checkpoint";
 
 /// What a run is: two runs with the same fields and state go on in the same way.
@@ -34,11 +34,10 @@ std::vector<NamedTensor> tensors_of(std::vector<Descent>& descents) {
 }
 
 void read_best(const JsonInput& best, const SearchProblem& problem, SearchState& state) {
-  best.allow_only({"log_objective", "energy_pj", "cycles", "is_fast", "hardware", "layers"});
+  best.allow_only({"log_objective", "energy_pj", "cycles", "hardware", "layers"});
   state.best_log_objective = best.at("log_objective").number();
   state.best_energy_pj = best.at("energy_pj").number(0);
   state.best_cycles = best.at("cycles").number(0);
-  state.best_is_fast = best.at("is_fast").boolean();
   Design design = problem.blank_design();
   design.hardware = hardware_from_json(best.at("hardware"));
   const std::vector<JsonInput> layers = best.at("layers").items();
@@ -74,7 +73,6 @@ void save_checkpoint(const std::filesystem::path& path, const SearchProblem& pro
     header["best"] = {{"log_objective", state.best_log_objective},
                       {"energy_pj", state.best_energy_pj},
                       {"cycles", state.best_cycles},
-                      {"is_fast", state.best_is_fast},
                       {"hardware", to_json(state.best->hardware)},
                       {"layers", layers}};
   }

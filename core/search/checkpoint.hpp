@@ -17,7 +17,6 @@ struct SearchState {
   /// The best design so far, with its objective, energy and cycles as the search counts them (Choice).
   std::optional<Design> best;
   double best_log_objective = 0, best_energy_pj = 0, best_cycles = 0;
-  bool best_is_fast = false;  ///< no slower than SearchSpace::most_cycles
 };
 
 /// Writes atomically. Throws Error{kFile}.

@@ -325,19 +325,14 @@ struct Exchange {
 
 void add_totals(const SearchProblem& problem, const std::vector<Frontier>& frontiers, Choice& choice) {
   choice.energy_pj = choice.cycles = choice.expected_cycles = 0;
-  double squares = 0;
   const std::vector<double> buffers = buffers_of(choice.hardware);
   for (std::size_t l = 0; l < choice.entry.size(); ++l) {
     const auto count = static_cast<double>(problem.workload.layers[l].count);
     const Tensor row = frontiers[l].numbers.narrow(0, choice.entry[l], 1);
     choice.energy_pj += count * energy_at(row, buffers).item<double>();
-    const double cycles = count * row.select(1, Frontier::kCycles).item<double>();
-    const double expected = count * expected_of(frontiers[l])[choice.entry[l]].item<double>();
-    choice.cycles += cycles;
-    choice.expected_cycles += expected;
-    squares += std::pow(expected * std::log(cycles / expected), 2);
+    choice.cycles += count * row.select(1, Frontier::kCycles).item<double>();
+    choice.expected_cycles += count * expected_of(frontiers[l])[choice.entry[l]].item<double>();
   }
-  choice.cautious_cycles = choice.expected_cycles + std::sqrt(squares);
 }
 
 }  // namespace
@@ -492,7 +487,7 @@ Choice choose(const SearchProblem& problem, const SearchSpace& space, const std:
   };
   Choice best = best_asked();
   for (int attempt = 0; attempt < 12 && !best.entry.empty(); ++attempt) {
-    if (best.cautious_cycles <= space.most_cycles() * (1 + 1e-12)) break;
+    if (best.expected_cycles <= space.most_cycles() * (1 + 1e-12)) break;
     asked.objective.latency = std::max(0.25, 2 * asked.objective.latency);
     best = best_asked();
   }

@@ -18,9 +18,6 @@ struct Choice {
   double log_objective = std::numeric_limits<double>::infinity();  ///< with cycles as the search counts them
   double energy_pj = 0, cycles = 0;
   double expected_cycles = 0;  ///< see Frontier::expected_cycles
-  /// The expected cycles and what the search's caution (cycles over expected cycles) comes to over the
-  /// network, where the errors of layers are independent: the root of the sum of its squares.
-  double cautious_cycles = 0;
 };
 
 /// Costs of those entries of a frontier that fit given hardware, each [fitting], in the order of the entries:
@@ -54,7 +51,7 @@ Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
                       const std::vector<Hardware>& starts, const std::function<bool()>& stop = {},
                       std::int64_t threads = 1);
 
-/// The same, no slower than the space allows (cautious_cycles) if that can be had: where the objective would
+/// The same, no slower in expectation than the space allows if that can be had: where the objective would
 /// trade latency away, latency counts more and more. log_objective is by the problem's own objective in any
 /// case.
 Choice choose(const SearchProblem& problem, const SearchSpace& space, const std::vector<Frontier>& frontiers,

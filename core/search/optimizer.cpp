@@ -258,7 +258,7 @@ class Optimizer {
   /// Keeps a choice if it is better: first no slower than the space allows, then by the objective.
   void offer(const LayerSearch& layers, const Choice& choice) {
     if (choice.entry.empty()) return;
-    const bool fast = choice.cautious_cycles <= space_->most_cycles() * (1 + 1e-12);
+    const bool fast = choice.expected_cycles <= space_->most_cycles() * (1 + 1e-12);
     if (fast == best_is_fast_ ? !(choice.log_objective < best_objective_) : !fast) return;
     best_is_fast_ = fast;
     best_objective_ = choice.log_objective;
@@ -328,8 +328,8 @@ class Optimizer {
   // ---- Checkpoints and reports.
 
   SearchState state() const {
-    SearchState state{summary_.steps,  budget_.spent(), stale_,       rounded_at_,  {},
-                      best_objective_, best_energy_pj_, best_cycles_, best_is_fast_};
+    SearchState state{summary_.steps,  budget_.spent(), stale_,      rounded_at_, {},
+                      best_objective_, best_energy_pj_, best_cycles_};
     if (has_design()) state.best = summary_.best;
     return state;
   }
@@ -349,7 +349,7 @@ class Optimizer {
     if (!state.best) return;
     summary_.best = std::move(*state.best);
     best_objective_ = state.best_log_objective;
-    best_is_fast_ = state.best_is_fast;
+    best_is_fast_ = summary_.best.totals.cycles <= space_->most_cycles() * (1 + 1e-12);
     best_energy_pj_ = state.best_energy_pj;
     best_cycles_ = state.best_cycles;
   }

@@ -49,7 +49,7 @@ Reference reference_for(const std::vector<Layer>& layers, const Machine& machine
     reference.problems.emplace_back();
   }
   reference.text = fmt::format("{}: pe_dim {}, scratchpad {} KiB, accumulator {} KiB, {} tiles",
-                               baseline ? "baseline" : "default", reference.hardware.pe_dim,
+                               baseline ? baseline->label : "default", reference.hardware.pe_dim,
                                reference.hardware.scratchpad_kib, reference.hardware.accumulator_kib,
                                own ? "the library's" : "its own");
   return reference;

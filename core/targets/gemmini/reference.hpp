@@ -15,6 +15,7 @@ namespace dosa {
 /// A Gemmini that a user has: hardware, and either the library's own tiles or those of a design.
 struct GivenBaseline {
   std::string name;     ///< as the user wrote it, "8x64/16" or a file
+  std::string label;    ///< what reports call it, "baseline"
   ArraySizes hardware;  ///< as built
   /// Layers and their tiles; empty: the library's own for any layer.
   std::vector<std::pair<Layer, gemmini::Tile>> tiles;

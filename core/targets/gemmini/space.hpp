@@ -7,10 +7,10 @@
 //   cycles = mean * exp(kappa * sd),
 // where sd is that of the ratio to the library's own tiling of the layer on the default hardware
 // (RtlModel::log_sd_of_ratio), which itself counts with its mean: another tiling is chosen only where what it
-// gains exceeds the model's uncertainty about the gain. And no design may be slower than the library's tiles
-// on the default hardware, counted as its mean and kappa times its uncertainty over the network, in which the
-// errors of layers are independent (Choice::cautious_cycles). A baseline that a user gives stands in place of
-// that reference.
+// gains exceeds the model's uncertainty about the gain. And no design may be slower in expectation than the
+// library's tiles on the default hardware. (With the uncertainty over the network added, networks that the
+// array bounds could not be given other tiles to save energy: BERT on 8 x 8 would stay at the default.) A
+// baseline that a user gives stands in place of that reference.
 #pragma once
 
 #include <memory>

@@ -277,7 +277,8 @@ TargetPtr with_baseline(const Target& target, GivenBaseline baseline) {
 
 TargetPtr with_default_of_array(const Target& target, std::int64_t pe_dim) {
   return with_baseline(
-      target, {fmt::format("default of {}", pe_dim), default_of_array(target.machine(), pe_dim), {}});
+      target,
+      {fmt::format("default of {}", pe_dim), "default", default_of_array(target.machine(), pe_dim), {}});
 }
 
 std::string remark(const Target& target) {
