@@ -37,17 +37,32 @@ double probability_of_loss(double ratio, double sd) {
   return ratio < 1 ? 1 : 0;
 }
 
-/// "latency 1.012x (+-1.4 %, slower with a probability of 19 %), energy 1.173x, EDP 1.187x", in two lines.
+/// "latency 1.012x, energy 1.173x, EDP 1.187x", and in a line of its own how sure that is of the latency.
 std::string text_of_gains(const Sums& before, const Sums& after, double sd) {
   const double latency = before.cycles / after.cycles;
-  std::string text = fmt::format("latency {:.3f}x", latency);
-  if (sd > 0) {
-    const double slower = 100 * probability_of_loss(latency, sd);
-    text += fmt::format(" (+-{:.1f} %, slower with a probability {} %)", 100 * sd,
-                        slower < 0.1 ? "under 0.1" : fmt::format("of {:.2g}", slower));
+  std::string text = fmt::format("latency {:.3f}x, energy {:.3f}x, EDP {:.3f}x\n", latency,
+                                 before.energy_uj / after.energy_uj, before.edp() / after.edp());
+  if (!(sd > 0)) return text;
+  const double slower = 100 * probability_of_loss(latency, sd);
+  return text + fmt::format("its latency is uncertain by {:.1f} %; slower with a probability {} %\n",
+                            100 * sd, slower < 0.1 ? "under 0.1" : fmt::format("of {:.2g}", slower));
+}
+
+/// What of the layers is to be said below their table.
+std::string notes_on(const Reference& reference, const std::vector<Layer>& layers, const TileCosts& design,
+                     std::int64_t extrapolated) {
+  std::string text;
+  if (extrapolated > 0) {
+    text = fmt::format("* the tile is larger than any that the surrogate was trained on ({} layers)\n",
+                       extrapolated);
   }
-  return text + fmt::format(",\nenergy {:.3f}x, EDP {:.3f}x\n", before.energy_uj / after.energy_uj,
-                            before.edp() / after.edp());
+  text += text_of(design.outside);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (reference.problems[i].empty()) continue;
+    text += fmt::format("{}: the library's own tile does not run; compared with {}: {}\n", layers[i].name,
+                        gemmini::to_string(reference.tiles[i]), reference.problems[i]);
+  }
+  return text;
 }
 
 }  // namespace
@@ -56,7 +71,6 @@ Explanation compare_with(const Reference& reference, const Design& design,
                          const std::vector<gemmini::Tile>& chosen, const RtlModel& model) {
   const ArraySizes& built = reference.hardware;
   const std::vector<gemmini::Tile>& own = reference.tiles;
-  const std::vector<std::string>& problems = reference.problems;
   std::vector<Layer> layers;
   for (const DesignLayer& entry : design.layers) layers.push_back(entry.layer);
   const TileCosts before = model.costs(layers, own, built);
@@ -94,7 +108,7 @@ Explanation compare_with(const Reference& reference, const Design& design,
               {"design", to_json(to)},
               {"gain", gains(from, to)}};
     json["default"]["tile"] = gemmini::to_json(own[i]);
-    if (!problems[i].empty()) json["default"]["problem"] = problems[i];
+    if (!reference.problems[i].empty()) json["default"]["problem"] = reference.problems[i];
     const bool beyond = after.growth.defined() && at(after.growth) > 1;
     extrapolated += beyond;
     if (after.log_sd.defined()) {
@@ -114,17 +128,7 @@ Explanation compare_with(const Reference& reference, const Design& design,
                gain(from.energy_uj, to.energy_uj), gain(from.edp(), to.edp())});
   }
   const double sd = std::sqrt(variance) / all_after.cycles;
-  result.text = table.text();
-  if (extrapolated > 0) {
-    result.text += fmt::format(
-        "* the tile is larger than any that the surrogate was trained on ({} layers)\n", extrapolated);
-  }
-  result.text += text_of(after.outside);
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    if (problems[i].empty()) continue;
-    result.text += fmt::format("{}: the library's own tile does not run; compared with {}: {}\n",
-                               layers[i].name, gemmini::to_string(own[i]), problems[i]);
-  }
+  result.text = table.text() + notes_on(reference, layers, after, extrapolated);
   const double area = area_mm2(model.machine().area, built);
   result.text += fmt::format("{}, {:.3f} mm2\ncycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n",
                              reference.text, area, all_before.cycles, all_before.energy_uj, all_before.edp());

@@ -87,7 +87,7 @@ TEST_F(GemminiMachine, EveryNumberIsHonouredOrRefused) {
       number = number.is_number_integer() ? Json(2 * number.get<int>()) : Json(2 * number.get<double>());
     }
     const std::string file = folder_.file("mine.json", changed.dump());
-    const std::string search = "optimize " + network() + limits(path) + " -q --machine ";
+    const std::string search = "optimize " + network() + limits(path) + " --threads 1 -q --machine ";
     if (usual.count(limits(path)) == 0) usual[limits(path)] = results_of(json_of(search + "gemmini-rtl"));
     const Finished done = dosa(search + file + " --json");
     if (done.code != 0) {

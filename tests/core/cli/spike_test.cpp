@@ -20,12 +20,12 @@ using testing::Finished;
 /// most two tiles.
 const char* kAwkward = R"({"schema": "dosa-workload/1", "name": "awkward", "layers": [
   {"name": "pixel", "dims": {"R": 3, "S": 3, "P": 1, "Q": 1, "C": 24, "K": 40}, "padding": 1},
-  {"name": "large_kernel", "dims": {"R": 11, "S": 11, "P": 13, "Q": 13, "C": 3, "K": 20}, "wstride": 4,
-   "hstride": 4, "padding": 2},
+  {"name": "large_kernel", "dims": {"R": 11, "S": 11, "P": 13, "Q": 13, "C": 3, "K": 20, "wstride": 4,
+   "hstride": 4}, "padding": 2},
   {"name": "depthwise", "groups": 32, "dims": {"R": 3, "S": 3, "P": 14, "Q": 14, "C": 1, "K": 1}, "padding": 1},
-  {"name": "first", "dims": {"R": 7, "S": 7, "P": 14, "Q": 14, "C": 3, "K": 16}, "wstride": 2, "hstride": 2,
-   "padding": 3},
-  {"name": "shortcut", "dims": {"P": 7, "Q": 7, "C": 33, "K": 50}, "wstride": 2, "hstride": 2},
+  {"name": "first", "dims": {"R": 7, "S": 7, "P": 14, "Q": 14, "C": 3, "K": 16, "wstride": 2,
+   "hstride": 2}, "padding": 3},
+  {"name": "shortcut", "dims": {"P": 7, "Q": 7, "C": 33, "K": 50, "wstride": 2, "hstride": 2}},
   {"name": "odd", "dims": {"R": 5, "S": 5, "P": 9, "Q": 9, "C": 19, "K": 21, "N": 2}, "padding": 2},
   {"name": "pointwise", "dims": {"P": 14, "Q": 14, "C": 96, "K": 64}},
   {"name": "kept", "dims": {"P": 40, "C": 64, "K": 900}},
