@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "dosa/core/baselines/baseline.hpp"
+#include "dosa/core/cli/compare_arrays.hpp"
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/space.hpp"
@@ -18,7 +19,8 @@ constexpr const char* kGradient = "gradient";
 constexpr std::int64_t kMostSamples = std::int64_t{1} << 40;
 
 struct CompareFlags {
-  std::string workload, machine = "gemmini-tl", objective = "edp", csv;
+  std::string workload, machine = "gemmini-tl", objective = "edp", csv, baseline;
+  std::vector<std::int64_t> arrays;                 // --pe: with several, a row for each
   std::vector<std::string> methods;                 // empty: all that the target allows
   std::int64_t samples = 0, samples_per_layer = 0;  // 0: what the gradient search takes by itself
   std::int64_t seeds = 3, threads = 0;
@@ -243,10 +245,22 @@ std::vector<Method> run_all(const CompareFlags& flags, const SearchProblem& prob
   return done;
 }
 
+/// Several arrays are compared with one another, by dosa's own search.
+void compare_several_arrays(const CompareFlags& flags, const CLI::App& command, const Output& output) {
+  for (const char* other : {"--methods", "--samples-per-layer", "--seeds", "--csv"}) {
+    if (command.get_option(other)->count() > 0)
+      fail(ErrorId::kUsage, "{}: --pe with several arrays compares designs, not methods", other);
+  }
+  compare_arrays({flags.workload, flags.machine, flags.objective, flags.baseline, flags.arrays, flags.sizes,
+                  flags.options, flags.starts, flags.steps, flags.samples, flags.threads, flags.quiet},
+                 output);
+}
+
 void compare(const CompareFlags& flags, const Output& output) {
   if (!flags.csv.empty()) check_writable(flags.csv);
-  SearchProblem problem =
-      problem_of(flags.workload, load_target(flags.machine, flags.options), flags.objective);
+  SearchProblem problem = problem_of(
+      flags.workload, against(load_target(flags.machine, flags.options), flags.baseline), flags.objective);
+  warn_of(*problem.target);
   problem.bounds = flags.sizes.bounds(*problem.target);
   problem.check_bounds();
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
@@ -374,6 +388,7 @@ void add_compare(CLI::App& app) {
                                      "dosa compare resnet50 --methods gradient,random,bayes "
                                      "--samples-per-layer 10000 --json >compare.json",
                                      "dosa compare my_network.json --pe 16 --samples 500000",
+                                     "dosa compare bert --machine gemmini-rtl --pe 8,16,32 --max-area 1.15",
                                      "dosa compare bert --methods descent,descent+polish,polish"}));
   const auto flags = std::make_shared<CompareFlags>();
   const auto output = std::make_shared<Output>(*command);
@@ -400,7 +415,17 @@ void add_compare(CLI::App& app) {
       ->capture_default_str();
   add_target_options(*command, flags->options);
   add_objective(*command, flags->objective);
+  add_baseline(*command, flags->baseline);
   flags->sizes.add_all(*command);
+  command->remove_option(command->get_option("--pe"));
+  command
+      ->add_option(
+          "--pe", flags->arrays,
+          "Fix the rows and columns of the array. Several, separated by commas: instead of methods, "
+          "compare the best design of each, with what it gains over the library's default on the same "
+          "array")
+      ->delimiter(',')
+      ->check(integer_in(1, kMaxPeDim));
   command
       ->add_option("--starts", flags->starts, "Starts of the searches that descend (default: the target's)")
       ->check(integer_in(1, 4096));
@@ -408,7 +433,11 @@ void add_compare(CLI::App& app) {
       ->check(integer_in(1, 10'000'000));
   add_threads(*command, flags->threads);
   command->add_flag("-q,--quiet", flags->quiet, "No progress lines");
-  command->callback([flags, output] { compare(*flags, *output); });
+  command->callback([flags, output, command] {
+    if (flags->arrays.size() > 1) return compare_several_arrays(*flags, *command, *output);
+    if (!flags->arrays.empty()) flags->sizes.fixed.push_back({"--pe", "pe_dim", flags->arrays.front()});
+    compare(*flags, *output);
+  });
 }
 
 }  // namespace dosa::cli

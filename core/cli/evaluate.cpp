@@ -10,7 +10,7 @@ namespace dosa::cli {
 namespace {
 
 struct EvaluateFlags {
-  std::string design, machine, mapping, surrogate;
+  std::string design, machine, mapping, surrogate, baseline;
   Layer layer;
   SizeFlags sizes;
   bool details = false;
@@ -23,14 +23,17 @@ void evaluate_file(const EvaluateFlags& flags, const Output& output) {
     TargetOptions options;
     options.surrogate = flags.surrogate;
     options.recorded = design.provenance;
-    target = make_target(target->shared_machine(), options);
+    target = against(make_target(target->shared_machine(), options), flags.baseline);
     evaluate(design, *target);
   } catch (const Error& error) {
     throw error.in(flags.design);
   }
+  warn_of(*target);
   Json json = to_json(design);
   json.erase("provenance");
+  add_remark(*target, json);
   std::string text = report(design);
+  add_as_built(design, target->machine(), json, text);
   const bool same = recorded.cycles == design.totals.cycles && recorded.energy_uj == design.totals.energy_uj;
   json["totals_as_recorded"] = same;
   if (!same) {
@@ -107,6 +110,7 @@ void add_evaluate(CLI::App& app) {
           "Latencies of layers with tiles: trained by dosa train (default: the shipped one where the design "
           "records a surrogate)")
       ->needs(design);
+  add_baseline(*command, flags->baseline)->needs(design);
   command->add_flag("--details", flags->details,
                     "Accesses per level and tensor of every layer of the design");
   CLI::Option* mapping =

@@ -14,7 +14,7 @@ namespace dosa::cli {
 namespace {
 
 struct MapFlags {
-  std::string input, machine, output, objective, stages = "auto";
+  std::string input, machine, output, objective, stages = "auto", baseline;
   bool use_default = false, certify = false, quiet = false;
   SizeFlags sizes;
   MapOptions map;
@@ -49,6 +49,7 @@ void map_network(const MapFlags& flags, const Output& output) {
   SearchProblem problem = problem_of(
       flags.input, load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine, flags.options),
       flags.objective.empty() ? "edp" : flags.objective);
+  warn_of(*problem.target);
   problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine());
   problem.target->check_hardware(problem.bounds.max);
   ProgressLine line(flags.quiet);
@@ -73,7 +74,10 @@ void map_network(const MapFlags& flags, const Output& output) {
   if (!flags.output.empty()) save_design(summary.best, flags.output);
   Json json = to_json(summary.best);
   json["map_space"] = coverage_json(summary);
-  std::string text = report(summary.best) + "\n" + report(summary);
+  add_remark(*problem.target, json);
+  std::string text = report(summary.best);
+  add_as_built(summary.best, problem.machine(), json, text);
+  text += "\n" + report(summary);
   if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
   output.print(json, text);
 }
@@ -103,7 +107,9 @@ void certify_design(const MapFlags& flags, const Output& output) {
 /// What the target's own software does with a network, as a design.
 void map_default(const MapFlags& flags, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
-  const TargetPtr target = load_target(flags.machine.empty() ? "gemmini-rtl" : flags.machine, flags.options);
+  const TargetPtr target = against(
+      load_target(flags.machine.empty() ? "gemmini-rtl" : flags.machine, flags.options), flags.baseline);
+  warn_of(*target);
   const Workload workload = load_workload(flags.input);
   Design design;
   design.workload = workload.name;
@@ -132,6 +138,12 @@ void map_default(const MapFlags& flags, const Output& output) {
   }
   Json json = to_json(design);
   if (!problems.empty()) json["problems"] = std::move(problems);
+  add_remark(*target, json);
+  if (!flags.baseline.empty()) {
+    const std::optional<Explanation> comparison = target->compare_with_default(design);
+    json["default_comparison"] = comparison->json;
+    text = "\n" + comparison->text + text;
+  }
   output.print(json, report(design) + text);
 }
 
@@ -182,7 +194,8 @@ void add_map(CLI::App& app) {
           "the chip that you have, as a design.",
           {"dosa map resnet50 --pe 16 --scratchpad 128 --accumulator 32 -o design.json",
            "dosa map bert --objective latency --json", "dosa map resnet50 --machine simba -o design.json",
-           "dosa map design.json --certify", "dosa map bert --default --pe 32 --scratchpad 1024"}));
+           "dosa map design.json --certify",
+           "dosa map bert --default --pe 32 --scratchpad 1024 --baseline 16x256/64"}));
   const auto flags = std::make_shared<MapFlags>();
   const auto output = std::make_shared<Output>(*command);
   command
@@ -217,6 +230,7 @@ void add_map(CLI::App& app) {
                                            "The tiling that Gemmini's own C library picks (gemmini-rtl)");
   for (CLI::Option* other : {objective, nests, threads, certify}) library->excludes(other);
   for (CLI::Option* other : search) library->excludes(other);
+  add_baseline(*command, flags->baseline)->needs(library);
   command->add_flag("-q,--quiet", flags->quiet, "No progress line");
   command->callback([flags, output] {
     flags->map.stages = stages_from_name(flags->stages);

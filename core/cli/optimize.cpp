@@ -16,7 +16,8 @@ namespace {
 
 struct OptimizeFlags {
   std::string workload, target = "gemmini-tl", output, objective = "edp", stages;
-  std::string pareto;  // a folder
+  std::string pareto;    // a folder
+  std::string baseline;  // see against()
   SizeFlags sizes;
   TargetOptions target_options;
   // What the target has defaults for.
@@ -71,7 +72,9 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
     if (!path.empty() && is_root) check_writable(path);
   }
   SearchProblem problem =
-      problem_of(flags.workload, load_target(flags.target, flags.target_options), flags.objective);
+      problem_of(flags.workload, against(load_target(flags.target, flags.target_options), flags.baseline),
+                 flags.objective);
+  warn_of(*problem.target);
   problem.bounds = flags.sizes.bounds(*problem.target);
   const SearchOptions search = options_of(flags, *problem.target);
   if (!flags.pareto.empty()) {
@@ -97,7 +100,10 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   if (!flags.output.empty()) save_design(summary.best, flags.output);
   Json json = to_json(summary.best);
   json["provenance"]["wall_time_s"] = summary.wall_s;
-  std::string text = report(summary.best) + summary.brief_report();
+  add_remark(*problem.target, json);
+  std::string text = report(summary.best);
+  add_as_built(summary.best, problem.machine(), json, text);
+  text += summary.brief_report();
   if (flags.certify) {
     MapOptions map;
     map.threads = search.threads;
@@ -124,6 +130,7 @@ void add_optimize(CLI::App& app) {
                 {"dosa optimize resnet50 -o design.json",
                  "dosa optimize bert --pe 16 --scratchpad 128 --accumulator 32",
                  "dosa optimize resnet50 --target gemmini-rtl --pe 16 -o design.json",
+                 "dosa optimize bert --target gemmini-rtl --pe 8 --baseline 8x64/16",
                  "dosa optimize my_network.json --max-pe 64 --objective latency --seed 3 --json",
                  "dosa optimize resnet50 --max-area 2 --certify", "dosa optimize resnet50 --pareto front",
                  "mpirun -n 4 dosa optimize unet --starts 64 --checkpoint unet.ckpt -o design.json"}));
@@ -139,6 +146,7 @@ void add_optimize(CLI::App& app) {
           "learnt from its RTL")
       ->capture_default_str();
   add_target_options(*command, flags->target_options);
+  add_baseline(*command, flags->baseline);
   add_objective(*command, flags->objective);
   flags->sizes.add_all(*command);
   SearchOptions& search = flags->search;

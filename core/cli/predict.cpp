@@ -2,6 +2,7 @@
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/design/design.hpp"
+#include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/core/targets/gemmini/model.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
@@ -32,9 +33,20 @@ gemmini::Tile tile_on(const DesignLayer& entry, const Design& design, const Targ
   return tile;
 }
 
+/// The surrogate of a file, for the DRAM of the target.
+Surrogate surrogate_of(const std::string& path, const Target& target) {
+  const Surrogate surrogate = Surrogate::load(path);
+  try {
+    return surrogate.for_dram(
+        gemmini::dram_words_per_cycle(*as_array_machine(target.shared_machine(), "predict")));
+  } catch (const Error& error) {
+    throw error.in(fmt::format("machine {}", target.machine().name));
+  }
+}
+
 void run_predict(const PredictFlags& flags, const Output& output) {
-  const Surrogate surrogate = Surrogate::load(flags.surrogate);
   auto [design, target] = load_design(flags.design, flags.machine);
+  const Surrogate surrogate = surrogate_of(flags.surrogate, *target);
   try {
     evaluate(design, *target);
   } catch (const Error& error) {
@@ -72,7 +84,7 @@ void run_predict(const PredictFlags& flags, const Output& output) {
            "{}: layer '{}': a tile lies wholly inside the padding; Gemmini never finishes it", flags.design,
            layer.name);
     }
-    outside.push_back(surrogate.target.domain.outside(runs[i], built.pe_dim));
+    outside.push_back(surrogate.outside(runs[i], built.pe_dim));
     const auto groups = static_cast<double>(layer.groups);
     const double cycles = groups * std::exp(e.log_cycles[row].item<double>());
     const double log_sd = std::max(outside.back().least_log_sd(), e.log_sd[row].item<double>());

@@ -1,10 +1,15 @@
 #include "dosa/core/cli/search_flags.hpp"
 
+#include <cinttypes>
 #include <cmath>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 
+#include "dosa/core/targets/gemmini/buildable.hpp"
+#include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -243,6 +248,59 @@ void add_target_options(CLI::App& command, TargetOptions& options) {
 TargetOptions without_trust(TargetOptions options) {
   options.kappa = 0;
   return options;
+}
+
+CLI::Option* add_baseline(CLI::App& command, std::string& baseline) {
+  return command.add_option(
+      "--baseline", baseline,
+      "gemmini-rtl: compare with the chip that you have, and be no slower than it: 8x64/16 (array, KiB of "
+      "scratchpad and accumulator as built; the library's tiles), or a design file with its tiles (default: "
+      "the library's tiles on the machine's default)");
+}
+
+TargetPtr against(const TargetPtr& target, const std::string& baseline) {
+  if (baseline.empty()) return target;
+  GivenBaseline given;
+  given.name = baseline;
+  given.label = "baseline";
+  ArraySizes& sizes = given.hardware;
+  int end = 0;
+  if (std::sscanf(baseline.c_str(), "%8" SCNd64 "x%8" SCNd64 "/%8" SCNd64 "%n", &sizes.pe_dim,
+                  &sizes.scratchpad_kib, &sizes.accumulator_kib, &end) == 3 &&
+      end == static_cast<int>(baseline.size())) {
+    for (const ArraySizeField& field : kArraySizes) {
+      if (sizes.*field.value >= 1 && sizes.*field.value <= field.max) continue;
+      fail(ErrorId::kValue, "--baseline: {}: {}: found {}, expected 1 to {}", baseline, field.name,
+           sizes.*field.value, field.max);
+    }
+    return gemmini::with_baseline(*target, std::move(given));
+  }
+  const auto [design, its_target] = load_design(baseline);
+  if (!gemmini::is_gemmini(*its_target)) {
+    fail(ErrorId::kValue, "--baseline: {}: target: found {}, expected a design for a Gemmini, or 8x64/16",
+         baseline, design.target);
+  }
+  sizes = ArraySizes::of(design.hardware);
+  for (const DesignLayer& entry : design.layers)
+    given.tiles.emplace_back(entry.layer, gemmini::tile_of(entry.layer, entry.schedule, sizes));
+  return gemmini::with_baseline(*target, std::move(given));
+}
+
+void warn_of(const Target& target) {
+  const std::string remark = gemmini::remark(target);
+  if (!remark.empty()) fmt::print(stderr, "dosa: warning: {}\n", printable(remark));
+}
+
+void add_remark(const Target& target, Json& json) {
+  const std::string remark = gemmini::remark(target);
+  if (!remark.empty()) json["remark"] = remark;
+}
+
+void add_as_built(const Design& design, const Machine& machine, Json& json, std::string& text) {
+  const std::optional<Explanation> built = as_built(design, machine);
+  if (!built) return;
+  json["as_built"] = built->json;
+  text += built->text;
 }
 
 const std::atomic<bool>* catch_interrupts() {

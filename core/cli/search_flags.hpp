@@ -71,6 +71,22 @@ void add_target_options(CLI::App& command, TargetOptions& options);
 /// The same for a certificate, which judges a design by what is expected of it, whatever it was trusted for.
 TargetOptions without_trust(TargetOptions options);
 
+/// --baseline.
+CLI::Option* add_baseline(CLI::App& command, std::string& baseline);
+/// The target, whose designs are compared with this baseline: sizes as built, "8x64/16" (array, scratchpad
+/// and accumulator KiB), with the library's tiles, or a design file. Empty: the target as it is. Throws
+/// Error.
+TargetPtr against(const TargetPtr& target, const std::string& baseline);
+
+/// Warns, in a line, of numbers in a machine's file that nothing was measured with.
+void warn_of(const Target& target);
+/// The same under "remark", where there is something to say.
+void add_remark(const Target& target, Json& json);
+
+/// Of a design whose buffers are the need of one tile: the Gemmini that is built for it, as "as_built" and as
+/// a line for people (as_built()).
+void add_as_built(const Design& design, const Machine& machine, Json& json, std::string& text);
+
 /// From now on true after the first Ctrl-C (SIGINT) or SIGTERM; a second one ends the program at once.
 const std::atomic<bool>* catch_interrupts();
 /// Whether that has happened.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dosa/core/targets/registry.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/table.hpp"
@@ -47,15 +48,16 @@ namespace {
 /// the design or wherever the name leads.
 MachinePtr machine_of(const JsonInput& target, const std::filesystem::path& path,
                       const std::string& machine_override) {
-  if (!machine_override.empty()) return load_machine(machine_override);
+  if (!machine_override.empty()) return load_ruled_machine(machine_override);
   const std::string name = target.text();
   const std::vector<std::string> shipped = shipped_names("hardware");
   const std::filesystem::path beside = path.parent_path() / (name + ".json");
   std::error_code ignored;
   const bool is_shipped = std::find(shipped.begin(), shipped.end(), name) != shipped.end();
-  if (!is_shipped && std::filesystem::is_regular_file(beside, ignored)) return load_machine(beside.string());
+  if (!is_shipped && std::filesystem::is_regular_file(beside, ignored))
+    return load_ruled_machine(beside.string());
   try {
-    return load_machine(name);
+    return load_ruled_machine(name);
   } catch (const Error& error) {
     throw error.in(target.where());
   }

@@ -1,7 +1,9 @@
-// The list of rules that machines can name. One line for each folder of core/targets.
+#include "dosa/core/targets/registry.hpp"
+
 #include <array>
 
 #include "dosa/core/targets/chain/target.hpp"
+#include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/core/targets/target.hpp"
@@ -13,10 +15,15 @@ namespace {
 struct Rules {
   const char* name;
   TargetPtr (*make)(const MachinePtr&, const TargetOptions&);
+  void (*check)(const MachinePtr&);  // null: they ask for nothing
 };
-constexpr std::array<Rules, 3> kRules{{{"mappings", make_mapping_target},
-                                       {"chain", make_chain_target},
-                                       {"gemmini", gemmini::make_gemmini_target}}};
+void check_gemmini(const MachinePtr& machine) {
+  gemmini::check_machine(*as_array_machine(machine, "rules: gemmini"));
+}
+// One line for each folder of core/targets.
+constexpr std::array<Rules, 3> kRules{{{"mappings", make_mapping_target, nullptr},
+                                       {"chain", make_chain_target, nullptr},
+                                       {"gemmini", gemmini::make_gemmini_target, check_gemmini}}};
 
 }  // namespace
 
@@ -30,8 +37,21 @@ TargetPtr make_target(const MachinePtr& machine, const TargetOptions& options) {
        fmt::join(names, ", "));
 }
 
+MachinePtr load_ruled_machine(const std::string& name_or_path) {
+  MachinePtr machine = load_machine(name_or_path);
+  for (const Rules& rules : kRules) {
+    if (machine->rules != rules.name || rules.check == nullptr) continue;
+    try {
+      rules.check(machine);
+    } catch (const Error& error) {
+      throw error.in(name_or_path);
+    }
+  }
+  return machine;
+}
+
 TargetPtr load_target(const std::string& name_or_path, const TargetOptions& options) {
-  return make_target(load_machine(name_or_path), options);
+  return make_target(load_ruled_machine(name_or_path), options);
 }
 
 }  // namespace dosa

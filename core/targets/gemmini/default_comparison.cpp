@@ -4,9 +4,9 @@
 #include <cmath>
 
 #include "dosa/core/targets/gemmini/model.hpp"
-#include "dosa/core/targets/gemmini/space.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
 namespace {
@@ -30,20 +30,49 @@ Json gains(const Sums& from, const Sums& to) {
           {"edp", from.edp() / to.edp()}};
 }
 
+/// How probable it is that a gain of `ratio`, uncertain by the standard deviation `sd` of its logarithm, is a
+/// loss. Over 0 to 1; 0 where the two are the same and certain.
+double probability_of_loss(double ratio, double sd) {
+  if (sd > 0) return 0.5 * std::erfc(std::log(ratio) / (sd * std::sqrt(2.0)));
+  return ratio < 1 ? 1 : 0;
+}
+
+/// "latency 1.012x, energy 1.173x, EDP 1.187x", and in a line of its own how sure that is of the latency.
+std::string text_of_gains(const Sums& before, const Sums& after, double sd) {
+  const double latency = before.cycles / after.cycles;
+  std::string text = fmt::format("latency {:.3f}x, energy {:.3f}x, EDP {:.3f}x\n", latency,
+                                 before.energy_uj / after.energy_uj, before.edp() / after.edp());
+  if (!(sd > 0)) return text;
+  const double slower = 100 * probability_of_loss(latency, sd);
+  return text + fmt::format("its latency is uncertain by {:.1f} %; slower with a probability {} %\n",
+                            100 * sd, slower < 0.1 ? "under 0.1" : fmt::format("of {:.2g}", slower));
+}
+
+/// What of the layers is to be said below their table.
+std::string notes_on(const Reference& reference, const std::vector<Layer>& layers, const TileCosts& design,
+                     std::int64_t extrapolated) {
+  std::string text;
+  if (extrapolated > 0) {
+    text = fmt::format("* the tile is larger than any that the surrogate was trained on ({} layers)\n",
+                       extrapolated);
+  }
+  text += text_of(design.outside);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (reference.problems[i].empty()) continue;
+    text += fmt::format("{}: the library's own tile does not run; compared with {}: {}\n", layers[i].name,
+                        gemmini::to_string(reference.tiles[i]), reference.problems[i]);
+  }
+  return text;
+}
+
 }  // namespace
 
-Explanation compare_with_default(const Design& design, const std::vector<gemmini::Tile>& chosen,
-                                 const RtlModel& model) {
-  const ArraySizes built = default_gemmini(model.machine(), ArraySizes::of(design.hardware).pe_dim);
+Explanation compare_with(const Reference& reference, const Design& design,
+                         const std::vector<gemmini::Tile>& chosen, const RtlModel& model) {
+  const ArraySizes& built = reference.hardware;
+  const std::vector<gemmini::Tile>& own = reference.tiles;
   std::vector<Layer> layers;
-  std::vector<gemmini::Tile> own;
-  std::vector<std::string> problems;  // of the library's tiles, by layer
-  for (const DesignLayer& entry : design.layers) {
-    layers.push_back(entry.layer);
-    gemmini::LibraryChoice choice = gemmini::library_choice(entry.layer, built);
-    own.push_back(choice.tile);
-    problems.push_back(std::move(choice.problem));
-  }
+  for (const DesignLayer& entry : design.layers) layers.push_back(entry.layer);
   const TileCosts before = model.costs(layers, own, built);
   const TileCosts after = model.costs(layers, chosen, ArraySizes::of(design.hardware));
   const torch::Tensor sd_of_ratio = model.log_sd_of_ratio(after.networks, after.growth, before.networks)
@@ -79,7 +108,7 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
               {"design", to_json(to)},
               {"gain", gains(from, to)}};
     json["default"]["tile"] = gemmini::to_json(own[i]);
-    if (!problems[i].empty()) json["default"]["problem"] = problems[i];
+    if (!reference.problems[i].empty()) json["default"]["problem"] = reference.problems[i];
     const bool beyond = after.growth.defined() && at(after.growth) > 1;
     extrapolated += beyond;
     if (after.log_sd.defined()) {
@@ -99,27 +128,14 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
                gain(from.energy_uj, to.energy_uj), gain(from.edp(), to.edp())});
   }
   const double sd = std::sqrt(variance) / all_after.cycles;
-  result.text = table.text();
-  if (extrapolated > 0) {
-    result.text += fmt::format(
-        "* the tile is larger than any that the surrogate was trained on ({} layers)\n", extrapolated);
-  }
-  result.text += text_of(after.outside);
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    if (problems[i].empty()) continue;
-    result.text += fmt::format("{}: the library's own tile does not run; compared with {}: {}\n",
-                               layers[i].name, gemmini::to_string(own[i]), problems[i]);
-  }
-  result.text += fmt::format(
-      "default: pe_dim {}, scratchpad {} KiB, accumulator {} KiB, the library's tiles\n"
-      "cycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n",
-      built.pe_dim, built.scratchpad_kib, built.accumulator_kib, all_before.cycles, all_before.energy_uj,
-      all_before.edp());
-  result.text += fmt::format("the design against it: latency {:.3f}x", all_before.cycles / all_after.cycles);
-  if (sd > 0) result.text += fmt::format(" (+-{:.1f} %)", 100 * sd);
-  result.text += fmt::format(", energy {:.3f}x, EDP {:.3f}x\n", all_before.energy_uj / all_after.energy_uj,
-                             all_before.edp() / all_after.edp());
-  result.json = {{"hardware", dosa::to_json(built)},
+  result.text = table.text() + notes_on(reference, layers, after, extrapolated);
+  const double area = area_mm2(model.machine().area, built);
+  result.text += fmt::format("{}, {:.3f} mm2\ncycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n",
+                             reference.text, area, all_before.cycles, all_before.energy_uj, all_before.edp());
+  result.text += "the design against it: " + text_of_gains(all_before, all_after, sd);
+  result.json = {{"reference", reference.text},
+                 {"hardware", dosa::to_json(built)},
+                 {"area_mm2", area},
                  {"default", to_json(all_before)},
                  {"design", to_json(all_after)},
                  {"gain", gains(all_before, all_after)},
@@ -127,6 +143,7 @@ Explanation compare_with_default(const Design& design, const std::vector<gemmini
   if (after.log_sd.defined()) {
     result.json["design"]["cycles_sd_log"] = std::sqrt(variance_after) / all_after.cycles;
     result.json["gain"]["latency_sd_log"] = sd;
+    result.json["gain"]["probability_slower"] = probability_of_loss(all_before.cycles / all_after.cycles, sd);
   }
   return result;
 }

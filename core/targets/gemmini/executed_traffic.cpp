@@ -1,5 +1,6 @@
 #include "dosa/core/targets/gemmini/executed_traffic.hpp"
 
+#include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/models/base/error.hpp"
 
 namespace dosa {
@@ -12,20 +13,10 @@ constexpr auto kW = static_cast<std::size_t>(Operand::W), kI = static_cast<std::
                kO = static_cast<std::size_t>(Operand::O);
 
 void require_gemmini(const ArrayMachine& machine) {
-  constexpr std::array<std::array<bool, kOperands>, 4> kHolds{
-      {{true, false, false}, {false, false, true}, {true, true, false}, {true, true, true}}};
-  constexpr std::array<SizedBy, 4> kSizedBy{SizedBy::kNothing, SizedBy::kAccumulator, SizedBy::kScratchpad,
-                                            SizedBy::kNothing};
-  bool same = machine.levels.size() == kHolds.size();
-  for (std::size_t level = 0; same && level < kHolds.size(); ++level) {
-    same = machine.levels[level].holds == kHolds[level] && machine.levels[level].sized_by == kSizedBy[level];
-  }
-  if (!same) {
-    fail(ErrorId::kValue,
-         "machine {}: Gemmini's library runs on a register (W), an accumulator (O), a scratchpad (WI) and "
-         "DRAM",
-         machine.name);
-  }
+  if (gemmini::has_gemminis_memories(machine)) return;
+  fail(ErrorId::kValue,
+       "machine {}: Gemmini's library runs on a register (W), an accumulator (O), a scratchpad (WI) and DRAM",
+       machine.name);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/math.hpp"
+#include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
 namespace {
@@ -66,6 +67,7 @@ Plan plan_of(const Design& design, const Target& target) {
   Plan plan;
   plan.workload = design.workload;
   plan.hardware = ArraySizes::of(design.hardware);
+  plan.area_mm2 = target.machine().area_mm2(design.hardware);
   for (const DesignLayer& layer : design.layers) {
     plan.measurements.push_back(
         {plan.layers.size(), gemmini::tile_of(layer.layer, layer.schedule, ArraySizes::of(design.hardware)),

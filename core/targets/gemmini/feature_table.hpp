@@ -28,6 +28,7 @@ struct Term {
   Count count;
   Count less = kNoCount;
   Scale scale = Scale::kNone;
+  bool of_dram = false;  ///< lines that come from DRAM or go there: its bandwidth divides what they cost
 };
 
 inline constexpr Term kTerms[] = {
@@ -38,17 +39,17 @@ inline constexpr Term kTerms[] = {
     {"input.rows", Part::kInput, 0.5, kInputRows},
     {"input.requests", Part::kInput, 0.5, kInputRequests},
     {"input.beats", Part::kInput, 0.5, kInputBeats},
-    {"input.l2_misses", Part::kInput, 4, kInputL2Misses},
-    {"input.llc_misses", Part::kInput, 4, kInputLlcMisses},
-    {"input.page_misses", Part::kInput, 4, kInputPageMisses},
+    {"input.l2_misses", Part::kInput, 4, kInputL2Misses, kNoCount, Scale::kNone, true},
+    {"input.llc_misses", Part::kInput, 4, kInputLlcMisses, kNoCount, Scale::kNone, true},
+    {"input.page_misses", Part::kInput, 4, kInputPageMisses, kNoCount, Scale::kNone, true},
     {"weight.instructions", Part::kWeight, 2, kWeightInstructions},
     {"weight.latency", Part::kWeight, 5, kWeightInstructions, kNoCount, Scale::kPerInFlight},
     {"weight.rows", Part::kWeight, 0.5, kWeightRows},
     {"weight.requests", Part::kWeight, 0.5, kWeightRequests},
     {"weight.beats", Part::kWeight, 0.5, kWeightBeats},
-    {"weight.l2_misses", Part::kWeight, 4, kWeightL2Misses},
-    {"weight.llc_misses", Part::kWeight, 4, kWeightLlcMisses},
-    {"weight.page_misses", Part::kWeight, 4, kWeightPageMisses},
+    {"weight.l2_misses", Part::kWeight, 4, kWeightL2Misses, kNoCount, Scale::kNone, true},
+    {"weight.llc_misses", Part::kWeight, 4, kWeightLlcMisses, kNoCount, Scale::kNone, true},
+    {"weight.page_misses", Part::kWeight, 4, kWeightPageMisses, kNoCount, Scale::kNone, true},
     {"execute.steps", Part::kExecute, 3, kSteps},
     {"execute.preloads", Part::kExecute, 3, kPreloads},
     {"execute.instructions", Part::kExecute, 1, kExecutes},
@@ -57,10 +58,10 @@ inline constexpr Term kTerms[] = {
     {"output.rows", Part::kStore, 0.5, kOutputRows},
     {"output.requests", Part::kStore, 1, kOutputRequests},
     {"output.beats", Part::kStore, 0.5, kOutputBeats},
-    {"output.l2_misses", Part::kStore, 2, kOutputL2Misses},
+    {"output.l2_misses", Part::kStore, 2, kOutputL2Misses, kNoCount, Scale::kNone, true},
     {"tiles", Part::kOverhead, 50, kTiles},
     {"tiles.pipeline", Part::kOverhead, 5, kTiles, kNoCount, Scale::kArray},
-    {"cold.lines", Part::kOverhead, 0.5, kColdLines},
+    {"cold.lines", Part::kOverhead, 0.5, kColdLines, kNoCount, Scale::kNone, true},
     {"start", Part::kOverhead, 1000, kRuns},
 };
 inline constexpr int kTermCount = static_cast<int>(std::size(kTerms));

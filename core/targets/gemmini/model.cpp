@@ -75,7 +75,7 @@ TileCosts RtlModel::costs(const std::vector<Layer>& layers, const std::vector<ge
   if (surrogate_ != nullptr) {
     std::vector<double> least;
     for (const LayerRun& one : runs) {
-      result.outside.push_back(surrogate_->target.domain.outside(one, hardware.pe_dim));
+      result.outside.push_back(surrogate_->outside(one, hardware.pe_dim));
       least.push_back(result.outside.back().least_log_sd());
     }
     result.log_sd = torch::maximum(result.log_sd, torch::tensor(least, torch::kFloat64));

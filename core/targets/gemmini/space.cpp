@@ -106,13 +106,6 @@ void add_moves(const RtlVariant& v, const Tile& tile, std::vector<Tile>& moves) 
 
 }  // namespace
 
-ArraySizes default_gemmini(const ArrayMachine& machine, std::int64_t pe_dim) {
-  ArraySizes built = ArraySizes::of(machine.default_hardware);
-  if (built.pe_dim <= pe_dim) return built;
-  built.pe_dim = pe_dim;
-  return gemmini::nearest_hardware(built);
-}
-
 // ---- One layer.
 
 TileSearch::TileSearch(const TileScoring& scoring, std::size_t layer, const std::vector<RtlVariant>& variants)
@@ -306,9 +299,9 @@ void TileSearch::improve(const Objective::Prices& prices, const Hardware&, Allow
 // ---- All layers.
 
 GemminiSpace::GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa,
-                           const std::string& device) {
+                           const std::string& device, const std::optional<GivenBaseline>& baseline) {
   set_hardware(problem, model, kappa);
-  set_reference(problem, model);
+  set_reference(problem, model, baseline);
   for (const std::unique_ptr<OnArray>& array : arrays_)
     array->variants = variants_of(problem, model, array->scoring.largest.pe_dim);
   check_fits();
@@ -353,15 +346,15 @@ const GemminiSpace::OnArray& GemminiSpace::on(const Shape& shape) const {
   TORCH_CHECK(false, "no such array in the space");
 }
 
-void GemminiSpace::set_reference(const SearchProblem& problem, const RtlModel& model) {
+void GemminiSpace::set_reference(const SearchProblem& problem, const RtlModel& model,
+                                 const std::optional<GivenBaseline>& baseline) {
   const std::vector<Layer>& layers = problem.workload.layers;
-  reference_.hardware = default_gemmini(model.machine(), arrays_.back()->scoring.largest.pe_dim);
-  for (const Layer& layer : layers) {
-    const std::vector<gemmini::Call> calls = gemmini::calls_for(layer);
-    reference_.tiles.push_back(gemmini::runnable_default_tile(layer, reference_.hardware, calls.front()));
-    if (const Surrogate* surrogate = model.surrogate()) {
-      for (const gemmini::Call call : calls)
-        surrogate->target.domain.outside(RtlModel::run(layer, call), reference_.hardware.pe_dim);
+  static_cast<Reference&>(reference_) =
+      reference_for(layers, model.machine(), arrays_.back()->scoring.largest.pe_dim, baseline);
+  if (const Surrogate* surrogate = model.surrogate()) {
+    for (const Layer& layer : layers) {
+      for (const gemmini::Call call : gemmini::calls_for(layer))
+        surrogate->outside(RtlModel::run(layer, call), reference_.hardware.pe_dim);
     }
   }
   const TileCosts costs = model.costs(layers, reference_.tiles, reference_.hardware);

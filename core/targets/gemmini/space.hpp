@@ -8,25 +8,22 @@
 // where sd is that of the ratio to the library's own tiling of the layer on the default hardware
 // (RtlModel::log_sd_of_ratio), which itself counts with its mean: another tiling is chosen only where what it
 // gains exceeds the model's uncertainty about the gain. And no design may be slower in expectation than the
-// library's tiles on the default hardware.
+// library's tiles on the default hardware. (With the uncertainty over the network added, networks that the
+// array bounds could not be given other tiles to save energy: BERT on 8 x 8 would stay at the default.) A
+// baseline that a user gives stands in place of that reference.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "dosa/core/search/space.hpp"
+#include "dosa/core/targets/gemmini/reference.hpp"
 #include "dosa/core/targets/gemmini/relaxation.hpp"
 
 namespace dosa {
 
-/// Sizes to build (double-buffered), with what the library runs on them by itself: what a design on an array
-/// is compared with. The machine's default; for a smaller array the nearest sizes that can be built with it.
-ArraySizes default_gemmini(const ArrayMachine& machine, std::int64_t pe_dim);
-
-/// What a problem takes with the library's own tiles on the default hardware.
-struct LibraryReference {
-  ArraySizes hardware;
-  std::vector<gemmini::Tile> tiles;  ///< by layer
+/// What a problem takes with the tiles of what its designs are compared with.
+struct CostedReference : Reference {
   std::vector<torch::Tensor>
       networks;       ///< by layer, what the networks say of it, [networks]; may be undefined
   double cycles = 0;  ///< of the network
@@ -37,7 +34,7 @@ struct TileScoring {
   const SearchProblem& problem;
   const RtlModel& model;
   double kappa = 1;
-  const LibraryReference& reference;
+  const CostedReference& reference;
   std::vector<ArraySizes> hardware;  ///< all that may be chosen
   ArraySizes largest;                ///< element-wise
 };
@@ -79,7 +76,8 @@ class GemminiSpace : public SearchSpace {
   /// surrogate was trained on are searched. Throws Error{kBounds} where no legal sizes lie within the bounds
   /// or a layer has no tile that fits, Error{kValue} for layers that Gemmini cannot run. Relaxed tensors live
   /// on `device`.
-  GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa, const std::string& device);
+  GemminiSpace(const SearchProblem& problem, const RtlModel& model, double kappa, const std::string& device,
+               const std::optional<GivenBaseline>& baseline = std::nullopt);
 
   std::vector<Shape> shapes() const override;
   std::vector<Hardware> buildable(const Shape& shape) const override {
@@ -108,10 +106,11 @@ class GemminiSpace : public SearchSpace {
   const OnArray& on(const Shape& shape) const;
   /// An array for each of those whose hardware is within the bounds, ascending.
   void set_hardware(const SearchProblem& problem, const RtlModel& model, double kappa);
-  void set_reference(const SearchProblem& problem, const RtlModel& model);
+  void set_reference(const SearchProblem& problem, const RtlModel& model,
+                     const std::optional<GivenBaseline>& baseline);
   void check_fits();
 
-  LibraryReference reference_;
+  CostedReference reference_;
   std::vector<std::unique_ptr<OnArray>> arrays_;
   std::unique_ptr<RtlRelaxation> relaxation_;
 };

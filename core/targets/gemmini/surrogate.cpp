@@ -1,7 +1,10 @@
 #include "dosa/core/targets/gemmini/surrogate.hpp"
 
 #include <algorithm>
+#include <cmath>
 
+#include "dosa/core/targets/gemmini/feature_table.hpp"
+#include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/models/base/error.hpp"
 
 namespace dosa {
@@ -9,7 +12,23 @@ namespace {
 
 using torch::Tensor;
 
-constexpr double kDramBytesPerCycle = 8;  // of the roofline
+constexpr double kDramBytesPerCycle = gemmini::kMeasuredDramWords;  // of the roofline
+
+/// A base that charges 1/speed as much for every line of DRAM.
+BaseModel with_dram(const BaseModel& base, double speed) {
+  std::vector<double> of_dram;
+  for (const counting::Term& term : counting::kTerms) of_dram.push_back(term.of_dram ? 1 : 0);
+  BaseModel other = base;
+  other.constants = base.constants - torch::tensor(of_dram, base.constants.options()) * std::log(speed);
+  return other;
+}
+
+/// Words of weights and inputs that a run has to read at least, [layers].
+Tensor words_read_once(const RunBatch& l) {
+  const auto along = [&](Dim dim) { return l.size.select(-1, static_cast<int>(dim)); };
+  const Tensor pixels = torch::minimum(along(Dim::P) * along(Dim::Q), l.input.prod(-1));
+  return along(Dim::C) * (along(Dim::R) * along(Dim::S) * along(Dim::K) + along(Dim::N) * pixels);
+}
 
 }  // namespace
 
@@ -91,7 +110,38 @@ Estimate Surrogate::predict(const Counts& counts, const Tensor& tile, const Tens
   Features features = features_of(counts, tile, pe_dim, layers, relaxed);
   if (relaxed && predictor == Predictor::kLearned)
     features.raw = raw_features(run_tiles(tile, pe_dim, layers, true), pe_dim, layers);
-  return predict(features);
+  Estimate estimate = predict(features);
+  if (dram_speed == 1) return estimate;
+  const BaseLatency other = with_dram(base, dram_speed).latency(features);
+  const Tensor ratio = other.cycles.log() - base.latency(features).cycles.log();
+  const Tensor moving = layers.cold * words_read_once(layers) / (kDramBytesPerCycle * dram_speed);
+  const Tensor least = torch::maximum(estimate.floor, moving).log();
+  estimate.networks = torch::maximum(estimate.networks + ratio, least);
+  estimate.log_cycles = torch::maximum(estimate.log_cycles + ratio, least);
+  if (estimate.base.cycles.defined()) estimate.base = other;
+  return estimate;
+}
+
+Surrogate Surrogate::for_dram(double words_per_cycle) const {
+  Surrogate other = *this;
+  other.dram_speed = words_per_cycle / gemmini::kMeasuredDramWords;
+  if (other.dram_speed != 1 && predictor != Predictor::kCombined) {
+    fail(ErrorId::kValue,
+         "levels[3].words_per_cycle: found {}, the surrogate was measured at {} and has no physical base "
+         "that could say more (predictor {})",
+         words_per_cycle, gemmini::kMeasuredDramWords, kPredictorNames[static_cast<int>(predictor)]);
+  }
+  return other;
+}
+
+OutsideMeasured Surrogate::outside(const LayerRun& run, std::int64_t pe_dim) const {
+  OutsideMeasured outside = target.domain.outside(run, pe_dim);
+  if (dram_speed != 1) {
+    outside.unlike.push_back(fmt::format("DRAM words per cycle {} (measured: {})",
+                                         dram_speed * gemmini::kMeasuredDramWords,
+                                         gemmini::kMeasuredDramWords));
+  }
+  return outside;
 }
 
 Surrogate Surrogate::lighter(const torch::TensorOptions& options, std::int64_t networks) const {

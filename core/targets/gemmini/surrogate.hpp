@@ -36,6 +36,8 @@ torch::Tensor share_of_measured(const TileRows& rows, const torch::Tensor& pe_di
 class Surrogate : public FeatureSurrogate {
  public:
   MeasuredTarget target;
+  /// Bandwidth of DRAM over that of the measured one; see for_dram().
+  double dram_speed = 1;
 
   Surrogate() = default;
   /// What was trained on features, and the hardware that those were measured on.
@@ -50,6 +52,15 @@ class Surrogate : public FeatureSurrogate {
   /// The same from the counts of these tilings; not for the analytical predictor.
   Estimate predict(const Counts& counts, const torch::Tensor& tile, const torch::Tensor& pe_dim,
                    const RunBatch& layers, bool relaxed) const;
+
+  /// The same for a DRAM of another bandwidth than the measured one, in words (of a byte) a cycle:
+  /// predictions times the ratio of two physical bases, one of which charges for lines of DRAM in inverse
+  /// proportion to the bandwidth; never below the floor, nor below the time that the DRAM takes to move
+  /// inputs and weights once. Nothing of that is measured, so every layer counts as unlike what was
+  /// (outside()). Throws Error{kValue} where there is no base (the learned predictor).
+  Surrogate for_dram(double words_per_cycle) const;
+  /// MeasuredDomain::outside, and DRAM of another bandwidth. Throws as that.
+  OutsideMeasured outside(const LayerRun& run, std::int64_t pe_dim) const;
 
   /// For relaxed tiles of this type, on this device, with the first `networks` alone: faster, and a little
   /// less sure.

@@ -6,6 +6,7 @@
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/gemmini/default_comparison.hpp"
 #include "dosa/core/targets/gemmini/export.hpp"
+#include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/core/targets/gemmini/space.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/error.hpp"
@@ -27,12 +28,19 @@ void check_runs(const Layer& layer, const Tile& tile, const ArraySizes& built) {
 class GemminiTarget : public ArrayTarget {
  public:
   GemminiTarget(std::shared_ptr<const ArrayMachine> machine, std::optional<Surrogate> surrogate,
-                std::string surrogate_path, double kappa)
-      : ArrayTarget(std::move(machine)),
+                std::string surrogate_path, double kappa, std::optional<GivenBaseline> baseline)
+      : ArrayTarget(machine),
+        shared_(std::move(machine)),
         surrogate_(std::move(surrogate)),
         surrogate_path_(std::move(surrogate_path)),
         kappa_(kappa),
+        baseline_(std::move(baseline)),
         model_(array_machine(), surrogate_ ? &*surrogate_ : nullptr) {}
+
+  TargetPtr with(GivenBaseline baseline) const {
+    return std::make_shared<GemminiTarget>(shared_, surrogate_, surrogate_path_, kappa_, std::move(baseline));
+  }
+  std::string remark() const { return gemmini::remark(array_machine(), surrogate_.has_value()); }
 
   void check_hardware(const Hardware& hardware) const override {
     const auto violations = gemmini::check_hardware(ArraySizes::of(hardware));
@@ -101,14 +109,29 @@ class GemminiTarget : public ArrayTarget {
   }
 
   std::optional<Explanation> compare_with_default(const Design& design) const override {
+    std::vector<Layer> layers;
     std::vector<Tile> tiles;
-    for (const DesignLayer& entry : design.layers)
-      tiles.push_back(tile_of(entry.layer, entry.schedule, ArraySizes::of(design.hardware)));
-    return dosa::compare_with_default(design, tiles, model_);
+    const ArraySizes sizes = ArraySizes::of(design.hardware);
+    for (const DesignLayer& entry : design.layers) {
+      layers.push_back(entry.layer);
+      tiles.push_back(tile_of(entry.layer, entry.schedule, sizes));
+    }
+    return compare_with(reference_for(layers, array_machine(), sizes.pe_dim, baseline_), design, tiles,
+                        model_);
   }
 
   Json model_record() const override {
-    return surrogate_ ? dosa::model_record(*surrogate_, surrogate_path_, kappa_) : Json("analytical");
+    Json record = surrogate_ ? dosa::model_record(*surrogate_, surrogate_path_, kappa_) : Json("analytical");
+    if (baseline_) {
+      if (!record.is_object()) record = {{"name", record}};
+      record["baseline"] = {{"name", baseline_->name}, {"hardware", dosa::to_json(baseline_->hardware)}};
+      for (const auto& [layer, tile] : baseline_->tiles) record["baseline"]["tiles"].push_back(to_json(tile));
+    }
+    if (const std::string text = remark(); !text.empty()) {
+      if (!record.is_object()) record = {{"name", record}};
+      record["remark"] = text;
+    }
+    return record;
   }
 
   /// On the shipped networks a descent before the polish has changed no design (tests/regression), so none is
@@ -145,7 +168,7 @@ class GemminiTarget : public ArrayTarget {
   }
 
   std::unique_ptr<SearchSpace> space(const SearchProblem& problem, const std::string& device) const override {
-    return std::make_unique<GemminiSpace>(problem, model_, kappa_, device);
+    return std::make_unique<GemminiSpace>(problem, model_, kappa_, device, baseline_);
   }
 
  private:
@@ -199,9 +222,11 @@ class GemminiTarget : public ArrayTarget {
     limit(&ArraySizes::accumulator_kib, largest.accumulator_kib, "accumulator");
   }
 
+  std::shared_ptr<const ArrayMachine> shared_;
   std::optional<Surrogate> surrogate_;
   std::string surrogate_path_;
   double kappa_;
+  std::optional<GivenBaseline> baseline_;
   RtlModel model_;
 };
 
@@ -210,21 +235,61 @@ class GemminiTarget : public ArrayTarget {
 TargetPtr make_gemmini_target(const MachinePtr& machine, const TargetOptions& options) {
   if (!(options.kappa >= 0 && options.kappa <= 10))
     fail(ErrorId::kValue, "kappa: found {}, expected 0 to 10", options.kappa);
+  const auto own = as_array_machine(machine, "rules: gemmini");
+  try {
+    check_machine(*own);
+  } catch (const Error& error) {
+    throw error.in(fmt::format("machine {}", machine->name));
+  }
+  // Every machine with these rules is a Gemmini, whatever its name; it may have another DRAM.
   std::string path = options.surrogate;
   std::optional<Surrogate> surrogate;
-  if (options.shipped_surrogate && path.empty()) path = shipped_surrogate(machine->name).string();
+  if (options.shipped_surrogate && path.empty()) path = shipped_surrogate(kTarget).string();
   if (!path.empty()) {
     surrogate = Surrogate::load(path);
-    if (surrogate->target.name != machine->name) {
+    if (surrogate->target.name != kTarget) {
       fail(ErrorId::kValue, "{}: target.name: found {}, the search is for {}", path, surrogate->target.name,
-           machine->name);
+           kTarget);
     }
   } else if (!options.recorded.is_null()) {
-    surrogate = surrogate_for(options.recorded, machine->name, "");
-    if (surrogate) path = shipped_surrogate(machine->name).string();
+    surrogate = surrogate_for(options.recorded, kTarget, "");
+    if (surrogate) path = shipped_surrogate(kTarget).string();
   }
-  return std::make_shared<GemminiTarget>(as_array_machine(machine, "rules: gemmini"), std::move(surrogate),
-                                         std::move(path), options.kappa);
+  if (surrogate) {
+    try {
+      surrogate = surrogate->for_dram(dram_words_per_cycle(*own));
+    } catch (const Error& error) {
+      throw error.in(fmt::format("machine {}", machine->name));
+    }
+  }
+  return std::make_shared<GemminiTarget>(own, std::move(surrogate), std::move(path), options.kappa,
+                                         std::nullopt);
+}
+
+TargetPtr with_baseline(const Target& target, GivenBaseline baseline) {
+  const auto* own = dynamic_cast<const GemminiTarget*>(&target);
+  if (own == nullptr) {
+    fail(ErrorId::kValue, "--baseline: {} has no software that maps layers by itself, only a Gemmini has",
+         target.machine().name);
+  }
+  try {
+    own->check_hardware(baseline.hardware);
+    for (const auto& [layer, tile] : baseline.tiles) check_runs(layer, tile, baseline.hardware);
+  } catch (const Error& error) {
+    throw error.in(fmt::format("--baseline: {}", baseline.name));
+  }
+  return own->with(std::move(baseline));
+}
+
+TargetPtr with_default_of_array(const Target& target, std::int64_t pe_dim) {
+  const auto own = as_array_machine(target.shared_machine(), "--pe");
+  return with_baseline(target,
+                       {fmt::format("default of {}", pe_dim), "default", default_of_array(*own, pe_dim), {}});
+}
+
+std::string remark(const Target& target) {
+  const auto* own = dynamic_cast<const GemminiTarget*>(&target);
+  return own == nullptr ? std::string() : own->remark();
 }
 
 bool is_gemmini(const Target& target) { return dynamic_cast<const GemminiTarget*>(&target) != nullptr; }

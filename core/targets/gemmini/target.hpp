@@ -4,6 +4,7 @@
 
 #include "dosa/core/targets/array_target.hpp"
 #include "dosa/core/targets/gemmini/library.hpp"
+#include "dosa/core/targets/gemmini/reference.hpp"
 
 namespace dosa {
 struct DesignLayer;
@@ -25,6 +26,16 @@ class TileSchedule : public Schedule {
 };
 
 TargetPtr make_gemmini_target(const MachinePtr& machine, const TargetOptions& options);
+
+/// The same Gemmini, whose designs are compared with a baseline in place of the library's tiles on the
+/// default hardware, and not to be slower than that. `target` is a Gemmini. Throws Error{kValue} where the
+/// baseline cannot be built, or a tile of it not run.
+TargetPtr with_baseline(const Target& target, GivenBaseline baseline);
+/// With the default buffers on an array of `pe_dim`.
+TargetPtr with_default_of_array(const Target& target, std::int64_t pe_dim);
+/// What is to be said of all results of a target, a line without a break: which numbers of its machine's file
+/// are not the shipped ones, and which latencies are therefore not of what was measured. Empty for none.
+std::string remark(const Target& target);
 /// Whether a target's layers run as a real Gemmini's.
 bool is_gemmini(const Target& target);
 

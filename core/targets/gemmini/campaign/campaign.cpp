@@ -8,7 +8,7 @@
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/gemmini/campaign/best_measured.hpp"
 #include "dosa/core/targets/gemmini/campaign/disagreement.hpp"
-#include "dosa/core/targets/gemmini/space.hpp"
+#include "dosa/core/targets/gemmini/reference.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/core/targets/gemmini/training.hpp"
 #include "dosa/models/base/error.hpp"

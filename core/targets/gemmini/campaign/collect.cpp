@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "dosa/core/targets/gemmini/campaign/sample.hpp"
+#include "dosa/core/targets/gemmini/measurements.hpp"
 #include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/text.hpp"
@@ -239,7 +240,8 @@ std::string collected_csv(const Plan& plan, const Collected& collected) {
                  "accumulator_kib",
                  "pe_dim",
                  "cycles",
-                 "checked"});
+                 "checked",
+                 "library"});
   for (const Collected::Row& row : collected.rows) {
     const PlannedCall& m = plan.measurements[row.measurement];
     const Layer& layer = plan.layers[m.layer];
@@ -250,7 +252,7 @@ std::string collected_csv(const Plan& plan, const Collected& collected) {
             conv ? layer.input_height() : 0);
     for (const std::int64_t size : m.tile.size) csv.add(size);
     csv.add(m.tiling, plan.hardware.scratchpad_kib, plan.hardware.accumulator_kib, plan.hardware.pe_dim,
-            row.cycles, 1)
+            row.cycles, 1, kTodaysLibrary)
         .end_row();
   }
   return csv.text();

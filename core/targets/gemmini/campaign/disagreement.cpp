@@ -9,9 +9,9 @@ namespace dosa {
 Uncertainty disagreement(const RtlModel& model, const ArraySizes& hardware, const std::string& where) {
   const Surrogate* surrogate = model.surrogate();
   if (surrogate == nullptr) fail(ErrorId::kValue, "{}: no surrogate", where);
-  if (surrogate->target.name != model.machine().name) {
+  if (surrogate->target.name != gemmini::kTarget) {
     fail(ErrorId::kValue, "{}: target.name: found {}, the sample is for {}", where, surrogate->target.name,
-         model.machine().name);
+         gemmini::kTarget);
   }
   if (surrogate->predictor == Predictor::kAnalytical)
     fail(ErrorId::kValue, "{}: predictor: found analytical, expected learned or combined", where);

@@ -80,10 +80,11 @@ std::int64_t least_cycles(const Layer& layer, gemmini::Call call, std::int64_t p
 
 Plan plan_from_json(const JsonInput& json) {
   json.require_schema(kSchema);
-  json.allow_only({"schema", "workload", "hardware", "built_from", "layers", "measurements"});
+  json.allow_only({"schema", "workload", "hardware", "area_mm2", "built_from", "layers", "measurements"});
   Plan plan;
   plan.workload = json.at("workload").text();
   plan.hardware = sizes_from_json(json.at("hardware"));
+  if (const auto area = json.find("area_mm2")) plan.area_mm2 = area->number(0);
   for (const JsonInput& item : json.at("layers").items()) plan.layers.push_back(layer_from_json(item));
   for (const JsonInput& item : json.at("measurements").items()) {
     item.allow_only({"layer", "mapping", "tiling", "tile", "program"});
@@ -115,12 +116,14 @@ Json to_json(const Plan& plan) {
                             {"tile", gemmini::to_json(m.tile)},
                             {"program", program_name(m.program) + ".c"}});
   }
-  return {{"schema", kSchema},
-          {"workload", plan.workload},
-          {"hardware", to_json(plan.hardware)},
-          {"built_from", Json::array({gemmini::kHardwareCommit, gemmini::kLibraryCommit})},
-          {"layers", layers},
-          {"measurements", measurements}};
+  Json json{{"schema", kSchema},
+            {"workload", plan.workload},
+            {"hardware", to_json(plan.hardware)},
+            {"built_from", Json::array({gemmini::kHardwareCommit, gemmini::kLibraryCommit})},
+            {"layers", layers},
+            {"measurements", measurements}};
+  if (plan.area_mm2 > 0) json["area_mm2"] = plan.area_mm2;
+  return json;
 }
 
 void check_plan(const Plan& plan) {

@@ -42,6 +42,7 @@ struct Program {
 struct Plan {
   std::string workload;
   ArraySizes hardware;  ///< as built
+  double area_mm2 = 0;  ///< of this hardware, by the machine of the design; 0 where a plan is of no design
   std::vector<Layer> layers;
   std::vector<PlannedCall> measurements;
 

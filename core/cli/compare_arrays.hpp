@@ -1,0 +1,27 @@
+// dosa compare with several arrays: the best design on each of them within the same limits.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/search/optimizer.hpp"
+
+namespace dosa::cli {
+
+/// What the designs of several arrays have in common.
+struct ArraysAsked {
+  std::string workload, machine, objective, baseline;
+  std::vector<std::int64_t> arrays;  ///< --pe
+  SizeFlags sizes;                   ///< without an array
+  TargetOptions options;
+  std::int64_t starts = 0, steps = 0, samples = 0, threads = 0;  ///< 0: the target's own
+  bool quiet = false;
+};
+
+/// Searches a design on every array and prints a row for each: hardware, area, latency, energy, EDP, and the
+/// gains over the library's tiles on its default buffers with the same array (or over `baseline`). An array
+/// on which nothing fits has the reason in its row. Throws Error where that holds for all.
+void compare_arrays(const ArraysAsked& asked, const Output& output);
+
+}  // namespace dosa::cli

@@ -1,0 +1,197 @@
+#include "dosa/core/targets/gemmini/machine_file.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "dosa/core/targets/gemmini/library.hpp"
+#include "dosa/models/base/error.hpp"
+
+namespace dosa::gemmini {
+namespace {
+
+/// What is fixed of a level, as the keys of a file say it. A level without a bandwidth never limits.
+struct FixedLevel {
+  const char *holds, *temporal, *spatial, *search_temporal, *order;
+  SizedBy sized_by;
+  int word_bits;
+  Quantity instances, vector_words;
+  std::optional<Quantity> words_per_cycle;  // but the DRAM's, which is free
+};
+
+constexpr std::size_t kLevels = 4, kDram = 3;
+
+const std::array<FixedLevel, kLevels>& fixed_levels() {
+  static const std::array<FixedLevel, kLevels> levels{{
+      {"W", "PQ", "", "", "RSPQCKN", SizedBy::kNothing, 8, {1, 0}, {1, 0}, std::nullopt},
+      {"O", "RSPQCKN", "C", "RSPQCKN", "PQNCRSK", SizedBy::kAccumulator, 32, {0, 1}, {1, 0}, Quantity{2, 0}},
+      {"WI", "", "K", "", "RSPQCKN", SizedBy::kScratchpad, 8, {1, 0}, {0, 1}, Quantity{0, 2}},
+      {"WIO", "RSPQCKN", "", "RSPQCKN", "CRSKPQN", SizedBy::kNothing, 8, {1, 0}, {64, 0}, std::nullopt},
+  }};
+  return levels;
+}
+
+OperandSet operands(const std::string& letters) {
+  OperandSet set{};
+  for (const Operand operand : all_operands()) {
+    const auto o = static_cast<std::size_t>(operand);
+    set[o] = letters.find(kOperandNames[o]) != std::string::npos;
+  }
+  return set;
+}
+
+std::string letters_of_dims(const DimSet& dims) {
+  std::string letters;
+  for (std::size_t d = 0; d < kDims; ++d) {
+    if (dims[d]) letters += kDimNames[d];
+  }
+  return letters;
+}
+
+std::string text_of(const LoopOrder& order) {
+  std::string letters;
+  for (const Dim dim : order) letters += name_of(dim);
+  return letters;
+}
+
+std::string text_of(const Quantity& q) {
+  if (q.per_pe_dim == 0) return fmt::format("{}", q.constant);
+  const std::string scaled = q.per_pe_dim == 1 ? "pe_dim" : fmt::format("{} * pe_dim", q.per_pe_dim);
+  return q.constant == 0 ? scaled : fmt::format("{} + {}", q.constant, scaled);
+}
+
+std::string text_of(const std::optional<Quantity>& q) { return q ? text_of(*q) : "none"; }
+
+/// Throws where the file says another thing than what Gemmini is.
+void require(std::size_t level, const char* key, const std::string& found, const std::string& expected) {
+  if (found == expected) return;
+  fail(ErrorId::kValue, "levels[{}].{}: found {}, a Gemmini's library is written for {}", level, key,
+       found.empty() ? "none" : found, expected.empty() ? "none" : expected);
+}
+
+void check_level(const ArrayMachine& machine, std::size_t l) {
+  const MemoryLevel& level = machine.levels[l];
+  const FixedLevel& fixed = fixed_levels()[l];
+  require(l, "temporal", letters_of_dims(level.temporal), fixed.temporal);
+  require(l, "spatial", letters_of_dims(level.spatial), fixed.spatial);
+  require(l, "search_temporal", letters_of_dims(machine.search_temporal[l]), fixed.search_temporal);
+  for (const LoopOrder& order : machine.search_orders[l])
+    require(l, "search_orders", text_of(order), fixed.order);
+  require(l, "word_bits", fmt::format("{}", level.word_bits), fmt::format("{}", fixed.word_bits));
+  require(l, "instances", text_of(level.instances), text_of(fixed.instances));
+  require(l, "vector_words", text_of(level.vector_words), text_of(fixed.vector_words));
+  if (l != kDram)
+    require(l, "words_per_cycle", text_of(level.words_per_cycle), text_of(fixed.words_per_cycle));
+}
+
+/// Sizes to start from that can be built and lie within the bounds.
+void check_default(const ArrayMachine& machine) {
+  for (const ArraySizeField& field : kArraySizes) {
+    const std::int64_t size = ArraySizes::of(machine.default_hardware).*field.value;
+    const std::int64_t least = ArraySizes::of(machine.min_hardware).*field.value,
+                       most = ArraySizes::of(machine.max_hardware).*field.value;
+    if (size >= least && size <= most) continue;
+    fail(ErrorId::kValue, "hardware.default.{}: found {}, hardware.min and hardware.max allow {} to {}",
+         field.name, size, least, most);
+  }
+  const auto violations = check_hardware(ArraySizes::of(machine.default_hardware));
+  if (!violations.empty()) fail(ErrorId::kValue, "hardware.default: {}", summary(violations));
+}
+
+using Numbers = std::vector<std::pair<std::string, double>>;
+
+/// The numbers that a file is free to choose, by key.
+Numbers free_numbers(const ArrayMachine& machine) {
+  Numbers numbers{{"mac.energy_pj", machine.mac_energy_pj}};
+  for (std::size_t l = 0; l < machine.levels.size(); ++l) {
+    const MemoryLevel& level = machine.levels[l];
+    const auto add = [&](const char* key, double value) {
+      numbers.emplace_back(fmt::format("levels[{}].{}", l, key), value);
+    };
+    if (l == kDram) add("words_per_cycle", dram_words_per_cycle(machine));
+    add("energy.pj", level.energy.pj);
+    add("energy.pj_per_kib", level.energy.pj_per_kib);
+    add("energy.at_kib", level.energy.at_kib);
+  }
+  const AreaModel& area = machine.area;
+  numbers.insert(numbers.end(), {{"area_mm2.base", area.base},
+                                 {"area_mm2.per_pe", area.per_pe},
+                                 {"area_mm2.per_scratchpad_kib", area.per_scratchpad_kib},
+                                 {"area_mm2.per_accumulator_kib", area.per_accumulator_kib}});
+  for (const auto& [bound, sizes] : {std::pair{"default", ArraySizes::of(machine.default_hardware)},
+                                     {"min", ArraySizes::of(machine.min_hardware)},
+                                     {"max", ArraySizes::of(machine.max_hardware)}}) {
+    for (const ArraySizeField& field : kArraySizes)
+      numbers.emplace_back(fmt::format("hardware.{}.{}", bound, field.name),
+                           static_cast<double>(sizes.*field.value));
+  }
+  return numbers;
+}
+
+}  // namespace
+
+bool has_gemminis_memories(const ArrayMachine& machine) {
+  if (machine.levels.size() != kLevels) return false;
+  for (std::size_t l = 0; l < kLevels; ++l) {
+    const FixedLevel& fixed = fixed_levels()[l];
+    if (machine.levels[l].holds != operands(fixed.holds) || machine.levels[l].sized_by != fixed.sized_by)
+      return false;
+  }
+  return true;
+}
+
+void check_machine(const ArrayMachine& machine) {
+  if (!has_gemminis_memories(machine)) {
+    fail(ErrorId::kValue,
+         "levels: Gemmini's library runs on a register (W), an accumulator (O), a scratchpad (WI) and DRAM, "
+         "of which accumulator_kib and scratchpad_kib size the two in the middle");
+  }
+  if (machine.buffering != 2) {
+    fail(ErrorId::kValue, "buffering: found {}, a Gemmini is double-buffered, expected 2", machine.buffering);
+  }
+  for (std::size_t l = 0; l < kLevels; ++l) check_level(machine, l);
+  dram_words_per_cycle(machine);
+  check_default(machine);
+}
+
+double dram_words_per_cycle(const ArrayMachine& machine) {
+  const std::optional<Quantity>& bandwidth = machine.levels.back().words_per_cycle;
+  if (!bandwidth || bandwidth->per_pe_dim != 0) {
+    fail(ErrorId::kValue,
+         "levels[{}].words_per_cycle: found {}, expected a number of words (measured latencies: {}), which "
+         "does not grow with the array",
+         machine.dram(), text_of(bandwidth), kMeasuredDramWords);
+  }
+  return bandwidth->constant;
+}
+
+std::vector<OtherNumber> other_numbers(const ArrayMachine& machine) {
+  static const Numbers shipped = free_numbers(load_array_machine(kTarget));
+  const Numbers found = free_numbers(machine);
+  std::vector<OtherNumber> others;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (found[i].second != shipped[i].second)
+      others.push_back({found[i].first, found[i].second, shipped[i].second});
+  }
+  return others;
+}
+
+std::string remark(const ArrayMachine& machine, bool predicts) {
+  std::string text;
+  const double words = dram_words_per_cycle(machine);
+  if (predicts && words != kMeasuredDramWords) {
+    text = fmt::format(
+        "machine {}: no latency was measured at levels[{}].words_per_cycle {} (measured: {}); predictions "
+        "are scaled by the physical base and uncertain by a factor of two",
+        machine.name, kDram, words, kMeasuredDramWords);
+  }
+  std::vector<std::string> keys;
+  for (const OtherNumber& other : other_numbers(machine))
+    keys.push_back(fmt::format("{} {} ({})", other.key, other.found, other.shipped));
+  if (keys.empty()) return text;
+  return fmt::format("{}other numbers than the shipped {}'s: {}",
+                     text.empty() ? fmt::format("machine {}: ", machine.name) : text + "; ", kTarget,
+                     fmt::join(keys, ", "));
+}
+
+}  // namespace dosa::gemmini

@@ -1,0 +1,14 @@
+// Machines with the rules by which layers run on them.
+#pragma once
+
+#include <string>
+
+#include "dosa/models/machine.hpp"
+
+namespace dosa {
+
+/// load_machine() of a shipped name or a path, and what the machine's rules ask of it. Throws Error with file
+/// and key.
+MachinePtr load_ruled_machine(const std::string& name_or_path);
+
+}  // namespace dosa

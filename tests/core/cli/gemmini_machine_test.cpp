@@ -1,0 +1,250 @@
+// A Gemmini's machine file means what it says: every number of the shipped one, changed, either is refused by
+// file and key or changes a result and is marked. And what of commands compares Gemminis: arrays, baselines,
+// areas.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <sstream>
+
+#include "dosa/models/base/files.hpp"
+#include "dosa/models/base/json_input.hpp"
+#include "tests/core/cli/program.hpp"
+#include "tests/support.hpp"
+
+namespace dosa {
+namespace {
+
+using testing::Finished;
+
+/// A layer of each call, too small to need more than the least buffers, so that their lower bounds bind.
+const char* kSmall = R"({"schema": "dosa-workload/1", "name": "small", "layers": [
+  {"name": "conv", "count": 2, "dims": {"R": 3, "S": 3, "P": 14, "Q": 14, "C": 32, "K": 32}, "padding": 1},
+  {"name": "dense", "dims": {"P": 64, "C": 64, "K": 64}}]})";
+
+class GemminiMachine : public ::testing::Test {
+ protected:
+  /// `arguments` without quotes: a space stands between two of them.
+  Finished dosa(const std::string& arguments) const {
+    std::istringstream words(arguments);
+    return testing::run_dosa(
+        folder_.path(), {std::istream_iterator<std::string>(words), std::istream_iterator<std::string>()});
+  }
+  Json json_of(const std::string& arguments) const {
+    const Finished done = dosa(arguments + " --json");
+    EXPECT_EQ(done.code, 0) << arguments << ": " << done.err;
+    return done.code == 0 ? Json::parse(done.out) : Json();
+  }
+  static Json shipped() { return Json::parse(read_file(data_folder() / "hardware" / "gemmini-rtl.json")); }
+  std::string network() const { return folder_.file("small.json", kSmall); }
+
+  testing::TemporaryFolder folder_;
+};
+
+/// Calls `visit` with the path of every number, "levels[3].words_per_cycle", and its place.
+void for_each_number(const Json& json, const std::string& path,
+                     const std::function<void(const std::string&, const Json::json_pointer&)>& visit,
+                     const Json::json_pointer& at = Json::json_pointer()) {
+  if (json.is_number()) return visit(path, at);
+  if (json.is_object()) {
+    for (const auto& [key, value] : json.items())
+      for_each_number(value, path.empty() ? key : path + "." + key, visit, at / key);
+  } else if (json.is_array()) {
+    for (std::size_t i = 0; i < json.size(); ++i)
+      for_each_number(json[i], path + "[" + std::to_string(i) + "]", visit, at / i);
+  }
+}
+
+/// What a user reads of a design: totals, sizes, bounds, layers, gains.
+Json results_of(const Json& design) {
+  Json results{{"totals", design["totals"]},
+               {"hardware", design["hardware"]},
+               {"comparison", design["default_comparison"]},
+               {"options", design["provenance"]["options"]}};
+  return results;
+}
+
+TEST_F(GemminiMachine, EveryNumberIsHonouredOrRefused) {
+  // Limits under which a number of the file can tell: they hide one another.
+  const auto limits = [](const std::string& path) {
+    if (path == "hardware.default.pe_dim") return "";
+    return path == "hardware.max.pe_dim" ? " --max-area 3" : " --max-pe 16";
+  };
+  std::map<std::string, Json> usual;
+  int honoured = 0, refused = 0;
+  for_each_number(shipped(), "", [&](const std::string& path, const Json::json_pointer& at) {
+    Json changed = shipped();
+    Json& number = changed[at];
+    if (path == "buffering") {
+      number = 1;
+    } else if (path.rfind("hardware.max", 0) == 0) {
+      number = shipped()["hardware"]["default"][at.back()];
+    } else {
+      number = number.is_number_integer() ? Json(2 * number.get<int>()) : Json(2 * number.get<double>());
+    }
+    const std::string file = folder_.file("mine.json", changed.dump());
+    const std::string search = "optimize " + network() + limits(path) + " --threads 1 -q --machine ";
+    if (usual.count(limits(path)) == 0) usual[limits(path)] = results_of(json_of(search + "gemmini-rtl"));
+    const Finished done = dosa(search + file + " --json");
+    if (done.code != 0) {
+      ++refused;
+      EXPECT_EQ(done.code, 2) << path << done.err;
+      EXPECT_EQ(std::count(done.err.begin(), done.err.end(), '\n'), 1) << done.err;
+      // A quantity is named without its parts.
+      const std::string key = path.substr(0, path.find(".per_pe_dim"));
+      EXPECT_NE(done.err.find(file), std::string::npos) << path << ": " << done.err;
+      EXPECT_NE(done.err.find(key), std::string::npos) << path << ": " << done.err;
+      return;
+    }
+    ++honoured;
+    const Json design = Json::parse(done.out);
+    EXPECT_NE(results_of(design), usual[limits(path)]) << path;
+    ASSERT_TRUE(design.contains("remark")) << path;
+    EXPECT_NE(design["remark"].get<std::string>().find(path), std::string::npos) << design["remark"];
+    EXPECT_EQ(design["provenance"]["model"]["remark"], design["remark"]);
+    EXPECT_NE(done.err.find("warning: machine gemmini-rtl: "), std::string::npos) << path << done.err;
+    EXPECT_NE(done.err.find(path), std::string::npos) << path << done.err;
+  });
+  EXPECT_GE(honoured, 20);
+  EXPECT_GE(refused, 10);
+}
+
+// The name of a machine is not what makes it a Gemmini.
+TEST_F(GemminiMachine, AnotherNameIsTheSameGemmini) {
+  Json renamed = shipped();
+  renamed["name"] = "mine";
+  folder_.file("mine.json", renamed.dump());
+  const std::string search = "optimize " + network() + " -q -o d.json --machine ";
+  const Json usual = json_of(search + "gemmini-rtl"), mine = json_of(search + "mine.json");
+  EXPECT_EQ(results_of(mine), results_of(usual));
+  EXPECT_EQ(mine["provenance"]["model"], usual["provenance"]["model"]);
+  EXPECT_FALSE(mine.contains("remark"));
+  EXPECT_EQ(mine["target"], "mine");
+  const Json again = json_of("evaluate d.json");  // finds mine.json beside the design
+  EXPECT_EQ(again["totals"], mine["totals"]);
+  EXPECT_EQ(again["totals_as_recorded"], true);
+}
+
+// A faster DRAM never makes anything slower, in predictions and in what they are marked with.
+TEST_F(GemminiMachine, AnotherBandwidthIsPricedByThePhysicalBase) {
+  json_of("map " + network() + " --default -o default.json");
+  double before = 0;
+  for (const double words : {1.0, 2.0, 4.0, 7.999, 8.0, 8.001, 16.0, 64.0}) {
+    Json machine = shipped();
+    machine["levels"][3]["words_per_cycle"] = words;
+    folder_.file("mine.json", machine.dump());
+    const Json predicted = json_of("predict default.json --machine mine.json");
+    const double cycles = predicted["predicted_cycles"];
+    if (before > 0) {
+      EXPECT_LE(cycles, before * (1 + 1e-12)) << words;
+      const bool near = words == 8 || words == 8.001;  // no jump at what was measured
+      EXPECT_NEAR(cycles / before, 1, near ? 1e-3 : 1);
+    }
+    before = cycles;
+    for (const Json& layer : predicted["layers"]) {
+      EXPECT_GE(layer["predicted_cycles"].get<double>(), layer["floor_cycles"].get<double>());
+      EXPECT_EQ(layer.contains("outside_measured"), words != 8) << layer;
+      EXPECT_GE(layer["relative_sd"].get<double>(), words != 8 ? 1 - 1e-9 : 0);
+    }
+    const Finished evaluated = dosa("evaluate default.json --machine mine.json");
+    EXPECT_EQ(evaluated.code, 0);
+    EXPECT_EQ(evaluated.out.find("DRAM words per cycle") != std::string::npos, words != 8) << evaluated.out;
+  }
+}
+
+TEST_F(GemminiMachine, AreasAreThoseOfTheChipThatIsBuilt) {
+  const Json design =
+      json_of("optimize " + network() + " --target gemmini-rtl --max-area 0.6 --pe 16 -q -o d.json");
+  const Json& built = design["hardware"];
+  const double area = 0.0196 + 0.000422 * 256 + 0.0026 * built["scratchpad_kib"].get<double>() +
+                      0.00555 * built["accumulator_kib"].get<double>();
+  EXPECT_NEAR(design["totals"]["area_mm2"].get<double>(), area, 1e-9);
+  EXPECT_LE(area, 0.6);
+  ASSERT_EQ(dosa("export d.json --format gemmini -o out").code, 0);
+  const Json plan = Json::parse(read_file(folder_.path() / "out" / "plan.json"));
+  EXPECT_EQ(plan["area_mm2"], design["totals"]["area_mm2"]);
+  EXPECT_EQ(plan["hardware"], built);
+  const std::string scala = read_file(folder_.path() / "out" / "CustomConfigs.scala");
+  EXPECT_NE(scala.find("CapacityInKilobytes(" + built["scratchpad_kib"].dump() + ")"), std::string::npos);
+  // The paper's machine: a design's buffers are the need of one tile, and what is built is beside it.
+  const Json need = json_of("optimize " + network() + " --pe 16 -q");
+  const Json& chip = need["as_built"];
+  for (const char* size : {"scratchpad_kib", "accumulator_kib"}) {
+    EXPECT_GE(chip[size].get<int>(), 2 * need["hardware"][size].get<int>());
+    EXPECT_EQ(chip[size].get<int>() & (chip[size].get<int>() - 1), 0);
+  }
+  EXPECT_GT(chip["area_mm2"].get<double>(), need["totals"]["area_mm2"].get<double>());
+  const Finished text = dosa("optimize " + network() + " --pe 16 -q");
+  EXPECT_NE(text.out.find("built double-buffered: pe_dim 16, scratchpad "), std::string::npos) << text.out;
+  EXPECT_FALSE(design.contains("as_built"));
+}
+
+TEST_F(GemminiMachine, ComparesArraysAtEqualArea) {
+  const std::string compare = "compare " + network() + " --machine gemmini-rtl --max-area 0.9 -q --pe ";
+  const Json json = json_of(compare + "8,16,32");
+  ASSERT_EQ(json["arrays"].size(), 3);
+  for (const Json& row : json["arrays"]) {
+    EXPECT_EQ(row["design"]["hardware"]["pe_dim"], row["pe_dim"]);
+    EXPECT_LE(row["design"]["totals"]["area_mm2"].get<double>(), 0.9);
+    EXPECT_EQ(row["comparison"]["hardware"]["pe_dim"], row["pe_dim"]) << "the same array";
+    EXPECT_GT(row["comparison"]["gain"]["edp"].get<double>(), 1);
+  }
+  const Finished one =
+      dosa("optimize " + network() + " --target gemmini-rtl --max-area 0.9 --pe 8 -q --json");
+  EXPECT_EQ(Json::parse(one.out)["totals"], json["arrays"][0]["design"]["totals"]);
+  const Finished text = dosa(compare + "8,128");
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_NE(text.out.find("8: default: pe_dim 8, scratchpad 256 KiB, accumulator 64 KiB"), std::string::npos)
+      << text.out;
+  EXPECT_NE(text.out.find("128: "), std::string::npos) << text.out;  // why nothing fits
+  for (const auto& [arguments, part] : std::vector<std::pair<std::string, std::string>>{
+           {"8,16 --methods polish", "--methods: --pe with several arrays"},
+           {"64,128", "--pe 64: "},
+           {"8,0", "--pe"}}) {
+    const Finished refused = dosa(compare + arguments);
+    EXPECT_EQ(refused.code, 2) << arguments;
+    EXPECT_NE(refused.err.find(part), std::string::npos) << refused.err;
+  }
+}
+
+TEST_F(GemminiMachine, ABaselineStandsInPlaceOfTheDefault) {
+  const std::string search = "optimize " + network() + " --target gemmini-rtl --pe 8 -q ";
+  const Json against_default = json_of(search + "-o d.json"), mine = json_of(search + "--baseline 8x64/16");
+  const Json& comparison = mine["default_comparison"];
+  EXPECT_EQ(comparison["hardware"], (Json{{"pe_dim", 8}, {"scratchpad_kib", 64}, {"accumulator_kib", 16}}));
+  EXPECT_GE(comparison["gain"]["latency"].get<double>(), 1);
+  EXPECT_NE(against_default["default_comparison"]["hardware"], comparison["hardware"]);
+  EXPECT_EQ(mine["provenance"]["model"]["baseline"]["name"], "8x64/16");
+  // The library's design on these sizes is the baseline itself.
+  json_of("map " + network() + " --default --pe 8 --scratchpad 64 --accumulator 16 -o chip.json");
+  const Json same = json_of("evaluate chip.json --baseline 8x64/16");
+  for (const char* gain : {"latency", "energy", "edp"})
+    EXPECT_EQ(same["default_comparison"]["gain"][gain], 1) << gain;
+  EXPECT_EQ(same["default_comparison"]["gain"]["probability_slower"], 0);
+  const Json by_file = json_of(search + "--baseline chip.json");
+  EXPECT_EQ(by_file["totals"], mine["totals"]);
+  EXPECT_EQ(by_file["default_comparison"]["gain"], comparison["gain"]);
+  EXPECT_NE(by_file["default_comparison"]["reference"].get<std::string>().find("its own tiles"),
+            std::string::npos);
+  const Finished mapped =
+      dosa("map " + network() + " --default --pe 8 --scratchpad 64 --accumulator 16 --baseline d.json");
+  EXPECT_NE(mapped.out.find("baseline: pe_dim 8"), std::string::npos) << mapped.out << mapped.err;
+  folder_.file("other.json", testing::replaced(kSmall, "\"K\": 64", "\"K\": 48"));
+  for (const auto& [arguments, part] : std::vector<std::pair<std::string, std::string>>{
+           {network() + " --target gemmini-rtl --baseline 8x60/16", "8x60/16: hardware: rows"},
+           {network() + " --target gemmini-rtl --baseline 8x64", "8x64"},
+           {network() + " --baseline 8x64/16", "--baseline: gemmini-tl has no software"},
+           {"other.json --target gemmini-rtl --pe 8 --baseline chip.json",
+            "chip.json has no layer like dense"}}) {
+    const Finished refused = dosa("optimize -q " + arguments);
+    EXPECT_EQ(refused.code, 2) << arguments;
+    EXPECT_NE(refused.err.find(part), std::string::npos) << refused.err;
+  }
+}
+
+}  // namespace
+}  // namespace dosa
