@@ -201,7 +201,7 @@ double quality(Stages stages, std::int64_t samples) {
 }
 
 TEST(ChainSearch, DescentIsWorthItAtSmallBudgets) {
-  const double both = quality(Stages::kAutomatic, 1000), polish = quality(Stages::kPolish, 1000);
+  const double both = quality(Stages::kAutomatic, 500), polish = quality(Stages::kPolish, 500);
   EXPECT_GT(polish / both, 1.2) << "both " << both << ", local search alone " << polish;
 }
 
