@@ -53,26 +53,12 @@ void evaluate_file(const EvaluateFlags& flags, const Output& output) {
   output.print(json, text);
 }
 
-/// A mapping on a chain of memories.
-void evaluate_on_chain(const EvaluateFlags& flags, const Output& output) {
-  const Chain chain = load_chain(flags.machine);
-  const ChainModel model(chain.at(flags.sizes.hardware(chain)));
-  try {
-    const Explanation analysis =
-        analyse_mapping(flags.layer, parse_mapping(flags.mapping, model.chain()), model);
-    output.print(analysis.json, analysis.text);
-  } catch (const Error& error) {
-    throw error.in("--mapping");
-  }
-}
-
 void evaluate_flags(const EvaluateFlags& flags, const Output& output) {
   try {
     check_layer(flags.layer);
   } catch (const Error& error) {
     throw error.in("command line");
   }
-  if (!flags.machine.empty() && is_chain(flags.machine)) return evaluate_on_chain(flags, output);
   const TargetPtr target = load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine);
   const Hardware hardware = flags.sizes.hardware(target->machine());
   try {

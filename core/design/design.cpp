@@ -154,9 +154,11 @@ std::string report(const Design& design) {
                fmt::format("{:.2f}", share), entry.schedule->text()});
   }
   std::string text = table.text();
-  text += fmt::format("\n{} on {}: {}", printable(design.workload), printable(design.target),
-                      design.machine->text(design.hardware));
-  text += fmt::format("{}{:.3f} mm2\n", design.hardware.size() > 0 ? ", " : "", design.totals.area_mm2);
+  const std::string sizes = design.machine->text(design.hardware);
+  const std::string head =
+      fmt::format("{} on {}: {}{}{:.3f} mm2", printable(design.workload), printable(design.target), sizes,
+                  sizes.empty() ? "" : ", ", design.totals.area_mm2);
+  text += fmt::format("\n{}\n", fmt::join(wrapped(head, kTextWidth), "\n"));
   text += fmt::format("cycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n", design.totals.cycles,
                       design.totals.energy_uj, design.totals.edp);
   return text;
