@@ -378,11 +378,8 @@ void add_compare(CLI::App& app) {
   for (const auto& baseline : all_baselines())
     purpose += fmt::format("\n  {}: {}", baseline->name(), baseline->description());
   purpose +=
-      "\nEyeriss and NVDLA are no methods: searches know a square array with two sized buffers. Machines "
-      "like "
-      "Eyeriss's 14 x 12 array with three sized register files in every PE are described and evaluated (dosa "
-      "evaluate --machine eyeriss), not searched yet. NVDLA's small configuration, a square of 8 x 8 with a "
-      "buffer of 128 KiB, is near to --pe 8 --scratchpad 128.";
+      "\nEyeriss and NVDLA are no methods but machines, which dosa map and dosa optimize search (--machine "
+      "eyeriss). The methods here draw or descend mappings of machines with a square array and two buffers.";
   CLI::App* command = app.add_subcommand(
       "compare", described(purpose, {"dosa compare bert --seeds 5 --csv curves.csv",
                                      "dosa compare resnet50 --methods gradient,random,bayes "

@@ -36,6 +36,14 @@ Hardware SearchProblem::with_shape(Hardware hardware, const Shape& shape) const 
   return hardware;
 }
 
+void SearchProblem::check_area(const Hardware& least) const {
+  const double area = machine().area_mm2(least);
+  if (area <= bounds.max_area_mm2) return;
+  fail(ErrorId::kBounds,
+       "the area may be {:.6g} mm2 at most, but the least hardware that runs {} ({}) has {:.6g} mm2",
+       bounds.max_area_mm2, workload.name, machine().text(least), area);
+}
+
 bool SearchProblem::has_room_for(const Shape& shape) const {
   return machine().area_mm2(with_shape(bounds.min, shape)) <= bounds.max_area_mm2;
 }

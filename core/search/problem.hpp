@@ -44,6 +44,9 @@ struct SearchProblem {
   /// `hardware` with another shape.
   Hardware with_shape(Hardware hardware, const Shape& shape) const;
 
+  /// Throws Error{kBounds} where `least`, the smallest hardware that runs the network, has more than the
+  /// area.
+  void check_area(const Hardware& least) const;
   /// Whether some buffers within the bounds go with a shape within the area.
   bool has_room_for(const Shape& shape) const;
   /// The same hardware where it is within the area, else with all buffers moved towards their least, as far

@@ -62,6 +62,7 @@ CsvInput CsvInput::from_file(const std::filesystem::path& path) {
   }
   CsvInput table;
   table.file_ = path.string();
+  table.hash_ = content_hash(content);
   std::size_t line = 0;
   for (std::size_t start = 0; start < content.size();) {
     const std::size_t end = std::min(content.find('\n', start), content.size());

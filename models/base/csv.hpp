@@ -20,7 +20,11 @@ class CsvInput {
   static CsvInput from_file(const std::filesystem::path& path);
 
   const std::string& file() const { return file_; }
+  /// content_hash of the whole file.
+  const std::string& hash() const { return hash_; }
   std::size_t rows() const { return rows_.size(); }
+  /// The line that a row stands in, the header's is usually 1.
+  std::size_t line(std::size_t row) const { return rows_[row].line; }
   const std::vector<std::string>& columns() const { return columns_; }
   /// The index of a column, if it is there.
   std::optional<std::size_t> find(std::string_view column) const;
@@ -55,7 +59,7 @@ class CsvInput {
     std::size_t line;
     std::vector<std::string> fields;
   };
-  std::string file_;
+  std::string file_, hash_;
   std::vector<std::string> columns_;
   std::vector<Row> rows_;
 };

@@ -204,6 +204,7 @@ ChainSpace::ChainSpace(const SearchProblem& problem, const Chain& machine, const
 
 // With every loop at the outermost level, each other one holds the least.
 void ChainSpace::check_fits() const {
+  problem_.check_area(problem_.bounds.min);
   const torch::InferenceMode no_gradients;
   const ChainModel model(chain_);
   for (const LayerNests& nests : nests_) {

@@ -8,6 +8,7 @@
 #include <set>
 #include <tuple>
 
+#include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/math.hpp"
@@ -19,7 +20,6 @@ constexpr std::size_t kMinRows = 1;
 constexpr std::size_t kNamedContradictions = 20;  // those beyond are counted
 
 /// Larger tables are not ours, and their cells would fill the memory.
-constexpr std::size_t kMaxTableBytes = std::size_t{64} << 20;
 
 std::vector<std::string> split(const std::string& line, char separator) {
   std::vector<std::string> cells;
@@ -35,92 +35,20 @@ std::vector<std::string> split(const std::string& line, char separator) {
   }
 }
 
-/// A CSV without quotes: a header and rows of as many cells.
-class Csv {
- public:
-  explicit Csv(const std::filesystem::path& path, const std::string& content) : file_(path.string()) {
-    std::size_t number = 0;
-    for (std::string line : split(content, '\n')) {
-      ++number;
-      if (!line.empty() && line.back() == '\r') line.pop_back();
-      if (line.empty()) continue;
-      std::vector<std::string> cells = split(line, ',');
-      if (header_.empty()) {
-        header_ = std::move(cells);
-        for (std::size_t i = 0; i < header_.size(); ++i) {
-          if (!column_.emplace(header_[i], i).second) {
-            fail(ErrorId::kSchema, "{}:{}: column '{}' stands twice", file_, number, header_[i]);
-          }
-        }
-      } else {
-        if (cells.size() != header_.size()) {
-          fail(ErrorId::kSyntax, "{}:{}: found {} cells, the header has {}", file_, number, cells.size(),
-               header_.size());
-        }
-        rows_.push_back({number, std::move(cells)});
-      }
-    }
-    if (header_.empty()) fail(ErrorId::kSyntax, "{}: empty, expected a header and rows", file_);
+/// A field that holds a number above 0.
+double positive(const CsvInput& csv, std::size_t row, const std::string& column) {
+  const double value = csv.number(row, column, 0, std::numeric_limits<double>::max());
+  if (value == 0) {
+    fail(ErrorId::kValue, "{}: found '{}', expected a number above 0", csv.where(row, column),
+         csv.text(row, column));
   }
+  return value;
+}
 
-  struct Row {
-    std::size_t line;
-    std::vector<std::string> cells;
-  };
-  const std::vector<Row>& rows() const { return rows_; }
-  const std::vector<std::string>& header() const { return header_; }
-  bool has(const std::string& column) const { return column_.count(column) > 0; }
-  const std::string& text(const Row& row, const std::string& column) const {
-    return row.cells[column_.at(column)];
-  }
-  std::string at(const Row& row, const std::string& column) const {
-    return fmt::format("{}:{}: {}", file_, row.line, column);
-  }
-
-  void require(const std::vector<std::string>& columns) const {
-    std::vector<std::string> missing;
-    for (const std::string& column : columns) {
-      if (!has(column)) missing.push_back(column);
-    }
-    if (!missing.empty()) {
-      fail(ErrorId::kSchema, "{}:1: {} missing: {}", file_, missing.size() == 1 ? "column" : "columns",
-           fmt::join(missing, ", "));
-    }
-  }
-
-  double number(const Row& row, const std::string& column) const {
-    const std::string& cell = text(row, column);
-    double value = 0;
-    const auto [end, code] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-    if (code != std::errc() || end != cell.data() + cell.size() || !std::isfinite(value)) {
-      fail(ErrorId::kValue, "{}: found '{}', expected a number", at(row, column), cell);
-    }
-    return value;
-  }
-
-  std::int64_t integer(const Row& row, const std::string& column, std::int64_t min, std::int64_t max) const {
-    const double value = number(row, column);
-    if (value != std::floor(value) || value < static_cast<double>(min) || value > static_cast<double>(max)) {
-      fail(ErrorId::kValue, "{}: found {}, expected an integer in {}..{}", at(row, column), text(row, column),
-           min, max);
-    }
-    return static_cast<std::int64_t>(value);
-  }
-
-  double positive(const Row& row, const std::string& column) const {
-    const double value = number(row, column);
-    if (value <= 0) {
-      fail(ErrorId::kValue, "{}: found {}, expected a number above 0", at(row, column), text(row, column));
-    }
-    return value;
-  }
-
- private:
-  std::string file_;
-  std::vector<std::string> header_;
-  std::map<std::string, std::size_t> column_;
-  std::vector<Row> rows_;
-};
+/// Whether a field is there and not empty.
+bool given(const CsvInput& csv, std::size_t row, const std::string& column) {
+  return csv.has(column) && !csv.text(row, column).empty();
+}
 
 std::string letter(Dim dim) { return std::string(1, name_of(dim)); }
 
@@ -174,29 +102,29 @@ bool keeps_operands(const std::string& month, const std::string& where) {
   return month >= "2023-05";
 }
 
-void read_own(const Csv& csv, const std::string& library, Measurements& all) {
+void read_own(const CsvInput& csv, const std::string& library, Measurements& all) {
   const std::set<std::string> optional{"id",      "tiling", "hardware", "checked", "energy_uj",
                                        "repeats", "source", "order",    "cold",    "library"};
   const bool keeps = keeps_operands(library, "library");
   csv.require(own_columns());
   std::vector<std::string> unknown;
-  for (const std::string& column : csv.header()) {
+  for (const std::string& column : csv.columns()) {
     const auto& known = own_columns();
     if (std::find(known.begin(), known.end(), column) == known.end() && optional.count(column) == 0) {
       unknown.push_back(column);
     }
   }
   if (!unknown.empty()) {
-    fail(ErrorId::kSchema, "{}:1: unknown {}: {}; optional columns: {}", all.file,
+    fail(ErrorId::kSchema, "{}: unknown {}: {}; optional columns: {}", all.file,
          unknown.size() == 1 ? "column" : "columns", fmt::join(unknown, ", "), fmt::join(optional, ", "));
   }
   constexpr std::int64_t kMaxSmall = 1 << 16;
-  for (const Csv::Row& row : csv.rows()) {
+  for (std::size_t row = 0; row < csv.rows(); ++row) {
     Measurement m;
-    m.line = row.line;
-    const std::string& kind = csv.text(row, "kind");
+    m.line = csv.line(row);
+    const std::string_view kind = csv.text(row, "kind");
     if (kind != "conv" && kind != "matmul") {
-      fail(ErrorId::kValue, "{}: found '{}', expected conv or matmul", csv.at(row, "kind"), kind);
+      fail(ErrorId::kValue, "{}: found '{}', expected conv or matmul", csv.where(row, "kind"), kind);
     }
     m.matmul = kind == "matmul";
     for (const Dim dim : all_dims()) m.layer[dim] = csv.integer(row, letter(dim), 1, kMaxDim);
@@ -212,14 +140,15 @@ void read_own(const Csv& csv, const std::string& library, Measurements& all) {
     try {
       check_layer(m.layer);
     } catch (const Error& error) {
-      throw error.in(fmt::format("{}:{}", all.file, row.line));
+      throw error.in(csv.where(row));
     }
     if (m.matmul && !m.layer.is_matmul()) {
       fail(ErrorId::kValue, "{}: found matmul, but R, S, Q and the strides are not all 1",
-           csv.at(row, "kind"));
+           csv.where(row, "kind"));
     }
     if (!m.matmul && m.input_size == 0) {
-      fail(ErrorId::kValue, "{}: found 0, expected the input size of a convolution", csv.at(row, "in_dim"));
+      fail(ErrorId::kValue, "{}: found 0, expected the input size of a convolution",
+           csv.where(row, "in_dim"));
     }
     for (const Dim dim : all_dims()) {
       const bool blocked = m.matmul && (dim == Dim::P || dim == Dim::C || dim == Dim::K);
@@ -227,28 +156,28 @@ void read_own(const Csv& csv, const std::string& library, Measurements& all) {
       const std::string column = "tile_" + letter(dim);
       const std::int64_t tile = csv.integer(row, column, 1, kMaxDim);
       if (tile > most) {
-        fail(ErrorId::kValue, "{}: found {}, larger than the layer: at most {}", csv.at(row, column), tile,
+        fail(ErrorId::kValue, "{}: found {}, larger than the layer: at most {}", csv.where(row, column), tile,
              most);
       }
       m.tile[static_cast<std::size_t>(dim)] = tile;
     }
     m.order = library_order();
-    if (csv.has("order") && !csv.text(row, "order").empty()) {
-      const auto order = order_from(csv.text(row, "order"));
+    if (given(csv, row, "order")) {
+      const auto order = order_from(std::string(csv.text(row, "order")));
       if (!order) {
         fail(ErrorId::kValue, "{}: found '{}', expected distinct letters of {}, outermost first",
-             csv.at(row, "order"), csv.text(row, "order"), kDimNames);
+             csv.where(row, "order"), csv.text(row, "order"), kDimNames);
       }
       m.order = *order;
     }
-    m.cycles = csv.positive(row, "cycles");
-    if (csv.has("energy_uj") && !csv.text(row, "energy_uj").empty())
-      m.energy_uj = csv.positive(row, "energy_uj");
-    if (csv.has("repeats") && !csv.text(row, "repeats").empty())
-      m.repeats = csv.integer(row, "repeats", 1, kMaxDim);
-    m.keeps = csv.has("library") ? keeps_operands(csv.text(row, "library"), csv.at(row, "library")) : keeps;
-    if (csv.has("cold") && !csv.text(row, "cold").empty()) m.cold = csv.integer(row, "cold", 0, 1) == 1;
-    if (csv.has("source")) m.source = csv.text(row, "source");
+    m.cycles = positive(csv, row, "cycles");
+    if (given(csv, row, "energy_uj")) m.energy_uj = positive(csv, row, "energy_uj");
+    if (given(csv, row, "repeats")) m.repeats = csv.integer(row, "repeats", 1, kMaxDim);
+    m.keeps = csv.has("library")
+                  ? keeps_operands(std::string(csv.text(row, "library")), csv.where(row, "library"))
+                  : keeps;
+    if (given(csv, row, "cold")) m.cold = csv.integer(row, "cold", 0, 1) == 1;
+    if (csv.has("source")) m.source = std::string(csv.text(row, "source"));
     m.layer.name = layer_name(m);
     note(all.hardware, hardware);
     all.rows.push_back(std::move(m));
@@ -320,32 +249,32 @@ bool wraps_around(const Measurement& m) {
   return along(Dim::P, Dim::R, m.layer.wstride) || along(Dim::Q, Dim::S, m.layer.hstride);
 }
 
-void read_artefact(const Csv& csv, Measurements& all) {
+void read_artefact(const CsvInput& csv, Measurements& all) {
   std::vector<std::string> columns{"mapping.mapping", "target.gemmini_cycle", "prob.Wstride", "prob.Hstride"};
   for (const Dim dim : all_dims()) columns.push_back("prob." + letter(dim));
   csv.require(columns);
   constexpr std::int64_t kMaxStride = 1 << 16;
   constexpr std::int64_t kMaxOutputs = 1 << 14, kMaxKernel = 1 << 8;  // of a convolution, in one direction
   constexpr std::int64_t kBlock = 16;  // the artefact divided tiles by this, whatever the array
-  const auto count = csv.rows().size();
+  const auto count = csv.rows();
   std::set<std::pair<DimSizes, std::int64_t>> seen;
   all.repaired["pe_dim from the mapping's spatial factors (columns are placeholders)"] =
       static_cast<std::int64_t>(count);
-  for (const Csv::Row& row : csv.rows()) {
+  for (std::size_t row = 0; row < csv.rows(); ++row) {
     Measurement m;
-    m.line = row.line;
+    m.line = csv.line(row);
     m.source = "ucb-bar/dosa firesim";
     m.keeps = false;
     for (const Dim dim : all_dims()) m.layer[dim] = csv.integer(row, "prob." + letter(dim), 1, kMaxDim);
     m.layer.wstride = csv.integer(row, "prob.Wstride", 1, kMaxStride);
     m.layer.hstride = csv.integer(row, "prob.Hstride", 1, kMaxStride);
     const ArtefactMapping mapping =
-        artefact_mapping(csv.text(row, "mapping.mapping"), csv.at(row, "mapping.mapping"));
+        artefact_mapping(std::string(csv.text(row, "mapping.mapping")), csv.where(row, "mapping.mapping"));
     m.pe_dim = 1;
     while (m.pe_dim < mapping.widest) m.pe_dim *= 2;
     m.tile = mapping.tile;
     m.order = *order_from(mapping.order);
-    m.cycles = csv.positive(row, "target.gemmini_cycle");
+    m.cycles = positive(csv, row, "target.gemmini_cycle");
     m.matmul = m.layer.is_matmul();
     if (!m.matmul) {  // wraps_around() passes over all pairs of an output and a kernel element
       for (const auto& [dim, most] : {std::pair{Dim::P, kMaxOutputs}, std::pair{Dim::Q, kMaxOutputs},
@@ -444,15 +373,10 @@ void drop_contradictions(Measurements& all) {
 
 /// The rows of one file as they stand there, and its content's hash.
 Measurements read_rows(const std::filesystem::path& path, const std::string& library) {
-  const std::string content = read_file(path);
-  if (content.size() > kMaxTableBytes) {
-    fail(ErrorId::kFile, "{}: found {} bytes of CSV, at most {} MiB are allowed", path.string(),
-         content.size(), kMaxTableBytes >> 20);
-  }
-  const Csv csv(path, content);
+  const CsvInput csv = CsvInput::from_file(path);
   Measurements all;
   all.file = path.string();
-  all.hash = content_hash(content);
+  all.hash = csv.hash();
   if (csv.has("target.gemmini_cycle") || csv.has("mapping.mapping")) {
     all.format = MeasurementFormat::kArtefact;
     read_artefact(csv, all);

@@ -56,11 +56,7 @@ void MappingSpace::check_fits() const {
       problem_.buffer(least, b) = std::max(problem_.buffer(least, b), static_cast<std::int64_t>(need));
     }
   }
-  if (const double area = machine.area_mm2(least); area > bounds.max_area_mm2) {
-    fail(ErrorId::kBounds,
-         "the area may be {:.6g} mm2 at most, but the least hardware that runs {} ({}) has {:.6g} mm2",
-         bounds.max_area_mm2, problem_.workload.name, machine.text(least), area);
-  }
+  problem_.check_area(least);
 }
 
 std::vector<Shape> MappingSpace::shapes() const {

@@ -314,8 +314,12 @@ TEST_F(BadInput, ChainsOfMemories) {
                  {"--mapping", "factors of Q multiply to 256"});
   expect({"evaluate", "--machine", "nvdla", "--pe", "4", "--mapping", "L3[WIO] N1"}, "value",
          {"--pe: nvdla has no 'pe_dim'", "atomic_c"});
-  expect({"compare", "bert", "--machine", "simba"}, "schema", {"machine simba", "not searched yet"});
-  expect({"optimize", "bert", "--target", "simba"}, "schema", {"machine simba", "not searched yet"});
+  expect({"optimize", "bert", "--target", "simba", "--stages", "descent"}, "value", {"stages", "polish"});
+  expect({"optimize", "bert", "--target", "simba", "--size", "weight=3"}, "value",
+         {"--size: simba has no 'weight'", "weight_words"});
+  expect({"optimize", "bert", "--target", "simba", "--size", "weight_words=x"}, "usage",
+         {"--size", "weight_words=x", "NAME=N"});
+  expect({"optimize", "bert", "--target", "simba", "--max-area", "0.1"}, "bounds", {"0.1"});
   expect({"map", "bert", "--machine", "simba", "--pe", "16"}, "value", {"--pe: simba has no 'pe_dim'"});
   expect({"map", "bert", "--machine", "simba", "--samples", "10"}, "usage", {"--samples", "10", "64"});
   expect({"map", "bert", "--machine", "simba", "--stages", "all"}, "value", {"stages", "'all'", "descent"});

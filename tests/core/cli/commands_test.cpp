@@ -85,6 +85,7 @@ TEST_F(Commands, JsonIsOneObjectOnStdout) {
   EXPECT_TRUE(printed.is_object());
   EXPECT_TRUE(printed["provenance"].contains("wall_time_s"));
   printed["provenance"].erase("wall_time_s");
+  printed.erase("as_built");
   EXPECT_EQ(printed, json::parse(content("design.json")));
   EXPECT_EQ(run(small_search("design.json", {"--json", "--quiet"})).err, "");
   for (const std::vector<std::string>& arguments :
@@ -157,6 +158,8 @@ TEST_F(Commands, MapIsTheBestOnFixedHardwareAndCertifyAgrees) {
   ASSERT_EQ(printed["map_space"]["layers"].size(), design["layers"].size());
   EXPECT_EQ(printed["map_space"]["proven"], true);
   printed.erase("map_space");
+  EXPECT_EQ(printed["as_built"]["scratchpad_kib"], 256);
+  printed.erase("as_built");
   EXPECT_EQ(printed, design);
   const json certificate = json::parse(run({"map", "design.json", "--certify", "--json"}).out);
   EXPECT_EQ(certificate["proven"], true);

@@ -87,9 +87,9 @@ TEST(TrainCommand, BadInputLeavesTheOldFile) {
       EXPECT_NE(done.err.find(part), std::string::npos) << part << " in " << done.err;
     EXPECT_EQ(read_file(old), "old");
   };
-  refused(testing::replaced(first_rows(60), "cycles", "ticks"), {"m.csv:1", "missing: cycles"});
+  refused(testing::replaced(first_rows(60), "cycles", "ticks"), {"m.csv", "missing: cycles"});
   refused(first_rows(20), {"20 usable rows", "50"});
-  refused(first_rows(60) + "conv,1\n", {"m.csv:62", "2 cells"});
+  refused(first_rows(60) + "conv,1\n", {"m.csv: line 62", "2 fields"});
   EXPECT_EQ(dosa("train absent.csv -o " + old).code, 2);
   EXPECT_EQ(dosa("train " + shipped("measurements/gemmini_rtl.csv") + " -o /nowhere/s.safetensors").code, 2);
   EXPECT_EQ(dosa("train --predictor guess " + shipped("measurements/gemmini_rtl.csv") + " -o " + old).code,

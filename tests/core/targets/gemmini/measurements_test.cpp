@@ -64,28 +64,29 @@ TEST(Measurements, WrittenRowsAreReadBack) {
 TEST(Measurements, BadInputIsNamed) {
   using testing::replaced;
   expect_refused("", ErrorId::kSyntax, {"m.csv", "empty"});
-  expect_refused(replaced(kHeader, ",padding", "") + kConv, ErrorId::kSyntax, {"m.csv:2", "23 cells", "22"});
+  expect_refused(replaced(kHeader, ",padding", "") + kConv, ErrorId::kSyntax,
+                 {"m.csv: line 2", "23 fields", "22"});
   expect_refused(replaced(replaced(kHeader, "padding", "pad"), "tile_C", "tC") + kConv, ErrorId::kSchema,
-                 {"m.csv:1", "padding, tile_C", "missing"});
+                 {"m.csv", "padding, tile_C", "missing"});
   expect_refused(replaced(kHeader, "cycles", "cycles,colour") + replaced(kConv, "92945", "92945,red"),
-                 ErrorId::kSchema, {"m.csv:1", "unknown", "colour"});
-  expect_refused(replaced(kHeader, "wstride", "R") + kConv, ErrorId::kSchema,
-                 {"m.csv:1", "'R' stands twice"});
+                 ErrorId::kSchema, {"m.csv", "unknown", "colour"});
+  expect_refused(replaced(kHeader, "wstride", "R") + kConv, ErrorId::kSyntax,
+                 {"m.csv: line 1", "a column twice"});
   expect_refused(kHeader + kMatmul + replaced(kConv, "92945", "fast"), ErrorId::kValue,
-                 {"m.csv:3", "cycles", "fast", "number"});
-  expect_refused(kHeader + replaced(kConv, "92945", "nan"), ErrorId::kValue, {"m.csv:2", "cycles"});
+                 {"m.csv: line 3", "cycles", "fast", "number"});
+  expect_refused(kHeader + replaced(kConv, "92945", "nan"), ErrorId::kValue, {"m.csv: line 2", "cycles"});
   for (const char* cycles : {"0", "-5"}) {
     expect_refused(kHeader + replaced(kConv, "92945", cycles), ErrorId::kValue,
-                   {"m.csv:2", "cycles", "above 0"});
+                   {"m.csv: line 2", "cycles", "number"});
   }
   expect_refused(kHeader + replaced(kConv, "119", "193"), ErrorId::kValue,
-                 {"m.csv:2", "tile_C", "193", "at most 192"});
+                 {"m.csv: line 2", "tile_C", "193", "at most 192"});
   expect_refused(kHeader + replaced(kMatmul, ",48,", ",64,"), ErrorId::kValue,
-                 {"m.csv:2", "tile_K", "at most 48"});
+                 {"m.csv: line 2", "tile_K", "at most 48"});
   expect_refused(kHeader + replaced(kConv, "conv", "pool"), ErrorId::kValue,
-                 {"m.csv:2", "pool", "conv or matmul"});
-  expect_refused(kHeader + replaced(kConv, "conv", "matmul"), ErrorId::kValue, {"m.csv:2", "matmul"});
-  expect_refused(kHeader + replaced(kConv, "192", "1.5"), ErrorId::kValue, {"m.csv:2", "C", "integer"});
+                 {"m.csv: line 2", "pool", "conv or matmul"});
+  expect_refused(kHeader + replaced(kConv, "conv", "matmul"), ErrorId::kValue, {"m.csv: line 2", "matmul"});
+  expect_refused(kHeader + replaced(kConv, "192", "1.5"), ErrorId::kValue, {"m.csv: line 2", "C", "integer"});
   expect_refused(kHeader, ErrorId::kValue, {"m.csv", "no usable row"});
   expect_error([] { read_measurements("absent.csv"); }, ErrorId::kFile, {"absent.csv"});
 }
@@ -111,8 +112,9 @@ TEST(Measurements, TheLibraryIsAColumnOrAskedFor) {
   EXPECT_TRUE(both.rows[1].keeps);
   // A file says it of every row or of none.
   expect_refused(header + before + replaced(after, "2023-05", ""), ErrorId::kValue,
-                 {"m.csv:3", "library", "''"});
-  expect_refused(header + replaced(before, "2023-04", "may"), ErrorId::kValue, {"m.csv:2", "library", "may"});
+                 {"m.csv: line 3", "library", "''"});
+  expect_refused(header + replaced(before, "2023-04", "may"), ErrorId::kValue,
+                 {"m.csv: line 2", "library", "may"});
 }
 
 TEST(Measurements, RowsThatContradictEachOtherAreDroppedByLine) {
@@ -200,16 +202,16 @@ TEST(Measurements, ArtefactNumbersOutOfRangeAreNamed) {
   const std::string problem = "4,1,4,1,16,16,3,3,1";
   for (const std::string factor : {"4611686018427387905", "9223372036854775807", "16385"}) {
     refuses("L3[WIO] K4 - L2[WI] N1 - L1[O] C" + factor + "X - L0[W] N1", problem,
-            {"m.csv:2", "mapping.mapping", "found 'C" + factor + "X'", "1..16384"});
+            {"m.csv: line 2", "mapping.mapping", "found 'C" + factor + "X'", "1..16384"});
   }
   refuses("L3[WIO] K9223372036854775807 - L2[WI] N1 - L1[O] C4X - L0[W] N1", problem,
-          {"m.csv:2", "mapping.mapping", "1..2147483648"});
+          {"m.csv: line 2", "mapping.mapping", "1..2147483648"});
   refuses("L3[WIO] N1 - L2[WI] K65536 - L1[O] K65536 - L0[W] N1", problem,
-          {"m.csv:2", "mapping.mapping", "factors of K", "4294967296", "at most 2147483648"});
+          {"m.csv: line 2", "mapping.mapping", "factors of K", "4294967296", "at most 2147483648"});
   for (const std::string size : {"9223372036854775807", "9223372036854775808", "1e300"}) {
-    refuses("L3[WIO] N1", size + ",1,4,1,16,16,3,3,1", {"m.csv:2", "prob.C", "1..2147483648"});
+    refuses("L3[WIO] N1", size + ",1,4,1,16,16,3,3,1", {"m.csv: line 2", "prob.C", "1..2147483648"});
   }
-  refuses("L3[WIO] N1", "4,1,4,1,2147483648,16,3,3,1", {"m.csv:2", "prob.P", "1..16384"});
+  refuses("L3[WIO] N1", "4,1,4,1,2147483648,16,3,3,1", {"m.csv: line 2", "prob.P", "1..16384"});
 }
 
 TEST(Measurements, ArtefactRule) {
