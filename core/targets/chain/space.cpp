@@ -248,7 +248,9 @@ Tensor ChainSpace::random_starts(std::int64_t starts, at::Generator generator) c
 
 RelaxedCost ChainSpace::relax(const Tensor& parameters, double share) const {
   if (!(problem_.bounds.min == problem_.bounds.max)) {
-    fail(ErrorId::kValue, "stages: the sizes of a chain of memories are not relaxed yet; allowed: polish");
+    fail(ErrorId::kValue,
+         "stages: the sizes of a chain of memories are not relaxed yet; allowed: polish (dosa compare: "
+         "--methods polish)");
   }
   RelaxedCost cost;
   cost.loss = relaxation_.loss(relaxation_.log_factors(parameters), gate_at(share));
@@ -317,7 +319,7 @@ std::int64_t ChainSpace::least_evaluations(std::size_t) const { return 64; }
 SchedulePtr ChainSpace::schedule(std::size_t layer, const Tensor& code) const {
   const Tensor numbers = code.contiguous();
   const ChainNest nest = nest_of_code(numbers.data_ptr<double>(), chain_.levels.size());
-  return std::make_shared<ChainSchedule>(nests_[layer].model().mapping_of(nest), chain_);
+  return std::make_shared<MappingSchedule>(nests_[layer].model().mapping_of(nest), chain_);
 }
 
 }  // namespace dosa

@@ -30,7 +30,7 @@ class ChainTarget : public Target {
   SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer,
                           const Hardware& hardware) const override {
     check_mapping(mapping, layer, chain_.at(hardware));
-    return std::make_shared<ChainSchedule>(mapping, chain_);
+    return std::make_shared<MappingSchedule>(mapping, chain_);
   }
 
   std::vector<LayerCosts> costs(const std::vector<Layer>& layers, const std::vector<SchedulePtr>& schedules,
@@ -79,7 +79,7 @@ class ChainTarget : public Target {
 
  private:
   static const Mapping& mapping_of(const SchedulePtr& schedule) {
-    const auto* own = dynamic_cast<const ChainSchedule*>(schedule.get());
+    const auto* own = dynamic_cast<const MappingSchedule*>(schedule.get());
     TORCH_CHECK(own != nullptr, "the schedule is of another target");
     return own->mapping();
   }

@@ -4,23 +4,9 @@
 #include <string>
 
 #include "dosa/core/targets/array_target.hpp"
+#include "dosa/core/targets/mapping_schedule.hpp"
 
 namespace dosa {
-
-class MappingSchedule : public Schedule {
- public:
-  MappingSchedule(Mapping mapping, const ArrayMachine& machine)
-      : mapping_(std::move(mapping)), text_(print_mapping(mapping_, machine)) {}
-
-  const Mapping& mapping() const { return mapping_; }
-  const char* key() const override { return "mapping"; }
-  Json json() const override { return text_; }
-  std::string text() const override { return text_; }
-
- private:
-  Mapping mapping_;
-  std::string text_;
-};
 
 TargetPtr make_mapping_target(const MachinePtr& machine, const TargetOptions& options);
 
