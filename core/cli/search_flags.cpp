@@ -39,7 +39,8 @@ CLI::Option* add_named_sizes(CLI::App& command, const std::string& flag, const s
               const bool number = equals != std::string::npos && equals > 0 &&
                                   CLI::detail::lexical_cast(text.substr(equals + 1), value) && value > 0;
               if (!number) throw CLI::ValidationError(flag, fmt::format("found '{}', expected NAME=N", text));
-              given.push_back({flag, text.substr(0, equals), value});
+              const std::string name = text.substr(0, equals);
+              given.push_back({fmt::format("{} {}", flag, name), name, value});
             }
           },
           meaning)

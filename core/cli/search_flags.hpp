@@ -14,7 +14,7 @@ namespace dosa::cli {
 /// Sizes of the hardware on the command line.
 struct SizeFlags {
   struct Given {
-    std::string flag;  ///< as it was written: "--pe"
+    std::string flag;  ///< as it was written: "--pe", "--size pe_dim"
     std::string name;  ///< of the machine's parameter: "pe_dim"
     std::int64_t value;
   };

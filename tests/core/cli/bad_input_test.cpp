@@ -316,10 +316,12 @@ TEST_F(BadInput, ChainsOfMemories) {
          {"--pe: nvdla has no 'pe_dim'", "atomic_c"});
   expect({"optimize", "bert", "--target", "simba", "--stages", "descent"}, "value", {"stages", "polish"});
   expect({"optimize", "bert", "--target", "simba", "--size", "weight=3"}, "value",
-         {"--size: simba has no 'weight'", "weight_words"});
+         {"--size weight: simba has no 'weight'", "weight_words"});
   expect({"optimize", "bert", "--target", "simba", "--size", "weight_words=x"}, "usage",
          {"--size", "weight_words=x", "NAME=N"});
   expect({"optimize", "bert", "--target", "simba", "--max-area", "0.1"}, "bounds", {"0.1"});
+  expect({"optimize", "bert", "--target", "nvdla", "--size", "atomic_k=32", "--max-size", "atomic_k=16"},
+         "bounds", {"--size atomic_k 32 is more than --max-size atomic_k 16"});
   expect({"map", "bert", "--machine", "simba", "--pe", "16"}, "value", {"--pe: simba has no 'pe_dim'"});
   expect({"map", "bert", "--machine", "simba", "--samples", "10"}, "usage", {"--samples", "10", "64"});
   expect({"map", "bert", "--machine", "simba", "--stages", "all"}, "value", {"stages", "'all'", "descent"});
