@@ -180,14 +180,15 @@ ArraySizes sizes_from_json(const JsonInput& json) {
 
 double ArrayMachine::area_mm2(const Hardware& hardware) const {
   const ArraySizes sizes = ArraySizes::of(hardware);
-  const auto pe_dim = static_cast<double>(sizes.pe_dim);
-  return area.base + area.per_pe * pe_dim * pe_dim +
-         area.per_scratchpad_kib * static_cast<double>(sizes.scratchpad_kib) +
-         area.per_accumulator_kib * static_cast<double>(sizes.accumulator_kib);
+  return area.mm2(static_cast<double>(sizes.pe_dim), static_cast<double>(sizes.scratchpad_kib),
+                  static_cast<double>(sizes.accumulator_kib));
 }
 
 ArrayMachine load_array_machine(const std::string& name_or_path) {
-  const JsonInput json = JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
+  return read_array_machine(machine_file(name_or_path));
+}
+
+ArrayMachine read_array_machine(const JsonInput& json) {
   json.require_schema("dosa-hardware/1");
   json.allow_only({"schema", "name", "description", "source", "rules", "buffering", "mac", "levels",
                    "area_mm2", "hardware"});

@@ -93,6 +93,13 @@ struct MemoryLevel {
 /// Linear area model in mm^2.
 struct AreaModel {
   double base = 0, per_pe = 0, per_scratchpad_kib = 0, per_accumulator_kib = 0;
+
+  /// Of numbers or tensors.
+  template <typename T>
+  T mm2(const T& pe_dim, const T& scratchpad_kib, const T& accumulator_kib) const {
+    return pe_dim * pe_dim * per_pe + scratchpad_kib * per_scratchpad_kib +
+           accumulator_kib * per_accumulator_kib + base;
+  }
 };
 
 /// A permutation of the seven dimensions, innermost first.
@@ -126,7 +133,9 @@ std::int64_t capacity_kib(const MemoryLevel& memory, const ArraySizes& hardware)
 /// "L2[WI]": how mappings name a level that holds these tensors.
 std::string level_label(int level, const OperandSet& holds);
 
-/// Reads a machine of schema 1: a shipped name or the path of a JSON or YAML file. Throws Error.
+/// Reads a machine of schema 1. Throws Error with file and key.
+ArrayMachine read_array_machine(const JsonInput& json);
+/// The same of machine_file().
 ArrayMachine load_array_machine(const std::string& name_or_path);
 
 }  // namespace dosa

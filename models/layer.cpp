@@ -73,18 +73,6 @@ std::optional<Dim> dim_from_name(char name) {
   return static_cast<Dim>(index);
 }
 
-bool relevant(Operand operand, Dim dim) {
-  switch (operand) {
-    case Operand::W:
-      return dim == Dim::R || dim == Dim::S || dim == Dim::C || dim == Dim::K;
-    case Operand::I:
-      return dim != Dim::K;
-    case Operand::O:
-      return dim == Dim::P || dim == Dim::Q || dim == Dim::K || dim == Dim::N;
-  }
-  return false;
-}
-
 std::int64_t Layer::macs() const {
   std::int64_t product = 1;
   for (const std::int64_t extent : size) product *= extent;

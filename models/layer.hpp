@@ -47,7 +47,17 @@ std::string letters_of(const DimSet& dims);
 std::string letters_of(const OperandSet& operands);
 
 /// Whether the elements of an operand that are used change along a dimension.
-bool relevant(Operand operand, Dim dim);
+constexpr bool relevant(Operand operand, Dim dim) {
+  switch (operand) {
+    case Operand::W:
+      return dim == Dim::R || dim == Dim::S || dim == Dim::C || dim == Dim::K;
+    case Operand::I:
+      return dim != Dim::K;
+    case Operand::O:
+      return dim == Dim::P || dim == Dim::Q || dim == Dim::K || dim == Dim::N;
+  }
+  return false;
+}
 
 /// A convolution or matrix product. A matrix product has R = S = Q = 1, P rows, C inner, K columns.
 /// A grouped or depthwise convolution is `groups` runs of one smaller layer: `size` is that smaller layer

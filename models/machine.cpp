@@ -7,15 +7,19 @@
 
 namespace dosa {
 
-std::size_t Machine::parameter(const std::string& name_or_label, const std::string& where) const {
+std::vector<std::string> Machine::parameter_names() const {
   std::vector<std::string> names;
+  for (const Parameter& parameter : parameters) names.push_back(parameter.name);
+  return names;
+}
+
+std::size_t Machine::parameter(const std::string& name_or_label, const std::string& where) const {
   for (std::size_t p = 0; p < parameters.size(); ++p) {
     if (parameters[p].name == name_or_label || parameters[p].label == name_or_label) return p;
-    names.push_back(parameters[p].name);
   }
-  if (names.empty()) fail(ErrorId::kValue, "{}: the sizes of {} are fixed by its file", where, name);
+  if (parameters.empty()) fail(ErrorId::kValue, "{}: the sizes of {} are fixed by its file", where, name);
   fail(ErrorId::kValue, "{}: {} has no '{}', allowed: {}", where, name, name_or_label,
-       fmt::join(names, ", "));
+       fmt::join(parameter_names(), ", "));
 }
 
 Hardware Machine::hardware_from_json(const JsonInput& json) const {
@@ -44,9 +48,14 @@ std::string Machine::text(const Hardware& hardware) const {
   return text;
 }
 
+JsonInput machine_file(const std::string& name_or_path) {
+  return JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
+}
+
 MachinePtr load_machine(const std::string& name_or_path) {
-  if (is_chain(name_or_path)) return std::make_shared<Chain>(load_chain(name_or_path));
-  return std::make_shared<ArrayMachine>(load_array_machine(name_or_path));
+  const JsonInput json = machine_file(name_or_path);
+  if (is_chain(json)) return std::make_shared<Chain>(read_chain(json));
+  return std::make_shared<ArrayMachine>(read_array_machine(json));
 }
 
 }  // namespace dosa

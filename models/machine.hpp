@@ -54,6 +54,7 @@ class Machine {
   Hardware default_hardware;
   Hardware min_hardware, max_hardware;  ///< what a search may choose unless the user says otherwise
 
+  std::vector<std::string> parameter_names() const;
   std::size_t buffers() const { return parameters.size() - shape_parameters; }
   /// The place of a parameter of this name or label. Throws Error{kValue} with `where` and what there is.
   std::size_t parameter(const std::string& name_or_label, const std::string& where) const;
@@ -68,7 +69,9 @@ class Machine {
 };
 using MachinePtr = std::shared_ptr<const Machine>;
 
-/// A shipped machine's name or the path of a JSON or YAML file, of any schema. Throws Error.
+/// The content of a machine's file: a shipped name or the path of a JSON or YAML file. Throws Error.
+JsonInput machine_file(const std::string& name_or_path);
+/// The same as a machine, of any schema. Throws Error.
 MachinePtr load_machine(const std::string& name_or_path);
 
 }  // namespace dosa

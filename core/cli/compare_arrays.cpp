@@ -32,10 +32,7 @@ ArrayRow best_on(std::int64_t pe_dim, const ArraysAsked& asked, const TargetPtr&
   SizeFlags sizes = asked.sizes;
   sizes.fixed.push_back({"--pe", "pe_dim", pe_dim});
   try {
-    SearchProblem problem;
-    problem.workload = workload;
-    problem.target = target;
-    problem.objective = Objective::from_name(asked.objective);
+    SearchProblem problem = SearchProblem::of(workload, target, Objective::from_name(asked.objective));
     problem.bounds = sizes.bounds(*target);
     problem.check_bounds();
     SearchOptions options = target->default_options();

@@ -22,12 +22,6 @@ std::string file_name(std::size_t index) { return fmt::format("design_{:02}.json
 
 Json limit_json(double area) { return std::isfinite(area) ? Json(area) : Json(nullptr); }
 
-std::vector<std::string> names_of(const Machine& machine) {
-  std::vector<std::string> names;
-  for (const Parameter& parameter : machine.parameters) names.push_back(parameter.name);
-  return names;
-}
-
 Json front_json(const SearchProblem& problem, const ParetoOptions& options, const ParetoSummary& summary) {
   const Machine& machine = problem.machine();
   Json designs = Json::array(), shapes = Json::array();
@@ -66,7 +60,7 @@ Json front_json(const SearchProblem& problem, const ParetoOptions& options, cons
 
 std::string front_csv(const SearchProblem& problem, const ParetoSummary& summary) {
   std::vector<std::string> columns{"file", "objective", "area_limit_mm2"};
-  for (const std::string& name : names_of(problem.machine())) columns.push_back(name);
+  for (const std::string& name : problem.machine().parameter_names()) columns.push_back(name);
   columns.insert(columns.end(), {"cycles", "energy_uj", "edp", "area_mm2"});
   CsvWriter csv(columns);
   for (std::size_t i = 0; i < summary.front.size(); ++i) {
@@ -102,8 +96,8 @@ std::string front_text(const SearchProblem& problem, const ParetoSummary& summar
                             "{} found; hardware: "
                             "{}\n{} shapes of it, {} evaluations, {:.1f} s{}{}\n",
                             problem.workload.name, problem.machine().name, summary.front.size(),
-                            summary.found, fmt::join(names_of(problem.machine()), "/"), summary.shapes.size(),
-                            summary.evaluations, summary.wall_s,
+                            summary.found, fmt::join(problem.machine().parameter_names(), "/"),
+                            summary.shapes.size(), summary.evaluations, summary.wall_s,
                             summary.complete ? "; the whole space on each" : "",
                             summary.interrupted ? "; interrupted" : "");
 }

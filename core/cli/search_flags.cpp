@@ -164,11 +164,7 @@ Hardware SizeFlags::hardware(const Machine& machine) const {
 }
 
 SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective) {
-  SearchProblem problem;
-  problem.workload = load_workload(workload);
-  problem.target = std::move(target);
-  problem.objective = Objective::from_name(objective);
-  return problem;
+  return SearchProblem::of(load_workload(workload), std::move(target), Objective::from_name(objective));
 }
 
 void add_workload(CLI::App& command, std::string& name) {

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "dosa/core/cli/commands.hpp"
+#include "dosa/core/targets/array_target.hpp"
 #include "dosa/core/targets/gemmini/measurements.hpp"
 #include "dosa/core/targets/gemmini/validate_surrogate.hpp"
 
@@ -41,10 +42,11 @@ void add_validate(CLI::App& app) {
       const SurrogateValidation v = validate_surrogate(flags->table, flags->surrogate, flags->library);
       return output->print(v.to_json(), v.full_report());
     }
+    const MachinePtr machine = load_machine(flags->hardware);
+    const auto* chain = dynamic_cast<const Chain*>(machine.get());
     const ValidationReport report =
-        is_chain(flags->hardware)
-            ? validate_table(flags->table, load_chain(flags->hardware), flags->worst)
-            : validate_table(flags->table, load_array_machine(flags->hardware), flags->worst);
+        chain != nullptr ? validate_table(flags->table, *chain, flags->worst)
+                         : validate_table(flags->table, *as_array_machine(machine, "validate"), flags->worst);
     output->print(report.to_json(), report.full_report());
   });
 }

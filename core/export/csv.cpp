@@ -12,7 +12,7 @@ class CsvExporter : public Exporter {
   const char* description() const override { return "one row per layer: sizes, schedule, cycles, energy"; }
   std::vector<OutputFile> files(const Design& design, const Target&, const BatchLimits&) const override {
     std::vector<std::string> columns{"workload", "target"};
-    for (const Parameter& parameter : design.machine->parameters) columns.push_back(parameter.name);
+    for (const std::string& name : design.machine->parameter_names()) columns.push_back(name);
     columns.insert(columns.end(), {"layer", "count", "groups"});
     for (const Dim dim : all_dims()) columns.emplace_back(1, name_of(dim));
     for (const char* name : {"wstride", "hstride", "wdilation", "hdilation", "padding", "schedule_form",

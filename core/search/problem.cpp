@@ -7,6 +7,14 @@
 
 namespace dosa {
 
+SearchProblem SearchProblem::of(Workload workload, TargetPtr target, Objective objective) {
+  SearchProblem problem;
+  problem.workload = std::move(workload);
+  problem.target = std::move(target);
+  problem.objective = std::move(objective);
+  return problem;
+}
+
 Design SearchProblem::blank_design() const {
   Design design;
   design.workload = workload.name;

@@ -26,6 +26,9 @@ struct SearchProblem {
   HardwareBounds bounds;
   Objective objective;
 
+  /// Without bounds yet.
+  static SearchProblem of(Workload workload, TargetPtr target, Objective objective);
+
   const Machine& machine() const { return target->machine(); }
   /// A design of this problem that has neither hardware nor schedules yet.
   Design blank_design() const;

@@ -10,15 +10,16 @@ namespace dosa {
 class ArrayTarget : public Target {
  public:
   explicit ArrayTarget(std::shared_ptr<const ArrayMachine> machine)
-      : Target(machine), array_machine_(*machine) {}
+      : Target(machine), array_machine_(std::move(machine)) {}
 
-  const ArrayMachine& array_machine() const { return array_machine_; }
+  const ArrayMachine& array_machine() const { return *array_machine_; }
+  const std::shared_ptr<const ArrayMachine>& shared_array_machine() const { return array_machine_; }
   Mapping mapping_from_text(const std::string& text) const override {
-    return parse_mapping(text, array_machine_);
+    return parse_mapping(text, array_machine());
   }
 
  private:
-  const ArrayMachine& array_machine_;
+  std::shared_ptr<const ArrayMachine> array_machine_;
 };
 
 /// A machine as one of this family. Throws Error{kValue} naming what asks for it.

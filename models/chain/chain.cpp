@@ -51,16 +51,13 @@ class Parameters {
                        constant ? constant->number(0, max) : 0};
     Declared& parameter = declared_[rule->parameter];
     parameter.used |= use;
-    const auto value_at = [&](std::int64_t size) {
-      return rule->times * static_cast<double>(size) + rule->constant;
-    };
     for (const std::int64_t size : {parameter.values.front(), parameter.values.back()}) {
-      if (value_at(size) < min || value_at(size) > max) {
+      if (rule->of(size) < min || rule->of(size) > max) {
         fail(ErrorId::kValue, "{}: found {} where {} is {}, expected a number in {}..{}", json.where(),
-             value_at(size), parameter.parameter.name, size, min, max);
+             rule->of(size), parameter.parameter.name, size, min, max);
       }
     }
-    return value_at(parameter.standard);
+    return rule->of(parameter.standard);
   }
   std::int64_t integer(const JsonInput& json, std::int64_t max, Use use, std::optional<ByParameter>& rule) {
     if (!json.is_object()) return json.integer(1, max);
@@ -229,10 +226,6 @@ ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Paramete
   return level;
 }
 
-JsonInput machine_file(const std::string& name_or_path) {
-  return JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
-}
-
 }  // namespace
 
 std::string Chain::level_label(int level) const {
@@ -252,10 +245,9 @@ bool is_chain(const JsonInput& json) {
   return schema != json.value().end() && *schema == kChainSchema;
 }
 
-bool is_chain(const std::string& name_or_path) { return is_chain(machine_file(name_or_path)); }
+Chain load_chain(const std::string& name_or_path) { return read_chain(machine_file(name_or_path)); }
 
-Chain load_chain(const std::string& name_or_path) {
-  const JsonInput json = machine_file(name_or_path);
+Chain read_chain(const JsonInput& json) {
   json.require_schema(kChainSchema);
   json.allow_only({"schema", "name", "description", "source", "parameters", "mac", "levels", "area_mm2"});
   Chain chain;

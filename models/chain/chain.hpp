@@ -21,6 +21,12 @@ inline constexpr std::size_t kAxes = 2;
 inline constexpr std::array<MeshAxis, kAxes> mesh_axes() { return {MeshAxis::X, MeshAxis::Y}; }
 inline char name_of(MeshAxis axis) { return axis == MeshAxis::X ? 'X' : 'Y'; }
 
+/// Axes of a tensor: W (r, s, c, k), O (p, q, k, n), I (x, y, c, n), where x slides with P and R, y with Q
+/// and S.
+inline constexpr std::size_t kTensorAxes = 4;
+/// The axis of I that a loop over a dimension moves along; K moves none.
+inline constexpr std::array<int, kDims> kAxisOfInput{0, 1, 0, 1, 2, -1, 3};
+
 /// How many children an instance has along one axis, and which dimensions may be spread over them.
 struct FanOut {
   std::int64_t size = 1;
@@ -32,9 +38,8 @@ struct ByParameter {
   std::size_t parameter = 0;  ///< its place in Machine::parameters
   double times = 1, constant = 0;
 
-  double at(const Hardware& hardware) const {
-    return times * static_cast<double>(hardware[parameter]) + constant;
-  }
+  double of(std::int64_t value) const { return times * static_cast<double>(value) + constant; }
+  double at(const Hardware& hardware) const { return of(hardware[parameter]); }
 };
 
 /// One level. Words are elements of a tensor; capacities and bandwidths are those of one instance.
@@ -99,12 +104,12 @@ class Chain : public Machine {
   double area_mm2(const Hardware& hardware) const override;
 };
 
-/// Whether this is a machine of schema 2, which load_chain reads; for a shipped name or a path, throws Error
-/// where there is no such file or it does not parse.
+/// Whether this is a machine of schema 2.
 bool is_chain(const JsonInput& json);
-bool is_chain(const std::string& name_or_path);
 
 /// Reads a machine of schema 2, with its default hardware. Throws Error with file and key.
+Chain read_chain(const JsonInput& json);
+/// The same of machine_file().
 Chain load_chain(const std::string& name_or_path);
 
 /// A machine of schema 1 with these sizes as a chain: the array's rows and columns become fan-outs on X.

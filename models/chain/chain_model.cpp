@@ -10,9 +10,7 @@ namespace {
 
 using torch::Tensor;
 
-// Tensors have four axes: W (r, s, c, k), O (p, q, k, n), I (x, y, c, n), where x slides with P and R, y with
-// Q and S.
-constexpr std::int64_t kTensorAxes = 4;
+constexpr auto kAxesOfTensor = static_cast<std::int64_t>(kTensorAxes);
 
 /// Words per cycle that a relaxed level moves at least: keeps quotients finite.
 constexpr double kLeastRate = 1e-12;
@@ -120,9 +118,10 @@ struct Unfolded {
   Tensor input_steps(int level) const {
     const Tensor dims = from(loop_dim, level);
     const Tensor moved = from(loop_size, level) * step.gather(1, dims) * (from(loop_factor, level) > 1);
-    const Tensor axis = torch::tensor({0, 1, 0, 1, 2, -1, 3}, torch::kInt64);  // of R S P Q C K N
+    const Tensor axis =
+        torch::tensor(at::ArrayRef<int>(kAxisOfInput.data(), kAxisOfInput.size()), torch::kInt64);
     const Tensor along = axis.index_select(0, dims.flatten()).view_as(dims).unsqueeze(-1);
-    return moved.unsqueeze(-1) * (along == torch::arange(kTensorAxes, torch::kInt64));
+    return moved.unsqueeze(-1) * (along == torch::arange(kAxesOfTensor, torch::kInt64));
   }
 
   /// The loops outside `level` of a tensor of all loops.
@@ -169,7 +168,7 @@ Tensor exact_sliding_fills(const Unfolded& u, int level) {
   // The first loop of more than one iteration; where there is none, nothing is ever multiplied by its step.
   const Tensor first = (factors > 1).to(torch::kInt64).argmax(1);
   const Tensor slide =
-      steps.gather(1, first.view({-1, 1, 1}).expand({-1, 1, kTensorAxes})).squeeze(1);  // [B, 4]
+      steps.gather(1, first.view({-1, 1, 1}).expand({-1, 1, kAxesOfTensor})).squeeze(1);  // [B, 4]
   const Tensor moves = steps * 2 - steps.cumsum(1);  // s_j less the steps of all loops inside
   const Tensor slides = (moves == slide.unsqueeze(1)).all(-1);
   const Tensor inner = factors.cumprod(1);

@@ -2,26 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
+
+#include "dosa/models/base/math.hpp"
 
 namespace dosa {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::size_t R = 0, S = 1, P = 2, Q = 3, C = 4, K = 5, N = 6;
 constexpr std::size_t kW = 0, kI = 1, kO = 2;
-// The axis of I that a loop moves along; K moves none.
-constexpr std::array<int, kDims> kAxisOfInput{0, 1, 0, 1, 2, -1, 3};
-constexpr std::size_t kTensorAxes = 4;
-
-bool relevant_to(std::size_t operand, std::size_t dim) {
-  constexpr std::array<std::array<bool, kDims>, kOperands> kRelevant{
-      {{true, true, false, false, true, true, false},
-       {true, true, true, true, true, false, true},
-       {false, false, true, true, false, true, true}}};
-  return kRelevant[operand][dim];
-}
 
 using Sizes = std::array<double, kDims>;
 
@@ -110,7 +99,8 @@ struct NestModel::Loops {
   double fills(std::size_t operand, std::size_t level) const {
     if (operand == kI) return sliding_fills(level);
     std::size_t from = first[level + 1];
-    while (from < count && !relevant_to(operand, loops[from].dim)) ++from;
+    while (from < count && !relevant(static_cast<Operand>(operand), static_cast<Dim>(loops[from].dim)))
+      ++from;
     return tile_words(operand, level) * outward[from];
   }
 

@@ -767,23 +767,10 @@ Mapping CostModel::mapping_of(const Tensor& log_factors, std::int64_t order) con
   return mapping;
 }
 
-namespace {
-
-template <typename T>
-T area_of(const AreaModel& area, const T& pe_dim, const T& scratchpad_kib, const T& accumulator_kib) {
-  return pe_dim * pe_dim * area.per_pe + scratchpad_kib * area.per_scratchpad_kib +
-         accumulator_kib * area.per_accumulator_kib + area.base;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Tensor area_mm2(const AreaModel& area, const HardwareTensors& hardware) {
-  return area_of(area, hardware.pe_dim, hardware.scratchpad_kib, hardware.accumulator_kib);
-}
-
-double area_mm2(const AreaModel& area, const ArraySizes& hardware) {
-  return area_of(area, static_cast<double>(hardware.pe_dim), static_cast<double>(hardware.scratchpad_kib),
-                 static_cast<double>(hardware.accumulator_kib));
+  return area.mm2(hardware.pe_dim, hardware.scratchpad_kib, hardware.accumulator_kib);
 }
 
 }  // namespace dosa

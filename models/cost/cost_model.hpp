@@ -109,7 +109,6 @@ struct Cost {
 
 /// mm^2 of hardware of any batch shape. Differentiable.
 torch::Tensor area_mm2(const AreaModel& area, const HardwareTensors& hardware);
-double area_mm2(const AreaModel& area, const ArraySizes& hardware);
 
 class CostModel {
  public:

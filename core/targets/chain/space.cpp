@@ -247,7 +247,7 @@ Tensor ChainSpace::random_starts(std::int64_t starts, at::Generator generator) c
 }
 
 RelaxedCost ChainSpace::relax(const Tensor& parameters, double share) const {
-  if (!(problem_.bounds.min == problem_.bounds.max)) {
+  if (chooses_sizes()) {
     fail(ErrorId::kValue,
          "stages: the sizes of a chain of memories are not relaxed yet; allowed: polish (dosa compare: "
          "--methods polish)");
@@ -304,8 +304,7 @@ Shape ChainSpace::first_shape() const {
 }
 
 std::unique_ptr<LayerSpace> ChainSpace::layer(std::size_t layer, const Shape& shape) const {
-  if (!(problem_.bounds.min == problem_.bounds.max))
-    return std::make_unique<SizedLayer>(problem_, machine_, layer, shape, seed_);
+  if (chooses_sizes()) return std::make_unique<SizedLayer>(problem_, machine_, layer, shape, seed_);
   Tensor starts;
   if (descended_.defined())
     starts = descended_.select(1, static_cast<std::int64_t>(layer)).flatten(1).contiguous();

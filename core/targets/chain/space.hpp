@@ -38,6 +38,7 @@ class ChainSpace : public SearchSpace {
   SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const override;
 
  private:
+  bool chooses_sizes() const { return !(problem_.bounds.min == problem_.bounds.max); }
   void check_fits() const;
 
   const SearchProblem& problem_;

@@ -19,12 +19,7 @@ class ChainTarget : public Target {
 
   SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer,
                             const Hardware& hardware) const override {
-    const JsonInput text = entry.at("mapping");
-    try {
-      return schedule_of(parse_mapping(text.text(), chain_), layer, hardware);
-    } catch (const Error& error) {
-      throw error.in(text.where());
-    }
+    return std::make_shared<MappingSchedule>(read_mapping(entry, layer, chain_.at(hardware)), chain_);
   }
 
   SchedulePtr schedule_of(const Mapping& mapping, const Layer& layer,
@@ -37,16 +32,15 @@ class ChainTarget : public Target {
                                 const Hardware& hardware) const override {
     const ChainModel model(chain_.at(hardware));
     const torch::InferenceMode no_gradients;
-    std::vector<Mapping> mappings;
-    for (const SchedulePtr& schedule : schedules) mappings.push_back(mapping_of(schedule));
+    const std::vector<Mapping> mappings = mappings_of(schedules);
     for (std::size_t i = 0; i < layers.size(); ++i)
-      in_layer(layers[i], [&] { check_mapping(mappings[i], layers[i], model.chain()); });
+      check_layer_of_many(layers[i], [&] { check_mapping(mappings[i], layers[i], model.chain()); });
     const ChainTraffic traffic =
         model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64));
     const ChainCost cost = model.cost(traffic);
     std::vector<LayerCosts> costs;
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      in_layer(layers[i], [&] { model.check_fits(traffic, i); });
+      check_layer_of_many(layers[i], [&] { model.check_fits(traffic, i); });
       const auto groups = static_cast<double>(layers[i].groups);
       costs.push_back({at(cost.cycles, i) * groups, at(cost.energy_pj, i) * groups * 1e-6, {}, {}});
     }
@@ -78,31 +72,13 @@ class ChainTarget : public Target {
   }
 
  private:
-  static const Mapping& mapping_of(const SchedulePtr& schedule) {
-    const auto* own = dynamic_cast<const MappingSchedule*>(schedule.get());
-    TORCH_CHECK(own != nullptr, "the schedule is of another target");
-    return own->mapping();
-  }
-
-  template <typename Check>
-  static void in_layer(const Layer& layer, const Check& check) {
-    try {
-      check();
-    } catch (const Error& error) {
-      throw error.in(fmt::format("layer '{}'", layer.name));
-    }
-  }
-
   const Chain& chain_;
 };
 
 }  // namespace
 
 TargetPtr make_chain_target(const MachinePtr& machine, const TargetOptions& options) {
-  if (!options.surrogate.empty()) {
-    fail(ErrorId::kUsage, "--surrogate: the latencies of machine {} are analytical; see dosa predict",
-         machine->name);
-  }
+  refuse_surrogate(*machine, options);
   auto chain = std::dynamic_pointer_cast<const Chain>(machine);
   if (!chain) {
     fail(ErrorId::kValue,

@@ -14,9 +14,7 @@ std::optional<Explanation> as_built(const Design& design, const Machine& machine
   Json json = to_json(built);
   json["area_mm2"] = area;
   return Explanation{std::move(json),
-                     fmt::format("built double-buffered: pe_dim {}, scratchpad {} KiB, accumulator {} KiB, "
-                                 "{:.3f} mm2\n",
-                                 built.pe_dim, built.scratchpad_kib, built.accumulator_kib, area)};
+                     fmt::format("built double-buffered: {}, {:.3f} mm2\n", machine.text(built), area)};
 }
 
 }  // namespace dosa

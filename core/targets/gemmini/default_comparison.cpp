@@ -129,7 +129,7 @@ Explanation compare_with(const Reference& reference, const Design& design,
   }
   const double sd = std::sqrt(variance) / all_after.cycles;
   result.text = table.text() + notes_on(reference, layers, after, extrapolated);
-  const double area = area_mm2(model.machine().area, built);
+  const double area = model.machine().area_mm2(built);
   result.text += fmt::format("{}, {:.3f} mm2\ncycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n",
                              reference.text, area, all_before.cycles, all_before.energy_uj, all_before.edp());
   result.text += "the design against it: " + text_of_gains(all_before, all_after, sd);

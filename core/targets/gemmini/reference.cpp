@@ -48,10 +48,8 @@ Reference reference_for(const std::vector<Layer>& layers, const ArrayMachine& ma
     reference.tiles.push_back(found->second);
     reference.problems.emplace_back();
   }
-  reference.text = fmt::format("{}: pe_dim {}, scratchpad {} KiB, accumulator {} KiB, {} tiles",
-                               baseline ? baseline->label : "default", reference.hardware.pe_dim,
-                               reference.hardware.scratchpad_kib, reference.hardware.accumulator_kib,
-                               own ? "the library's" : "its own");
+  reference.text = fmt::format("{}: {}, {} tiles", baseline ? baseline->label : "default",
+                               machine.text(reference.hardware), own ? "the library's" : "its own");
   return reference;
 }
 

@@ -29,8 +29,7 @@ class GemminiTarget : public ArrayTarget {
  public:
   GemminiTarget(std::shared_ptr<const ArrayMachine> machine, std::optional<Surrogate> surrogate,
                 std::string surrogate_path, double kappa, std::optional<GivenBaseline> baseline)
-      : ArrayTarget(machine),
-        shared_(std::move(machine)),
+      : ArrayTarget(std::move(machine)),
         surrogate_(std::move(surrogate)),
         surrogate_path_(std::move(surrogate_path)),
         kappa_(kappa),
@@ -38,7 +37,8 @@ class GemminiTarget : public ArrayTarget {
         model_(array_machine(), surrogate_ ? &*surrogate_ : nullptr) {}
 
   TargetPtr with(GivenBaseline baseline) const {
-    return std::make_shared<GemminiTarget>(shared_, surrogate_, surrogate_path_, kappa_, std::move(baseline));
+    return std::make_shared<GemminiTarget>(shared_array_machine(), surrogate_, surrogate_path_, kappa_,
+                                           std::move(baseline));
   }
   std::string remark() const { return gemmini::remark(array_machine(), surrogate_.has_value()); }
 
@@ -222,7 +222,6 @@ class GemminiTarget : public ArrayTarget {
     limit(&ArraySizes::accumulator_kib, largest.accumulator_kib, "accumulator");
   }
 
-  std::shared_ptr<const ArrayMachine> shared_;
   std::optional<Surrogate> surrogate_;
   std::string surrogate_path_;
   double kappa_;

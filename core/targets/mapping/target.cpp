@@ -43,12 +43,6 @@ void check_fits(const Traffic& traffic, const ArrayMachine& machine, const Array
   }
 }
 
-const Mapping& mapping_of(const SchedulePtr& schedule) {
-  const auto* own = dynamic_cast<const MappingSchedule*>(schedule.get());
-  TORCH_CHECK(own != nullptr, "the schedule is of another target");
-  return own->mapping();
-}
-
 class MappingTarget : public ArrayTarget {
  public:
   using ArrayTarget::ArrayTarget;
@@ -63,9 +57,7 @@ class MappingTarget : public ArrayTarget {
   }
   std::vector<LayerCosts> costs(const std::vector<Layer>& layers, const std::vector<SchedulePtr>& schedules,
                                 const Hardware& hardware) const override {
-    std::vector<Mapping> mappings;
-    for (const SchedulePtr& schedule : schedules) mappings.push_back(mapping_of(schedule));
-    return costs_of_mappings(layers, mappings, ArraySizes::of(hardware), array_machine());
+    return costs_of_mappings(layers, mappings_of(schedules), ArraySizes::of(hardware), array_machine());
   }
   Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
                       const Hardware& hardware) const override {
@@ -84,40 +76,19 @@ class MappingTarget : public ArrayTarget {
 }  // namespace
 
 TargetPtr make_mapping_target(const MachinePtr& machine, const TargetOptions& options) {
-  if (!options.surrogate.empty()) {
-    fail(ErrorId::kUsage, "--surrogate: the latencies of machine {} are analytical; see dosa predict",
-         machine->name);
-  }
+  refuse_surrogate(*machine, options);
   return std::make_shared<MappingTarget>(as_array_machine(machine, "rules: mappings"));
-}
-
-Mapping read_mapping(const JsonInput& entry, const Layer& layer, const ArrayMachine& machine) {
-  const JsonInput text = entry.at("mapping");
-  try {
-    Mapping mapping = parse_mapping(text.text(), machine);
-    check_mapping(mapping, layer, machine);
-    return mapping;
-  } catch (const Error& error) {
-    throw error.in(text.where());
-  }
 }
 
 std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
                                           const std::vector<Mapping>& mappings, const ArraySizes& hardware,
                                           const ArrayMachine& machine) {
-  const auto in_layer = [&](std::size_t i, const auto& check) {
-    try {
-      check();
-    } catch (const Error& error) {
-      throw error.in(fmt::format("layer '{}'", layers[i].name));
-    }
-  };
   for (std::size_t i = 0; i < layers.size(); ++i)
-    in_layer(i, [&] { check_mapping(mappings[i], layers[i], machine); });
+    check_layer_of_many(layers[i], [&] { check_mapping(mappings[i], layers[i], machine); });
   const Exact exact = exact_cost(layers, mappings, hardware, machine);
   std::vector<LayerCosts> costs;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    in_layer(i, [&] { check_fits(exact.traffic, machine, hardware, i); });
+    check_layer_of_many(layers[i], [&] { check_fits(exact.traffic, machine, hardware, i); });
     const auto groups = static_cast<double>(layers[i].groups);
     costs.push_back({at(exact.cost.cycles, i) * groups, at(exact.cost.energy_pj, i) * groups * 1e-6, {}, {}});
   }

@@ -19,8 +19,4 @@ std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
 Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ArraySizes& hardware,
                             const ArrayMachine& machine, bool must_fit = true);
 
-/// The mapping that a design file's entry holds under "mapping", which belongs to the layer. Throws Error
-/// with file and key.
-Mapping read_mapping(const JsonInput& entry, const Layer& layer, const ArrayMachine& machine);
-
 }  // namespace dosa

@@ -51,12 +51,12 @@ TEST(Chain, ShippedMachines) {
 }
 
 TEST(Chain, TheTwoSchemasAreToldApart) {
-  EXPECT_TRUE(is_chain("simba"));
-  EXPECT_FALSE(is_chain("gemmini-tl"));
+  EXPECT_TRUE(is_chain(machine_file("simba")));
+  EXPECT_FALSE(is_chain(machine_file("gemmini-tl")));
   expect_error([] { load_array_machine("simba"); }, ErrorId::kSchema,
                {"simba.json: schema", "dosa-hardware/2", "dosa-hardware/1"});
   expect_error([] { load_chain("gemmini-tl"); }, ErrorId::kSchema, {"gemmini-tl.json", "dosa-hardware/2"});
-  expect_error([] { is_chain("simbba"); }, ErrorId::kValue, {"'simbba'", "simba"});
+  expect_error([] { is_chain(machine_file("simbba")); }, ErrorId::kValue, {"'simbba'", "simba"});
 }
 
 TEST(Chain, OfAMachineOfSchemaOne) {

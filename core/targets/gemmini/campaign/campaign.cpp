@@ -375,10 +375,7 @@ class Campaign {
     TargetOptions choice;
     choice.surrogate = surrogate.string();
     choice.kappa = options_.kappa;
-    SearchProblem problem;
-    problem.workload = workload_;
-    problem.target = make_target(machine_, choice);
-    problem.objective = objective_;
+    SearchProblem problem = SearchProblem::of(workload_, make_target(machine_, choice), objective_);
     problem.bounds = {machine_->min_hardware, options_.hardware};
     const ArraySizes fixed{options_.hardware.pe_dim, 0, 0};
     problem.bounds.min = problem.with_shape(problem.bounds.min, {fixed.pe_dim});
