@@ -9,16 +9,13 @@
 #include "dosa/core/design/validate.hpp"
 #include "tests/models/cost/oracle.hpp"
 #include "tests/models/random_mappings.hpp"
+#include "tests/models/values.hpp"
 #include "tests/support.hpp"
 
 namespace dosa::testing {
 namespace {
 
 using torch::Tensor;
-
-double at(const Tensor& values, std::size_t i) {
-  return values.defined() ? values[static_cast<std::int64_t>(i)].item<double>() : 0;
-}
 
 ChainTraffic traffic_of(const ChainModel& model, const std::vector<Layer>& layers,
                         const std::vector<Mapping>& mappings) {

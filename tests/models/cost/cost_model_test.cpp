@@ -11,6 +11,7 @@
 #include "dosa/core/targets/mapping/target.hpp"
 #include "tests/models/cost/oracle.hpp"
 #include "tests/models/random_mappings.hpp"
+#include "tests/models/values.hpp"
 #include "tests/support.hpp"
 
 namespace dosa::testing {
@@ -42,10 +43,6 @@ Traffic traffic_of(const Cases& cases, const Sharpness& sharpness) {
   const CostModel model(gemmini(), torch::kFloat64);
   return model.traffic(model.nests_of(cases.mappings), LayerBatch::from(cases.layers, torch::kFloat64),
                        sharpness);
-}
-
-double at(const Tensor& values, std::size_t i) {
-  return values.defined() ? values[static_cast<std::int64_t>(i)].item<double>() : 0;
 }
 
 /// Compares every access count and tile with the oracle's; relative difference at most `tolerance`.

@@ -43,14 +43,14 @@ SearchOptions quick(const SearchProblem& problem) {
   return options;
 }
 
-constexpr const char* kMachines[] = {"simba", "eyeriss", "nvdla", "tpu"};
+constexpr const char* kSearched[] = {"simba", "eyeriss", "nvdla", "tpu"};
 
 // What a frontier says of its entries holds on any hardware: they fit where it says so, and their energy is
 // affine in the sizes.
 TEST(CoSearch, AFrontierSaysWhatTheExactModelSaysOnAnyHardware) {
   Random random(4);
   std::size_t fitting = 0, too_large = 0;
-  for (const char* name : kMachines) {
+  for (const char* name : kSearched) {
     const SearchProblem problem = problem_on(name);
     const Chain chain = load_chain(name);
     for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
@@ -90,7 +90,7 @@ TEST(CoSearch, AFrontierSaysWhatTheExactModelSaysOnAnyHardware) {
 }
 
 TEST(CoSearch, DesignsAreExactAndWithinTheirBounds) {
-  for (const char* name : kMachines) {
+  for (const char* name : kSearched) {
     SearchProblem problem = problem_on(name);
     const Hardware& usual = problem.machine().default_hardware;
     problem.bounds.max_area_mm2 = problem.machine().area_mm2(usual);
