@@ -44,6 +44,7 @@ void add_campaign(CLI::App& app);
 void add_collect(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_export(CLI::App& app);
+void add_import(CLI::App& app);
 void add_map(CLI::App& app);
 void add_measure(CLI::App& app);
 void add_optimize(CLI::App& app);

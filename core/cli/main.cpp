@@ -156,6 +156,7 @@ int run(int argc, char** argv) {
   add_evaluate(app);
   add_compare(app);
   add_export(app);
+  add_import(app);
   add_map(app);
   add_predict(app);
   add_train(app);

@@ -33,9 +33,4 @@ const Exporter& timeloop_exporter();
 const Exporter& json_exporter();
 const Exporter& csv_exporter();
 
-/// Sizes, strides and dilations of a problem that the timeloop exporter wrote. Throws Error{kSyntax}.
-Layer layer_from_timeloop(const std::string& yaml);
-/// The mapping that a file written by the timeloop exporter holds.
-Mapping mapping_from_timeloop(const std::string& yaml, const ArrayMachine& machine);
-
 }  // namespace dosa

@@ -1,6 +1,6 @@
 // Input files for timeloop-model, format version 0.3: one architecture, and per layer a problem and a
 // mapping. The format: https://timeloop.csail.mit.edu and the examples of the published DOSA artefact
-// (ucb-bar/dosa).
+// (ucb-bar/dosa). scripts/timeloop runs an export in a timeloop-model and compares what that prints.
 //
 // Factors of this format are perfect: they multiply to the problem. A target whose own schedules need not
 // divide the layer gives padded problems (Target::as_mapping), and the totals to expect are those of the
@@ -10,25 +10,25 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <sstream>
 
 #include "dosa/core/export/exporter.hpp"
+#include "dosa/core/import/timeloop/names.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/error.hpp"
-#include "dosa/models/cost/cost_model.hpp"
+#include "dosa/models/chain/chain.hpp"
+#include "dosa/models/chain/nest_model.hpp"
 
 namespace dosa {
 namespace {
 
-constexpr std::array<const char*, kOperands> kDataSpaces{"Weights", "Inputs", "Outputs"};
+using timeloop::kCoefficients;
+using timeloop::kDataSpaces;
+
 /// Text, because Timeloop compares the text; of a number yaml-cpp writes all 17 digits.
 constexpr const char* kVersion = "0.3";
 constexpr const char* kMac = "MACC";
-
-std::string title(std::string name) {
-  if (!name.empty()) name[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(name[0])));
-  return name;
-}
+/// Timeloop reads the words of a memory and the factors of a mapping as 32-bit numbers.
+constexpr std::int64_t kMostEntries = 0xffffffff, kMostFactor = 0x7fffffff;
 
 std::int64_t whole(double value) { return static_cast<std::int64_t>(std::llround(value)); }
 
@@ -40,177 +40,243 @@ std::string file_stem(std::size_t index, const std::string& name) {
   return stem;
 }
 
-/// Names, sizes, bandwidths and energies of the machine; every level on its own mesh of instances. All
-/// fan-out lies along X, where a mapping's spatial loops are that split nothing: an accumulator per column in
-/// one row, and, as they say no meshX, all registers and MACs in one row.
-std::string architecture(const ArrayMachine& machine, const ArraySizes& hardware) {
-  const double dim = static_cast<double>(hardware.pe_dim);
-  YAML::Emitter out;
-  out << YAML::BeginMap << YAML::Key << "architecture" << YAML::Value << YAML::BeginMap;
-  out << YAML::Key << "version" << YAML::Value << kVersion;
-  const auto memory = [&](int index) {
-    const MemoryLevel& level = machine.levels[static_cast<std::size_t>(index)];
-    const double vector = level.vector_words.at(dim);
-    std::int64_t instances = whole(level.instances.at(dim));
-    if (index == 0) instances = hardware.pe_dim * hardware.pe_dim;  // one register per element
-    out << YAML::BeginMap << YAML::Key << "name" << YAML::Value << title(level.name);
-    out << YAML::Key << "class" << YAML::Value << (index == machine.dram() ? "DRAM" : "SRAM");
-    out << YAML::Key << "attributes" << YAML::Value << YAML::BeginMap;
-    double kib = 0;
-    if (level.sized_by != SizedBy::kNothing) {
-      kib = static_cast<double>(level.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib
-                                                                       : hardware.accumulator_kib) /
-            static_cast<double>(instances);
-      out << YAML::Key << "entries" << YAML::Value << whole(kib * 1024 * 8 / level.word_bits);
-      if (machine.buffering > 1) out << YAML::Key << "multiple-buffering" << YAML::Value << machine.buffering;
-    } else if (index == 0) {
-      out << YAML::Key << "entries" << YAML::Value << 1;
-    }
-    out << YAML::Key << "instances" << YAML::Value << instances;
-    if (index != 0 && index != machine.dram())
-      out << YAML::Key << "meshX" << YAML::Value << std::min(instances, hardware.pe_dim);
-    out << YAML::Key << "word-bits" << YAML::Value << level.word_bits;
-    out << YAML::Key << "block-size" << YAML::Value << whole(vector);
-    if (level.words_per_cycle)
-      out << YAML::Key << "shared_bandwidth" << YAML::Value << level.words_per_cycle->at(dim);
-    const WordEnergy& energy = level.energy;
-    out << YAML::Key << "vector-access-energy" << YAML::Value
-        << (energy.pj + energy.pj_per_kib * (kib - energy.at_kib)) * vector;
-    out << YAML::EndMap << YAML::EndMap;
+/// JSON as YAML; lists and objects without objects inside stand in one line. Numbers keep all their digits
+/// and no more.
+void emit(YAML::Emitter& out, const Json& json) {
+  const auto nested = [](const Json& value) {
+    return std::any_of(value.begin(), value.end(), [](const Json& member) {
+      return member.is_object() ||
+             (member.is_array() &&
+              std::any_of(member.begin(), member.end(), [](const Json& inner) { return inner.is_object(); }));
+    });
   };
-  int open = 0;
-  std::string path;
-  for (int index = machine.dram(); index >= 0; --index) {
-    // The array fans out below the scratchpad into columns, below the accumulator into rows.
-    const bool columns =
-        index + 1 < machine.dram() &&
-        machine.levels[static_cast<std::size_t>(index + 1)].spatial[static_cast<std::size_t>(Dim::K)];
-    const bool rows = machine.levels[static_cast<std::size_t>(std::min(index + 1, machine.dram()))]
-                          .spatial[static_cast<std::size_t>(Dim::C)];
-    std::string name = index == machine.dram() ? "System" : "Chip";
-    if (columns) name = fmt::format("Columns[0..{}]", hardware.pe_dim - 1);
-    if (rows) name = fmt::format("Rows[0..{}]", hardware.pe_dim - 1);
-    path += name + ".";
-    out << YAML::Key << "subtree" << YAML::Value << YAML::BeginSeq << YAML::BeginMap;
-    ++open;
-    out << YAML::Key << "name" << YAML::Value << name;
-    out << YAML::Key << "local" << YAML::Value << YAML::BeginSeq;
-    memory(index);
-    if (index == 0) {
-      out << YAML::BeginMap << YAML::Key << "name" << YAML::Value << kMac << YAML::Key << "class"
-          << YAML::Value << "intmac" << YAML::Key << "attributes" << YAML::Value << YAML::BeginMap
-          << YAML::Key << "instances" << YAML::Value << hardware.pe_dim * hardware.pe_dim << YAML::Key
-          << "word-bits" << YAML::Value << 8 << YAML::EndMap << YAML::EndMap;
+  if (json.is_object()) {
+    if (!nested(json)) out << YAML::Flow;
+    out << YAML::BeginMap;
+    for (const auto& [key, value] : json.items()) {
+      out << YAML::Key << key << YAML::Value;
+      emit(out, value);
     }
+    out << YAML::EndMap;
+  } else if (json.is_array()) {
+    if (!nested(json)) out << YAML::Flow;
+    out << YAML::BeginSeq;
+    for (const Json& value : json) emit(out, value);
     out << YAML::EndSeq;
+  } else {
+    out << (json.is_number_float() ? fmt::format("{}", json.get<double>())
+            : json.is_string()     ? json.get<std::string>()
+                                   : json.dump());
   }
-  for (; open > 0; --open) out << YAML::EndMap << YAML::EndSeq;
-  out << YAML::EndMap;
-  // The attribute "energy" of a MAC is whole picojoules; only the table of energies takes fractions.
-  out << YAML::Key << "ERT" << YAML::Value << YAML::BeginMap << YAML::Key << "version" << YAML::Value << "0.2"
-      << YAML::Key << "tables" << YAML::Value << YAML::BeginMap << YAML::Key << path + kMac << YAML::Value
-      << YAML::BeginMap << YAML::Key << "mac_random" << YAML::Value << YAML::BeginMap << YAML::Key << "energy"
-      << YAML::Value << fmt::format("{}", machine.mac_energy_pj) << YAML::EndMap << YAML::EndMap
-      << YAML::EndMap << YAML::EndMap << YAML::EndMap;
+}
+
+/// `comment`, if any, is the file's first line.
+std::string yaml_of(const Json& json, const std::string& comment = "") {
+  YAML::Emitter out;
+  if (!comment.empty()) out << YAML::Comment(comment) << YAML::Newline;
+  emit(out, json);
   return std::string(out.c_str()) + "\n";
+}
+
+/// A machine as Timeloop is told of it.
+struct Described {
+  Chain chain;                     ///< built with the design's hardware
+  std::vector<std::string> names;  ///< of its levels
+  /// [level] whether the children of an instance stand in one row. Timeloop's mappings put a dimension on X
+  /// or on Y of a level; where one stands on both, they can only be written for a mesh that is one row.
+  /// Without link transfers Timeloop counts the same on either.
+  std::vector<bool> in_a_row;
+  std::vector<std::int64_t> entries;  ///< [level] words of one instance
+};
+
+bool on_both_axes(const LevelNest& nest) {
+  return std::any_of(nest.spatial.begin(), nest.spatial.end(), [&](const Loop& x) {
+    return std::any_of(nest.spatial_y.begin(), nest.spatial_y.end(),
+                       [&](const Loop& y) { return x.dim == y.dim; });
+  });
+}
+
+Described describe(Chain chain, const std::vector<MappedLayer>& layers) {
+  Described machine;
+  std::vector<std::string> names;
+  for (const ChainLevel& level : chain.levels) names.push_back(level.name);
+  machine.names = timeloop::exported_names(names);
+  for (std::size_t l = 0; l < chain.levels.size(); ++l) {
+    const ChainLevel& level = chain.levels[l];
+    machine.in_a_row.push_back(std::any_of(layers.begin(), layers.end(), [&](const MappedLayer& one) {
+      return on_both_axes(one.mapping.levels[l]);
+    }));
+    std::int64_t entries = level.built_words;
+    if (entries == 0) {  // no limit here; there, what the mappings need
+      entries = 1;
+      for (const MappedLayer& one : layers) {
+        const NestModel model(chain, one.layer);
+        entries = std::max(entries, whole(model.need_words(model.nest_of(one.mapping), l)));
+      }
+    }
+    if (l + 1 < chain.levels.size() && entries > kMostEntries) {
+      fail(ErrorId::kValue, "machine {}: level {} has {} words, Timeloop reads at most {}", chain.name,
+           level.name, entries, kMostEntries);
+    }
+    machine.entries.push_back(entries);
+  }
+  machine.chain = std::move(chain);
+  return machine;
+}
+
+/// Names, sizes, bandwidths and energies of the machine; every level on its own mesh of instances.
+std::string architecture(const Described& machine) {
+  const Chain& chain = machine.chain;
+  std::int64_t columns = 1, rows = 1;
+  // Trees from the outermost inwards; a new one where the level above fans out.
+  std::vector<Json> trees{{{"name", "System"}, {"local", Json::array()}}};
+  const auto fan_out = [&](std::size_t l) {
+    const ChainLevel& above = chain.levels[l];
+    if (above.children() == 1) return;
+    columns *= machine.in_a_row[l] ? above.children() : above.fan_out_on(MeshAxis::X).size;
+    rows *= machine.in_a_row[l] ? 1 : above.fan_out_on(MeshAxis::Y).size;
+    const std::string name = l == 0 ? std::string("Multiplier") : machine.names[l - 1] + "s";
+    trees.push_back(
+        {{"name", fmt::format("{}[0..{}]", name, above.children() - 1)}, {"local", Json::array()}});
+  };
+  for (std::size_t l = chain.levels.size(); l-- > 0;) {
+    const ChainLevel& level = chain.levels[l];
+    const bool outermost = l + 1 == chain.levels.size();
+    Json attributes;
+    if (!outermost) attributes["entries"] = machine.entries[l];
+    if (level.buffering > 1) attributes["multiple-buffering"] = level.buffering;
+    attributes["instances"] = columns * rows;
+    attributes["meshX"] = columns;
+    attributes["word-bits"] = level.word_bits;
+    attributes["block-size"] = whole(level.vector_words);
+    if (level.read_words_per_cycle) attributes["read_bandwidth"] = *level.read_words_per_cycle;
+    if (level.write_words_per_cycle) attributes["write_bandwidth"] = *level.write_words_per_cycle;
+    if (level.words_per_cycle) attributes["shared_bandwidth"] = *level.words_per_cycle;
+    attributes["vector-access-energy"] = level.vector_pj;
+    trees.back()["local"].push_back({{"name", machine.names[l]},
+                                     {"class", outermost ? "DRAM" : "SRAM"},
+                                     {"attributes", std::move(attributes)}});
+    fan_out(l);
+  }
+  trees.back()["local"].push_back(
+      {{"name", kMac},
+       {"class", "intmac"},
+       {"attributes", {{"instances", columns * rows}, {"meshX", columns}, {"word-bits", 8}}}});
+  std::string path;
+  for (const Json& tree : trees) path += tree["name"].get<std::string>() + ".";
+  for (std::size_t t = trees.size(); t-- > 1;) trees[t - 1]["subtree"] = Json::array({trees[t]});
+  // The attribute "energy" of a MAC is whole picojoules; only the table of energies takes fractions.
+  return yaml_of({{"architecture", {{"version", kVersion}, {"subtree", Json::array({trees.front()})}}},
+                  {"ERT",
+                   {{"version", "0.2"},
+                    {"tables", {{path + kMac, {{"mac_random", {{"energy", chain.mac_energy_pj}}}}}}}}}});
 }
 
 /// `comment`, if any, is the file's first line.
 std::string problem(const Layer& layer, const std::string& comment) {
-  YAML::Emitter out;
-  if (!comment.empty()) out << YAML::Comment(comment) << YAML::Newline;
-  const auto term = [&](std::initializer_list<const char*> names) {
-    out << YAML::BeginSeq;
-    for (const char* name : names) out << name;
-    out << YAML::EndSeq;
+  const auto terms = [](std::initializer_list<std::vector<const char*>> list) {
+    Json axis = Json::array();
+    for (const auto& term : list) axis.push_back(term);
+    return axis;
   };
-  const auto axis = [&](std::initializer_list<std::initializer_list<const char*>> terms) {
-    out << YAML::Flow << YAML::BeginSeq;
-    for (const auto& names : terms) term(names);
-    out << YAML::EndSeq;
+  const auto plain = [&](std::initializer_list<const char*> names) {
+    Json projection = Json::array();
+    for (const char* name : names) projection.push_back(terms({{name}}));
+    return projection;
   };
-  out << YAML::BeginMap << YAML::Key << "problem" << YAML::Value << YAML::BeginMap;
-  out << YAML::Key << "version" << YAML::Value << kVersion;
-  out << YAML::Key << "shape" << YAML::Value << YAML::BeginMap;
-  out << YAML::Key << "name" << YAML::Value << "cnn-layer";
-  out << YAML::Key << "dimensions" << YAML::Value << YAML::Flow << YAML::BeginSeq;
-  for (const Dim d : all_dims()) out << std::string(1, name_of(d));
-  out << YAML::EndSeq;
-  out << YAML::Key << "coefficients" << YAML::Value << YAML::BeginSeq;
-  for (const char* name : {"Wstride", "Hstride", "Wdilation", "Hdilation"}) {
-    out << YAML::Flow << YAML::BeginMap << YAML::Key << "name" << YAML::Value << name << YAML::Key
-        << "default" << YAML::Value << 1 << YAML::EndMap;
+  Json dimensions = Json::array(), coefficients = Json::array(), instance;
+  for (const Dim d : all_dims()) {
+    dimensions.push_back(std::string(1, name_of(d)));
+    instance[std::string(1, name_of(d))] = layer[d];
   }
-  out << YAML::EndSeq;
-  out << YAML::Key << "data-spaces" << YAML::Value << YAML::BeginSeq;
-  const auto space = [&](const char* name) {
-    out << YAML::BeginMap << YAML::Key << "name" << YAML::Value << name << YAML::Key << "projection"
-        << YAML::Value << YAML::BeginSeq;
-  };
-  space("Weights");
-  for (const char* name : {"C", "K", "R", "S"}) axis({{name}});
-  out << YAML::EndSeq << YAML::EndMap;
-  space("Inputs");
-  axis({{"N"}});
-  axis({{"C"}});
-  axis({{"R", "Wdilation"}, {"P", "Wstride"}});
-  axis({{"S", "Hdilation"}, {"Q", "Hstride"}});
-  out << YAML::EndSeq << YAML::EndMap;
-  space("Outputs");
-  for (const char* name : {"N", "K", "Q", "P"}) axis({{name}});
-  out << YAML::EndSeq << YAML::Key << "read-write" << YAML::Value << true << YAML::EndMap;
-  out << YAML::EndSeq << YAML::EndMap;
-  out << YAML::Key << "instance" << YAML::Value << YAML::BeginMap;
-  for (const Dim d : all_dims()) out << YAML::Key << std::string(1, name_of(d)) << YAML::Value << layer[d];
-  out << YAML::Key << "Wstride" << YAML::Value << layer.wstride << YAML::Key << "Hstride" << YAML::Value
-      << layer.hstride << YAML::Key << "Wdilation" << YAML::Value << layer.wdilation << YAML::Key
-      << "Hdilation" << YAML::Value << layer.hdilation;
-  out << YAML::EndMap << YAML::EndMap << YAML::EndMap;
-  return std::string(out.c_str()) + "\n";
+  for (std::size_t c = 0; c < kCoefficients.size(); ++c) {
+    coefficients.push_back({{"name", kCoefficients[c]}, {"default", 1}});
+    instance[kCoefficients[c]] = timeloop::coefficients_of(layer)[c];
+  }
+  Json inputs = plain({"N", "C"});
+  inputs.push_back(terms({{"R", "Wdilation"}, {"P", "Wstride"}}));
+  inputs.push_back(terms({{"S", "Hdilation"}, {"Q", "Hstride"}}));
+  const Json spaces{
+      {{"name", kDataSpaces[0]}, {"projection", plain({"C", "K", "R", "S"})}},
+      {{"name", kDataSpaces[1]}, {"projection", inputs}},
+      {{"name", kDataSpaces[2]}, {"projection", plain({"N", "K", "Q", "P"})}, {"read-write", true}}};
+  return yaml_of({{"problem",
+                   {{"version", kVersion},
+                    {"shape",
+                     {{"name", "cnn-layer"},
+                      {"dimensions", dimensions},
+                      {"coefficients", coefficients},
+                      {"data-spaces", spaces}}},
+                    {"instance", instance}}}},
+                 comment);
 }
 
-/// All seven factors and the permutation, innermost first; loops of factor 1 are put innermost.
-std::pair<std::string, std::string> factors_of(const std::vector<Loop>& loops) {
-  std::string factors, order;
+/// All seven factors; of a dimension that has several loops, their product.
+std::string factors_of(const std::vector<Loop>& loops) {
+  std::string text;
   for (const Dim d : all_dims()) {
     std::int64_t factor = 1;
     for (const Loop& loop : loops) factor *= loop.dim == d ? loop.factor : 1;
-    factors += fmt::format("{}{}={}", factors.empty() ? "" : " ", name_of(d), factor);
-    if (std::none_of(loops.begin(), loops.end(), [&](const Loop& loop) { return loop.dim == d; }))
-      order += name_of(d);
+    if (factor > kMostFactor)
+      fail(ErrorId::kValue, "found a factor {} of {}, Timeloop reads at most {}", factor, name_of(d),
+           kMostFactor);
+    text += fmt::format("{}{}={}", text.empty() ? "" : " ", name_of(d), factor);
   }
-  for (auto loop = loops.rbegin(); loop != loops.rend(); ++loop) order += name_of(loop->dim);
-  return {factors, order};
+  return text;
 }
 
-std::string mapping_text(const Mapping& mapping, const ArrayMachine& machine) {
-  YAML::Emitter out;
-  out << YAML::BeginMap << YAML::Key << "mapping" << YAML::Value << YAML::BeginSeq;
-  for (int index = machine.dram(); index >= 0; --index) {
-    const MemoryLevel& level = machine.levels[static_cast<std::size_t>(index)];
-    const LevelNest& nest = mapping.levels[static_cast<std::size_t>(index)];
-    const auto directive = [&](const char* type, const std::vector<Loop>& loops) {
-      const auto [factors, order] = factors_of(loops);
-      out << YAML::BeginMap << YAML::Key << "target" << YAML::Value << title(level.name) << YAML::Key
-          << "type" << YAML::Value << type << YAML::Key << "factors" << YAML::Value << factors << YAML::Key
-          << "permutation" << YAML::Value << order << YAML::EndMap;
-    };
-    directive("temporal", nest.temporal);
-    if (std::find(level.spatial.begin(), level.spatial.end(), true) != level.spatial.end())
-      directive("spatial", nest.spatial);
-    out << YAML::BeginMap << YAML::Key << "target" << YAML::Value << title(level.name) << YAML::Key << "type"
-        << YAML::Value << "bypass";
-    for (const bool keep : {true, false}) {
-      out << YAML::Key << (keep ? "keep" : "bypass") << YAML::Value << YAML::Flow << YAML::BeginSeq;
-      for (std::size_t o = 0; o < kOperands; ++o) {
-        if (level.holds[o] == keep) out << kDataSpaces[o];
-      }
-      out << YAML::EndSeq;
-    }
-    out << YAML::EndMap;
+/// The permutation, innermost first: `inner`, then the dimensions that have no loop, then `outer`. Of a
+/// dimension that has several loops the innermost one counts.
+std::string order_of(const std::vector<Loop>& inner, const std::vector<Loop>& outer) {
+  std::string order;
+  const auto add = [&](char name) {
+    if (order.find(name) == std::string::npos) order += name;
+  };
+  const auto has = [](const std::vector<Loop>& loops, Dim d) {
+    return std::any_of(loops.begin(), loops.end(), [&](const Loop& loop) { return loop.dim == d; });
+  };
+  for (auto loop = inner.rbegin(); loop != inner.rend(); ++loop) add(name_of(loop->dim));
+  for (const Dim d : all_dims()) {
+    if (!has(inner, d) && !has(outer, d)) add(name_of(d));
   }
-  out << YAML::EndSeq << YAML::EndMap;
-  return std::string(out.c_str()) + "\n";
+  for (auto loop = outer.rbegin(); loop != outer.rend(); ++loop) add(name_of(loop->dim));
+  return order;
+}
+
+std::string mapping_text(const Mapping& mapping, const Described& machine) {
+  Json directives = Json::array();
+  for (std::size_t l = machine.chain.levels.size(); l-- > 0;) {
+    const ChainLevel& level = machine.chain.levels[l];
+    const LevelNest& nest = mapping.levels[l];
+    directives.push_back({{"target", machine.names[l]},
+                          {"type", "temporal"},
+                          {"factors", factors_of(nest.temporal)},
+                          {"permutation", order_of({}, nest.temporal)}});
+    if (level.children() > 1) {
+      // Loops on X stand inside those on Y; the first `split` of the permutation are those on X.
+      std::vector<Loop> loops = nest.spatial_y, x = nest.spatial, y = nest.spatial_y;
+      loops.insert(loops.end(), nest.spatial.begin(), nest.spatial.end());
+      if (machine.in_a_row[l]) {
+        x = loops;
+        y.clear();
+      }
+      directives.push_back({{"target", machine.names[l]},
+                            {"type", "spatial"},
+                            {"factors", factors_of(loops)},
+                            {"permutation", order_of(x, y)},
+                            {"split", kDims - static_cast<int>(y.size())},
+                            {"no_link_transfer", kDataSpaces}});
+    }
+    Json bypass{{"target", machine.names[l]}, {"type", "bypass"}};
+    for (const bool keep : {true, false}) {
+      Json& names = bypass[keep ? "keep" : "bypass"] = Json::array();
+      for (std::size_t o = 0; o < kOperands; ++o) {
+        if (level.holds[o] == keep) names.push_back(kDataSpaces[o]);
+      }
+    }
+    directives.push_back(std::move(bypass));
+  }
+  return yaml_of({{"mapping", std::move(directives)}});
 }
 
 constexpr const char* kPaddedNote =
@@ -220,14 +286,25 @@ constexpr const char* kPaddedNote =
     "by the analytical model; they are not the latency that the surrogate predicts for the design, and not "
     "the design's totals.";
 
-std::string readme(bool padded) {
+std::string readme(bool padded, const Described& machine) {
   std::string text =
       "# Input of timeloop-model, format 0.3\n\n"
       "architecture.yaml, and per layer NNN_NAME.problem.yaml and NNN_NAME.mapping.yaml, one run of one "
       "group:\n\n"
       "    timeloop-model architecture.yaml 000_NAME.problem.yaml 000_NAME.mapping.yaml\n\n"
       "expected.json has the cycles and the energy to expect of each, and the network's totals (every layer "
-      "times its\ncount and groups).\n";
+      "times its\ncount and groups). Link transfers are switched off, as dosa counts none.\n";
+  std::vector<std::string> rows;
+  for (std::size_t l = 0; l < machine.names.size(); ++l) {
+    if (machine.in_a_row[l]) rows.push_back(machine.names[l]);
+  }
+  if (!rows.empty()) {
+    text += fmt::format(
+        "\nTimeloop's mappings cannot spread one dimension along both axes of a mesh, and some layers here "
+        "do. So "
+        "the\nchildren of {} are written as one row, which changes no count and no cycle.\n",
+        fmt::join(rows, ", "));
+  }
   if (padded) {
     text +=
         "\n## Padded problems\n\n"
@@ -248,6 +325,24 @@ std::string readme(bool padded) {
   return text;
 }
 
+/// Costs of what is written: of a chain by its target; of an array by its mappings, which need not be the
+/// target's own schedules.
+std::vector<LayerCosts> costs_of(const Design& design, const Target& target,
+                                 const std::vector<MappedLayer>& written) {
+  std::vector<Layer> layers;
+  std::vector<Mapping> mappings;
+  std::vector<SchedulePtr> schedules;
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    layers.push_back(written[i].layer);
+    mappings.push_back(written[i].mapping);
+    schedules.push_back(design.layers[i].schedule);
+  }
+  if (std::dynamic_pointer_cast<const Chain>(target.shared_machine()))
+    return target.costs(layers, schedules, design.hardware);
+  return costs_of_mappings(layers, mappings, ArraySizes::of(design.hardware),
+                           *as_array_machine(target.shared_machine(), "timeloop"));
+}
+
 class TimeloopExporter : public Exporter {
  public:
   const char* name() const override { return "timeloop"; }
@@ -257,14 +352,14 @@ class TimeloopExporter : public Exporter {
   }
   std::vector<OutputFile> files(const Design& design, const Target& target,
                                 const BatchLimits&) const override {
-    const auto array = as_array_machine(target.shared_machine(), "timeloop");
-    const ArrayMachine& machine = *array;
+    const auto chain = std::dynamic_pointer_cast<const Chain>(target.shared_machine());
+    const auto array = chain ? nullptr : as_array_machine(target.shared_machine(), "timeloop");
     std::vector<MappedLayer> written;
     bool padded = false;
     for (const DesignLayer& entry : design.layers) {
       try {
         written.push_back(target.as_mapping(entry.layer, entry.schedule, design.hardware));
-        check_mapping(written.back().mapping, written.back().layer, machine);
+        if (array) check_mapping(written.back().mapping, written.back().layer, *array);
       } catch (const Error& error) {
         const std::string where = fmt::format("layer {}", entry.layer.name);
         if (std::string(error.what()).rfind(where, 0) == 0) throw;
@@ -272,17 +367,11 @@ class TimeloopExporter : public Exporter {
       }
       padded = padded || !written.back().comment.empty();
     }
-    std::vector<Layer> problems;
-    std::vector<Mapping> mappings;
-    for (const MappedLayer& one : written) {
-      problems.push_back(one.layer);
-      mappings.push_back(one.mapping);
-    }
-    const std::vector<LayerCosts> costs =
-        costs_of_mappings(problems, mappings, ArraySizes::of(design.hardware), machine);
-    std::vector<OutputFile> files{
-        {"README.md", readme(padded)},
-        {"architecture.yaml", architecture(machine, ArraySizes::of(design.hardware))}};
+    const std::vector<LayerCosts> costs = costs_of(design, target, written);
+    const Described machine = describe(
+        chain ? chain->at(design.hardware) : chain_of(*array, ArraySizes::of(design.hardware)), written);
+    std::vector<OutputFile> files{{"README.md", readme(padded, machine)},
+                                  {"architecture.yaml", architecture(machine)}};
     Json layers = Json::array();
     LayerCosts totals;
     for (std::size_t i = 0; i < written.size(); ++i) {
@@ -316,7 +405,7 @@ class TimeloopExporter : public Exporter {
     if (padded) expected["note"] = kPaddedNote;
     expected["totals"] =
         to_json(DesignTotals{totals.cycles, totals.energy_uj, totals.cycles * totals.energy_uj,
-                             machine.area_mm2(design.hardware)});
+                             target.machine().area_mm2(design.hardware)});
     expected["layers"] = std::move(layers);
     files.push_back({"expected.json", expected.dump(2) + "\n"});
     return files;
@@ -324,53 +413,6 @@ class TimeloopExporter : public Exporter {
 };
 
 }  // namespace
-
-Layer layer_from_timeloop(const std::string& yaml) {
-  const YAML::Node instance = YAML::Load(yaml)["problem"]["instance"];
-  const auto number = [&](const std::string& key) {
-    if (!instance || !instance[key]) fail(ErrorId::kSyntax, "problem.instance has no {}", key);
-    return instance[key].as<std::int64_t>();
-  };
-  Layer layer;
-  for (const Dim d : all_dims()) layer[d] = number(std::string(1, name_of(d)));
-  layer.wstride = number("Wstride");
-  layer.hstride = number("Hstride");
-  layer.wdilation = number("Wdilation");
-  layer.hdilation = number("Hdilation");
-  return layer;
-}
-
-Mapping mapping_from_timeloop(const std::string& yaml, const ArrayMachine& machine) {
-  Mapping mapping;
-  mapping.levels.resize(machine.levels.size());
-  const YAML::Node root = YAML::Load(yaml);
-  for (const YAML::Node& directive : root["mapping"]) {
-    const std::string type = directive["type"].as<std::string>();
-    if (type == "bypass") continue;
-    const std::string target = directive["target"].as<std::string>();
-    const auto level = std::find_if(machine.levels.begin(), machine.levels.end(),
-                                    [&](const MemoryLevel& l) { return title(l.name) == target; });
-    if (level == machine.levels.end())
-      fail(ErrorId::kMapping, "'{}' is no level of {}", target, machine.name);
-    LevelNest& nest = mapping.levels[static_cast<std::size_t>(level - machine.levels.begin())];
-    DimSizes factors{1, 1, 1, 1, 1, 1, 1};
-    std::istringstream words(directive["factors"].as<std::string>());
-    for (std::string word; words >> word;) {
-      const auto dim = dim_from_name(word[0]);
-      if (!dim || word.size() < 3 || word[1] != '=')
-        fail(ErrorId::kSyntax, "'{}' is no factor such as K=4", word);
-      factors[static_cast<std::size_t>(*dim)] = std::stoll(word.substr(2));
-    }
-    const std::string order = directive["permutation"].as<std::string>();
-    for (auto letter = order.rbegin(); letter != order.rend(); ++letter) {
-      const auto dim = dim_from_name(*letter);
-      if (!dim) fail(ErrorId::kSyntax, "'{}' is no permutation of RSPQCKN", order);
-      const std::int64_t factor = factors[static_cast<std::size_t>(*dim)];
-      if (factor > 1) (type == "spatial" ? nest.spatial : nest.temporal).push_back({*dim, factor});
-    }
-  }
-  return mapping;
-}
 
 const Exporter& timeloop_exporter() {
   static const TimeloopExporter exporter;

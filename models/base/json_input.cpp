@@ -64,6 +64,12 @@ Json scalar_from_yaml(const YAML::Node& node) {
   return parsed.is_primitive() && !parsed.is_discarded() ? parsed : Json(text);
 }
 
+/// The name of a tag of the file's own (!Component); empty for none and for YAML's own.
+std::string tag_of(const YAML::Node& node) {
+  const std::string& tag = node.Tag();
+  return tag.size() > 1 && tag[0] == '!' ? tag.substr(1) : "";
+}
+
 /// Turns YAML's nodes into JSON. Aliases become copies of what they stand for, so a short file may unfold to
 /// more than fits into memory, or without end where an anchor contains itself: what comes out is bounded.
 class FromYaml {
@@ -74,6 +80,11 @@ class FromYaml {
     if (++nodes_ > kMaxYamlNodes)
       refuse(node, "found more than {0} values with aliases written out, at most {0} are allowed",
              kMaxYamlNodes);
+    const std::string tag = tag_of(node);
+    const bool empty = node.IsNull() || (node.IsScalar() && node.Scalar().empty());
+    if (!tag.empty() && !node.IsMap() && !empty)
+      refuse(node, "found the tag !{} of what is no object, such tags are read for objects only", tag);
+    if (!tag.empty() && empty) return {{kYamlTag, tag}};
     if (node.IsScalar()) {
       count_text(node, node.Scalar());
       return scalar_from_yaml(node);
@@ -92,25 +103,49 @@ class FromYaml {
     if (node.size() > kMaxMembers)
       refuse(node, "found an object of more than {0} members, at most {0} are allowed", kMaxMembers);
     Json object = Json::object();
+    if (!tag.empty()) object[kYamlTag] = tag;
+    std::vector<YAML::Node> merged;
     for (const auto& member : node) {
       const auto key = member.first.as<std::string>();
       count_text(node, key);
-      object[key] = (*this)(member.second, depth + 1);
+      if (key == "<<" && member.first.Tag() != "!") {
+        merged.push_back(member.second);
+      } else if (object.contains(key)) {
+        refuse(member.first, "found the key '{}' twice, each is allowed once", key);
+      } else {
+        object[key] = (*this)(member.second, depth + 1);
+      }
     }
+    for (const YAML::Node& other : merged) merge(object, other, depth);
     return object;
   }
 
  private:
+  /// Adds the members of an object, or of each of a list of objects, that are not there yet: "<<: *base".
+  void merge(Json& object, const YAML::Node& others, std::size_t depth) {
+    const Json added = (*this)(others, depth + 1);
+    const Json list = added.is_array() ? added : Json::array({added});
+    for (const Json& other : list) {
+      if (!other.is_object()) refuse(others, "found '<<' with what is no object, expected an object{}", "");
+      for (const auto& [key, value] : other.items()) {
+        if (!object.contains(key)) object[key] = value;
+      }
+      if (object.size() > kMaxMembers)
+        refuse(others, "found an object of more than {0} members, at most {0} are allowed", kMaxMembers);
+    }
+  }
+
   void count_text(const YAML::Node& node, const std::string& text) {
     text_ += text.size();
     if (text_ > kMaxYamlText)
       refuse(node, "found more than {0} bytes of text with aliases written out, at most {0} are allowed",
              kMaxYamlText);
   }
-  [[noreturn]] void refuse(const YAML::Node& node, fmt::format_string<const std::size_t&> format,
-                           std::size_t limit) const {
+  template <typename What>
+  [[noreturn]] void refuse(const YAML::Node& node, fmt::format_string<const What&> format,
+                           const What& what) const {
     fail(ErrorId::kSyntax, "{}: line {}, column {}: {}", file_, node.Mark().line + 1, node.Mark().column + 1,
-         fmt::format(format, limit));
+         fmt::format(format, what));
   }
 
   std::string file_;
@@ -133,23 +168,35 @@ JsonInput JsonInput::from_file(const std::filesystem::path& path) {
   const std::string content = read_file(path);
   const std::string extension = path.extension().string();
   const bool yaml = extension == ".yaml" || extension == ".yml";
-  const std::size_t most = yaml ? kMaxYamlBytes : kMaxJsonBytes;
-  if (content.size() > most) {
-    fail(ErrorId::kFile, "{}: found {} bytes of {}, at most {} MiB are allowed", path.string(),
-         content.size(), yaml ? "YAML" : "JSON", most >> 20);
+  if (!yaml && content.size() > kMaxJsonBytes) {
+    fail(ErrorId::kFile, "{}: found {} bytes of JSON, at most {} MiB are allowed", path.string(),
+         content.size(), kMaxJsonBytes >> 20);
   }
   if (!yaml) return from_text(content, path.string());
+  return from_yaml(content, path.string());
+}
+
+JsonInput JsonInput::from_yaml(const std::string& text, const std::string& where) {
+  if (text.size() > kMaxYamlBytes) {
+    fail(ErrorId::kFile, "{}: found {} bytes of YAML, at most {} MiB are allowed", where, text.size(),
+         kMaxYamlBytes >> 20);
+  }
   try {
-    Json value = FromYaml(path.string())(YAML::Load(content));
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1) {
+      fail(ErrorId::kSyntax, "{}: line {}: found a second document, one is allowed", where,
+           documents[1].Mark().line + 1);
+    }
+    Json value = documents.empty() ? Json() : FromYaml(where)(documents.front());
     static_cast<void>(value.dump());  // throws where text is not UTF-8, which YAML's reader lets pass
-    return JsonInput(std::move(value), path.string(), "");
+    return JsonInput(std::move(value), where, "");
   } catch (const Json::exception&) {
-    fail(ErrorId::kSyntax, "{}: not UTF-8 text", path.string());
+    fail(ErrorId::kSyntax, "{}: not UTF-8 text", where);
   } catch (const YAML::DeepRecursion& error) {
-    fail(ErrorId::kSyntax, "{}: line {}, column {}: nested too deeply, at most {} values are allowed",
-         path.string(), error.mark.line + 1, error.mark.column + 1, kMaxDepth);
+    fail(ErrorId::kSyntax, "{}: line {}, column {}: nested too deeply, at most {} values are allowed", where,
+         error.mark.line + 1, error.mark.column + 1, kMaxDepth);
   } catch (const YAML::Exception& error) {
-    fail(ErrorId::kSyntax, "{}: line {}, column {}: not YAML: {}", path.string(), error.mark.line + 1,
+    fail(ErrorId::kSyntax, "{}: line {}, column {}: not YAML: {}", where, error.mark.line + 1,
          error.mark.column + 1, error.msg);
   }
 }

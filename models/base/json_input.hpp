@@ -14,12 +14,20 @@ namespace dosa {
 /// Keys keep the order in which they are written.
 using Json = nlohmann::ordered_json;
 
+/// The member under which a YAML object keeps a tag of the file's own: "- !Component {...}" has the member
+/// "!" with the text "Component".
+inline constexpr const char* kYamlTag = "!";
+
 /// A JSON value together with the place it stands in. Every accessor checks type and range and throws
 /// Error{kSchema} or Error{kValue} with "file: key: found ..., allowed ...".
 class JsonInput {
  public:
   /// Parses a file: YAML for .yaml and .yml, else JSON. Throws Error{kFile} or Error{kSyntax} with position.
   static JsonInput from_file(const std::filesystem::path& path);
+  /// Parses YAML text of one document; `where` stands for the file in errors. Aliases are written out and
+  /// merges ("<<: *base") done. Throws Error{kFile} where it is too long, Error{kSyntax} with the line where
+  /// a key stands twice, where it nests too deeply, or an anchor contains itself or unfolds to too much.
+  static JsonInput from_yaml(const std::string& text, const std::string& where);
   /// Parses JSON text; `where` stands for the file in errors.
   static JsonInput from_text(const std::string& text, const std::string& where);
 
@@ -35,6 +43,8 @@ class JsonInput {
 
   bool is_number() const { return value_.is_number(); }
   bool is_object() const { return value_.is_object(); }
+  bool is_array() const { return value_.is_array(); }
+  bool is_text() const { return value_.is_string(); }
   std::int64_t integer(std::int64_t min, std::int64_t max) const;
   double number(double min = std::numeric_limits<double>::lowest(),
                 double max = std::numeric_limits<double>::max()) const;

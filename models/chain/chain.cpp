@@ -346,8 +346,9 @@ Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware) {
       const double instance_kib =
           static_cast<double>(capacity_kib(memory, hardware)) / memory.instances.at(pe_dim);
       word_pj += memory.energy.pj_per_kib * (instance_kib - memory.energy.at_kib);
-      level.capacity_words =
-          static_cast<std::int64_t>(instance_kib * 1024 * 8 / memory.word_bits / machine.buffering);
+      level.built_words = static_cast<std::int64_t>(instance_kib * 1024 * 8 / memory.word_bits);
+      level.buffering = machine.buffering;
+      level.capacity_words = level.built_words / level.buffering;
     }
     level.vector_pj = word_pj * level.vector_words;
     if (memory.words_per_cycle) level.words_per_cycle = memory.words_per_cycle->at(pe_dim);

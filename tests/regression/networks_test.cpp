@@ -8,6 +8,7 @@
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/files.hpp"
+#include "tests/core/export/from_timeloop.hpp"
 #include "tests/support.hpp"
 
 namespace dosa {
@@ -70,11 +71,11 @@ TEST_P(ShippedNetworks, FoundDesignsAreLegalFitAndExport) {
   for (std::size_t i = 0; i < design.layers.size(); ++i) {
     const Json& entry = expected["layers"][i];
     DesignLayer& layer = exported.layers[i];
-    layer.layer = layer_from_timeloop(content(entry["problem"]));
+    layer.layer = testing::layer_from_timeloop(content(entry["problem"]));
     layer.layer.count = entry["count"].get<std::int64_t>();
     layer.layer.groups = entry["groups"].get<std::int64_t>();
-    layer.schedule =
-        std::make_shared<MappingSchedule>(mapping_from_timeloop(content(entry["mapping"]), machine), machine);
+    layer.schedule = std::make_shared<MappingSchedule>(
+        testing::mapping_from_timeloop(content(entry["mapping"]), machine), machine);
     ratio += static_cast<double>(layer.layer.macs() * layer.layer.repetitions()) / macs;
   }
   const TargetPtr nests = make_mapping_target(array, {});

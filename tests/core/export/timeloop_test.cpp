@@ -1,0 +1,183 @@
+// Does Timeloop take an export as written, and does it count what the export says? What it counted is
+// recorded in timeloop_counts.csv; where a timeloop-model is found, it runs.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "dosa/core/export/exporter.hpp"
+#include "dosa/core/targets/mapping_schedule.hpp"
+#include "dosa/models/base/csv.hpp"
+#include "dosa/models/base/files.hpp"
+#include "dosa/models/base/folder.hpp"
+#include "tests/core/export/from_timeloop.hpp"
+#include "tests/support.hpp"
+
+namespace dosa {
+namespace {
+
+struct Counted {
+  double cycles, energy_uj;
+};
+
+/// Designs with what Timeloop counted for their layers.
+struct Recorded {
+  Design design;
+  TargetPtr target;
+  std::vector<Counted> counted;
+};
+
+const std::map<std::string, Recorded>& recorded() {
+  static const std::map<std::string, Recorded> all = [] {
+    std::map<std::string, Recorded> designs;
+    const auto table =
+        CsvInput::from_file(std::string(DOSA_TEST_SOURCE) + "/tests/core/export/timeloop_counts.csv");
+    const auto text = [&](std::size_t row, const char* column) {
+      return std::string(table.text(row, column));
+    };
+    for (std::size_t row = 0; row < table.rows(); ++row) {
+      const std::string machine = text(row, "machine");
+      Recorded& of = designs[machine + " " + text(row, "hardware")];
+      Design& design = of.design;
+      if (!of.target) {
+        of.target = load_target(machine);
+        design.workload = "recorded";
+        design.target = machine;
+        design.machine = of.target->shared_machine();
+        design.hardware =
+            design.machine->hardware_from_json(JsonInput::from_text(text(row, "hardware"), "hardware"));
+      }
+      DesignLayer entry;
+      entry.layer.name = text(row, "workload") + "/" + text(row, "layer");
+      const auto size = [&](const std::string& column, std::int64_t most) {
+        return table.integer(row, column, 1, most);
+      };
+      for (const Dim dim : all_dims()) entry.layer[dim] = size(std::string(1, name_of(dim)), kMaxDim);
+      entry.layer.wstride = size("wstride", kMaxStep);
+      entry.layer.hstride = size("hstride", kMaxStep);
+      entry.layer.wdilation = size("wdilation", kMaxStep);
+      entry.layer.hdilation = size("hdilation", kMaxStep);
+      entry.schedule = of.target->schedule_of(of.target->mapping_from_text(text(row, "mapping")), entry.layer,
+                                              design.hardware);
+      design.layers.push_back(entry);
+      of.counted.push_back({table.number(row, "cycles", 1, 1e15), table.number(row, "energy_uj", 0, 1e15)});
+    }
+    return designs;
+  }();
+  return all;
+}
+
+/// Loops over one dimension on both axes, which Timeloop's mappings cannot say.
+Recorded on_both_axes() {
+  Recorded of;
+  of.target = load_target("simba");
+  of.design.workload = "both";
+  of.design.target = "simba";
+  of.design.machine = of.target->shared_machine();
+  of.design.hardware = of.design.machine->default_hardware;
+  DesignLayer entry;
+  entry.layer.name = "gemm";
+  entry.layer.size = {1, 1, 8, 1, 16, 16, 1};
+  entry.schedule = of.target->schedule_of(
+      of.target->mapping_from_text("L5[WIO] N1 - L4[IO] N1 K4Y K2X - L3[I] N1 - L2[W] N1 - "
+                                   "L1[O] N1 C8Y K2X C2X - L0[W] P8"),
+      entry.layer, of.design.hardware);
+  of.design.layers.push_back(entry);
+  return of;
+}
+
+std::string content_of(const std::vector<OutputFile>& files, const std::string& name) {
+  for (const OutputFile& file : files) {
+    if (file.name == name) return file.content;
+  }
+  ADD_FAILURE() << "no file " << name;
+  return "";
+}
+
+std::vector<OutputFile> exported(const Recorded& of, const char* format = "timeloop") {
+  return exporter(format).files(of.design, *of.target);
+}
+
+TEST(TimeloopExport, SaysWhatTimeloopCounted) {
+  EXPECT_GE(recorded().size(), 5u);
+  std::size_t layers = 0;
+  for (const auto& [name, of] : recorded()) {
+    const Json expected = Json::parse(content_of(exported(of), "expected.json"));
+    for (std::size_t i = 0; i < of.counted.size(); ++i, ++layers) {
+      const Json& entry = expected["layers"][i];
+      EXPECT_EQ(entry["cycles"].get<double>(), of.counted[i].cycles) << name << " " << entry["name"];
+      EXPECT_NEAR(entry["energy_uj"].get<double>() / of.counted[i].energy_uj, 1, 1e-14)
+          << name << " " << entry["name"];
+    }
+  }
+  RecordProperty("layers", static_cast<int>(layers));
+}
+
+TEST(TimeloopExport, MappingsComeBack) {
+  for (const auto& [name, of] : recorded()) {
+    const std::vector<OutputFile> files = exported(of);
+    const Json expected = Json::parse(content_of(files, "expected.json"));
+    const bool in_rows = content_of(files, "README.md").find("as one row") != std::string::npos;
+    for (std::size_t i = 0; i < of.design.layers.size(); ++i) {
+      const Json& entry = expected["layers"][i];
+      const Layer layer = testing::layer_from_timeloop(content_of(files, entry["problem"]));
+      EXPECT_EQ(layer.size, of.design.layers[i].layer.size);
+      const Mapping mapping =
+          testing::mapping_from_timeloop(content_of(files, entry["mapping"]), of.target->machine());
+      const Mapping& own = mapping_of(of.design.layers[i].schedule);
+      for (std::size_t l = 0; l < own.levels.size(); ++l) {
+        EXPECT_EQ(mapping.levels[l].temporal, own.levels[l].temporal) << name << " " << entry["name"];
+        for (const Dim dim : all_dims())
+          EXPECT_EQ(mapping.spatial(static_cast<int>(l), dim), own.spatial(static_cast<int>(l), dim));
+        if (!in_rows) {
+          EXPECT_EQ(mapping.levels[l], own.levels[l]) << name << " " << entry["name"];
+        }
+      }
+    }
+  }
+}
+
+TEST(TimeloopExport, ADimensionOnBothAxesStandsInOneRow) {
+  const std::vector<OutputFile> files = exported(on_both_axes());
+  EXPECT_NE(content_of(files, "README.md")
+                .find("children of Accumulation_buffer, Global_buffer are written as one row"),
+            std::string::npos)
+      << content_of(files, "README.md");
+  const std::string architecture = content_of(files, "architecture.yaml");
+  EXPECT_NE(architecture.find("instances: 16, meshX: 16"), std::string::npos) << architecture;
+  EXPECT_NE(architecture.find("instances: 1024, meshX: 1024"), std::string::npos) << architecture;
+  const std::string mapping = content_of(files, "000_gemm.mapping.yaml");
+  EXPECT_NE(mapping.find("factors: R=1 S=1 P=1 Q=1 C=1 K=8 N=1, permutation: KRSPQCN, split: 7"),
+            std::string::npos)
+      << mapping;
+  EXPECT_NE(mapping.find("factors: R=1 S=1 P=1 Q=1 C=16 K=2 N=1, permutation: CKRSPQN, split: 7"),
+            std::string::npos)
+      << mapping;
+}
+
+// The real tool, on the files as they are written.
+TEST(TimeloopExport, RunsInTimeloopAsWritten) {
+  const testing::TemporaryFolder folder;
+  std::string command = std::string(DOSA_TEST_SOURCE) + "/scripts/timeloop";
+  int place = 0;
+  for (const auto& [name, of] : recorded()) {
+    const auto out = folder.path() / std::to_string(place++);
+    write_folder(out, "timeloop", exported(of));
+    command += " " + out.string();
+  }
+  const auto both = folder.path() / "both";
+  write_folder(both, "timeloop", exported(on_both_axes()));
+  command += " " + both.string();
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  std::string output;
+  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) output += static_cast<char>(c);
+  const int status = pclose(pipe);
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  if (code == 77) GTEST_SKIP() << output;
+  EXPECT_EQ(code, 0) << output;
+}
+
+}  // namespace
+}  // namespace dosa
