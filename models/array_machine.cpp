@@ -44,7 +44,8 @@ LoopOrder order_from_json(const JsonInput& json) {
 
 MemoryLevel level_from_json(const JsonInput& json) {
   json.allow_only({"name", "holds", "temporal", "spatial", "word_bits", "sized_by", "instances",
-                   "words_per_cycle", "vector_words", "energy", "search_orders", "search_temporal"});
+                   "words_per_cycle", "vector_words", "whole_lines", "energy", "search_orders",
+                   "search_temporal"});
   MemoryLevel level;
   level.name = json.at("name").text();
   level.holds = operands_from_json(json.at("holds"));
@@ -66,6 +67,7 @@ MemoryLevel level_from_json(const JsonInput& json) {
   if (const auto bandwidth = json.find("words_per_cycle"))
     level.words_per_cycle = quantity_from_json(*bandwidth);
   if (const auto vector = json.find("vector_words")) level.vector_words = quantity_from_json(*vector);
+  if (const auto lines = json.find("whole_lines")) level.whole_lines = lines->boolean();
   const JsonInput energy = json.at("energy");
   energy.allow_only({"pj", "pj_per_kib", "at_kib"});
   level.energy.pj = energy.at("pj").number(0, kMaxPicojoules);
@@ -237,6 +239,12 @@ ArrayMachine read_array_machine(const JsonInput& json) {
     if (!machine.search_temporal.back()[d]) {
       fail(ErrorId::kValue, "{}: the outermost level must allow temporal loops over every dimension",
            levels.where());
+    }
+  }
+  for (std::size_t l = 0; l < machine.levels.size(); ++l) {
+    if (machine.levels[l].whole_lines && (l + 1 < machine.levels.size() || machine.rules != "gemmini")) {
+      fail(ErrorId::kValue, "{}: only the DRAM of a machine with the rules \"gemmini\" moves whole lines",
+           levels.items()[l].at("whole_lines").where());
     }
   }
   check_levels(machine, levels);

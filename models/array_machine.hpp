@@ -85,6 +85,8 @@ struct MemoryLevel {
   Quantity instances{1, 0};                 ///< how many the hardware has (a capacity is the sum of all)
   std::optional<Quantity> words_per_cycle;  ///< bandwidth of one instance; absent: never a bottleneck
   Quantity vector_words{1, 0};              ///< accesses are charged per vector of this many words
+  /// DRAM of Gemmini's rules: every row of a tile moves the whole vectors that it touches.
+  bool whole_lines = false;
   WordEnergy energy;
 
   bool holds_operand(Operand o) const { return holds[static_cast<std::size_t>(o)]; }

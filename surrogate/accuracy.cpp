@@ -62,6 +62,10 @@ double kendall(const std::vector<double>& a, const std::vector<double>& b) {
   return pairs_a > 0 && pairs_b > 0 ? agree / std::sqrt(pairs_a * pairs_b) : 0;
 }
 
+std::string percent(double share, int digits) { return fmt::format("{:.{}f} %", 100 * share, digits); }
+std::string number(double value, int digits) { return fmt::format("{:.{}f}", value, digits); }
+std::string percent_or_none(const std::optional<double>& share) { return share ? percent(*share, 0) : "-"; }
+
 }  // namespace
 
 Json to_json(const Accuracy& a) {
@@ -80,8 +84,6 @@ Json to_json(const Accuracy& a) {
 }
 
 std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& parts) {
-  const auto percent = [](double share, int digits) { return fmt::format("{:.{}f} %", 100 * share, digits); };
-  const auto number = [](double value, int digits) { return fmt::format("{:.{}f}", value, digits); };
   std::vector<Table::Column> columns{{"", ColumnKind::kText}};
   std::vector<std::vector<std::string>> rows{{"rows"},
                                              {"Spearman"},
@@ -98,22 +100,27 @@ std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& 
   for (const auto& [what, a] : parts) {
     if (a.rows == 0) continue;
     columns.push_back({what});
-    const std::vector<std::string> cells{fmt::format("{}", a.rows),
-                                         number(a.spearman, 4),
-                                         number(a.spearman_per_mac, 4),
-                                         number(a.spearman_within_layer, 4),
-                                         number(a.kendall, 4),
-                                         percent(a.mape, 1),
-                                         percent(a.median_ape, 1),
-                                         number(a.gef, 3),
-                                         number(a.top1_regret, 3),
-                                         percent(a.below_floor, 1),
-                                         a.within_1sd ? percent(*a.within_1sd, 0) : "-",
-                                         a.within_2sd ? percent(*a.within_2sd, 0) : "-"};
+    const std::vector<std::string> cells{fmt::format("{}", a.rows),     number(a.spearman, 4),
+                                         number(a.spearman_per_mac, 4), number(a.spearman_within_layer, 4),
+                                         number(a.kendall, 4),          percent(a.mape, 1),
+                                         percent(a.median_ape, 1),      number(a.gef, 3),
+                                         number(a.top1_regret, 3),      percent(a.below_floor, 1),
+                                         percent_or_none(a.within_1sd), percent_or_none(a.within_2sd)};
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].push_back(cells[i]);
   }
   Table table(std::move(columns));
   for (std::vector<std::string>& row : rows) table.row(std::move(row));
+  return table.text();
+}
+
+std::string accuracy_lines(const std::vector<std::pair<std::string, Accuracy>>& parts) {
+  Table table(
+      {{"", ColumnKind::kText}, {"rows"}, {"Spearman"}, {"MAPE"}, {"GEF"}, {"within 1 sd"}, {"within 2 sd"}});
+  for (const auto& [what, a] : parts) {
+    if (a.rows == 0) continue;
+    table.row({what, fmt::format("{}", a.rows), number(a.spearman, 4), percent(a.mape, 1), number(a.gef, 3),
+               percent_or_none(a.within_1sd), percent_or_none(a.within_2sd)});
+  }
   return table.text();
 }
 

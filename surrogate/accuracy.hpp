@@ -29,6 +29,8 @@ struct Accuracy {
 Json to_json(const Accuracy& accuracy);
 /// For people: a column for each part that has rows.
 std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& parts);
+/// In short: a line for each part that has rows.
+std::string accuracy_lines(const std::vector<std::pair<std::string, Accuracy>>& parts);
 
 /// `log_sd` may be undefined. All [rows].
 Accuracy accuracy_of(const torch::Tensor& log_predicted, const torch::Tensor& log_sd,

@@ -22,7 +22,9 @@ using torch::Tensor;
 
 constexpr std::int64_t kMinRows = 50;
 constexpr std::int64_t kMinTuningRows = 3;
-constexpr const char* kFolds[] = {"rows", "layers"};
+constexpr const char* kFolds[] = {"rows", "layers", "quality"};
+enum Folds { kRows, kLayers, kQuality };
+constexpr std::int64_t kFastest = 5;  // the fastest of so many tilings, at least one of two, are good ones
 constexpr const char* kFinal = "final";
 constexpr int kLookEvery = 5;          // epochs between looks at the held-out layers
 constexpr double kOrderWeight = 4;     // of the penalty for a wrong order of OrderedPairs, in the loss
@@ -132,6 +134,23 @@ void train_networks(FeatureSurrogate& s, const TrainingRun& data, const TrainOpt
   }
   std::size_t w = 0;
   for (Tensor* weight : e.weights()) *weight = kept[w++];
+}
+
+/// Which runs are good ones: the fastest fifth of those of a layer that can be compared, [rows]. One alone is
+/// not.
+std::vector<bool> fastest(const TrainingSet& set) {
+  const std::vector<double> log_cycles = to_vector(set.log_cycles);
+  std::map<std::int64_t, std::vector<std::size_t>> groups;
+  for (std::size_t row = 0; row < log_cycles.size(); ++row) groups[set.comparable[row]].push_back(row);
+  std::vector<bool> good(log_cycles.size());
+  for (auto& [group, rows] : groups) {
+    std::stable_sort(rows.begin(), rows.end(),
+                     [&](std::size_t a, std::size_t b) { return log_cycles[a] < log_cycles[b]; });
+    const auto count = static_cast<std::int64_t>(rows.size());
+    const std::int64_t best = count < 2 ? 0 : (count + kFastest - 1) / kFastest;
+    for (std::int64_t i = 0; i < best; ++i) good[rows[static_cast<std::size_t>(i)]] = true;
+  }
+  return good;
 }
 
 /// One training: of a fold of a cross-validation, of the smaller runs, or the final one.
@@ -271,19 +290,36 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Folds of both cross-validations, and the final fit.
-std::vector<Fit> fits_of(const TrainingSet& set, const TrainOptions& o) {
-  std::vector<Fit> fits;
-  for (const bool by_layer : {false, true}) {
-    if (o.folds == 0) break;
-    const auto folds = split_rows(set, by_layer, o.folds, o.seed);
-    for (std::size_t fold = 0; fold < folds.size(); ++fold) {
-      fits.push_back({fmt::format("{} {}/{}", kFolds[by_layer], fold + 1, folds.size()),
-                      rows_but(folds[fold], set.rows()), folds[fold], o.seed * 1000 + fold + 1});
+/// The fits of each cross-validation. Folds by quality are of whole layers, trained on the slower runs and
+/// tested on the good ones, as a search sees them; empty where there are too few of either.
+std::vector<std::vector<Fit>> folds_of(const TrainingSet& set, const TrainOptions& o) {
+  std::vector<std::vector<Fit>> all;
+  if (o.folds == 0) return all;
+  const std::vector<bool> good = fastest(set);
+  const auto of_quality = [&](const std::vector<std::int64_t>& rows, bool wanted) {
+    std::vector<std::int64_t> chosen;
+    for (const std::int64_t row : rows) {
+      if (good[static_cast<std::size_t>(row)] == wanted) chosen.push_back(row);
     }
+    return chosen;
+  };
+  for (const Folds kind : {kRows, kLayers, kQuality}) {
+    const auto parts = split_rows(set, kind != kRows, o.folds, o.seed);
+    std::vector<Fit> fits;
+    bool enough = true;
+    for (std::size_t fold = 0; fold < parts.size(); ++fold) {
+      Fit fit{fmt::format("{} {}/{}", kFolds[kind], fold + 1, parts.size()),
+              rows_but(parts[fold], set.rows()), parts[fold], o.seed * 1000 + fold + 1};
+      if (kind == kQuality) {
+        fit.rows = of_quality(fit.rows, false);
+        fit.unseen = of_quality(fit.unseen, true);
+        enough = enough && static_cast<std::int64_t>(fit.rows.size()) >= kMinRows && fit.unseen.size() > 1;
+      }
+      fits.push_back(std::move(fit));
+    }
+    if (enough) all.push_back(std::move(fits));
   }
-  fits.push_back({kFinal, rows_but({}, set.rows()), {}, o.seed * 1000});
-  return fits;
+  return all;
 }
 
 /// A fit for each of kExtrapolations that has enough rows on either side; none without a calibration, which
@@ -316,30 +352,40 @@ std::pair<Tensor, Tensor> unseen_predictions(Fit& fit, const TrainingSet& set) {
   return {e.log_cycles, e.log_sd};
 }
 
-/// The folds of one cross-validation, from the first one on. `calibration`: of all its errors.
-CrossValidation cross_validated(Fit* first, const std::string& folds, const TrainingSet& set, int count,
+/// The folds of one cross-validation. `calibration`: of all its errors.
+CrossValidation cross_validated(std::vector<Fit>& fits, const std::string& folds, const TrainingSet& set,
                                 std::pair<double, double>* calibration) {
   CrossValidation cv;
   cv.folds = folds;
-  cv.log_cycles = torch::zeros({set.rows()}, f64());
-  cv.log_sd = torch::zeros({set.rows()}, f64());
-  Tensor spread = torch::zeros({set.rows()}, f64());
-  for (Fit* fit = first; fit != first + count; ++fit) {
-    const Tensor rows = index_tensor(fit->unseen);
-    const auto [log_cycles, disagreement] = unseen_predictions(*fit, set);
-    cv.log_cycles.index_put_({rows}, log_cycles);
+  for (const Fit& fit : fits) cv.rows.insert(cv.rows.end(), fit.unseen.begin(), fit.unseen.end());
+  std::sort(cv.rows.begin(), cv.rows.end());
+  Tensor log_cycles = torch::zeros({set.rows()}, f64()), log_sd = torch::zeros({set.rows()}, f64()),
+         spread = torch::zeros({set.rows()}, f64());
+  for (Fit& fit : fits) {
+    const Tensor rows = index_tensor(fit.unseen);
+    const auto [predicted, disagreement] = unseen_predictions(fit, set);
+    log_cycles.index_put_({rows}, predicted);
     spread.index_put_({rows}, disagreement);
   }
   // The uncertainty of a fold is calibrated on the errors of the other folds.
-  const Tensor error = cv.log_cycles - set.log_cycles;
-  for (Fit* fit = first; fit != first + count; ++fit) {
-    const Tensor seen = index_tensor(fit->rows), rows = index_tensor(fit->unseen);
-    const auto [scale, floor] = calibrate(error.index_select(0, seen), spread.index_select(0, seen));
-    cv.log_sd.index_put_({rows},
-                         (scale * scale * spread.index_select(0, rows).square() + floor * floor).sqrt());
+  const Tensor error = log_cycles - set.log_cycles;
+  const auto calibration_of = [&](const std::vector<std::int64_t>& rows) {
+    const Tensor index = index_tensor(rows);
+    return calibrate(error.index_select(0, index), spread.index_select(0, index));
+  };
+  for (const Fit& fit : fits) {
+    std::vector<std::int64_t> others;
+    std::set_difference(cv.rows.begin(), cv.rows.end(), fit.unseen.begin(), fit.unseen.end(),
+                        std::back_inserter(others));
+    const Tensor rows = index_tensor(fit.unseen);
+    const auto [scale, floor] = calibration_of(others);
+    log_sd.index_put_({rows}, (scale * scale * spread.index_select(0, rows).square() + floor * floor).sqrt());
   }
-  *calibration = calibrate(error, spread);
-  cv.accuracy = accuracy_of(cv.log_cycles, cv.log_sd, set);
+  *calibration = calibration_of(cv.rows);
+  const Tensor tested = index_tensor(cv.rows);
+  cv.log_cycles = log_cycles.index_select(0, tested);
+  cv.log_sd = log_sd.index_select(0, tested);
+  cv.accuracy = accuracy_of(cv.log_cycles, cv.log_sd, set.select(cv.rows));
   return cv;
 }
 
@@ -437,11 +483,16 @@ FeatureSurrogate train(const TrainingData& data, const FeatureTable& table, cons
     fail(ErrorId::kValue, "{}: all {} rows are of {} {}, folds of whole layers need at least {}", data.file,
          set.rows(), layers, layers == 1 ? "layer" : "layers", std::max(2, o.folds));
   }
-  std::vector<Fit> fits = fits_of(set, o), extrapolating = extrapolating_fits(set, o);
-  std::vector<Fit*> all;
-  for (std::vector<Fit>* list : {&fits, &extrapolating}) {
-    for (Fit& fit : *list) all.push_back(&fit);
+  std::vector<std::vector<Fit>> folds = folds_of(set, o);
+  std::vector<Fit> extrapolating = extrapolating_fits(set, o);
+  Fit final{kFinal, rows_but({}, set.rows()), {}, o.seed * 1000};
+  std::vector<Fit*> all, of_curves;
+  for (std::vector<Fit>& list : folds) {
+    for (Fit& fit : list) all.push_back(&fit);
   }
+  all.push_back(&final);
+  of_curves = all;
+  for (Fit& fit : extrapolating) all.push_back(&fit);
   std::mutex mutex;
   parallel(static_cast<std::int64_t>(all.size()), o.threads, [&](std::int64_t i) {
     Fit& fit = *all[static_cast<std::size_t>(i)];
@@ -452,16 +503,14 @@ FeatureSurrogate train(const TrainingData& data, const FeatureTable& table, cons
 
   TrainSummary local;
   TrainSummary& out = summary ? *summary : local;
-  for (const Fit& fit : fits) out.curve.insert(out.curve.end(), fit.curve.begin(), fit.curve.end());
-  FeatureSurrogate s = fits.back().surrogate;
+  for (const Fit* fit : of_curves) out.curve.insert(out.curve.end(), fit->curve.begin(), fit->curve.end());
+  FeatureSurrogate s = final.surrogate;
   Json validation = Json::object();
-  for (const bool by_layer : {false, true}) {
-    if (o.folds == 0) break;
+  for (std::size_t kind = 0; kind < folds.size(); ++kind) {
     std::pair<double, double> calibration;
-    out.validations.push_back(cross_validated(&fits[by_layer ? static_cast<std::size_t>(o.folds) : 0],
-                                              kFolds[by_layer], set, o.folds, &calibration));
-    validation[kFolds[by_layer]] = to_json(out.validations.back().accuracy);
-    std::tie(s.sd_scale, s.sd_floor) = calibration;  // in the end that of whole layers
+    out.validations.push_back(cross_validated(folds[kind], kFolds[kind], set, &calibration));
+    validation[kFolds[kind]] = to_json(out.validations.back().accuracy);
+    if (kind == kLayers) std::tie(s.sd_scale, s.sd_floor) = calibration;
   }
   fit_growth(s, extrapolating, set, out);
   s.card = {{"data", data.card},

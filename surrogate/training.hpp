@@ -44,7 +44,9 @@ struct CurvePoint {
 
 /// Out-of-fold predictions of one cross-validation.
 struct CrossValidation {
-  std::string folds;                 ///< "rows" or "layers"
+  std::string
+      folds;  ///< "rows"; "layers"; "quality": the fastest runs of layers, from the slower ones of others
+  std::vector<std::int64_t> rows;    ///< that were predicted: all, or the fastest ones
   torch::Tensor log_cycles, log_sd;  ///< [rows]
   Accuracy accuracy;
 };
@@ -75,11 +77,12 @@ struct TrainingData {
   OrderedPairs pairs;  ///< may be empty
 };
 
-/// Trains on all rows, cross-validated by random rows and by whole layers; scalers, base and early stopping
-/// of a fold see the fold's training rows only. Two more surrogates, of the rows that need at most half and a
-/// quarter of what was built, say how the uncertainty grows with the size of a run. The same seed gives the
-/// same surrogate, whatever the number of threads; `progress` may be called on any of them, by one at a time.
-/// Throws Error for fewer than 50 rows, or one layer.
+/// Trains on all rows, cross-validated by random rows, by whole layers, and, where there are tilings enough,
+/// by whole layers and quality; scalers, base and early stopping of a fold see the fold's training rows only.
+/// Two more surrogates, of the rows that need at most half and a quarter of what was built, say how the
+/// uncertainty grows with the size of a run. The same seed gives the same surrogate, whatever the number of
+/// threads; `progress` may be called on any of them, by one at a time. Throws Error for fewer than 50 rows,
+/// or one layer.
 FeatureSurrogate train(const TrainingData& data, const FeatureTable& table, const TrainOptions& options,
                        TrainSummary* summary, const Progress& progress);
 

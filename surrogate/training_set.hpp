@@ -15,7 +15,7 @@ struct TrainingSet {
   torch::Tensor log_cycles, macs;        ///< [rows]
   std::vector<std::int64_t> layers;      ///< layer of every row, counted from 0
   std::vector<std::int64_t> tilings;     ///< rows with the same number executed the very same thing
-  std::vector<std::int64_t> comparable;  ///< rows with the same number are of one layer in the same state
+  std::vector<std::int64_t> comparable;  ///< rows with the same number: one layer, state and array
   /// log2 of how many times what was built the row needs of it, so at most 0, [rows]. Undefined where that is
   /// not known.
   torch::Tensor octaves;

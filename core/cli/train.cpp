@@ -40,11 +40,11 @@ std::string curves_csv(const std::vector<CurvePoint>& curve) {
 std::string scatter_csv(const std::vector<CrossValidation>& validations, const Measurements& measured) {
   std::string text = "folds,line,layer,measured_cycles,predicted_cycles,log_sd\n";
   for (const CrossValidation& cv : validations) {
-    for (std::size_t i = 0; i < measured.rows.size(); ++i) {
-      const auto row = static_cast<std::int64_t>(i);
-      text += fmt::format("{},{},{},{},{:.0f},{:.4f}\n", cv.folds, measured.rows[i].line,
-                          measured.rows[i].layer.name, measured.rows[i].cycles,
-                          std::exp(cv.log_cycles[row].item<double>()), cv.log_sd[row].item<double>());
+    for (std::size_t i = 0; i < cv.rows.size(); ++i) {
+      const Measurement& row = measured.rows[static_cast<std::size_t>(cv.rows[i])];
+      const auto at = static_cast<std::int64_t>(i);
+      text += fmt::format("{},{},{},{},{:.0f},{:.4f}\n", cv.folds, row.line, row.layer.name, row.cycles,
+                          std::exp(cv.log_cycles[at].item<double>()), cv.log_sd[at].item<double>());
     }
   }
   return text;
@@ -83,9 +83,15 @@ void run_train(TrainFlags& flags, const Output& output) {
     std::vector<std::pair<std::string, Accuracy>> parts;
     for (const CrossValidation& cv : summary.validations)
       parts.emplace_back("held-out " + cv.folds, cv.accuracy);
-    for (const Extrapolation& e : summary.extrapolations)
-      parts.emplace_back(fmt::format("beyond 1/{:.0f}", std::exp2(-e.octaves)), e.accuracy);
     report += accuracy_table(parts);
+    parts.clear();
+    for (const auto& [what, accuracy] : accuracy_by_array(summary.validations, measured)) {
+      json["arrays"][what] = to_json(accuracy);
+      parts.emplace_back("held-out " + what, accuracy);
+    }
+    for (const Extrapolation& e : summary.extrapolations)
+      parts.emplace_back(fmt::format("beyond 1/{:.0f} of the buffers", std::exp2(-e.octaves)), e.accuracy);
+    if (!parts.empty()) report += accuracy_lines(parts);
   }
   if (!summary.extrapolations.empty()) {
     report += fmt::format("the uncertainty grows by {:.2f} for every doubling of a tile beyond the buffers\n",
@@ -128,8 +134,9 @@ void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "train",
       described(
-          "Train a surrogate of measured latencies, cross-validated by rows and by whole layers. Two more, "
-          "of "
+          "Train a surrogate of measured latencies, cross-validated by rows, by whole layers, and by "
+          "quality (the fastest fifth of each layer's tilings, from the slower ones of other layers). Two "
+          "more, of "
           "the tiles that fit half and a quarter of the buffers, say how the uncertainty grows beyond them.",
           {"dosa train data/measurements/gemmini_rtl_sizes.csv -o gemmini.safetensors",
            "dosa train new_rows.csv --from gemmini.safetensors -o tuned.safetensors",

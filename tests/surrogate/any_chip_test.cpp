@@ -88,7 +88,7 @@ TEST(AnyChip, IsLearnedFromItsFeatures) {
   TrainSummary summary;
   const TrainingData data = measured(0.02, 1);
   const FeatureSurrogate s = train(data, table(), quick(Predictor::kCombined), &summary, nullptr);
-  ASSERT_EQ(summary.validations.size(), 2);
+  ASSERT_EQ(summary.validations.size(), 3);
   for (const CrossValidation& cv : summary.validations) {
     EXPECT_LT(cv.accuracy.gef, 1.10) << cv.folds;
     EXPECT_EQ(cv.accuracy.below_floor, 0) << cv.folds;

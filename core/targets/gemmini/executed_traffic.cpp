@@ -57,9 +57,13 @@ Traffic executed_traffic(const Counts& c, const TileRows& rows, const Tensor& pe
   Accesses& inputs = traffic.accesses[kScratchpad][kI];
   inputs.writes = column(c.padded_words);
   inputs.reads = column(macs / k * c.out_blocks);  // every block of output channels reads them again
-  traffic.accesses[kDram][kW].reads = column(c.weight.words);
-  traffic.accesses[kDram][kI].reads = column(c.input.words);
-  traffic.accesses[kDram][kO].updates = column(c.output.words);
+  const MemoryLevel& dram = machine.levels[kDram];
+  const auto moved = [&](const Transfers& t) {
+    return column(dram.whole_lines ? t.requests * dram.vector_words.constant : t.words);
+  };
+  traffic.accesses[kDram][kW].reads = moved(c.weight);
+  traffic.accesses[kDram][kI].reads = moved(c.input);
+  traffic.accesses[kDram][kO].updates = moved(c.output);
   traffic.accesses[kDram][kO].reads =
       column(torch::zeros_like(c.tiles));  // partial sums never leave the chip
 

@@ -109,6 +109,7 @@ Numbers free_numbers(const ArrayMachine& machine) {
       numbers.emplace_back(fmt::format("levels[{}].{}", l, key), value);
     };
     if (l == kDram) add("words_per_cycle", dram_words_per_cycle(machine));
+    if (l == kDram) add("whole_lines", level.whole_lines ? 1 : 0);
     add("energy.pj", level.energy.pj);
     add("energy.pj_per_kib", level.energy.pj_per_kib);
     add("energy.at_kib", level.energy.at_kib);

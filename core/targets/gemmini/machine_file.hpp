@@ -18,8 +18,8 @@ bool has_gemminis_memories(const ArrayMachine& machine);
 
 /// Throws Error{kValue}, beginning with the key, for what a Gemmini cannot be: other memories, words, loop
 /// orders, banks, bandwidths on the chip or lines of DRAM than those that its library is written for, and
-/// default sizes that do not elaborate or lie outside of the bounds. Energies, areas, sizes and the DRAM's
-/// bandwidth are free.
+/// default sizes that do not elaborate or lie outside of the bounds. Energies, areas, sizes, the DRAM's whole
+/// lines and bandwidth are free.
 void check_machine(const ArrayMachine& machine);
 
 /// Bandwidth of the outermost level in words a cycle. Throws Error{kValue}, beginning with the key, where the

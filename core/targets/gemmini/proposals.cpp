@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "dosa/core/targets/gemmini/training.hpp"
@@ -12,39 +13,70 @@ namespace dosa {
 
 using torch::Tensor;
 
-Tensor random_tilings(const LayerRun& run, const RunRules& rules, const ArraySizes& buffers, int count,
-                      std::uint64_t seed) {
-  Random random(seed);
-  const torch::NoGradGuard no_grad;
-  const RunBatch one = RunBatch::of({run}, rules);
-  std::set<std::vector<double>> kept;
-  std::vector<double> flat;
-  // Log-uniform sizes; most draws of large layers do not fit and are drawn again.
-  constexpr int kRounds = 20;
-  for (int round = 0; round < kRounds && static_cast<int>(kept.size()) < count; ++round) {
-    const int draws = 8 * count;
-    Tensor tile = torch::empty({draws, 1, kDims}, torch::kFloat64);
-    auto value = tile.accessor<double, 3>();
-    for (int i = 0; i < draws; ++i) {
-      for (const Dim dim : all_dims()) {
-        const auto size = static_cast<double>(run.layer[dim]);
-        double t = std::floor(std::exp(random.uniform() * std::log(size + 0.999)));
-        // Half of the draws take the whole dimension where it is a kernel's.
-        if ((dim == Dim::R || dim == Dim::S) && random.uniform() < 0.5) t = size;
-        const bool blocked = dim == Dim::C || dim == Dim::K || (run.matmul && dim == Dim::P);
-        const auto pe_dim = static_cast<double>(buffers.pe_dim);
-        if (blocked && (run.matmul || t > pe_dim)) t = std::max(1.0, std::round(t / pe_dim)) * pe_dim;
-        value[i][0][static_cast<int>(dim)] = run.matmul && blocked ? t : std::min(t, size);
-      }
-    }
-    const Tensor legal = legal_tilings(tile, one, buffers);
-    for (int i = 0; i < draws && static_cast<int>(kept.size()) < count; ++i) {
-      if (!legal[i][0].item<bool>()) continue;
-      const std::vector<double> sizes = to_vector(tile[i][0]);
-      if (kept.insert(sizes).second) flat.insert(flat.end(), sizes.begin(), sizes.end());
+namespace {
+
+/// The tilings that were drawn of a run so far.
+struct Drawn {
+  Random random;
+  std::set<std::vector<double>> kept{};
+  std::vector<double> flat{};
+
+  /// Writes a draw of log-uniform sizes.
+  void draw(const LayerRun& run, std::int64_t array, torch::TensorAccessor<double, 1> sizes) {
+    for (const Dim dim : all_dims()) {
+      const auto size = static_cast<double>(run.layer[dim]);
+      double t = std::floor(std::exp(random.uniform() * std::log(size + 0.999)));
+      // Half of the draws take the whole dimension where it is a kernel's.
+      if ((dim == Dim::R || dim == Dim::S) && random.uniform() < 0.5) t = size;
+      const bool blocked = dim == Dim::C || dim == Dim::K || (run.matmul && dim == Dim::P);
+      const auto pe_dim = static_cast<double>(array);
+      if (blocked && (run.matmul || t > pe_dim)) t = std::max(1.0, std::round(t / pe_dim)) * pe_dim;
+      sizes[static_cast<int>(dim)] = run.matmul && blocked ? t : std::min(t, size);
     }
   }
-  return torch::tensor(flat, torch::kFloat64).view({-1, kDims});
+};
+
+}  // namespace
+
+std::vector<Tensor> random_tilings(const std::vector<LayerRun>& runs, const RunRules& rules,
+                                   const ArraySizes& buffers, int count,
+                                   const std::vector<std::uint64_t>& seeds) {
+  const torch::NoGradGuard no_grad;
+  std::vector<Drawn> drawn;
+  for (const std::uint64_t seed : seeds) drawn.push_back({Random(seed)});
+  // Most draws of large layers do not fit and are drawn again.
+  constexpr int kRounds = 20;
+  const int draws = 8 * count;
+  std::vector<std::size_t> open(runs.size());
+  std::iota(open.begin(), open.end(), std::size_t{0});
+  for (int round = 0; round < kRounds && !open.empty(); ++round) {
+    std::vector<LayerRun> now;
+    for (const std::size_t i : open) now.push_back(runs[i]);
+    const Tensor tile = torch::empty({draws, static_cast<std::int64_t>(open.size()), kDims}, torch::kFloat64);
+    const auto value = tile.accessor<double, 3>();
+    for (std::size_t at = 0; at < open.size(); ++at) {
+      for (int i = 0; i < draws; ++i)
+        drawn[open[at]].draw(now[at], buffers.pe_dim, value[i][static_cast<std::int64_t>(at)]);
+    }
+    const Tensor legal = legal_tilings(tile, RunBatch::of(now, rules), buffers);
+    const auto is_legal = legal.accessor<bool, 2>();
+    std::vector<std::size_t> still;
+    for (std::size_t at = 0; at < open.size(); ++at) {
+      Drawn& d = drawn[open[at]];
+      for (int i = 0; i < draws && static_cast<int>(d.kept.size()) < count; ++i) {
+        const auto column = static_cast<std::int64_t>(at);
+        if (!is_legal[i][column]) continue;
+        const double* first = value[i][column].data();
+        const std::vector<double> sizes(first, first + kDims);
+        if (d.kept.insert(sizes).second) d.flat.insert(d.flat.end(), sizes.begin(), sizes.end());
+      }
+      if (static_cast<int>(d.kept.size()) < count) still.push_back(open[at]);
+    }
+    open = std::move(still);
+  }
+  std::vector<Tensor> tilings;
+  for (const Drawn& d : drawn) tilings.push_back(torch::tensor(d.flat, torch::kFloat64).view({-1, kDims}));
+  return tilings;
 }
 
 std::vector<Measurement> propose_measurements(const Surrogate& s, const Measurements& m,
@@ -70,8 +102,8 @@ std::vector<Measurement> propose_measurements(const Surrogate& s, const Measurem
   std::vector<Candidate> candidates;
   for (const auto& [layer, row] : first) {
     const LayerRun run = run_of(m.rows[row]);
-    const Tensor tiles = random_tilings(run, s.target.rules, buffers, kTilingsPerLayer,
-                                        seed * 1000003 + static_cast<std::uint64_t>(layer));
+    const Tensor tiles = random_tilings({run}, s.target.rules, buffers, kTilingsPerLayer,
+                                        {seed * 1000003 + static_cast<std::uint64_t>(layer)})[0];
     if (tiles.size(0) == 0) continue;
     const Tensor pe_dim = torch::full({}, static_cast<double>(buffers.pe_dim), torch::kFloat64);
     const Estimate e = s.predict(tiles.unsqueeze(1), pe_dim, s.batch({run}), false);

@@ -15,8 +15,11 @@ namespace dosa {
 std::vector<Measurement> propose_measurements(const Surrogate& surrogate, const Measurements& measured,
                                               const ArraySizes& buffers, int count, std::uint64_t seed);
 
-/// Random legal tilings of a layer on Gemmini with these buffers, [at most `count`, 7].
-torch::Tensor random_tilings(const LayerRun& run, const RunRules& rules, const ArraySizes& buffers, int count,
-                             std::uint64_t seed);
+/// Random legal tilings of every run on Gemmini with these buffers, [at most `count`, 7] each: those that its
+/// seed gives, whatever runs are beside it. The runs are looked at together, which is fast where kernels and
+/// paddings are alike.
+std::vector<torch::Tensor> random_tilings(const std::vector<LayerRun>& runs, const RunRules& rules,
+                                          const ArraySizes& buffers, int count,
+                                          const std::vector<std::uint64_t>& seeds);
 
 }  // namespace dosa

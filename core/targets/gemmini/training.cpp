@@ -1,9 +1,13 @@
 #include "dosa/core/targets/gemmini/training.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "dosa/core/targets/gemmini/proposals.hpp"
 #include "dosa/models/base/error.hpp"
@@ -17,6 +21,7 @@ using torch::Tensor;
 
 constexpr int kPairTilings = 20;  // per layer, array and doubled dimension
 constexpr std::size_t kPairsAtOnce = 2048;
+constexpr std::size_t kDrawnAtOnce = 64;
 constexpr int kRedraws = 8;  // of every layer, with other channels
 constexpr int kRedrawTilings = 3;
 constexpr double kMostChannels = 4096;
@@ -56,25 +61,17 @@ OrderedPairs channel_pairs(const Measurements& m, const MeasuredTarget& target) 
   std::set<std::int64_t> done;
   std::map<std::int64_t, std::set<std::int64_t>> arrays;  // by layer
   for (std::size_t row = 0; row < ids.size(); ++row) arrays[ids[row]].insert(m.rows[row].pe_dim);
-  std::vector<LayerRun> single, doubled;
-  std::vector<Tensor> tiles, pe_dims;
-  const auto kib = [](std::int64_t known) { return known > 0 ? known : kBufferKib; };
+  struct Request {
+    LayerRun run;
+    std::int64_t layer, pe_dim;
+    int tilings;
+    std::uint64_t seed;
+  };
+  std::vector<Request> requests;
   const auto add = [&](const LayerRun& run, std::int64_t layer, int draw, int tilings) {
     for (const std::int64_t pe_dim : arrays.at(layer)) {
-      const ArraySizes& measured = target.nearest(pe_dim);
-      const ArraySizes buffers{pe_dim, kib(measured.scratchpad_kib), kib(measured.accumulator_kib)};
-      const auto seed = static_cast<std::uint64_t>((draw * 100003 + layer) * 1009 + pe_dim);
-      const Tensor drawn = random_tilings(run, target.rules, buffers, tilings, seed);
-      for (const Dim dim : {Dim::C, Dim::K}) {
-        LayerRun larger = run;
-        larger.layer[dim] *= 2;
-        const auto count = static_cast<std::size_t>(drawn.size(0));
-        single.insert(single.end(), count, run);
-        doubled.insert(doubled.end(), count, larger);
-        pairs.layers.insert(pairs.layers.end(), count, layer);
-        tiles.push_back(drawn);
-        pe_dims.push_back(torch::full({drawn.size(0)}, static_cast<double>(pe_dim), torch::kFloat64));
-      }
+      requests.push_back(
+          {run, layer, pe_dim, tilings, static_cast<std::uint64_t>((draw * 100003 + layer) * 1009 + pe_dim)});
     }
   };
   for (std::size_t row = 0; row < ids.size(); ++row) {
@@ -87,6 +84,47 @@ OrderedPairs channel_pairs(const Measurements& m, const MeasuredTarget& target) 
       run.layer[Dim::K] = random_size(random, kMostChannels);
       if (run.matmul) run.layer[Dim::P] = random_size(random, kMostChannels);
       add(run, ids[row], draw, kRedrawTilings);
+    }
+  }
+  // Those that are alike are drawn together.
+  std::map<std::array<std::int64_t, 4>, std::vector<std::size_t>> alike;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const Request& r = requests[i];
+    alike[{r.pe_dim, r.tilings, r.run.layer.padding.value_or(0),
+           std::max(r.run.layer[Dim::R], r.run.layer[Dim::S])}]
+        .push_back(i);
+  }
+  std::vector<Tensor> drawn(requests.size());
+  const auto kib = [](std::int64_t known) { return known > 0 ? known : kBufferKib; };
+  for (const auto& [key, members] : alike) {
+    const ArraySizes& measured = target.nearest(key[0]);
+    const ArraySizes buffers{key[0], kib(measured.scratchpad_kib), kib(measured.accumulator_kib)};
+    for (std::size_t from = 0; from < members.size(); from += kDrawnAtOnce) {
+      const std::size_t to = std::min(from + kDrawnAtOnce, members.size());
+      std::vector<LayerRun> runs;
+      std::vector<std::uint64_t> seeds;
+      for (std::size_t i = from; i < to; ++i) {
+        runs.push_back(requests[members[i]].run);
+        seeds.push_back(requests[members[i]].seed);
+      }
+      const std::vector<Tensor> tilings =
+          random_tilings(runs, target.rules, buffers, requests[members[from]].tilings, seeds);
+      for (std::size_t i = from; i < to; ++i) drawn[members[i]] = tilings[i - from];
+    }
+  }
+  std::vector<LayerRun> single, doubled;
+  std::vector<Tensor> tiles, pe_dims;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto count = static_cast<std::size_t>(drawn[i].size(0));
+    for (const Dim dim : {Dim::C, Dim::K}) {
+      LayerRun larger = requests[i].run;
+      larger.layer[dim] *= 2;
+      single.insert(single.end(), count, requests[i].run);
+      doubled.insert(doubled.end(), count, larger);
+      pairs.layers.insert(pairs.layers.end(), count, requests[i].layer);
+      tiles.push_back(drawn[i]);
+      pe_dims.push_back(
+          torch::full({drawn[i].size(0)}, static_cast<double>(requests[i].pe_dim), torch::kFloat64));
     }
   }
   const Tensor tile = torch::cat(tiles), pe_dim = torch::cat(pe_dims);
@@ -183,6 +221,7 @@ MeasuredRuns MeasuredRuns::of(const Measurements& m) {
   for (Tensor* t : {&all.pe_dim, &set.log_cycles, &set.macs}) *t = torch::empty({rows}, torch::kFloat64);
   set.layers = m.layer_ids();
   std::vector<LayerRun> runs;
+  std::map<std::tuple<std::int64_t, bool, std::int64_t>, std::int64_t> states;
   for (std::int64_t i = 0; i < rows; ++i) {
     const Measurement& row = m.rows[static_cast<std::size_t>(i)];
     runs.push_back(run_of(row));
@@ -193,8 +232,9 @@ MeasuredRuns MeasuredRuns::of(const Measurements& m) {
     all.pe_dim[i] = static_cast<double>(row.pe_dim);
     set.log_cycles[i] = std::log(row.cycles);
     set.macs[i] = static_cast<double>(row.layer.macs());
-    // Cold and warm runs of a layer are not compared with each other.
-    set.comparable.push_back(2 * set.layers[static_cast<std::size_t>(i)] + (row.cold ? 1 : 0));
+    // Cold and warm runs of a layer, and those on other arrays, are not compared with each other.
+    const auto state = std::make_tuple(set.layers[static_cast<std::size_t>(i)], row.cold, row.pe_dim);
+    set.comparable.push_back(states.emplace(state, static_cast<std::int64_t>(states.size())).first->second);
   }
   all.runs = RunBatch::of(runs, all.target.rules);
   const Counts counts = executed_counts(all.tile, all.pe_dim, all.runs, false);
@@ -214,6 +254,32 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& options, Tr
   options.check();
   const MeasuredRuns measured = MeasuredRuns::of(m);
   return {train(training_data(m, measured), gemmini_features(), options, summary, progress), measured.target};
+}
+
+std::vector<std::pair<std::string, Accuracy>> accuracy_by_array(
+    const std::vector<CrossValidation>& validations, const Measurements& m) {
+  std::vector<std::pair<std::string, Accuracy>> arrays;
+  std::set<std::int64_t> pe_dims;
+  for (const Measurement& row : m.rows) pe_dims.insert(row.pe_dim);
+  if (pe_dims.size() < 2) return arrays;
+  const TrainingSet set = MeasuredRuns::of(m).set;
+  for (const CrossValidation& cv : validations) {
+    if (cv.folds == "rows") continue;
+    for (const std::int64_t pe_dim : pe_dims) {
+      std::vector<std::int64_t> rows, at;
+      for (std::size_t i = 0; i < cv.rows.size(); ++i) {
+        if (m.rows[static_cast<std::size_t>(cv.rows[i])].pe_dim != pe_dim) continue;
+        rows.push_back(cv.rows[i]);
+        at.push_back(static_cast<std::int64_t>(i));
+      }
+      if (rows.empty()) continue;
+      const Tensor index = index_tensor(at);
+      arrays.emplace_back(fmt::format("{}, pe_dim {}", cv.folds, pe_dim),
+                          accuracy_of(cv.log_cycles.index_select(0, index), cv.log_sd.index_select(0, index),
+                                      set.select(rows)));
+    }
+  }
+  return arrays;
 }
 
 Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOptions& options,

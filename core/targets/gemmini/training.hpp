@@ -26,6 +26,11 @@ struct MeasuredRuns {
 Surrogate train_surrogate(const Measurements& measurements, const TrainOptions& options,
                           TrainSummary* summary, const Progress& progress);
 
+/// Accuracies of each cross-validation but that of rows, by array, where several were measured: "layers,
+/// pe_dim 8".
+std::vector<std::pair<std::string, Accuracy>> accuracy_by_array(
+    const std::vector<CrossValidation>& validations, const Measurements& measurements);
+
 /// Adapts the networks of a surrogate to a few rows of the same target; see dosa::fine_tuned. Throws Error
 /// naming the field in which the targets differ.
 Surrogate fine_tune(const Surrogate& from, const Measurements& measurements, const TrainOptions& options,

@@ -1,6 +1,7 @@
 // Do the programs that are written compute the right values? In Spike with Gemmini's own functional model, as
 // scripts/spike runs them: arrays of every size, tiles whose operands the library keeps, awkward layers.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -54,6 +55,15 @@ int kept(const Json& plan) {
   return count;
 }
 
+/// Runs scripts/spike check in the folder; `err` has all that it prints.
+Finished check(const testing::TemporaryFolder& folder, const std::string& environment,
+               const std::string& folders) {
+  const int status = std::system(("cd " + folder.path().string() + " && " + environment +
+                                  " " DOSA_TEST_SOURCE "/scripts/spike check " + folders + " >log 2>&1")
+                                     .c_str());
+  return {WEXITSTATUS(status), "", read_file(folder.path() / "log")};
+}
+
 class SpikeRuns : public ::testing::TestWithParam<int> {};
 
 TEST_P(SpikeRuns, EveryResultIsRight) {
@@ -68,20 +78,81 @@ TEST_P(SpikeRuns, EveryResultIsRight) {
   dosa({"optimize", network, "--target", "gemmini-rtl", "--pe", pe, "--max-scratchpad", "256",
         "--max-accumulator", "64", "-q", "-o", "design.json"});
   dosa({"export", "design.json", "--format", "gemmini", "-o", "design"});
-  // Small buffers: more tiles, and the library's own ones among them.
-  dosa({"sample", network, "--pe", pe, "--scratchpad", "32", "--accumulator", GetParam() == 32 ? "8" : "16",
-        "--count", "80", "--uncertain", "0", "-o", "sample"});
+  // Small buffers: more tiles, and the library's own ones among them. A row costs the model some 4 times as
+  // long on 32 x 32 as on 16 x 16.
+  const bool large = GetParam() == 32;
+  dosa({"sample", network, "--pe", pe, "--scratchpad", "32", "--accumulator", large ? "8" : "16", "--count",
+        large ? "32" : "80", "--uncertain", "0", "-o", "sample"});
   EXPECT_GT(kept(Json::parse(read_file(folder.path() / "sample" / "plan.json"))), 3);
-  const std::string command =
-      "cd " + folder.path().string() + " && " DOSA_TEST_SOURCE "/scripts/spike check design sample >log 2>&1";
-  const int code = std::system(command.c_str());
-  const std::string log = read_file(folder.path() / "log");
-  EXPECT_EQ(code, 0) << log;
-  EXPECT_NE(log.find("design: " + pe + "x" + pe), std::string::npos) << log;
-  std::printf("%s", log.c_str());
+  const Finished checked = check(folder, "", "design sample");
+  EXPECT_EQ(checked.code, 0) << checked.err;
+  EXPECT_NE(checked.err.find("design: " + pe + "x" + pe), std::string::npos) << checked.err;
+  std::printf("%s", checked.err.c_str());
 }
 
 INSTANTIATE_TEST_SUITE_P(Arrays, SpikeRuns, ::testing::Values(4, 8, 16, 32));
+
+// What the script says of a Spike, a model and a compiler that do as the test wants.
+TEST(SpikeScript, SaysWhatIsWrong) {
+  const testing::TemporaryFolder folder;
+  const auto write = [&](const fs::path& name, const std::string& text, bool program = false) {
+    const fs::path path = folder.path() / name;
+    fs::create_directories(path.parent_path());
+    write_file(path, text);
+    if (program) fs::permissions(path, fs::perms::owner_exec, fs::perm_options::add);
+  };
+  // A program is a text of its exit code and what it prints.
+  write("root/bin/spike", "#!/bin/sh\nfor last; do :; done\ntail -n +2 $last\nexit $(head -1 $last)\n", true);
+  write("root/libgemmini/Makefile", "all:\n");
+  write("root/libgemmini/gemmini.cc", "pixel <= spad_row;\n");
+  write("root/gemmini-rocc-tests/include/gemmini_params.h", "#define DIM 16\n");
+  write("cc", "#!/bin/sh\n", true);
+  const auto put = [&](const std::string& name, const std::string& makefile) {
+    write(name + "/plan.json", "{\"mapping\": 0}\n{\"mapping\": 1}\n");
+    write(name + "/expected_params.json", "{\"DIM\": 8,\n \"BANK_ROWS\": 16, \"ACC_ROWS\": 16}\n");
+    write(name + "/a.c", "");
+    write(name + "/a.h", "");
+    write(name + "/Makefile", makefile);
+  };
+  const auto prints = [](const std::string& text) {
+    return "all:\n\tprintf '" + text + "' >dosa_batch_000-baremetal\n";
+  };
+  put("right", prints("0\\ndosa,0,0,9\\ndosa,0,1,9\\n"));
+  put("wrong", prints("1\\ndosa,0,0,9\\ndosa-wrong,0,1,7,3,4\\n"));
+  put("early", prints("3\\ndosa,0,0,9\\nout of memory\\n"));
+  put("short", prints("0\\ndosa,0,0,9\\n"));
+  put("empty", "all:\n");
+  put("broken", "all:\n\tfalse\n");
+  put("unplanned", prints("0\\n"));
+  fs::remove(folder.path() / "unplanned" / "plan.json");
+  put("sizeless", prints("0\\n"));
+  write("sizeless/expected_params.json", "{}\n");
+
+  struct Case {
+    const char* folders;
+    int code;
+    const char* says;
+  };
+  for (const Case& c :
+       {Case{"right", 0, "right: 8x8, 1 programs, 2 of 2 results right"},
+        Case{"wrong", 1, "dosa-wrong,0,1,7,3,4"},
+        Case{"early", 1, "dosa_batch_000 ends with 3: out of memory"},
+        Case{"short", 1, "1 of 2 results right"}, Case{"empty", 2, "empty: its Makefile makes no program"},
+        Case{"broken", 2, "broken: the programs do not compile"},
+        Case{"unplanned", 2, "unplanned: holds no plan.json"},
+        Case{"sizeless", 2, "sizeless/expected_params.json: has no DIM"},
+        Case{"nowhere right", 2, "right: 8x8, 1 programs, 2 of 2"},
+        Case{"empty wrong right", 2, "dosa-wrong"}}) {
+    const Finished checked = check(
+        folder,
+        "DOSA_SPIKE=" + (folder.path() / "root").string() + " RISCV_CC=" + (folder.path() / "cc").string(),
+        c.folders);
+    EXPECT_EQ(checked.code, c.code) << c.folders << "\n" << checked.err;
+    EXPECT_NE(checked.err.find(c.says), std::string::npos) << c.folders << "\n" << checked.err;
+  }
+  write("root/libgemmini/gemmini.cc", "another commit\n");
+  EXPECT_EQ(check(folder, "DOSA_SPIKE=root RISCV_CC=true", "right").code, 2);
+}
 
 }  // namespace
 }  // namespace dosa

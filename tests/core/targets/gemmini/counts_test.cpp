@@ -9,10 +9,12 @@
 #include <map>
 #include <random>
 
+#include "dosa/core/targets/gemmini/executed_traffic.hpp"
 #include "dosa/core/targets/gemmini/feature_table.hpp"
 #include "dosa/core/targets/gemmini/features.hpp"
 #include "dosa/core/targets/gemmini/training.hpp"
 #include "dosa/models/base/csv.hpp"
+#include "dosa/models/cost/cost_model.hpp"
 #include "tests/core/targets/gemmini/walk.hpp"
 #include "tests/support.hpp"
 
@@ -127,6 +129,73 @@ TEST(ExecutedCounts, AreThoseOfATileByTileWalk) {
     EXPECT_NEAR(value(n.output.rows), double(w.output.rows), 1e-6);
   }
   EXPECT_GT(hanging, 0);
+}
+
+/// Picojoules of one word of a level of this machine, of buffers as built.
+double word_pj(const MemoryLevel& level, std::int64_t kib, std::int64_t instances) {
+  return level.energy.pj +
+         level.energy.pj_per_kib *
+             (static_cast<double>(kib) / static_cast<double>(instances) - level.energy.at_kib);
+}
+
+// Words of every memory and energy, of tilings and sizes of the hardware at random.
+TEST(ExecutedCounts, TrafficAndEnergyAreThoseOfATileByTileWalk) {
+  const ArrayMachine machine = load_array_machine("gemmini-rtl");
+  const CostModel model(machine, torch::kFloat64);
+  const MemoryLevel &in_register = machine.levels[0], &accumulator = machine.levels[1],
+                    &scratchpad = machine.levels[2], &dram = machine.levels[3];
+  int looked_at = 0, kept = 0;
+  for (const Case& c : random_cases(4000, 7)) {
+    const Walked w = walk(c.layer, c.tile, c.pe_dim);
+    if (w.hangs) continue;
+    ++looked_at;
+    Case anew = c;
+    anew.layer.keeps = false;
+    kept += walk(anew.layer, c.tile, c.pe_dim).input.words != w.input.words;
+    RunRules rules;
+    rules.first_layer_packing = c.layer.packing;
+    const RunBatch batch = RunBatch::of({run_of(c.layer)}, rules);
+    const ArraySizes built{c.pe_dim, 16 << looked_at % 5, 4 << looked_at % 7};
+    const HardwareTensors hardware = HardwareTensors::from(built, torch::kFloat64);
+    const Tensor tile = tensor_of(c.tile).unsqueeze(0);
+    const Traffic traffic =
+        executed_traffic(executed_counts(tile, hardware.pe_dim, batch, false),
+                         tile_rows(tile, hardware.pe_dim, batch, false), hardware.pe_dim, batch, machine);
+    const std::int64_t macs =
+        c.layer.R * c.layer.S * c.layer.P * c.layer.Q * c.layer.C * c.layer.K * c.layer.N;
+    SCOPED_TRACE(fmt::format(
+        "R {} P {} C {} K {} N {} stride {} padding {} input {} matmul {} D {} tile {} {} {} {} "
+        "{} {} {}",
+        c.layer.R, c.layer.P, c.layer.C, c.layer.K, c.layer.N, c.layer.stride, c.layer.padding, c.layer.input,
+        c.layer.matmul, c.pe_dim, c.tile.R, c.tile.S, c.tile.P, c.tile.Q, c.tile.C, c.tile.K, c.tile.N));
+    // What a memory is charged for: words, in whole vectors for each tensor and kind of access.
+    const auto expect = [&](const char* what, const Tensor& found, std::int64_t words, std::int64_t vector) {
+      EXPECT_NEAR(found.item<double>(), static_cast<double>(words), 1e-6) << what;
+      return static_cast<double>((words + vector - 1) / vector * vector);
+    };
+    constexpr std::size_t kW = 0, kI = 1, kO = 2;
+    const auto at = [&](std::size_t level, std::size_t operand) { return traffic.accesses[level][operand]; };
+    double energy = static_cast<double>(macs) * machine.mac_energy_pj;
+    energy += word_pj(in_register, 0, 1) * (expect("register writes", at(0, kW).writes, w.weight_uses, 1) +
+                                            expect("register reads", at(0, kW).reads, macs, 1));
+    energy += word_pj(accumulator, built.accumulator_kib, c.pe_dim) *
+              (expect("accumulator writes", at(1, kO).writes, w.output.words, 1) +
+               expect("accumulator updates", at(1, kO).updates, w.accumulated, 1) +
+               expect("accumulator reads", at(1, kO).reads, w.accumulated - w.output.words, 1));
+    energy += word_pj(scratchpad, built.scratchpad_kib, 1) *
+              (expect("scratchpad writes of weights", at(2, kW).writes, w.weight.words, c.pe_dim) +
+               expect("scratchpad reads of weights", at(2, kW).reads, w.weight_uses, c.pe_dim) +
+               expect("scratchpad writes of inputs", at(2, kI).writes, w.written_inputs, c.pe_dim) +
+               expect("scratchpad reads of inputs", at(2, kI).reads, w.read_inputs, c.pe_dim));
+    energy += word_pj(dram, 0, 1) * (expect("DRAM reads of weights", at(3, kW).reads, w.weight.words, 64) +
+                                     expect("DRAM reads of inputs", at(3, kI).reads, w.input.words, 64) +
+                                     expect("DRAM writes of outputs", at(3, kO).updates, w.output.words, 64));
+    EXPECT_EQ(at(3, kO).reads.item<double>(), 0);
+    EXPECT_NEAR(traffic.compute_cycles.item<double>(), static_cast<double>(w.array_rows), 1e-6);
+    EXPECT_NEAR(model.cost(traffic, hardware, Sharpness{}).energy_pj.item<double>(), energy, 1e-9 * energy);
+  }
+  EXPECT_GT(looked_at, 3000);
+  EXPECT_GT(kept, 50);
 }
 
 // Requests depend on how rows lie; the counts take the mean over the alignments that occur. Over many rows

@@ -56,12 +56,13 @@ std::vector<TrafficCase> same_schedules() {
   };
 }
 
-Traffic executed(const Layer& layer, const gemmini::Tile& tile, bool relaxed) {
+Traffic executed(const Layer& layer, const gemmini::Tile& tile, bool relaxed,
+                 const ArrayMachine& machine = rtl()) {
   const RunBatch batch = RunBatch::of({LayerRun::of(layer, tile.call)}, RunRules{});
   const Tensor sizes =
       torch::tensor(std::vector<double>(tile.size.begin(), tile.size.end()), torch::kFloat64).unsqueeze(0);
   return executed_traffic(executed_counts(sizes, kSixteen, batch, relaxed),
-                          tile_rows(sizes, kSixteen, batch, relaxed), kSixteen, batch, rtl());
+                          tile_rows(sizes, kSixteen, batch, relaxed), kSixteen, batch, machine);
 }
 
 double number(const Tensor& tensor) { return tensor.item<double>(); }
@@ -131,6 +132,30 @@ TEST(ExecutedTraffic, DiffersWhereGemminiDoes) {
   tile.size = {7, 7, 8, 8, 3, 16, 1};
   t = executed(layer, tile, false);
   EXPECT_EQ(number(t.compute_cycles), 8 * 8 * 7 * 2);
+}
+
+// Rows of 32 bytes move lines of 64: measured, 4.6 MB of DRAM reads for 2.4 MB of weights.
+TEST(ExecutedTraffic, MovesWholeLinesWhereTheMachineSaysSo) {
+  ArrayMachine machine = rtl();
+  machine.levels.back().whole_lines = true;
+  const Layer layer = matmul(128, 768, 3072);
+  for (const bool relaxed : {false, true}) {
+    for (const auto& [k, lines_per_word] : {std::pair{32, 2.0}, {64, 1.0}}) {
+      gemmini::Tile tile;
+      tile.call = gemmini::Call::kMatmul;
+      tile.size = {1, 1, 128, 1, 768, k, 1};
+      const Traffic words = executed(layer, tile, relaxed), lines = executed(layer, tile, relaxed, machine);
+      const auto dram = [](const Traffic& t, Operand o) {
+        return t.accesses[3][static_cast<std::size_t>(o)];
+      };
+      EXPECT_NEAR(number(dram(lines, Operand::W).reads),
+                  lines_per_word * number(dram(words, Operand::W).reads), 1);
+      EXPECT_NEAR(number(dram(lines, Operand::I).reads), number(dram(words, Operand::I).reads), 1);
+      EXPECT_NEAR(number(dram(lines, Operand::O).updates),
+                  lines_per_word * number(dram(words, Operand::O).updates), 1);
+      EXPECT_EQ(number(lines.accesses[2][0].writes), number(words.accesses[2][0].writes));
+    }
+  }
 }
 
 // Of what the search descends: energy and analytical cycles at real-valued tiles.

@@ -62,7 +62,7 @@ std::int64_t expect_none_below_the_floor(const Surrogate& s, const std::vector<L
   std::int64_t checked = 0;
   std::uint64_t seed = 0;
   for (const LayerRun& run : layers) {
-    const Tensor tiles = random_tilings(run, s.target.rules, hardware, per_layer, ++seed);
+    const Tensor tiles = random_tilings({run}, s.target.rules, hardware, per_layer, {++seed})[0];
     if (tiles.size(0) == 0) continue;
     const RunBatch batch = s.batch({run});
     EXPECT_TRUE(legal_tilings(tiles.unsqueeze(1), batch, hardware).all().item<bool>());
@@ -82,7 +82,7 @@ Doubled double_channels(const Surrogate& s, const std::vector<LayerRun>& layers,
   std::uint64_t seed = 1000;
   const Tensor pe_dim = pe_dim_of(hardware);
   for (const LayerRun& run : layers) {
-    const Tensor tiles = random_tilings(run, s.target.rules, hardware, per_layer, ++seed);
+    const Tensor tiles = random_tilings({run}, s.target.rules, hardware, per_layer, {++seed})[0];
     if (tiles.size(0) == 0) continue;
     const Tensor before = s.predict(tiles.unsqueeze(1), pe_dim, s.batch({run}), false).log_cycles;
     for (const Dim dim : {Dim::C, Dim::K}) {

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
 
 #include "dosa/core/targets/gemmini/proposals.hpp"
 #include "dosa/models/base/files.hpp"
@@ -42,23 +45,29 @@ TEST(Learning, HeldOutAccuracyOnGemminiRtl) {
   TrainSummary summary;
   const Measurements measured = read_measurements(data_folder() / "measurements" / "gemmini_rtl_sizes.csv");
   const Surrogate s = train_surrogate(measured, TrainOptions{}, &summary, nullptr);
-  ASSERT_EQ(summary.validations.size(), 2);
+  ASSERT_EQ(summary.validations.size(), 3);
   expect_reached(summary.validations[0], {0.995, 0.07, 1.07});
   expect_reached(summary.validations[1], {0.995, 0.07, 1.075});
+  expect_reached(summary.validations[2], {0.995, 0.08, 1.08});
   // Of layers that were held out, by array.
-  const Tensor error = (summary.validations[1].log_cycles - MeasuredRuns::of(measured).set.log_cycles).abs();
-  for (const auto& [pe_dim, gef] : {std::pair{4, 1.12}, {8, 1.09}, {16, 1.075}, {32, 1.09}}) {
-    std::vector<std::int64_t> rows;
-    for (std::size_t i = 0; i < measured.rows.size(); ++i) {
-      if (measured.rows[i].pe_dim == pe_dim) rows.push_back(static_cast<std::int64_t>(i));
-    }
-    EXPECT_LE(std::exp(error.index_select(0, index_tensor(rows)).mean().item<double>()), gef) << pe_dim;
+  std::map<std::string, Accuracy> arrays;
+  for (const auto& [what, accuracy] : accuracy_by_array(summary.validations, measured))
+    arrays[what] = accuracy;
+  struct ArrayBar {
+    const char* what;
+    double mape, gef;
+  };
+  for (const ArrayBar& bar :
+       {ArrayBar{"layers, pe_dim 4", 0.12, 1.12}, ArrayBar{"layers, pe_dim 8", 0.09, 1.09},
+        ArrayBar{"layers, pe_dim 16", 0.07, 1.075}, ArrayBar{"layers, pe_dim 32", 0.09, 1.09}}) {
+    EXPECT_LE(arrays.at(bar.what).mape, bar.mape) << bar.what;
+    EXPECT_LE(arrays.at(bar.what).gef, bar.gef) << bar.what;
   }
   EXPECT_LE(summary.validations[1].accuracy.top1_regret, 1.03);
   // The shipped surrogate is this one.
   const Surrogate known = Surrogate::load(data_folder() / "surrogate" / "gemmini-rtl.safetensors");
   EXPECT_EQ(known.card["data"]["hash"], s.card["data"]["hash"]);
-  for (const char* folds : {"rows", "layers"}) {
+  for (const char* folds : {"rows", "layers", "quality"}) {
     for (const char* figure : {"spearman", "mape", "gef"}) {
       EXPECT_NEAR(known.card["validation"][folds][figure].get<double>(),
                   s.card["validation"][folds][figure].get<double>(), 0.005)
@@ -82,6 +91,7 @@ TEST(Learning, HeldOutAccuracyOnFireSim) {
   const Surrogate s = train_surrogate(measurements, TrainOptions{}, &summary, nullptr);
   expect_reached(summary.validations[0], {0.997, 0.09, 1.095});
   expect_reached(summary.validations[1], {0.995, 0.13, 1.14});
+  expect_reached(summary.validations[2], {0.992, 0.16, 1.16});
   EXPECT_LE(summary.validations[1].accuracy.top1_regret, 1.03);
   // Every array that was measured, on every layer; the buffers were larger than any tile needs.
   std::int64_t floors = 0;
@@ -190,6 +200,49 @@ TEST(Training, AHeldOutRowChangesNothingThatItIsPredictedWith) {
     EXPECT_GE(same.sum().item<std::int64_t>(), 20);
     EXPECT_LT(same.sum().item<std::int64_t>(), 150);
   }
+}
+
+// Folds by quality test the fastest fifth of a layer's tilings, and train on none of these.
+TEST(Training, FoldsByQualityNeverSeeAGoodRow) {
+  TrainOptions options = quick();
+  options.folds = 3;
+  const Measurements honest = few(300);
+  TrainSummary a, b;
+  train_surrogate(honest, options, &a, nullptr);
+  ASSERT_EQ(a.validations.size(), 3);
+  const CrossValidation& quality = a.validations[2];
+  const TrainingSet set = MeasuredRuns::of(honest).set;
+  const std::set<std::int64_t> good(quality.rows.begin(), quality.rows.end());
+  std::map<std::int64_t, std::vector<std::pair<double, bool>>> groups;
+  for (std::int64_t row = 0; row < set.rows(); ++row) {
+    groups[set.comparable[static_cast<std::size_t>(row)]].emplace_back(set.log_cycles[row].item<double>(),
+                                                                       good.count(row) > 0);
+  }
+  for (auto& [group, rows] : groups) {
+    std::sort(rows.begin(), rows.end());
+    const auto count = static_cast<std::size_t>(
+        std::count_if(rows.begin(), rows.end(), [](const auto& row) { return row.second; }));
+    EXPECT_EQ(count, rows.size() < 2 ? 0 : (rows.size() + 4) / 5);
+    double slowest_good = 0;
+    for (const auto& [log_cycles, is_good] : rows) {
+      if (is_good) slowest_good = std::max(slowest_good, log_cycles);
+    }
+    for (const auto& [log_cycles, is_good] : rows) EXPECT_TRUE(is_good || log_cycles >= slowest_good);
+  }
+  // Good rows that are better still change no prediction.
+  Measurements better = honest;
+  int changed = 0;
+  for (const std::int64_t row : quality.rows) {
+    double& cycles = better.rows[static_cast<std::size_t>(row)].cycles;
+    const double less = std::floor(0.97 * cycles);
+    if (less < set.features.floor[row].item<double>()) continue;
+    cycles = less;
+    ++changed;
+  }
+  EXPECT_GT(changed, 20);
+  train_surrogate(better, options, &b, nullptr);
+  EXPECT_EQ(quality.rows, b.validations[2].rows);
+  EXPECT_TRUE(torch::equal(quality.log_cycles, b.validations[2].log_cycles));
 }
 
 TEST(Training, FineTuningFollowsNewRowsAndRefusesOtherTargets) {

@@ -10,6 +10,7 @@ using Int = std::int64_t;
 /// One DMA row of `bytes` at an address.
 void row_at(WalkDma& dma, Int address, Int bytes) {
   ++dma.rows;
+  dma.words += bytes;
   dma.requests += (address + bytes - 1) / 64 - address / 64 + 1;
   dma.beats += (address + bytes - 1) / 16 - address / 16 + 1;
 }
@@ -71,6 +72,7 @@ Walked walk(const WalkLayer& l, const WalkTile& t, Int D) {
                   for (Int y = 0; y < rows.size; ++y) {
                     const Int row = rows.first + y * rows.step;
                     const bool outside = row < 0 || row >= height;
+                    w.written_inputs += columns.size * c;
                     Int before = 0, after = 0, inside = 0;
                     for (Int x = 0; x < columns.size; ++x) {
                       const Int column = columns.first + x * columns.step;
@@ -110,6 +112,10 @@ Walked walk(const WalkLayer& l, const WalkTile& t, Int D) {
                     for (Int x = 0; x < r; x += packed)
                       for (Int c1 = 0; c1 < c; c1 += D) {
                         ++w.preloads;
+                        const Int pixels = n * q * p, inner = std::min(D, c - c1);
+                        w.array_rows += pixels;
+                        w.read_inputs += pixels * std::min(packed, r - x) * inner;
+                        w.accumulated += pixels * std::min(D, k - k1);
                         bool fresh = true;
                         for (Int line = 0; line < n * q; ++line) {
                           ++w.steps;
