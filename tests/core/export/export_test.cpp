@@ -26,6 +26,7 @@
 namespace dosa {
 namespace {
 namespace fs = std::filesystem;
+using testing::content_of;
 using testing::layer_from_timeloop;
 using testing::mapping_from_timeloop;
 using testing::TemporaryFolder;
@@ -400,14 +401,6 @@ TEST(RoundTrip, TimeloopMappings) {
   evaluate(design, *load_target("gemmini-tl"));
   EXPECT_EQ(Json::parse(expected->content)["totals"], to_json(design)["totals"]);
   EXPECT_EQ(Json::parse(expected->content)["padded"], false);
-}
-
-std::string content_of(const std::vector<OutputFile>& files, const std::string& name) {
-  for (const OutputFile& file : files) {
-    if (file.name == name) return file.content;
-  }
-  ADD_FAILURE() << "no file " << name;
-  return "";
 }
 
 /// The exported architecture's components, outermost first, each with its path as a key of the ERT names it.

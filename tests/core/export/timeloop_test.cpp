@@ -88,14 +88,6 @@ Recorded on_both_axes() {
   return of;
 }
 
-std::string content_of(const std::vector<OutputFile>& files, const std::string& name) {
-  for (const OutputFile& file : files) {
-    if (file.name == name) return file.content;
-  }
-  ADD_FAILURE() << "no file " << name;
-  return "";
-}
-
 std::vector<OutputFile> exported(const Recorded& of, const char* format = "timeloop") {
   return exporter(format).files(of.design, *of.target);
 }
@@ -104,7 +96,7 @@ TEST(TimeloopExport, SaysWhatTimeloopCounted) {
   EXPECT_GE(recorded().size(), 5u);
   std::size_t layers = 0;
   for (const auto& [name, of] : recorded()) {
-    const Json expected = Json::parse(content_of(exported(of), "expected.json"));
+    const Json expected = Json::parse(testing::content_of(exported(of), "expected.json"));
     for (std::size_t i = 0; i < of.counted.size(); ++i, ++layers) {
       const Json& entry = expected["layers"][i];
       EXPECT_EQ(entry["cycles"].get<double>(), of.counted[i].cycles) << name << " " << entry["name"];
@@ -118,14 +110,14 @@ TEST(TimeloopExport, SaysWhatTimeloopCounted) {
 TEST(TimeloopExport, MappingsComeBack) {
   for (const auto& [name, of] : recorded()) {
     const std::vector<OutputFile> files = exported(of);
-    const Json expected = Json::parse(content_of(files, "expected.json"));
-    const bool in_rows = content_of(files, "README.md").find("as one row") != std::string::npos;
+    const Json expected = Json::parse(testing::content_of(files, "expected.json"));
+    const bool in_rows = testing::content_of(files, "README.md").find("as one row") != std::string::npos;
     for (std::size_t i = 0; i < of.design.layers.size(); ++i) {
       const Json& entry = expected["layers"][i];
-      const Layer layer = testing::layer_from_timeloop(content_of(files, entry["problem"]));
+      const Layer layer = testing::layer_from_timeloop(testing::content_of(files, entry["problem"]));
       EXPECT_EQ(layer.size, of.design.layers[i].layer.size);
       const Mapping mapping =
-          testing::mapping_from_timeloop(content_of(files, entry["mapping"]), of.target->machine());
+          testing::mapping_from_timeloop(testing::content_of(files, entry["mapping"]), of.target->machine());
       const Mapping& own = mapping_of(of.design.layers[i].schedule);
       for (std::size_t l = 0; l < own.levels.size(); ++l) {
         EXPECT_EQ(mapping.levels[l].temporal, own.levels[l].temporal) << name << " " << entry["name"];
@@ -141,14 +133,14 @@ TEST(TimeloopExport, MappingsComeBack) {
 
 TEST(TimeloopExport, ADimensionOnBothAxesStandsInOneRow) {
   const std::vector<OutputFile> files = exported(on_both_axes());
-  EXPECT_NE(content_of(files, "README.md")
+  EXPECT_NE(testing::content_of(files, "README.md")
                 .find("children of Accumulation_buffer, Global_buffer are written as one row"),
             std::string::npos)
-      << content_of(files, "README.md");
-  const std::string architecture = content_of(files, "architecture.yaml");
+      << testing::content_of(files, "README.md");
+  const std::string architecture = testing::content_of(files, "architecture.yaml");
   EXPECT_NE(architecture.find("instances: 16, meshX: 16"), std::string::npos) << architecture;
   EXPECT_NE(architecture.find("instances: 1024, meshX: 1024"), std::string::npos) << architecture;
-  const std::string mapping = content_of(files, "000_gemm.mapping.yaml");
+  const std::string mapping = testing::content_of(files, "000_gemm.mapping.yaml");
   EXPECT_NE(mapping.find("factors: R=1 S=1 P=1 Q=1 C=1 K=8 N=1, permutation: KRSPQCN, split: 7"),
             std::string::npos)
       << mapping;
