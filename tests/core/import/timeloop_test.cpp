@@ -173,7 +173,7 @@ TEST(TimeloopImport, ATreeBecomesAChain) {
 
 TEST(TimeloopImport, NodesBecomeTheSameChain) {
   const Imported from = imported({kNodes, kProblem});
-  const Imported tree = imported({replaced(kTree, "C<=4, permutation", "permutation")});
+  const Imported tree = imported({replaced(kTree, " C<=4, permutation", ", permutation")});
   Json nodes_machine = *from.machine, tree_machine = *tree.machine;
   for (Json* machine : {&nodes_machine, &tree_machine}) {
     machine->erase("name");
