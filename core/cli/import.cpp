@@ -57,8 +57,8 @@ void run_import(const ImportFlags& flags, const Output& output) {
 
 void add_import(CLI::App& app) {
   std::string purpose =
-      "Turn other programs' files into a machine, a network or a mapping. Files of one call belong\n"
-      "together, as on Timeloop's command line. What has no part in dosa's model is named, a line each;\n"
+      "Turn other programs' files into a machine, a network or a mapping. Files of one call belong "
+      "together, as on Timeloop's command line. What has no part in dosa's model is named, a line each; "
       "what would change costs and has no counterpart is refused. Formats:";
   for (const Importer* format : importers())
     purpose += fmt::format("\n  {:<9} {}", format->name(), format->description());
