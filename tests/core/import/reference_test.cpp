@@ -41,7 +41,7 @@ TEST_P(ImportedReference, EveryCountIsTimeloops) {
   EXPECT_EQ(report["rows"], 500) << report.dump(1);
   EXPECT_EQ(report["exact_cycles"], 500);
   EXPECT_EQ(report["exact_accesses"], 500);
-  EXPECT_EQ(report["energy_agrees"], 500);
+  EXPECT_EQ(report["exact_energy"], 500);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ImportedReference, ::testing::ValuesIn(kReferences),
