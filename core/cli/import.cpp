@@ -29,12 +29,11 @@ void run_import(const ImportFlags& flags, const Output& output) {
   if (!flags.machine.empty()) options.machine = load_machine(flags.machine);
   if (!flags.output.empty()) check_writable(flags.output);
   const Imported imported = import_files(flags.files, options);
-  // One file is written: the machine, else the network, else the mapping.
-  const bool network = imported.workload && !imported.machine && !imported.mapping;
-  std::string content;
-  if (imported.machine) content = imported.machine->dump(2) + "\n";
-  if (network) content = imported.workload->dump(2) + "\n";
-  if (content.empty()) content = *imported.mapping + "\n";
+  // One file is written: the machine, else the mapping, else the network.
+  const std::string content = (imported.machine   ? imported.machine->dump(2)
+                               : imported.mapping ? *imported.mapping
+                                                  : imported.workload->dump(2)) +
+                              "\n";
   std::string text;
   for (const std::string& remark : imported.remarks) fmt::print(stderr, "{}\n", printable(remark));
   if (flags.output.empty()) {
@@ -73,13 +72,12 @@ void add_import(CLI::App& app) {
   command->add_option("files", flags->files, "The files")->required();
   command->add_option(
       "-o,--output", flags->output,
-      "File to write: the machine; without an architecture the network; of a mapping alone its "
-      "text (default: standard output)");
+      "File to write: the machine, else the text of the mapping, else the network (default: standard "
+      "output)");
   command->add_option("--name", flags->name, "Name of the machine or network (default: that of the file)");
   command
       ->add_option("--holds", flags->holds,
                    "LEVEL=LETTERS: tensors of W, I and O that a level holds, where no constraint says it")
-      ->take_last()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->expected(1);
   command->add_option("--machine", flags->machine, "Machine that a mapping is for: a shipped name or a file");

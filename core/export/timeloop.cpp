@@ -23,10 +23,10 @@ namespace {
 
 using timeloop::kCoefficients;
 using timeloop::kDataSpaces;
+using timeloop::kMac;
 
 /// Text, because Timeloop compares the text; of a number yaml-cpp writes all 17 digits.
 constexpr const char* kVersion = "0.3";
-constexpr const char* kMac = "MACC";
 /// Timeloop reads the words of a memory and the factors of a mapping as 32-bit numbers.
 constexpr std::int64_t kMostEntries = 0xffffffff, kMostFactor = 0x7fffffff;
 

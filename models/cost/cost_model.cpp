@@ -767,8 +767,6 @@ Mapping CostModel::mapping_of(const Tensor& log_factors, std::int64_t order) con
   return mapping;
 }
 
-namespace {}  // namespace
-
 Tensor area_mm2(const AreaModel& area, const HardwareTensors& hardware) {
   return area.mm2(hardware.pe_dim, hardware.scratchpad_kib, hardware.accumulator_kib);
 }

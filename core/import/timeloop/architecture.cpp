@@ -166,8 +166,6 @@ class ArchitectureReader {
       read_tree(architecture);
     } else if (nodes) {
       read_nodes(*nodes, {});
-      Step rest = std::move(pending_);
-      static_cast<void>(rest);
     } else {
       fail(ErrorId::kSchema, "{}: key 'subtree' (version 0.3) or 'nodes' (version 0.4) is missing",
            architecture.where());
@@ -231,7 +229,7 @@ class ArchitectureReader {
       }
     }
     check_component_keys(json, {"name", "class", "subclass", "attributes"});
-    place(json, name, attributes, count, Step());
+    place(json, name, attributes, count);
   }
 
   /// Components and containers of version 0.4, in their order; `outer` are the attributes of the containers
@@ -299,7 +297,7 @@ class ArchitectureReader {
       for (auto container = outer.rbegin(); container != outer.rend(); ++container)
         attributes.add(*container, true);
       fan_out(std::move(step));
-      place(node, word_of(node.at("name")), attributes, mesh_x_ * mesh_y_, Step());
+      place(node, word_of(node.at("name")), attributes, mesh_x_ * mesh_y_);
       if (constraints && !memories_.empty() && memories_.back().at.where() == node.where()) {
         if (const auto temporal = constraints->find("temporal"))
           memories_.back().temporal = loops_of(*temporal, false).allowed;
@@ -309,10 +307,9 @@ class ArchitectureReader {
   }
 
   /// A memory, the multipliers, or what Timeloop passes over.
-  void place(const JsonInput& json, const std::string& name, Attributes& attributes, std::int64_t count,
-             const Step& /*none*/) {
+  void place(const JsonInput& json, const std::string& name, Attributes& attributes, std::int64_t count) {
     const JsonInput class_of = json.at("class");
-    std::string kind = class_of.text();
+    const std::string kind = class_of.text();
     if (is_of(kind, kNetworkClasses)) refuse_network(class_of);
     if (is_of(kind, kBufferClasses)) {
       if (mac_) {
@@ -444,10 +441,8 @@ class ArchitectureReader {
         place = m;
     }
     if (!place) {
-      std::vector<std::string> names;
-      for (const Memory& memory : memories_) names.push_back(memory.name);
       fail(ErrorId::kValue, "{}: found {}, expected one of {}", name.where(), shown(name),
-           fmt::join(names, ", "));
+           fmt::join(memory_names(), ", "));
     }
     Memory& memory = memories_[*place];
     const JsonInput type = constraint.at("type");
@@ -504,13 +499,8 @@ class ArchitectureReader {
               constraint.allowed[static_cast<std::size_t>(dim)] = false;
           }
         }
-      } else if (own == "no_link_transfer") {
-        // None is counted anyway.
-      } else if (own == "no_multicast_no_reduction" || own == "no_reuse" || own == "no_temporal_reuse" ||
-                 own == "rmw_first_update") {
-        if (member.is_array() && member.items().empty()) continue;
-        fail(ErrorId::kValue, "{}: found {}, expected none: tensors are always reused where they can be",
-             member.where(), shown(member));
+      } else if (own == "no_link_transfer" || lists_unreused(own, member)) {
+        // Link transfers are not counted anyway, and all tensors are reused.
       } else if (own == "default_max_factor" || own == "default_min_factor" || own == "remainders" ||
                  own == "maximize_dims" || own == "maximize_dims_capacity" ||
                  own == "must_iterate_over_dataspaces") {
@@ -572,6 +562,12 @@ class ArchitectureReader {
       text = text.substr(0, text.rfind('['));
     const std::size_t dot = text.rfind('.');
     return dot == std::string::npos ? text : text.substr(dot + 1);
+  }
+
+  std::vector<std::string> memory_names() const {
+    std::vector<std::string> names;
+    for (const Memory& memory : memories_) names.push_back(memory.name);
+    return names;
   }
 
   bool has_component(const std::string& name) const {
@@ -929,9 +925,8 @@ class ArchitectureReader {
     for (const ImportOptions::Holds& given : options_.holds) {
       if (std::none_of(memories_.begin(), memories_.end(),
                        [&](const Memory& memory) { return memory.name == given.level; })) {
-        std::vector<std::string> names;
-        for (const Memory& memory : memories_) names.push_back(memory.name);
-        fail(ErrorId::kValue, "--holds: found '{}', expected one of {}", given.level, fmt::join(names, ", "));
+        fail(ErrorId::kValue, "--holds: found '{}', expected one of {}", given.level,
+             fmt::join(memory_names(), ", "));
       }
     }
     Json machine{{"schema", "dosa-hardware/2"},
@@ -962,7 +957,6 @@ class ArchitectureReader {
   std::vector<Memory> memories_;  // the outermost first
   std::optional<Memory> mac_;
   std::int64_t mesh_x_ = 1, mesh_y_ = 1;  // of version 0.4, up to here
-  Step pending_;
   std::map<std::string, Energies> energies_;
   std::map<std::string, double> areas_;  // mm^2
 };
@@ -971,10 +965,7 @@ class ArchitectureReader {
 
 Json machine_of(const ArchitectureInput& input, const Shape& shape, const ImportOptions& options,
                 const std::string& name, std::vector<std::string>& remarks) {
-  const Json machine = ArchitectureReader(input, shape, options, remarks).read(name);
-  // What was read must be a machine; the error names the level.
-  read_chain(JsonInput::from_text(machine.dump(), input.architecture->where() + ": as a machine"));
-  return machine;
+  return ArchitectureReader(input, shape, options, remarks).read(name);
 }
 
 }  // namespace dosa::timeloop

@@ -22,9 +22,10 @@ struct ArchitectureInput {
   std::vector<std::pair<std::string, OperandSet>> kept;
 };
 
-/// The content of a machine's file (schema dosa-hardware/2). `remarks` gets one line for each thing that has
-/// no part in it. Throws Error with file and key, what was found and what is allowed, for what would change
-/// costs and has no counterpart: sparsity, networks, clusters, trees that branch.
+/// The content of a machine's file (schema dosa-hardware/2), which read_chain() has yet to accept. `remarks`
+/// gets one line for each thing that has no part in it. Throws Error with file and key, what was found and
+/// what is allowed, for what would change costs and has no counterpart: sparsity, networks, clusters, trees
+/// that branch.
 Json machine_of(const ArchitectureInput& input, const Shape& shape, const ImportOptions& options,
                 const std::string& name, std::vector<std::string>& remarks);
 

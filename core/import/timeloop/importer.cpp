@@ -92,17 +92,16 @@ void add_file(const ImportSource& source, Files& files, std::vector<std::string>
   }
 }
 
-Json workload_of(const Files& files, const ImportOptions& options, std::vector<std::string>& remarks) {
-  Json layers = Json::array();
-  for (const NamedProblem& one : files.problems)
-    layers.push_back(to_json(layer_of_problem(one.json, shape_of_problem(one.json), one.name, remarks)));
+Json workload_of(const Files& files, const std::vector<Layer>& layers, const ImportOptions& options) {
+  Json list = Json::array();
+  for (const Layer& layer : layers) list.push_back(to_json(layer));
   const std::string name = !options.name.empty()        ? options.name
                            : files.problems.size() == 1 ? files.problems.front().name
                                                         : std::string("imported");
   return {{"schema", "dosa-workload/1"},
           {"name", name},
           {"description", "Imported from Timeloop problems."},
-          {"layers", std::move(layers)}};
+          {"layers", std::move(list)}};
 }
 
 }  // namespace
@@ -154,7 +153,7 @@ class TimeloopImporter : public Importer {
     const timeloop::Shape shape = files.problems.empty()
                                       ? timeloop::convolution()
                                       : timeloop::shape_of_problem(files.problems.front().json);
-    std::shared_ptr<const Machine> machine = options.machine;
+    MachinePtr machine = options.machine;
     if (of_architecture) {
       if (machine)
         fail(ErrorId::kUsage, "--machine: found an architecture among the files, expected one machine");
@@ -162,16 +161,25 @@ class TimeloopImporter : public Importer {
       imported.machine =
           timeloop::machine_of(files.architecture, shape, options,
                                options.name.empty() ? files.machine_name : options.name, imported.remarks);
-      machine = std::make_shared<Chain>(
-          read_chain(JsonInput::from_text(imported.machine->dump(), files.machine_name)));
+      // What was read must be a machine; the error names the level.
+      machine = std::make_shared<Chain>(read_chain(JsonInput::from_text(
+          imported.machine->dump(), files.architecture.architecture->where() + ": as a machine")));
     }
-    if (!files.problems.empty()) imported.workload = timeloop::workload_of(files, options, imported.remarks);
-    if (files.mapping) imported.mapping = mapping_text(files, shape, machine, imported.remarks);
+    std::vector<Layer> layers;
+    for (const timeloop::NamedProblem& one : files.problems) {
+      layers.push_back(timeloop::layer_of_problem(one.json, timeloop::shape_of_problem(one.json), one.name,
+                                                  imported.remarks));
+    }
+    if (!layers.empty()) imported.workload = timeloop::workload_of(files, layers, options);
+    if (files.mapping) {
+      const auto layer = layers.empty() ? std::nullopt : std::optional(layers.front());
+      imported.mapping = mapping_text(*files.mapping, layer, shape, machine, imported.remarks);
+    }
     if (!imported.machine && !imported.workload && !imported.mapping) {
       fail(ErrorId::kSchema, "{}: found nothing to import, expected an architecture, a problem or a mapping",
            sources.front().path);
     }
-    std::vector<std::string> once;  // a file may be read for its layer and for its shape
+    std::vector<std::string> once;  // attributes of a container are read with each of its components
     for (const std::string& remark : imported.remarks) {
       if (std::find(once.begin(), once.end(), remark) == once.end()) once.push_back(remark);
     }
@@ -180,27 +188,22 @@ class TimeloopImporter : public Importer {
   }
 
  private:
-  static std::string mapping_text(const timeloop::Files& files, const timeloop::Shape& shape,
-                                  const std::shared_ptr<const Machine>& machine,
+  static std::string mapping_text(const JsonInput& directives, const std::optional<Layer>& layer,
+                                  const timeloop::Shape& shape, const MachinePtr& machine,
                                   std::vector<std::string>& remarks) {
     if (!machine) {
       fail(ErrorId::kUsage,
            "{}: found a mapping without an architecture; expected --machine, or the architecture among the "
            "files",
-           files.mapping->where());
-    }
-    std::optional<Layer> layer;
-    if (!files.problems.empty()) {
-      layer = timeloop::layer_of_problem(files.problems.front().json, shape, files.problems.front().name,
-                                         remarks);
+           directives.where());
     }
     const Mapping mapping =
-        timeloop::mapping_of(*files.mapping, timeloop::levels_of(*machine), shape, layer, remarks);
+        timeloop::mapping_of(directives, timeloop::levels_of(*machine), shape, layer, remarks);
     const auto on = [&](const auto& any) {
       try {
         if (layer) check_mapping(mapping, *layer, any);
       } catch (const Error& error) {
-        throw error.in(files.mapping->where());
+        throw error.in(directives.where());
       }
       return print_mapping(mapping, any);
     };

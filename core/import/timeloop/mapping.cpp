@@ -101,20 +101,22 @@ Loops loops_of(const JsonInput& directive, const Shape& shape, const std::option
   return nest;
 }
 
+/// Whether a level is named, by its place from the innermost or by a name.
+bool is_level(const JsonInput& target, const MappedLevel& level, std::size_t place) {
+  if (target.is_number()) return target.integer(0, 1 << 20) == static_cast<std::int64_t>(place);
+  return target.text() == level.name || target.text() == level.exported;
+}
+
 void check_keys(const JsonInput& directive, bool spatial) {
   for (const auto& [key, member] : directive.entries()) {
     const std::string own = key_of(key);
     if (own == "type" || own == "target" || own == "name" || own == "factors" || own == "permutation" ||
         (spatial && (own == "split" || own == "no_link_transfer")))
       continue;
-    if (own != "no_multicast_no_reduction" && own != "no_reuse" && own != "no_temporal_reuse" &&
-        own != "rmw_first_update") {
+    if (!lists_unreused(own, member)) {
       fail(ErrorId::kSchema, "{}: unknown key; allowed: type, target, factors, permutation{}", member.where(),
            spatial ? ", split, no_link_transfer" : "");
     }
-    if (!member.is_array() || !member.items().empty())
-      fail(ErrorId::kValue, "{}: found {}, expected none: tensors are always reused where they can be",
-           member.where(), shown(member));
   }
 }
 
@@ -137,11 +139,6 @@ std::vector<MappedLevel> levels_of(const Machine& machine) {
   const std::vector<std::string> exported = exported_names(names);
   for (std::size_t l = 0; l < levels.size(); ++l) levels[l].exported = exported[l];
   return levels;
-}
-
-bool is_level(const JsonInput& target, const MappedLevel& level, std::size_t place) {
-  if (target.is_number()) return target.integer(0, 1 << 20) == static_cast<std::int64_t>(place);
-  return target.text() == level.name || target.text() == level.exported;
 }
 
 std::vector<std::pair<std::string, OperandSet>> kept_by(const JsonInput& directives, const Shape& shape) {

@@ -20,9 +20,6 @@ struct MappedLevel {
 /// The levels of a machine, innermost first. Throws Error{kValue} for one without mappings.
 std::vector<MappedLevel> levels_of(const Machine& machine);
 
-/// Whether a level is named, by its place from the innermost or by a name.
-bool is_level(const JsonInput& target, const MappedLevel& level, std::size_t place);
-
 /// What the directives keep, by the names that they use; a level of which they say nothing keeps everything
 /// and is not in the list.
 std::vector<std::pair<std::string, OperandSet>> kept_by(const JsonInput& directives, const Shape& shape);

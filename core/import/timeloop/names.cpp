@@ -11,7 +11,7 @@ std::array<std::int64_t, 4> coefficients_of(const Layer& layer) {
 
 std::vector<std::string> exported_names(const std::vector<std::string>& names) {
   // The multipliers' name, and one under which Timeloop looks for the energy of its wires.
-  std::vector<std::string> taken{"MACC", "Wire"};
+  std::vector<std::string> taken{kMac, "Wire"};
   const std::size_t reserved = taken.size();
   for (std::string name : names) {
     for (char& c : name) {

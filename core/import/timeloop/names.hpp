@@ -9,6 +9,8 @@
 
 namespace dosa::timeloop {
 
+/// The multipliers.
+inline constexpr const char* kMac = "MACC";
 /// The tensors, by Operand.
 inline constexpr std::array<const char*, kOperands> kDataSpaces{"Weights", "Inputs", "Outputs"};
 /// Strides and dilations as coefficients of the problem's shape.

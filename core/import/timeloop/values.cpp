@@ -126,6 +126,16 @@ std::vector<std::string> words_of(const JsonInput& input) {
   return words;
 }
 
+bool lists_unreused(const std::string& key, const JsonInput& list) {
+  if (key != "no_multicast_no_reduction" && key != "no_reuse" && key != "no_temporal_reuse" &&
+      key != "rmw_first_update")
+    return false;
+  if (!list.is_array() || !list.items().empty())
+    fail(ErrorId::kValue, "{}: found {}, expected none: tensors are always reused where they can be",
+         list.where(), shown(list));
+  return true;
+}
+
 void check_version(const std::optional<JsonInput>& version) {
   if (!version) return;
   const std::string found = word_of(*version);

@@ -47,6 +47,10 @@ std::vector<std::string> words_of(const JsonInput& input);
 /// A short form of a value for errors.
 std::string shown(const JsonInput& input);
 
+/// Whether a directive or constraint lists tensors that are not reused under this key ("no_reuse", ...).
+/// Throws Error{kValue} where there are any: the model reuses tensors wherever it can.
+bool lists_unreused(const std::string& key, const JsonInput& list);
+
 /// Throws Error{kValue} unless it is a version of the format that can be read, or absent.
 void check_version(const std::optional<JsonInput>& version);
 

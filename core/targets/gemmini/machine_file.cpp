@@ -40,14 +40,6 @@ OperandSet operands(const std::string& letters) {
   return set;
 }
 
-std::string letters_of_dims(const DimSet& dims) {
-  std::string letters;
-  for (std::size_t d = 0; d < kDims; ++d) {
-    if (dims[d]) letters += kDimNames[d];
-  }
-  return letters;
-}
-
 std::string text_of(const LoopOrder& order) {
   std::string letters;
   for (const Dim dim : order) letters += name_of(dim);
@@ -72,9 +64,9 @@ void require(std::size_t level, const char* key, const std::string& found, const
 void check_level(const ArrayMachine& machine, std::size_t l) {
   const MemoryLevel& level = machine.levels[l];
   const FixedLevel& fixed = fixed_levels()[l];
-  require(l, "temporal", letters_of_dims(level.temporal), fixed.temporal);
-  require(l, "spatial", letters_of_dims(level.spatial), fixed.spatial);
-  require(l, "search_temporal", letters_of_dims(machine.search_temporal[l]), fixed.search_temporal);
+  require(l, "temporal", letters_of(level.temporal), fixed.temporal);
+  require(l, "spatial", letters_of(level.spatial), fixed.spatial);
+  require(l, "search_temporal", letters_of(machine.search_temporal[l]), fixed.search_temporal);
   for (const LoopOrder& order : machine.search_orders[l])
     require(l, "search_orders", text_of(order), fixed.order);
   require(l, "word_bits", fmt::format("{}", level.word_bits), fmt::format("{}", fixed.word_bits));

@@ -6,13 +6,12 @@
 #include "dosa/models/chain/chain_model.hpp"
 #include "dosa/models/chain/nest_model.hpp"
 #include "tests/models/random_mappings.hpp"
+#include "tests/models/values.hpp"
 
 namespace dosa::testing {
 namespace {
 
 using torch::Tensor;
-
-double at(const Tensor& values, std::size_t i) { return values[static_cast<std::int64_t>(i)].item<double>(); }
 
 /// Expects the plain numbers of random mappings of random layers on a chain to be those of the tensors.
 int expect_plain_is_exact(Chain chain, RandomCases& random, int mappings) {
