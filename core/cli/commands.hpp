@@ -18,6 +18,7 @@ class Output {
  public:
   /// Adds --json to a command.
   explicit Output(CLI::App& command) { command.add_flag("--json", json_, "Print one JSON object on stdout"); }
+  /// Prints the one or the other; lines of text that are wider than kTextWidth are broken between words.
   void print(const Json& json, const std::string& text) const;
   /// Text for people that does not wait for the end; nothing with --json.
   void print_early(const std::string& text) const;

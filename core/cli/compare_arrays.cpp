@@ -92,7 +92,7 @@ std::string text_of_arrays(const std::vector<ArrayRow>& rows, const ArraysAsked&
     if (row.comparison) {
       const Json& gain = row.comparison->json["gain"];
       for (const char* what : {"latency", "energy", "edp"})
-        cells.push_back(fmt::format("{:.3f}x", gain[what].get<double>()));
+        cells.push_back(fmt::format("{:.3f}", gain[what].get<double>()));
       const Json& reference = row.comparison->json;
       notes += fmt::format("{}: {}, {:.3f} mm2\n", row.pe_dim, reference["reference"].get<std::string>(),
                            reference["area_mm2"].get<double>());

@@ -28,11 +28,11 @@ void print_at_once(const std::string& text) {
 }  // namespace
 
 void Output::print(const Json& json, const std::string& text) const {
-  print_at_once(json_ ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text);
+  print_at_once(json_ ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : folded(text));
 }
 
 void Output::print_early(const std::string& text) const {
-  if (!json_) print_at_once(text);
+  if (!json_) print_at_once(folded(text));
 }
 
 namespace {

@@ -33,12 +33,8 @@ void add_workloads(CLI::App& app) {
         table.row({layer.name, std::to_string(layer.count), std::to_string(layer.groups),
                    fmt::format("{:.4f}", gmacs(layer)), dims});
       }
-      std::string text;
-      for (const std::string& line :
-           wrapped(printable(workload.name + ": " + workload.description), kTextWidth))
-        text += line + "\n";
       output->print({{"name", workload.name}, {"description", workload.description}, {"layers", json}},
-                    text + table.text());
+                    printable(workload.name + ": " + workload.description) + "\n" + table.text());
       return;
     }
     Table table({{"network", ColumnKind::kText}, {"layers"}, {"GMAC"}, {"description", ColumnKind::kProse}});

@@ -21,7 +21,7 @@ Json explain_level(const Chain& chain, int index, const ChainTraffic& traffic, c
              {"used_words", need}};
   if (memory.capacity_words) entry["capacity_words"] = *memory.capacity_words;
   const std::string words =
-      memory.capacity_words ? fmt::format("{:.0f} of {}", need, *memory.capacity_words) : "";
+      memory.capacity_words ? fmt::format("{:.0f}/{}", need, *memory.capacity_words) : "";
   const auto moved = [&](Operand operand) {
     const ChainAccesses& accesses = traffic.accesses[level][static_cast<std::size_t>(operand)];
     return std::array<double, 3>{at(accesses.reads, 0) * used, at(accesses.fills, 0) * used,
@@ -32,7 +32,7 @@ Json explain_level(const Chain& chain, int index, const ChainTraffic& traffic, c
                     moved,
                     energy_uj,
                     cycles,
-                    {fmt::format("{:.0f} of {}", used, chain.instances(index)), words}},
+                    {fmt::format("{:.0f}/{}", used, chain.instances(index)), words}},
                    entry, table);
   return entry;
 }
@@ -66,7 +66,7 @@ Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const Ch
                    {"levels", std::move(levels)}};
   analysis.text =
       fmt::format(
-          "{} on {}: {}\n{:.0f} cycles (bound by {}, compute alone {:.0f}),\n{:.6f} uJ, EDP {:.6g}, "
+          "{} on {}:\n{}\n{:.0f} cycles (bound by {}, compute alone {:.0f}),\n{:.6f} uJ, EDP {:.6g}, "
           "utilisation {:.1f} %\n",
           printable(layer.name), printable(chain.name), text, cycles, printable(bound), compute, energy_uj,
           cycles * energy_uj, 100 * utilisation) +

@@ -155,10 +155,8 @@ std::string report(const Design& design) {
   }
   std::string text = table.text();
   const std::string sizes = design.machine->text(design.hardware);
-  const std::string head =
-      fmt::format("{} on {}: {}{}{:.3f} mm2", printable(design.workload), printable(design.target), sizes,
-                  sizes.empty() ? "" : ", ", design.totals.area_mm2);
-  text += fmt::format("\n{}\n", fmt::join(wrapped(head, kTextWidth), "\n"));
+  text += fmt::format("\n{} on {}: {}{}{:.3f} mm2\n", printable(design.workload), printable(design.target),
+                      sizes, sizes.empty() ? "" : ", ", design.totals.area_mm2);
   text += fmt::format("cycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n", design.totals.cycles,
                       design.totals.energy_uj, design.totals.edp);
   return text;

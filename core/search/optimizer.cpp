@@ -463,7 +463,7 @@ Json to_json(const SearchOptions& options, const SearchProblem& problem) {
 }
 
 std::string SearchSummary::brief_report() const {
-  std::string text = enumerated ? "all schedules enumerated at once, no descent was needed; " : "";
+  std::string text = enumerated ? "all schedules enumerated, no descent needed; " : "";
   if (stopped != "end") text += fmt::format("{} steps, stopped by {}; ", steps, stopped);
   text += fmt::format("{} evaluations, {:.1f} s{}\n", evaluations, wall_s,
                       complete && !enumerated ? "; the polish saw the whole space of schedules" : "");

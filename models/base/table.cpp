@@ -114,4 +114,29 @@ std::vector<std::string> wrapped(std::string_view text, std::size_t width) {
   return lines;
 }
 
+std::string folded(std::string_view text, std::size_t width) {
+  std::string result;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(line.size());
+    const std::size_t indent = std::min(line.find_first_not_of(' '), line.size());
+    const bool is_prose = line.find("  ", indent) == std::string_view::npos;
+    if (display_width(line) <= width || indent >= width || !is_prose) {
+      result += line;
+    } else {
+      const std::string blanks(indent, ' ');
+      std::string between = blanks;
+      for (const std::string& part : wrapped(line.substr(indent), width - indent)) {
+        result += between + part;
+        between = "\n" + blanks;
+      }
+    }
+    if (!text.empty()) {
+      result += '\n';
+      text.remove_prefix(1);
+    }
+  }
+  return result;
+}
+
 }  // namespace dosa

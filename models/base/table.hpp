@@ -50,4 +50,9 @@ class Table {
 /// The text broken between words into lines of at most `width` columns; a longer word has a line of its own.
 std::vector<std::string> wrapped(std::string_view text, std::size_t width);
 
+/// The text with every line of prose of more than `width` columns broken between words, as wrapped() does;
+/// what goes on is indented as its line is. Lines that fit and rows of tables (two blanks between words) stay
+/// as they are.
+std::string folded(std::string_view text, std::size_t width = kTextWidth);
+
 }  // namespace dosa

@@ -2,8 +2,6 @@
 
 #include "dosa/core/targets/gemmini/library.hpp"
 #include "dosa/core/targets/gemmini/machine_file.hpp"
-#include "dosa/models/base/table.hpp"
-#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 
@@ -15,8 +13,8 @@ std::optional<Explanation> as_built(const Design& design, const Machine& machine
   const double area = machine.area_mm2(built);
   Json json = to_json(built);
   json["area_mm2"] = area;
-  const std::string line = fmt::format("built double-buffered: {}, {:.3f} mm2", machine.text(built), area);
-  return Explanation{std::move(json), fmt::format("{}\n", fmt::join(wrapped(line, kTextWidth), "\n"))};
+  return Explanation{std::move(json),
+                     fmt::format("built double-buffered: {}, {:.3f} mm2\n", machine.text(built), area)};
 }
 
 }  // namespace dosa

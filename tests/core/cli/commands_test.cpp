@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "dosa/models/base/text.hpp"
 #include "tests/core/cli/program.hpp"
 
 namespace dosa::testing {
@@ -21,6 +22,9 @@ class Commands : public ::testing::Test {
   Finished run(const std::vector<std::string>& arguments) const {
     Finished finished = run_dosa(folder_.path(), arguments);
     EXPECT_EQ(finished.code, 0) << finished.err;
+    // Text for people keeps to 80 columns; the words of a JSON object may be longer.
+    std::istringstream text(finished.out.rfind('{', 0) == 0 ? "" : finished.out);
+    for (std::string line; std::getline(text, line);) EXPECT_LE(display_width(line), kTextWidth) << line;
     return finished;
   }
   std::string content(const std::string& name) const { return content_of(folder_.path() / name); }
@@ -299,7 +303,7 @@ TEST_F(Commands, EvaluateAndValidateOnAChain) {
   const std::string mapping = "L5[WIO] P4 - L4[IO] N1 - L3[I] N1 - L2[W] N1 - L1[O] C2 C8Y K4X - L0[W] N1";
   std::vector<std::string> arguments{"evaluate", "--machine", "simba", "-P",        "4",    "-C",
                                      "16",       "-K",        "4",     "--mapping", mapping};
-  EXPECT_THAT(run(arguments).out, HasSubstr("layer on simba: " + mapping));
+  EXPECT_THAT(run(arguments).out, HasSubstr("layer on simba:\n" + mapping + "\n"));
   arguments.emplace_back("--json");
   const json cost = json::parse(run(arguments).out);
   EXPECT_EQ(cost["compute_cycles"], 8);

@@ -63,6 +63,9 @@ TEST(Table, NamesCannotSteerTheTerminal) {
 TEST(Table, WordsAreWrapped) {
   EXPECT_THAT(wrapped("a bb  ccc dddddd e", 5), ElementsAre("a bb", "ccc", "dddddd", "e"));
   EXPECT_THAT(wrapped("", 5), ElementsAre());
+  EXPECT_EQ(folded("a bb ccc\n\n  dd eee f\nx", 6), "a bb\nccc\n\n  dd\n  eee\n  f\nx");
+  EXPECT_EQ(folded("a bb  ccc\n", 4), "a bb  ccc\n");
+  EXPECT_EQ(folded("       abc", 4), "       abc");
 }
 
 }  // namespace

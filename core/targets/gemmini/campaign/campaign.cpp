@@ -440,7 +440,7 @@ class Campaign {
                                             "larger --budget goes on",
                                             open));
     write_file(folder_ / "report.json", result.json.dump(2) + "\n");
-    write_file(folder_ / "report.txt", result.text);
+    write_file(folder_ / "report.txt", folded(result.text));
   }
 
   const Workload& workload_;

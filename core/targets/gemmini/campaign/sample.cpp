@@ -105,8 +105,7 @@ std::string Sample::brief_report() const {
   for (const auto& [layer, reason] : left_out)
     text += fmt::format("left out: {}: {}\n", printable(layer), printable(reason));
   if (repeated > 0) text += fmt::format("{} rows repeat an earlier one and are left out\n", repeated);
-  for (const std::string& warning : warnings())
-    text += fmt::format("{}\n", fmt::join(wrapped("warning: " + warning, kTextWidth), "\n"));
+  for (const std::string& warning : warnings()) text += "warning: " + warning + "\n";
   return text;
 }
 
