@@ -246,9 +246,10 @@ std::string ValidationReport::full_report() const {
   if (!worst.empty() && worst.front().worst_error() > kRounding) {
     text += "worst rows\n";
     for (const ValidationRow& row : worst) {
-      text += fmt::format("  {}: cycles {:.0f} (reference {:.0f}), energy {:.6f} uJ (reference {:.6f})  {}\n",
-                          printable(row.where), row.cycles, row.reference_cycles, row.energy_uj,
-                          row.reference_energy_uj, printable(row.mapping));
+      text += fmt::format(
+          "  {}: cycles {:.0f} (reference {:.0f}),\n    energy {:.6f} uJ (reference {:.6f})\n    {}\n",
+          printable(row.where), row.cycles, row.reference_cycles, row.energy_uj, row.reference_energy_uj,
+          printable(row.mapping));
     }
   }
   return text;
