@@ -36,8 +36,14 @@ std::vector<std::string> words_of(const std::string& text) {
   return words;
 }
 
-/// "K8", "C3X" or "C3Y", and where it belongs in a nest.
-std::pair<Loop, std::vector<Loop> LevelNest::*> parse_loop(const std::string& word) {
+/// "K8", "C3X", "C3Y" or one of these with the size that it is padded from, "K8/61", "C3/5X".
+struct ParsedLoop {
+  Loop loop;
+  std::vector<Loop> LevelNest::*kind;
+  std::int64_t padded_from;  ///< 0: nothing said
+};
+
+ParsedLoop parse_loop(const std::string& word) {
   const auto dim = dim_from_name(word[0]);
   if (!dim) {
     fail(ErrorId::kMapping, "'{}' names an unknown dimension '{}'; allowed: R S P Q C K N", word, word[0]);
@@ -47,12 +53,17 @@ std::pair<Loop, std::vector<Loop> LevelNest::*> parse_loop(const std::string& wo
   if (word.size() > 1 && word.back() == 'Y') kind = &LevelNest::spatial_y;
   const char* begin = word.data() + 1;
   const char* end = word.data() + word.size() - (kind == &LevelNest::temporal ? 0 : 1);
-  std::int64_t factor = 0;
-  const auto [stop, code] = std::from_chars(begin, end, factor);
-  if (code != std::errc() || stop != end || begin == end || factor < 1 || factor > kMaxDim) {
-    fail(ErrorId::kSyntax, "'{}' is not a loop such as K8 or C3X with a factor in 1..{}", word, kMaxDim);
-  }
-  return {{*dim, factor}, kind};
+  const auto number = [&](const char* from, const char* to) {
+    std::int64_t value = 0;
+    const auto [stop, code] = std::from_chars(from, to, value);
+    if (code != std::errc() || stop != to || from == to || value < 1 || value > kMaxDim) {
+      fail(ErrorId::kSyntax, "'{}' is not a loop such as K8, C3X or K8/61 with numbers in 1..{}", word,
+           kMaxDim);
+    }
+    return value;
+  };
+  const char* slash = std::find(begin, end, '/');
+  return {{*dim, number(begin, slash)}, kind, slash == end ? 0 : number(slash + 1, end)};
 }
 
 void check_allowed(const std::vector<Loop>& loops, const DimSet& allowed, const char* kind,
@@ -75,8 +86,9 @@ std::vector<std::string> labels_of(const Any& machine) {
 
 Mapping parse_levels(const std::string& text, const std::vector<std::string>& labels,
                      const std::string& machine) {
-  const std::vector<LabelledNest> nests = parse_nests(text);
+  const auto [nests, padded_from] = parse_nests(text);
   Mapping mapping;
+  mapping.padded_from = padded_from;
   mapping.levels.resize(labels.size());
   for (std::size_t i = 0; i < std::max(nests.size(), labels.size()); ++i) {
     const bool expects = i < labels.size();
@@ -95,22 +107,23 @@ Mapping parse_levels(const std::string& text, const std::vector<std::string>& la
 
 std::string print_levels(const Mapping& mapping, const std::vector<std::string>& labels) {
   std::string text;
+  DimSizes padded_from = mapping.padded_from;
+  const auto print = [&](const Loop& loop, const char* axis) {
+    if (loop.factor == 1) return false;
+    std::int64_t& from = padded_from[static_cast<std::size_t>(loop.dim)];
+    text += fmt::format(" {}{}{}{}", name_of(loop.dim), loop.factor, from > 0 ? fmt::format("/{}", from) : "",
+                        axis);
+    from = 0;  // said once, at the outermost loop
+    return true;
+  };
   for (std::size_t level = labels.size(); level-- > 0;) {
     const LevelNest& nest = mapping.levels[level];
     text += labels[level];
     bool any = false;
-    for (const Loop& loop : nest.temporal) {
-      if (loop.factor == 1) continue;
-      text += fmt::format(" {}{}", name_of(loop.dim), loop.factor);
-      any = true;
-    }
+    for (const Loop& loop : nest.temporal) any = print(loop, "") || any;
     if (!any) text += " N1";
-    for (const Loop& loop : nest.spatial_y) {
-      if (loop.factor != 1) text += fmt::format(" {}{}Y", name_of(loop.dim), loop.factor);
-    }
-    for (const Loop& loop : nest.spatial) {
-      if (loop.factor != 1) text += fmt::format(" {}{}X", name_of(loop.dim), loop.factor);
-    }
+    for (const Loop& loop : nest.spatial_y) print(loop, "Y");
+    for (const Loop& loop : nest.spatial) print(loop, "X");
     if (level > 0) text += " - ";
   }
   return text;
@@ -122,12 +135,23 @@ void check_sizes(const Mapping& mapping, const Layer& layer, std::size_t levels,
   if (mapping.levels.size() != levels) {
     fail(ErrorId::kMapping, "found {} levels, {} has {}", mapping.levels.size(), machine, levels);
   }
+  std::int64_t macs = 1;
   for (const Dim dim : all_dims()) {
-    if (mapping.total(dim) != layer[dim]) {
-      fail(ErrorId::kMapping, "the factors of {} multiply to {}, the layer has {} = {}", name_of(dim),
-           mapping.total(dim), name_of(dim), layer[dim]);
+    const std::int64_t total = mapping.total(dim), size = layer[dim];
+    const std::int64_t declared = mapping.padded_from[static_cast<std::size_t>(dim)];
+    macs = saturating_product(macs, total);
+    if (declared != 0 && declared != size) {
+      fail(ErrorId::kMapping, "{} is padded from {}, the layer has {} = {}", name_of(dim), declared,
+           name_of(dim), size);
     }
+    if (total == size && declared == 0) continue;
+    if (total > size && declared == size) continue;
+    fail(ErrorId::kMapping, "the factors of {} multiply to {}, the layer has {} = {}{}", name_of(dim), total,
+         name_of(dim), size,
+         total <= size ? ""
+                       : fmt::format("; to pad it, write /{} behind the factor of its outermost loop", size));
   }
+  if (macs > kMaxMacs) fail(ErrorId::kMapping, "the padded layer has more than 2^43 MACs");
 }
 
 }  // namespace
@@ -151,8 +175,22 @@ std::int64_t Mapping::total(Dim dim) const {
   return product;
 }
 
-std::vector<LabelledNest> parse_nests(const std::string& text) {
-  std::vector<LabelledNest> nests;
+void Mapping::pad_from(const Layer& layer) {
+  for (const Dim dim : all_dims())
+    padded_from[static_cast<std::size_t>(dim)] = total(dim) > layer[dim] ? layer[dim] : 0;
+}
+
+Layer Mapping::padded(Layer layer) const {
+  for (const Dim dim : all_dims()) {
+    if (padded_from[static_cast<std::size_t>(dim)] != 0) layer[dim] = total(dim);
+  }
+  return layer;
+}
+
+LabelledNests parse_nests(const std::string& text) {
+  LabelledNests parsed;
+  std::vector<LabelledNest>& nests = parsed.nests;
+  DimSet met{};
   bool separated = true;  // a label must follow
   for (const std::string& word : words_of(text)) {
     if (separated) {
@@ -164,8 +202,18 @@ std::vector<LabelledNest> parse_nests(const std::string& text) {
       separated = true;
       continue;
     }
-    const auto [loop, kind] = parse_loop(word);
+    const auto [loop, kind, padded_from] = parse_loop(word);
+    const auto dim = static_cast<std::size_t>(loop.dim);
+    if (padded_from != 0) {
+      if (met[dim] || loop.factor == 1) {
+        fail(ErrorId::kMapping,
+             "'{}': what a dimension is padded from stands at its outermost loop of more than one iteration",
+             word);
+      }
+      parsed.padded_from[dim] = padded_from;
+    }
     if (loop.factor == 1) continue;
+    met[dim] = true;
     auto& [label, nest] = nests.back();
     auto& loops = nest.*kind;
     for (const Loop& other : loops) {
@@ -178,7 +226,7 @@ std::vector<LabelledNest> parse_nests(const std::string& text) {
     loops.push_back(loop);
   }
   if (separated) nests.push_back({"", {}});
-  return nests;
+  return parsed;
 }
 
 Mapping parse_mapping(const std::string& text, const ArrayMachine& machine) {

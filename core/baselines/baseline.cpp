@@ -74,8 +74,9 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
   design.hardware = draft.hardware;
   for (std::size_t l = 0; l < layers; ++l) {
     const auto row = static_cast<std::int64_t>(l);
-    design.layers[l].schedule = std::make_shared<MappingSchedule>(
-        model.mapping_of(draft.log_factors[row], draft.order[row].item<std::int64_t>()), machine);
+    Mapping mapping = model.mapping_of(draft.log_factors[row], draft.order[row].item<std::int64_t>());
+    mapping.pad_from(design.layers[l].layer);
+    design.layers[l].schedule = std::make_shared<MappingSchedule>(mapping, machine);
   }
   evaluate(design, *problem.target);
   result.objective = problem.objective.value(design.totals.energy_uj, design.totals.cycles);

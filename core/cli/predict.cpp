@@ -29,6 +29,7 @@ gemmini::Tile tile_on(const DesignLayer& entry, const Design& design, const Targ
     tile[dim] = mapping.spatial(dram, dim);
     for (int level = 0; level < dram; ++level)
       tile[dim] *= mapping.temporal(level, dim) * mapping.spatial(level, dim);
+    tile[dim] = std::min(tile[dim], entry.layer[dim]);  // the library pads no tile
   }
   return tile;
 }

@@ -53,8 +53,9 @@ Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Tr
   const double cycles = at(cost.cycles, 0);
   const double energy = at(cost.energy_pj, 0) * 1e-6;
   const double compute = at(traffic.compute_cycles, 0);
-  const double utilisation = at(traffic.macs, 0) / (cycles * static_cast<double>(hardware.pe_dim) *
-                                                    static_cast<double>(hardware.pe_dim));
+  const double utilisation =
+      static_cast<double>(layer.macs()) /
+      (cycles * static_cast<double>(hardware.pe_dim) * static_cast<double>(hardware.pe_dim));
   std::string bound = "compute";
   Explanation analysis;
   Json levels = Json::array();

@@ -49,7 +49,8 @@ Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const Ch
   const ChainCost cost = model.cost(traffic);
   const double cycles = at(cost.cycles, 0), compute = at(traffic.compute_cycles, 0);
   const double energy_uj = at(cost.energy_pj, 0) * 1e-6;
-  const double utilisation = at(traffic.macs, 0) / (cycles * static_cast<double>(chain.instances(-1)));
+  const double utilisation =
+      static_cast<double>(layer.macs()) / (cycles * static_cast<double>(chain.instances(-1)));
   std::string bound = "compute";
   Json levels = Json::array();
   Table table = access_table({{"instances", ColumnKind::kText}, {"words", ColumnKind::kText}});

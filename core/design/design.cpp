@@ -12,6 +12,8 @@ namespace dosa {
 namespace {
 
 constexpr const char* kSchema = "dosa-design/1";
+/// How a layer's design file calls the rule by which its schedule pads sizes that do not divide.
+constexpr const char* kPadded = "padded";
 
 DesignTotals totals_from_json(const JsonInput& json) {
   json.allow_only({"cycles", "energy_uj", "edp", "area_mm2"});
@@ -65,10 +67,17 @@ MachinePtr machine_of(const JsonInput& target, const std::filesystem::path& path
 
 DesignLayer layer_of(const JsonInput& item, const Target& target, const Hardware& hardware) {
   std::vector<const char*> keys{"cycles", "energy_uj", "analytical_cycles", "cycles_sd_log"};
+  keys.push_back("remainders");
   for (const char* key : target.schedule_keys()) keys.push_back(key);
   DesignLayer entry;
   entry.layer = layer_from_json(item, keys);
   entry.schedule = target.read_schedule(item, entry.layer, hardware);
+  if (const auto rule = item.find("remainders")) {
+    if (rule->text() != kPadded || !entry.schedule->is_padded()) {
+      fail(ErrorId::kValue, "{}: found {}, allowed: {}, where the schedule pads a dimension", rule->where(),
+           rule->value().dump(), kPadded);
+    }
+  }
   entry.costs.cycles = item.at("cycles").number(0);
   entry.costs.energy_uj = item.at("energy_uj").number(0);
   if (const auto cycles = item.find("analytical_cycles")) entry.costs.analytical_cycles = cycles->number(0);
@@ -116,6 +125,7 @@ Json to_json(const Design& design) {
   for (const DesignLayer& entry : design.layers) {
     Json layer = to_json(entry.layer);
     layer[entry.schedule->key()] = entry.schedule->json();
+    if (entry.schedule->is_padded()) layer["remainders"] = kPadded;
     layer["cycles"] = entry.costs.cycles;
     layer["energy_uj"] = entry.costs.energy_uj;
     if (entry.costs.analytical_cycles) layer["analytical_cycles"] = *entry.costs.analytical_cycles;
@@ -154,6 +164,9 @@ std::string report(const Design& design) {
                fmt::format("{:.2f}", share), entry.schedule->text()});
   }
   std::string text = table.text();
+  if (std::any_of(design.layers.begin(), design.layers.end(),
+                  [](const DesignLayer& entry) { return entry.schedule->is_padded(); }))
+    text += "P57/113: P, of size 113, is padded to what its factors multiply to\n";
   const std::string sizes = design.machine->text(design.hardware);
   text += fmt::format("\n{} on {}: {}{}{:.3f} mm2\n", printable(design.workload), printable(design.target),
                       sizes, sizes.empty() ? "" : ", ", design.totals.area_mm2);

@@ -365,7 +365,7 @@ class TimeloopExporter : public Exporter {
         if (std::string(error.what()).rfind(where, 0) == 0) throw;
         throw error.in(where);
       }
-      padded = padded || !written.back().comment.empty();
+      padded = padded || entry.schedule->key() == std::string("tile");
     }
     const std::vector<LayerCosts> costs = costs_of(design, target, written);
     const Described machine = describe(

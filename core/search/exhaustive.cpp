@@ -57,9 +57,9 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
            problem.workload.layers[l].name, frontier.looked_at);
     }
   }
-  // Where not all was looked at, local moves may find more.
+  // Where not all was looked at, or there is more beyond, local moves may find better ones.
   Choice best = best_entries(problem, layers.frontiers(), hardware);
-  for (bool better = true; better && !layers.complete() && !budget.interrupted();) {
+  for (bool better = true; better && layers.improvable() && !budget.interrupted();) {
     if (!layers.improve(problem.objective.prices(best.energy_pj, best.cycles), hardware)) break;
     const Choice next = best_entries(problem, layers.frontiers(), hardware);
     better = next.log_objective < best.log_objective - 1e-12;
@@ -70,7 +70,7 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
     const Frontier& frontier = fixed.frontiers[l];
     summary.coverage.push_back({frontier.space, frontier.candidates, frontier.looked_at,
                                 frontier.over_capacity, frontier.beaten, frontier.evaluated,
-                                frontier.complete, space->lower_bound(l)});
+                                frontier.complete, frontier.reaches_beyond, space->lower_bound(l)});
   }
   summary.evaluations = budget.spent();
   summary.interrupted = budget.interrupted();
@@ -79,7 +79,10 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
   return fixed;
 }
 
-std::string proof_text(const LayerCoverage& coverage) { return coverage.proven ? "proven" : "not proven"; }
+std::string proof_text(const LayerCoverage& coverage) {
+  if (!coverage.proven) return "not proven";
+  return coverage.without_padding ? "proven unpadded" : "proven";
+}
 
 }  // namespace
 
@@ -174,6 +177,7 @@ Json to_json(const LayerCoverage& coverage) {
           {"over_capacity_nests", coverage.over_capacity},
           {"beaten_nests", coverage.beaten},
           {"evaluated_mappings", coverage.evaluated},
+          {"without_padding", coverage.without_padding},
           {"proven", coverage.proven}};
 }
 
@@ -202,6 +206,13 @@ Json to_json(const Certificate& certificate) {
 }
 
 namespace {
+
+/// What "proven" leaves open, one line or none.
+std::string space_text(const MapSummary& summary) {
+  const auto without = std::count_if(summary.coverage.begin(), summary.coverage.end(),
+                                     [](const LayerCoverage& c) { return c.without_padding; });
+  return without == 0 ? "" : "unpadded: of the padded mappings only those near the best were looked at\n";
+}
 
 /// Where lower bounds are known: how far each layer and the network are from them.
 std::string report_bounds(const MapSummary& summary) {
@@ -246,13 +257,13 @@ std::string report(const MapSummary& summary) {
                number(c.over_capacity), number(c.beaten), number(c.looked_at - c.over_capacity - c.beaten),
                proof_text(c)});
   }
-  std::string text = table.text();
+  std::string text = table.text() + space_text(summary);
   text += fmt::format(
       "candidates: not beaten in everything by the same one with larger spatial factors\n"
       "beaten: by a known one, even at a lower bound of all loop orders\n"
       "each one evaluated in {} loop order{}; {} evaluations, {:.1f} s: {}{}\n",
       summary.orders, summary.orders == 1 ? "" : "s", summary.evaluations, summary.wall_s,
-      summary.proven() ? "proven,\nnone of the space is better on this hardware" : "not proven",
+      summary.proven() ? "proven,\nnone of the candidates is better on this hardware" : "not proven",
       summary.interrupted ? " (interrupted)" : "");
   return text;
 }
@@ -275,7 +286,7 @@ std::string report(const Certificate& certificate) {
                fmt::format("{:.3f}", other.energy_uj), fmt::format("{:.4f}", 100 * certificate.layer_gap[l]),
                proof_text(certificate.map.coverage[l])});
   }
-  std::string text = table.text();
+  std::string text = table.text() + space_text(certificate.map);
   text += fmt::format(
       "gap of a layer: how much the network's {0} is above what it would be with this layer's mapping alone "
       "changed\n{0} {1:.6g}, best on this hardware {2:.6g}: gap {3:.4f} %, {4}\n{5} evaluations, "

@@ -49,6 +49,8 @@ struct LayerCoverage {
   /// Evaluations: the lower bound of every nest that fits, and every loop order of those that it left.
   std::int64_t evaluated = 0;
   bool proven = false;  ///< all candidates were looked at, or the best one is at a lower bound
+  /// Of factors that do not divide the layer's sizes, not all are candidates.
+  bool without_padding = false;
   /// What no mapping undercuts, where that is known; then the fields above count no nests.
   std::optional<LayerCosts> least;
 };

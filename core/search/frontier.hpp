@@ -30,6 +30,7 @@ struct Frontier {
   static std::int64_t slope(std::size_t b) { return need(b) + 1; }
   /// With so many buffers.
   static std::int64_t columns(std::size_t buffers) { return need(buffers); }
+  bool is_improvable() const { return !complete || reaches_beyond; }
   std::size_t buffers() const { return static_cast<std::size_t>(numbers.size(1) - kFixed) / 2; }
 
   torch::Tensor numbers;  ///< [entries, columns], float64; undefined: nothing found
@@ -37,8 +38,9 @@ struct Frontier {
   /// [entries], cycles that a design's evaluation gives where they are not those that the search counts
   /// (which may hold a prediction's uncertainty); else undefined.
   torch::Tensor expected_cycles;
-  bool complete = false;       ///< the whole space of schedules was looked at
-  std::int64_t evaluated = 0;  ///< evaluations of the model, lower bounds too
+  bool complete = false;        ///< the whole space of schedules was looked at
+  bool reaches_beyond = false;  ///< LayerSpace::improve may find schedules beyond that space
+  std::int64_t evaluated = 0;   ///< evaluations of the model, lower bounds too
 
   // What was covered, in nests (or calls with tiles); every one goes with every loop order.
   double space = 0;          ///< all that the shape allows

@@ -59,13 +59,18 @@ bool LayerSearch::look(const torch::Tensor& near, std::int64_t limit, bool first
 bool LayerSearch::improve(const Objective::Prices& prices, const Hardware& hardware) {
   if (!share_out(false)) return false;
   work([&](std::size_t l) {
-    if (layers_[l] && !frontiers_[l].complete) layers_[l]->improve(prices, hardware, allowances_[l]);
+    if (layers_[l] && frontiers_[l].is_improvable()) layers_[l]->improve(prices, hardware, allowances_[l]);
   });
   return true;
 }
 
 bool LayerSearch::complete() const {
   return std::all_of(frontiers_.begin(), frontiers_.end(), [](const Frontier& f) { return f.complete; });
+}
+
+bool LayerSearch::improvable() const {
+  return std::any_of(frontiers_.begin(), frontiers_.end(),
+                     [](const Frontier& f) { return f.is_improvable(); });
 }
 
 bool LayerSearch::fell_short() const {

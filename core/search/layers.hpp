@@ -20,11 +20,14 @@ class LayerSearch {
   /// Looks at every layer's schedules (LayerSpace::look). False, with nothing done, where the budget has not
   /// the least evaluations for every layer; `first` takes the least in any case.
   bool look(const torch::Tensor& near, std::int64_t limit, bool first);
-  /// LayerSpace::improve on the layers that are not complete. False where no evaluations are left.
+  /// LayerSpace::improve on the layers for which that may find something. False where no evaluations are
+  /// left.
   bool improve(const Objective::Prices& prices, const Hardware& hardware);
 
   const std::vector<Frontier>& frontiers() const { return frontiers_; }
   bool complete() const;
+  /// Whether improve() may find something.
+  bool improvable() const;
   /// Whether the last work on some layer ended for lack of evaluations.
   bool fell_short() const;
 

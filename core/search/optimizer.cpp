@@ -112,6 +112,7 @@ class Optimizer {
                                 ? can_enumerate()
                                 : stages_of_checkpoint(options_.resume) == Stages::kAutomatic;
     summary_.enumerated = enumerates;
+    summary_.space = space_->enumerated();
     if (!enumerates) options_.stages = Stages::kDescentAndPolish;
   }
 
@@ -258,7 +259,12 @@ class Optimizer {
     if (cut_short()) return false;
     offer(layers, choose(problem_, *space_, layers.frontiers(), shape, from, stop, threads_));
     report(work_name());
-    while (improves && has_design() && !layers.complete() && !cut_short()) {
+    // What lies beyond a space is looked at on the best shape only.
+    const auto may_help = [&] {
+      return layers.complete() ? layers.improvable() && problem_.shape_of(summary_.best.hardware) == shape
+                               : true;
+    };
+    while (improves && has_design() && may_help() && !cut_short()) {
       const double before = best_objective_;
       if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_), summary_.best.hardware))
         break;
@@ -298,6 +304,7 @@ class Optimizer {
     const auto attempt = [&](const Shape& shape) {
       if (tried.count(shape) > 0 || cut_short()) return;
       if (!tried.empty() && budget_.spent() > enough) return;
+      if (has_design() && best_is_fast_ && cannot_be_better(shape)) return;
       tried.insert(shape);
       std::vector<Start> same_shape;  // first the starts that found this shape, else the best one
       for (const Start& start : starts) {
@@ -319,6 +326,12 @@ class Optimizer {
         }
       }
     }
+  }
+
+  bool cannot_be_better(const Shape& shape) const {
+    const LayerCosts least = space_->least_costs(shape);
+    return least.cycles > 0 && least.energy_uj > 0 &&
+           problem_.objective.log_value(least.energy_uj, least.cycles) > best_objective_;
   }
 
   Shape shape_of(const Start& start) const { return problem_.shape_of(start.hardware); }
@@ -463,10 +476,10 @@ Json to_json(const SearchOptions& options, const SearchProblem& problem) {
 }
 
 std::string SearchSummary::brief_report() const {
-  std::string text = enumerated ? "all schedules enumerated, no descent needed; " : "";
+  std::string text = enumerated ? space + " enumerated, no descent needed; " : "";
   if (stopped != "end") text += fmt::format("{} steps, stopped by {}; ", steps, stopped);
   text += fmt::format("{} evaluations, {:.1f} s{}\n", evaluations, wall_s,
-                      complete && !enumerated ? "; the polish saw the whole space of schedules" : "");
+                      complete && !enumerated ? "; the polish saw " + space : "");
   return text;
 }
 

@@ -88,6 +88,7 @@ struct SearchSummary {
       "steps";              ///< "steps", "end" (no descent), "patience", "time", "evaluations" or "interrupt"
   bool complete = false;    ///< on the chosen shape the whole space of schedules was looked at
   bool enumerated = false;  ///< at once, without a descent
+  std::string space;        ///< what was enumerated then (SearchSpace::enumerated)
 
   std::string brief_report() const;
 };

@@ -167,7 +167,7 @@ class FrontSearch {
     layers.look({}, options_.nests, true);
     // What was not looked at is improved on for every objective.
     for (const std::string& name : Objective::names()) {
-      if (layers.complete() || stop()) break;
+      if (!layers.improvable() || stop()) break;
       SearchProblem asked = problem_;
       asked.objective = Objective::from_name(name);
       const Choice best = choose(asked, *space_, layers.frontiers(), shape, {});

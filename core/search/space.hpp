@@ -41,7 +41,7 @@ class LayerSpace {
   /// clock ends it with what was found so far. No gradients.
   virtual void look(const torch::Tensor& near, std::int64_t limit, Allowance& allowance) = 0;
   /// Tries to improve on the entries that are best at and around these prices, and on this hardware where
-  /// that matters, where not all was looked at.
+  /// that matters, where not all was looked at or there are schedules beyond the space (Frontier).
   virtual void improve(const Objective::Prices& /*prices*/, const Hardware& /*hardware*/,
                        Allowance& /*allowance*/) {}
 
@@ -67,6 +67,8 @@ class SearchSpace {
 
   /// The shapes that are worth trying, ascending; not empty.
   virtual std::vector<Shape> shapes() const = 0;
+  /// Cycles and energy that no design of a shape undercuts; zeros where nothing is known of them.
+  virtual LayerCosts least_costs(const Shape& /*shape*/) const { return {}; }
   /// Where a search without a descent begins.
   virtual Shape first_shape() const { return shapes().back(); }
   /// Evaluations after which a search tries no further shapes.
@@ -99,6 +101,8 @@ class SearchSpace {
   virtual torch::Tensor least_demanding() const { return {}; }
   /// A design may take no more than these expected cycles, whatever its objective.
   virtual double most_cycles() const { return std::numeric_limits<double>::infinity(); }
+  /// What layers' spaces hold in full, for reports.
+  virtual const char* enumerated() const { return "all schedules"; }
   /// Loop orders with which every schedule goes.
   virtual std::int64_t orders() const { return 1; }
 };

@@ -14,6 +14,18 @@ std::vector<Mapping> mappings_of(const std::vector<SchedulePtr>& schedules) {
   return mappings;
 }
 
+MappedLayer padded_problem(const Layer& layer, Mapping mapping) {
+  MappedLayer problem{mapping.padded(layer), {}, ""};
+  for (const Dim dim : all_dims()) {
+    if (problem.layer[dim] == layer[dim]) continue;
+    problem.comment += fmt::format("{}{} {} for {}", problem.comment.empty() ? "padded: " : ", ",
+                                   name_of(dim), problem.layer[dim], layer[dim]);
+  }
+  mapping.padded_from = {};
+  problem.mapping = std::move(mapping);
+  return problem;
+}
+
 void refuse_surrogate(const Machine& machine, const TargetOptions& options) {
   if (options.surrogate.empty()) return;
   fail(ErrorId::kUsage, "--surrogate: the latencies of machine {} are analytical; see dosa predict",

@@ -22,6 +22,7 @@ class MappingSchedule : public Schedule {
   const char* key() const override { return "mapping"; }
   Json json() const override { return text_; }
   std::string text() const override { return text_; }
+  bool is_padded() const override { return mapping_.padded_from != DimSizes{}; }
 
  private:
   Mapping mapping_;
@@ -31,6 +32,9 @@ class MappingSchedule : public Schedule {
 /// The mappings of schedules, all of them MappingSchedules.
 const Mapping& mapping_of(const SchedulePtr& schedule);
 std::vector<Mapping> mappings_of(const std::vector<SchedulePtr>& schedules);
+
+/// A layer as a mapping computes it, with the mapping that divides it; the comment says what is padded.
+MappedLayer padded_problem(const Layer& layer, Mapping mapping);
 
 /// The mapping that a design file's entry holds under "mapping", which belongs to the layer, on an
 /// ArrayMachine or a Chain. Throws Error with file and key.

@@ -33,6 +33,8 @@ class Schedule {
   virtual Json json() const = 0;
   /// The same for people, in one line.
   virtual std::string text() const = 0;
+  /// Whether sizes that its factors do not divide are computed as larger ones that they do (Mapping).
+  virtual bool is_padded() const { return false; }
 };
 using SchedulePtr = std::shared_ptr<const Schedule>;
 

@@ -124,6 +124,41 @@ TEST_F(MappingText, MustBelongToLayerAndMachine) {
   expect_error([&] { check_mapping(shorter, conv1(), machine_); }, ErrorId::kMapping, {"3 levels", "has 4"});
 }
 
+TEST_F(MappingText, PaddedDimensionsSaySo) {
+  // 29 x 4 = 116 columns for the layer's 112, and 2 x 3 x 11 = 66 channels for 64.
+  const std::string text = testing::replaced(kConv1, "K8 Q28 - L2[WI] N1 K4X - L1[O] K2",
+                                             "K2/64 Q29/112 - L2[WI] N1 K3X - L1[O] K11");
+  const Mapping mapping = parse(text);
+  EXPECT_EQ(print_mapping(mapping, machine_), text);
+  check_mapping(mapping, conv1(), machine_);
+  EXPECT_EQ(mapping.padded_from[static_cast<std::size_t>(Dim::Q)], 112);
+  EXPECT_EQ(mapping.padded(conv1())[Dim::Q], 116);
+  EXPECT_EQ(mapping.padded(conv1())[Dim::K], 66);
+  EXPECT_EQ(mapping.padded(conv1())[Dim::P], conv1()[Dim::P]);
+  Mapping again = parse(testing::replaced(testing::replaced(text, "/64", ""), "/112", ""));
+  expect_error([&] { check_mapping(again, conv1(), machine_); }, ErrorId::kMapping,
+               {"factors of Q multiply to 116", "Q = 112", "write /112"});
+  again.pad_from(conv1());
+  EXPECT_TRUE(again == mapping);
+  // At a spatial loop where that is the outermost one.
+  const std::string spatial = "L3[WIO] N1 - L2[WI] N1 K5/9X - L1[O] K2 - L0[W] N1";
+  EXPECT_EQ(print_mapping(parse(spatial), machine_), spatial);
+
+  const auto expect = [&](const std::string& to, ErrorId id, const std::vector<std::string>& parts) {
+    expect_error([&] { check_mapping(parse(testing::replaced(text, "Q29/112", to)), conv1(), machine_); }, id,
+                 parts);
+  };
+  expect("Q29/110", ErrorId::kMapping, {"Q is padded from 110", "Q = 112"});
+  expect("Q28/112", ErrorId::kMapping, {"factors of Q multiply to 112", "Q = 112"});
+  expect("Q20/112", ErrorId::kMapping, {"factors of Q multiply to 80", "Q = 112"});
+  expect("Q29/112 Q3/112X", ErrorId::kMapping, {"'Q3/112X'", "outermost"});
+  expect("Q1/112", ErrorId::kMapping, {"'Q1/112'", "more than one iteration"});
+  expect("Q2000000000/112", ErrorId::kMapping, {"2^43 MACs"});
+  for (const char* bad : {"Q29/", "Q/112", "Q29/0", "Q29/-1", "Q29//112", "Q29/1/2"}) {
+    expect(bad, ErrorId::kSyntax, {std::string("'") + bad + "'", "K8/61"});
+  }
+}
+
 TEST_F(MappingText, HugeFactorsDoNotWrapAround) {
   Layer layer;
   layer[Dim::K] = 4;

@@ -53,7 +53,7 @@ class ChainTarget : public Target {
   }
 
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {
-    return {layer, mapping_of(schedule), ""};
+    return padded_problem(layer, mapping_of(schedule));
   }
 
   /// Buffers and shapes are not relaxed yet: walks on the integers do all the work.

@@ -645,8 +645,10 @@ Tile tile_of_mapping(const Mapping& mapping, const Layer& layer, Call call, std:
   }
   check_order(mapping.levels[3].temporal, "NQPKSRC", "DRAM");
   check_order(mapping.levels[1].temporal, "KSRCNQP", "accumulator");
+  // The library's last tile of a dimension is as small as what is left: it pads nothing.
   const auto inside = [&](Dim d) {
-    return mapping.temporal(0, d) * mapping.temporal(1, d) * mapping.spatial(1, d) * mapping.spatial(2, d);
+    return std::min(layer[d], mapping.temporal(0, d) * mapping.temporal(1, d) * mapping.spatial(1, d) *
+                                  mapping.spatial(2, d));
   };
   Tile tile;
   tile.call = call;

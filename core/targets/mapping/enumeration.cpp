@@ -1,7 +1,11 @@
 #include "dosa/core/targets/mapping/enumeration.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
+#include <numeric>
+#include <tuple>
 
 #include "dosa/models/base/math.hpp"
 
@@ -15,46 +19,120 @@ constexpr std::int64_t kFirstBatch = 64;
 // Nests that are handled at a time.
 constexpr std::int64_t kChunk = 4096;
 
-/// All splits of `size` over the slots of one dimension. The first temporal slot and a spatial slot share
-/// what the others leave: the spatial one takes its largest divisor up to `pe_dim`. `all` counts the splits
-/// with smaller ones too.
-std::vector<std::vector<std::int64_t>> splits_of(std::int64_t size, const std::vector<Slot>& slots,
-                                                 std::int64_t pe_dim, double& all) {
-  const auto spatial =
-      std::find_if(slots.begin(), slots.end(), [](const Slot& s) { return s.spatial; }) - slots.begin();
-  std::vector<std::vector<std::int64_t>> splits;
-  std::vector<std::int64_t> split(slots.size(), 1);
-  all = 0;
-  const std::function<void(std::size_t, std::int64_t)> place = [&](std::size_t slot, std::int64_t left) {
-    if (slot == slots.size()) {
-      split[0] = left;
-      if (spatial < static_cast<std::ptrdiff_t>(slots.size())) {
-        const std::vector<std::int64_t> divisors = divisors_of(left);
-        const auto beyond = std::upper_bound(divisors.begin(), divisors.end(), pe_dim);
-        const std::int64_t largest = *(beyond - 1);
-        split[static_cast<std::size_t>(spatial)] = largest;
-        split[0] = left / largest;
-        all += static_cast<double>(beyond - divisors.begin());
-      } else {
-        ++all;
-      }
-      splits.push_back(split);
-      return;
+// Padded nests that are enumerated: on fixed hardware, where bounds leave few of them to be evaluated, and
+// where the hardware is searched.
+constexpr double kPaddedNests = 500'000, kPaddedNestsOfRange = 2'000;
+// How many splits of a dimension improve() tries with those of another one.
+constexpr std::size_t kNeighbours = 8;
+
+using Split = std::vector<std::int64_t>;
+
+std::int64_t ceil_quotient(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+bool is_power_of_two(std::int64_t n) { return (n & (n - 1)) == 0; }
+
+/// The numbers of equal parts that `size` can be cut into so that fewer parts of the same size do not
+/// suffice, ascending: one for each size of a part.
+std::vector<std::int64_t> parts_of(std::int64_t size) {
+  std::vector<std::int64_t> parts;
+  for (std::int64_t part = size; part > 0;) {
+    parts.push_back(ceil_quotient(size, part));
+    // The largest smaller part that needs more of them.
+    part = (size - 1) / parts.back();
+  }
+  return parts;
+}
+
+/// How a tile of one dimension is run: some iterations of a loop around a spatial factor.
+struct TileRun {
+  std::int64_t iterations, spatial;
+};
+
+/// The ways to run a tile on `pe_dim` that no other one matches or beats in iterations and in padding, fewest
+/// iterations first.
+std::vector<TileRun> runs_of(std::int64_t tile, std::int64_t pe_dim) {
+  std::vector<TileRun> runs;
+  for (const std::int64_t iterations : parts_of(tile)) {
+    const std::int64_t spatial = ceil_quotient(tile, iterations);
+    if (spatial > pe_dim) continue;
+    if (!runs.empty() && iterations * spatial >= runs.back().iterations * runs.back().spatial) continue;
+    runs.push_back({iterations, spatial});
+  }
+  return runs;
+}
+
+/// Whether the divisors of a size leave a search little choice: no tile between one of them and eight times
+/// it, or, where it can be spatial, an array that they fill by less than 90 % of what padding can.
+bool divides_badly(std::int64_t size, std::int64_t pe_dim, bool is_spatial) {
+  const std::vector<std::int64_t> divisors = divisors_of(size);
+  for (std::size_t i = 1; i < divisors.size(); ++i) {
+    if (divisors[i] > 8 * divisors[i - 1]) return true;
+  }
+  const std::int64_t largest = *(std::upper_bound(divisors.begin(), divisors.end(), pe_dim) - 1);
+  return is_spatial && 10 * ceil_quotient(size, pe_dim) < 9 * (size / largest);
+}
+
+/// The splits of one dimension over its slots.
+struct DimSplits {
+  std::vector<Split> all;  ///< in none could a factor be smaller
+  /// Of these, those that divide the dimension, with the largest spatial factors, and, where it divides
+  /// badly, those that cut it into, or from, powers of two, with the fewest iterations around a spatial
+  /// factor.
+  std::vector<Split> main;
+  double with_smaller_spatial = 0;  ///< number of `all` if no spatial factors were left out
+};
+
+/// Splits `size` over `slots`. The first temporal slot and a spatial slot share what the others leave.
+DimSplits splits_of(std::int64_t size, const std::vector<Slot>& slots, std::int64_t pe_dim) {
+  const auto spatial = static_cast<std::size_t>(
+      std::find_if(slots.begin(), slots.end(), [](const Slot& s) { return s.spatial; }) - slots.begin());
+  const bool is_shared = spatial < slots.size();
+  const bool takes_cuts = divides_badly(size, pe_dim, is_shared);
+  DimSplits splits;
+  Split split(slots.size(), 1);
+  // Whether no factor outside the tile could be smaller: a padded tile may leave less for them.
+  const auto is_least = [&] {
+    const std::int64_t product =
+        std::accumulate(split.begin(), split.end(), std::int64_t{1}, std::multiplies<>());
+    return std::all_of(split.begin(), split.end(),
+                       [&](std::int64_t factor) { return product / factor * (factor - 1) < size; });
+  };
+  const auto place_tile = [&](std::int64_t tile, std::int64_t outside) {
+    const bool is_cut = takes_cuts && (is_power_of_two(outside) || is_power_of_two(tile));
+    bool first = true;
+    for (const TileRun& run : is_shared ? runs_of(tile, pe_dim) : std::vector<TileRun>{{tile, 1}}) {
+      split[0] = run.iterations;
+      if (is_shared) split[spatial] = run.spatial;
+      if (is_least()) splits.all.push_back(split);
+      const bool divides = outside * run.iterations * run.spatial == size;
+      if (divides || (first && is_cut)) splits.main.push_back(split);
+      first = false;
     }
-    if (static_cast<std::ptrdiff_t>(slot) == spatial) return place(slot + 1, left);
-    for (const std::int64_t factor : divisors_of(left)) {
-      split[slot] = factor;
-      place(slot + 1, left / factor);
+    for (const std::int64_t iterations : parts_of(tile)) {
+      const std::int64_t side_by_side = is_shared ? ceil_quotient(tile, iterations) : 1;
+      if (side_by_side > pe_dim) continue;
+      split[0] = is_shared ? iterations : tile;
+      if (is_shared) split[spatial] = side_by_side;
+      if (is_least()) splits.with_smaller_spatial += 1;
+      if (!is_shared) break;
     }
   };
-  place(1, size);
+  const std::function<void(std::size_t, std::int64_t, std::int64_t)> place =
+      [&](std::size_t slot, std::int64_t left, std::int64_t outside) {
+        if (slot == slots.size()) return place_tile(left, outside);
+        if (slot == spatial) return place(slot + 1, left, outside);
+        for (const std::int64_t factor : parts_of(left)) {
+          split[slot] = factor;
+          place(slot + 1, ceil_quotient(left, factor), outside * factor);
+        }
+      };
+  place(1, size, 1);
   return splits;
 }
 
 /// Keeps the `count` splits nearest to the wanted log factors.
-void keep_nearest(std::vector<std::vector<std::int64_t>>& splits, const std::vector<double>& wanted,
-                  std::size_t count) {
-  const auto distance = [&](const std::vector<std::int64_t>& split) {
+void keep_nearest(std::vector<Split>& splits, const std::vector<double>& wanted, std::size_t count) {
+  const auto distance = [&](const Split& split) {
     double sum = 0;
     for (std::size_t i = 0; i < split.size(); ++i) {
       const double difference = std::log(static_cast<double>(split[i])) - wanted[i];
@@ -82,28 +160,38 @@ Enumeration::Enumeration(const SearchProblem& problem, const EnumerationModels& 
       pe_dim_(pe_dim),
       batch_(LayerBatch::from({layer_}, torch::kFloat64)),
       range_(BufferRange::of(problem.bounds.min, problem.largest_with({pe_dim}), problem.buffers())) {
-  frontier_.space = frontier_.candidates = 1;
+  std::vector<Splits> main;
+  double padded_nests = 1;
   for (const Dim dim : all_dims()) {
-    Splits splits;
     std::vector<Slot> own;
+    std::vector<std::int64_t> indices;
     for (std::int64_t s = 0; s < slot_count(); ++s) {
       const Slot& slot = models.all.slots()[static_cast<std::size_t>(s)];
       if (slot.dim != dim) continue;
       own.push_back(slot);
-      splits.slots.push_back(s);
+      indices.push_back(s);
     }
-    double all = 0;
-    splits.choices = splits_of(layer_[dim], own, pe_dim, all);
-    frontier_.space *= all;
-    frontier_.candidates *= static_cast<double>(splits.choices.size());
-    dims_.push_back(std::move(splits));
+    DimSplits splits = splits_of(layer_[dim], own, pe_dim);
+    padded_nests *= static_cast<double>(splits.all.size());
+    const auto main_count = static_cast<double>(splits.main.size());
+    main.push_back({std::move(splits.main), indices, main_count});
+    padded_.push_back({std::move(splits.all), indices, splits.with_smaller_spatial});
   }
+  const bool is_fixed = problem.bounds.min == problem.bounds.max;
+  const bool all = padded_nests <= (is_fixed ? kPaddedNests : kPaddedNestsOfRange);
+  dims_ = all ? padded_ : std::move(main);
+  frontier_.space = frontier_.candidates = 1;
+  for (const Splits& splits : dims_) {
+    frontier_.space *= splits.all;
+    frontier_.candidates *= static_cast<double>(splits.choices.size());
+  }
+  frontier_.reaches_beyond = !all && is_fixed;
 }
 
 std::vector<double> Enumeration::wanted(const Splits& splits, Dim dim, const Tensor& near) const {
   std::vector<double> log_factors;
   for (const std::int64_t slot : splits.slots) {
-    log_factors.push_back(near.defined() ? near[static_cast<std::int64_t>(layer_index_)][slot].item<double>()
+    log_factors.push_back(near.defined() ? near[slot].item<double>()
                                          : std::log(static_cast<double>(layer_[dim])) /
                                                static_cast<double>(splits.slots.size()));
   }
@@ -129,6 +217,7 @@ void Enumeration::look(const Tensor& near, std::int64_t limit, Allowance& allowa
   const std::int64_t of_nest = models_.all.order_count() + (range_.is_one_point() ? 1 : 0);
   std::int64_t most = limit;
   if (allowance.evaluations != kNoLimit) most = std::min(limit, allowance.evaluations / of_nest);
+  const Tensor own = near.defined() ? near[static_cast<std::int64_t>(layer_index_)] : near;
   std::vector<Splits> dims = dims_;
   const auto count = [&] {
     double product = 1;
@@ -139,7 +228,7 @@ void Enumeration::look(const Tensor& near, std::int64_t limit, Allowance& allowa
     const auto widest = std::max_element(dims.begin(), dims.end(), [](const Splits& a, const Splits& b) {
       return a.choices.size() < b.choices.size();
     });
-    keep_nearest(widest->choices, wanted(*widest, static_cast<Dim>(widest - dims.begin()), near),
+    keep_nearest(widest->choices, wanted(*widest, static_cast<Dim>(widest - dims.begin()), own),
                  widest->choices.size() - 1);
   }
   allowance.fell_short = most < limit && static_cast<double>(most) < frontier_.candidates;
@@ -225,6 +314,75 @@ void Enumeration::evaluate(const Tensor& nests) {
     const Tensor now = open.slice(0, 0, size);
     if (now.size(0) > 0) add(nests.index_select(0, now), needed.index_select(0, now));
     open = open.slice(0, size);
+  }
+}
+
+std::pair<double, std::int64_t> Enumeration::best_entry(const Objective::Prices& prices,
+                                                        const Hardware& hardware) const {
+  const double infinity = std::numeric_limits<double>::infinity();
+  if (!frontier_.numbers.defined()) return {infinity, -1};
+  const std::vector<double> buffers = buffers_of(hardware, kArrayBuffers);
+  const Tensor value = (energy_at(frontier_.numbers, buffers) * prices.energy +
+                        frontier_.numbers.select(1, Frontier::kCycles) * prices.cycle)
+                           .masked_fill(~fits(frontier_.numbers, buffers), infinity);
+  const std::int64_t row = value.argmin().item<std::int64_t>();
+  const double least = value[row].item<double>();
+  return {least, std::isfinite(least) ? row : -1};
+}
+
+void Enumeration::try_nests(const Tensor& nests, const Objective::Prices& prices, const Hardware& hardware,
+                            double best) {
+  const std::vector<double> buffers = buffers_of(hardware, kArrayBuffers);
+  const Tensor needed = needs(nests);
+  const Tensor fitting = (needed <= torch::tensor(buffers, torch::kFloat64)).all(1).nonzero().squeeze(-1);
+  if (fitting.size(0) == 0) return;
+  const Tensor fit_nests = nests.index_select(0, fitting), fit_needed = needed.index_select(0, fitting);
+  const Tensor least = numbers_of(models_.bound, fit_nests, fit_needed, Sharpness::lower_bound());
+  const Tensor value =
+      energy_at(least, buffers) * prices.energy + least.select(1, Frontier::kCycles) * prices.cycle;
+  const Tensor open = (value < best).nonzero().squeeze(-1);
+  if (open.size(0) > 0) add(fit_nests.index_select(0, open), fit_needed.index_select(0, open));
+}
+
+Tensor Enumeration::neighbours(const Tensor& nest) const {
+  std::vector<std::size_t> free;  // dimensions that can be split in several ways
+  std::vector<Tensor> tables(padded_.size());
+  for (std::size_t d = 0; d < padded_.size(); ++d) {
+    if (padded_[d].choices.size() == 1) continue;
+    Splits near = padded_[d];
+    keep_nearest(near.choices, wanted(near, static_cast<Dim>(d), nest), kNeighbours);
+    tables[d] = table_of(near);
+    free.push_back(d);
+  }
+  const auto without = [&](const Tensor& from, std::size_t d) {
+    return from.index_fill(0, torch::tensor(padded_[d].slots, torch::kInt64), 0);
+  };
+  std::vector<Tensor> nests;
+  for (const std::size_t a : free) {
+    if (free.size() == 1) nests.push_back(without(nest, a) + tables[a]);
+    for (const std::size_t b : free) {
+      if (b <= a) continue;
+      const Tensor rest = without(without(nest, a), b);
+      nests.push_back((rest + tables[a].unsqueeze(1) + tables[b].unsqueeze(0)).flatten(0, 1));
+    }
+  }
+  return torch::cat(nests);
+}
+
+void Enumeration::improve(const Objective::Prices& prices, const Hardware& hardware, Allowance& allowance) {
+  const torch::InferenceMode no_gradients;
+  if (!frontier_.reaches_beyond) return;
+  auto [best, row] = best_entry(prices, hardware);
+  for (double last = std::numeric_limits<double>::infinity(); best < last * (1 - 1e-12);) {
+    if (allowance.is_spent()) {
+      allowance.fell_short = allowance.fell_short || allowance.evaluations <= 0;
+      return;
+    }
+    last = best;
+    const std::int64_t before = frontier_.evaluated;
+    try_nests(neighbours(frontier_.codes[row].narrow(0, 0, slot_count())), prices, hardware, best);
+    allowance.spend(frontier_.evaluated - before);
+    std::tie(best, row) = best_entry(prices, hardware);
   }
 }
 

@@ -77,6 +77,48 @@ std::vector<Shape> MappingSpace::shapes() const {
   return useful;
 }
 
+// With every loop in the innermost level and all gates closed, every word is moved once, and only the padding
+// of the spatial factors is left out. Inputs are counted as if no stride or dilation left gaps between those
+// that are used: fewer than any tiles touch.
+LayerCosts MappingSpace::least_costs(const Shape& shape) const {
+  const torch::InferenceMode no_gradients;
+  const std::vector<Slot>& slots = models_.all.slots();
+  std::vector<Layer> layers = problem_.workload.layers;
+  const Tensor nests = torch::zeros(
+      {static_cast<std::int64_t>(layers.size()), static_cast<std::int64_t>(slots.size())}, torch::kFloat64);
+  auto cell = nests.accessor<double, 2>();
+  Tensor repetitions = torch::empty({static_cast<std::int64_t>(layers.size())}, torch::kFloat64);
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    Layer& layer = layers[l];
+    layer.wdilation = layer.hdilation = 1;
+    layer.wstride = std::min(layer.wstride, layer[Dim::R]);
+    layer.hstride = std::min(layer.hstride, layer[Dim::S]);
+    const auto row = static_cast<std::int64_t>(l);
+    repetitions[row] = static_cast<double>(layer.repetitions());
+    for (const Dim dim : all_dims()) {
+      // Temporal slots come first, the innermost level's before the others'.
+      std::int64_t temporal = -1, spatial = -1;
+      for (std::size_t s = slots.size(); s-- > 0;) {
+        if (slots[s].dim == dim) (slots[s].spatial ? spatial : temporal) = static_cast<std::int64_t>(s);
+      }
+      const auto size = static_cast<double>(layer[dim]);
+      const double side_by_side = spatial < 0 ? 1 : std::min(size, static_cast<double>(shape.front()));
+      if (spatial >= 0) cell[row][spatial] = std::log(side_by_side);
+      cell[row][temporal] = std::log(size / side_by_side);
+    }
+  }
+  const Hardware least = problem_.with_shape(problem_.bounds.min, shape);
+  const Traffic traffic =
+      models_.bound.traffic({nests, {}}, LayerBatch::from(layers, torch::kFloat64), Sharpness::lower_bound());
+  const Cost cost = models_.bound.cost(traffic, HardwareTensors::from(ArraySizes::of(least), torch::kFloat64),
+                                       Sharpness::lower_bound());
+  // A little less, since sums are rounded otherwise than those of designs.
+  const auto total = [&](const Tensor& costs) {
+    return (costs.squeeze(-1) * repetitions).sum().item<double>() * (1 - 1e-9);
+  };
+  return {total(cost.cycles), total(cost.energy_pj) * 1e-6, {}, {}};
+}
+
 Tensor MappingSpace::random_starts(std::int64_t starts, at::Generator generator) const {
   return relaxation_.random_logits(starts, std::move(generator));
 }
@@ -99,10 +141,11 @@ std::unique_ptr<LayerSpace> MappingSpace::layer(std::size_t layer, const Shape& 
 
 std::int64_t MappingSpace::least_evaluations(std::size_t) const { return kLeastNests * orders(); }
 
-SchedulePtr MappingSpace::schedule(std::size_t, const Tensor& code) const {
+SchedulePtr MappingSpace::schedule(std::size_t layer, const Tensor& code) const {
   const std::int64_t slots = code.size(0) - 1;
-  const Mapping mapping =
+  Mapping mapping =
       models_.all.mapping_of(code.narrow(0, 0, slots), static_cast<std::int64_t>(code[slots].item<double>()));
+  mapping.pad_from(problem_.workload.layers[layer]);
   return std::make_shared<MappingSchedule>(mapping, array_machine(problem_));
 }
 

@@ -15,6 +15,8 @@ class MappingSpace : public SearchSpace {
 
   /// Divisors of what can be spatial, and the bounds, as far as there is room for buffers.
   std::vector<Shape> shapes() const override;
+  /// Of mappings that fill the array as well as any size allows, and keep every tile in the innermost level.
+  LayerCosts least_costs(const Shape& shape) const override;
 
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
@@ -27,6 +29,7 @@ class MappingSpace : public SearchSpace {
   SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const override;
   /// Every loop at DRAM.
   torch::Tensor least_demanding() const override;
+  const char* enumerated() const override { return "all mappings without padding"; }
   std::int64_t orders() const override { return models_.all.order_count(); }
 
  private:

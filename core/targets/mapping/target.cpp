@@ -64,7 +64,7 @@ class MappingTarget : public ArrayTarget {
     return analyse_mapping(layer, mapping_of(schedule), ArraySizes::of(hardware), array_machine());
   }
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {
-    return {layer, mapping_of(schedule), ""};
+    return padded_problem(layer, mapping_of(schedule));
   }
   bool runs_any_mapping() const override { return true; }
   SearchOptions default_options() const override { return {}; }

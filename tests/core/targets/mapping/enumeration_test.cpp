@@ -52,8 +52,8 @@ struct Point {
   double energy_uj, cycles;
 };
 
-/// Every nest of a layer, literally: all ordered factorisations of every dimension over all its slots,
-/// spatial factors up to the array, [nests, slots].
+/// Every nest of a layer, literally: in every dimension all factors over its slots that multiply to at least
+/// its size and of which none could be smaller, spatial factors up to the array, [nests, slots].
 Tensor all_nests(const Layer& layer, const std::vector<Slot>& slots, std::int64_t pe_dim) {
   std::vector<std::vector<double>> nests{std::vector<double>(slots.size(), 0)};
   for (const Dim dim : all_dims()) {
@@ -63,18 +63,24 @@ Tensor all_nests(const Layer& layer, const std::vector<Slot>& slots, std::int64_
     }
     std::vector<std::vector<double>> longer;
     const std::function<void(std::vector<double>, std::size_t, std::int64_t)> spread =
-        [&](std::vector<double> nest, std::size_t i, std::int64_t left) {
+        [&](std::vector<double> nest, std::size_t i, std::int64_t product) {
+          const std::int64_t size = layer[dim];
           if (i == places.size()) {
-            if (left == 1) longer.push_back(nest);
+            bool least = product >= size;
+            for (const std::size_t place : places) {
+              const std::int64_t f = std::llround(std::exp(nest[place]));
+              least = least && product / f * (f - 1) < size;
+            }
+            if (least) longer.push_back(nest);
             return;
           }
-          for (std::int64_t f = 1; f <= left; ++f) {
-            if (left % f != 0 || (slots[places[i]].spatial && f > pe_dim)) continue;
+          for (std::int64_t f = 1; product * (f - 1) < size; ++f) {
+            if (slots[places[i]].spatial && f > pe_dim) continue;
             nest[places[i]] = std::log(static_cast<double>(f));
-            spread(nest, i + 1, left / f);
+            spread(nest, i + 1, product * f);
           }
         };
-    for (const auto& nest : nests) spread(nest, 0, layer[dim]);
+    for (const auto& nest : nests) spread(nest, 0, 1);
     nests = std::move(longer);
   }
   std::vector<double> flat;
@@ -169,11 +175,13 @@ TEST(Exhaustive, FindsTheBestOfALiteralEnumerationOnOtherMachines) {
   machine.rules = "mappings";
   problem.target = make_target(std::make_shared<ArrayMachine>(machine));
   expect_best_of_literal_enumeration(problem);
-  // Loops at the registers and at the scratchpad.
+  // Loops at the registers and at the scratchpad: more slots, so smaller layers.
   machine = load_array_machine("gemmini-tl");
   for (const Dim dim : {Dim::P, Dim::Q}) machine.search_temporal[0][static_cast<std::size_t>(dim)] = true;
   for (const Dim dim : {Dim::C, Dim::K}) machine.search_temporal[2][static_cast<std::size_t>(dim)] = true;
   problem.target = make_target(std::make_shared<ArrayMachine>(machine));
+  problem.workload.layers[0].size = {3, 2, 4, 3, 4, 5, 1};
+  problem.workload.layers[1].size = {1, 1, 10, 1, 9, 12, 1};
   expect_best_of_literal_enumeration(problem);
 }
 

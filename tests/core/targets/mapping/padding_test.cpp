@@ -1,0 +1,157 @@
+// Sizes that do not divide: does a layer ever cost more than a larger one, and do known cliffs stay away?
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "dosa/core/search/exhaustive.hpp"
+#include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/targets/mapping/enumeration.hpp"
+#include "dosa/core/targets/mapping/space.hpp"
+#include "tests/core/search/problems.hpp"
+#include "tests/support.hpp"
+
+namespace dosa::testing {
+namespace {
+
+SearchProblem one_layer(const DimSizes& size, const ArraySizes& hardware) {
+  Workload workload;
+  workload.name = "one";
+  Layer layer;
+  layer.name = "layer";
+  layer.size = size;
+  workload.layers = {layer};
+  SearchProblem problem = on_gemmini_tl(workload);
+  problem.bounds.min = problem.bounds.max = hardware;
+  return problem;
+}
+
+DimSizes matmul(std::int64_t rows, std::int64_t inner, std::int64_t columns) {
+  return {1, 1, rows, 1, inner, columns, 1};
+}
+
+struct Best {
+  double cycles = kInfinity, energy = kInfinity, edp = kInfinity;
+};
+
+/// The best of a layer on fixed hardware. The space has to have been enumerated with all padding.
+Best best_of(const SearchProblem& problem, const EnumerationModels& models) {
+  const ArraySizes hardware = ArraySizes::of(problem.bounds.max);
+  Enumeration layer(problem, models, 0, hardware.pe_dim);
+  Allowance allowance;
+  layer.look({}, 1'000'000, allowance);
+  const Frontier& frontier = layer.frontier();
+  Best best;
+  if (!frontier.numbers.defined()) return best;
+  EXPECT_TRUE(frontier.complete && !frontier.reaches_beyond);
+  const torch::Tensor energy = energy_at(frontier.numbers, buffers_of(problem.bounds.max, kArrayBuffers));
+  const torch::Tensor cycles = frontier.numbers.select(1, Frontier::kCycles);
+  best.cycles = cycles.min().item<double>();
+  best.energy = energy.min().item<double>();
+  best.edp = (cycles * energy).min().item<double>();
+  return best;
+}
+
+// Random layers of up to some hundred in two dimensions and little in the others, on small arrays.
+TEST(Padding, NoLayerCostsMoreThanALargerOne) {
+  std::mt19937 random(5);
+  const auto draw = [&](std::int64_t least, std::int64_t most) {
+    return std::uniform_int_distribution<std::int64_t>(least, most)(random);
+  };
+  const EnumerationModels models(array_machine(one_layer(matmul(1, 1, 1), {4, 64, 64})));
+  int compared = 0;
+  for (int round = 0; round < 100; ++round) {
+    const std::int64_t pe_dim = draw(2, 16);
+    const ArraySizes hardware{pe_dim, draw(1, 64), draw(1, 64)};
+    DimSizes size{draw(1, 3), 1, draw(1, 12), draw(1, 4), draw(1, 20), draw(1, 20), 1};
+    const auto dim = static_cast<std::size_t>(draw(0, kDims - 1));
+    size[dim] = draw(1, dim < 2 ? 4 : 60);
+    SearchProblem problem = one_layer(size, hardware);
+    Layer& layer = problem.workload.layers.front();
+    layer.wstride = draw(1, 2);
+    layer.wdilation = draw(1, 2);
+    const Best own = best_of(problem, models);
+    for (const std::int64_t more : {std::int64_t{1}, draw(2, pe_dim), pe_dim}) {
+      layer.size = size;
+      layer.size[dim] += more;
+      const Best larger = best_of(problem, models);
+      const std::string what =
+          to_json(layer).dump() + fmt::format(" less {} of {}, pe {}", more, kDimNames[dim], pe_dim);
+      constexpr double kRounding = 1 + 1e-12;
+      EXPECT_LE(own.cycles, larger.cycles * kRounding) << what;
+      EXPECT_LE(own.energy, larger.energy * kRounding) << what;
+      EXPECT_LE(own.edp, larger.edp * kRounding) << what;
+      compared += larger.edp < kInfinity;
+    }
+  }
+  EXPECT_GT(compared, 250);
+}
+
+double edp_of(const std::vector<Layer>& layers, std::int64_t pe_dim) {
+  Workload workload;
+  workload.name = "network";
+  workload.layers = layers;
+  SearchProblem problem = on_gemmini_tl(workload);
+  ArraySizes min = ArraySizes::of(problem.bounds.min), max = ArraySizes::of(problem.bounds.max);
+  min.pe_dim = max.pe_dim = pe_dim;
+  problem.bounds.min = min;
+  problem.bounds.max = max;
+  return optimize(problem, problem.target->default_options()).best.totals.edp;
+}
+
+Layer product(std::int64_t rows, std::int64_t inner, std::int64_t columns, std::int64_t count = 1) {
+  Layer layer;
+  layer.name = fmt::format("{}x{}x{}", rows, inner, columns);
+  layer.count = count;
+  layer.size = matmul(rows, inner, columns);
+  return layer;
+}
+
+/// The block of a ViT-B/16 with this many tokens.
+std::vector<Layer> vit_block(std::int64_t tokens) {
+  return {product(tokens, 768, 2304), product(tokens, 64, tokens, 12), product(tokens, tokens, 64, 12),
+          product(tokens, 768, 768),  product(tokens, 768, 3072),      product(tokens, 3072, 768)};
+}
+
+// Without padding, primes were up to ten thousand times slower.
+TEST(Padding, PrimesHaveNoCliff) {
+  // A convolution of which every size is a prime; with multiples of the array it takes 1.56 M cycles.
+  const MapSummary primes = map_exhaustively(one_layer({1, 1, 113, 127, 257, 509, 1}, {128, 512, 512}), {});
+  EXPECT_LE(primes.best.totals.cycles, 1.56e6);
+  for (const std::int64_t pe_dim : {16, 128}) {
+    EXPECT_LE(edp_of(vit_block(197), pe_dim), edp_of(vit_block(208), pe_dim)) << pe_dim;
+    EXPECT_LE(edp_of({product(1024, 768, 50257)}, pe_dim), edp_of({product(1024, 768, 50304)}, pe_dim))
+        << pe_dim;
+    // 257 take 17 iterations of an array of 16 and three of 128, where 256 take 16 and two.
+    EXPECT_LE(edp_of({product(1500, 257, 512)}, pe_dim),
+              (pe_dim == 16 ? 1.13 : 1.03) * edp_of({product(1500, 256, 512)}, pe_dim));
+  }
+}
+
+// What a shape cannot undercut is no more than what enumerations find on it, whatever the buffers.
+TEST(Padding, NoDesignOfAShapeUndercutsItsBound) {
+  std::mt19937 random(6);
+  const auto draw = [&](std::int64_t least, std::int64_t most) {
+    return std::uniform_int_distribution<std::int64_t>(least, most)(random);
+  };
+  for (int round = 0; round < 60; ++round) {
+    const ArraySizes hardware{draw(1, 16), draw(1, 64), draw(1, 64)};
+    SearchProblem problem =
+        one_layer({draw(1, 3), draw(1, 3), draw(1, 9), draw(1, 7), draw(1, 20), draw(1, 20), 1}, hardware);
+    Layer& layer = problem.workload.layers.front();
+    layer.wstride = draw(1, 3);
+    layer.hstride = draw(1, 3);
+    layer.wdilation = draw(1, 3);
+    layer.groups = draw(1, 2);
+    const EnumerationModels models(array_machine(problem));
+    const Best best = best_of(problem, models);
+    if (best.edp == kInfinity) continue;
+    const MappingSpace space(problem, "cpu");
+    const LayerCosts least = space.least_costs({hardware.pe_dim});
+    EXPECT_LE(least.cycles, best.cycles) << to_json(layer).dump();
+    EXPECT_LE(least.energy_uj, best.energy * 1e-6) << to_json(layer).dump();
+    EXPECT_GT(least.energy_uj, 0);
+  }
+}
+
+}  // namespace
+}  // namespace dosa::testing
