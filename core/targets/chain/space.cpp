@@ -221,6 +221,13 @@ void ChainSpace::check_fits() const {
 
 void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>& stop) {
   options_ = options;
+  least_.resize(nests_.size());
+  parallel(static_cast<std::int64_t>(nests_.size()), options.threads, [&](std::int64_t l) {
+    const auto layer = static_cast<std::size_t>(l);
+    const ChainBound bound = dosa::lower_bound(chain_, nests_[layer].layer());
+    const auto groups = static_cast<double>(nests_[layer].layer().groups);
+    least_[layer] = {bound.cycles * groups, bound.energy_pj * groups * 1e-6, {}, {}};
+  });
   if (options.stages == Stages::kPolish) return;
   const std::int64_t starts = std::clamp<std::int64_t>(options.samples / 64, 1, options.starts);
   steps_ = std::min(options.steps, options.samples / (2 * starts));
@@ -236,10 +243,7 @@ void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>&
 }
 
 std::optional<LayerCosts> ChainSpace::lower_bound(std::size_t layer) const {
-  const Layer& own = problem_.workload.layers[layer];
-  const ChainBound bound = dosa::lower_bound(chain_, own);
-  const auto groups = static_cast<double>(own.groups);
-  return LayerCosts{bound.cycles * groups, bound.energy_pj * groups * 1e-6, {}, {}};
+  return least_.empty() ? std::nullopt : std::optional<LayerCosts>(least_[layer]);
 }
 
 Tensor ChainSpace::random_starts(std::int64_t starts, at::Generator generator) const {
@@ -309,8 +313,7 @@ std::unique_ptr<LayerSpace> ChainSpace::layer(std::size_t layer, const Shape& sh
   if (descended_.defined())
     starts = descended_.select(1, static_cast<std::int64_t>(layer)).flatten(1).contiguous();
   const std::int64_t descended = starts.defined() ? starts.size(0) * steps_ : 0;
-  return std::make_unique<ChainLayer>(problem_, nests_[layer], options_, starts, descended,
-                                      *lower_bound(layer));
+  return std::make_unique<ChainLayer>(problem_, nests_[layer], options_, starts, descended, least_[layer]);
 }
 
 std::int64_t ChainSpace::least_evaluations(std::size_t) const { return 64; }
