@@ -2,7 +2,22 @@
 
 #include <algorithm>
 
+#include "dosa/models/base/math.hpp"
+
 namespace dosa {
+namespace {
+
+// Temperatures of the replicas, of the logarithm of the goal, and the steps each tries before they may change
+// places.
+constexpr std::size_t kReplicas = 8;
+constexpr double kColdest = 0.01, kHottest = 0.1;
+constexpr int kStepsOfRound = 50;
+
+double temperature_of(std::size_t replica) {
+  return kColdest * std::pow(kHottest / kColdest, static_cast<double>(replica) / (kReplicas - 1));
+}
+
+}  // namespace
 
 void NestFront::offer(const NestCost& cost, const ChainNest& nest) {
   if (!cost.fits) return;
@@ -99,31 +114,79 @@ bool NestWalk::exchange_axes(LayerNests::Placed& nest) {
   const auto primes = static_cast<std::int64_t>(nests_.primes().size());
   const auto one = static_cast<std::size_t>(random_.below(primes));
   const Dim dim = nests_.primes()[one].dim;
-  const std::vector<ChainSlot>& slots = nests_.slots(dim);
-  const ChainSlot from = slots[nest.slot[one]];
+  const ChainSlot from = nests_.slots(dim)[nest.slot[one]];
   if (from.kind == LoopKind::kTime) return false;
-  const LoopKind other = from.kind == LoopKind::kX ? LoopKind::kY : LoopKind::kX;
-  const auto find = [&](Dim of, LoopKind kind) {
-    const std::vector<ChainSlot>& all = nests_.slots(of);
-    for (std::size_t s = 0; s < all.size(); ++s) {
-      if (all[s].level == from.level && all[s].kind == kind) return static_cast<int>(s);
-    }
-    return -1;
-  };
+  const ChainSlot other{from.level, from.kind == LoopKind::kX ? LoopKind::kY : LoopKind::kX};
   const auto second = static_cast<std::size_t>(random_.below(primes));
   const Dim partner = nests_.primes()[second].dim;
-  const auto transfer = [&](Dim of, LoopKind source, LoopKind target) {
-    const int a = find(of, source), b = find(of, target);
-    if (a < 0 || b < 0) return false;
+  const auto transfer = [&](Dim of, const ChainSlot& source, const ChainSlot& target) {
+    const auto a = nests_.slot_at(of, source), b = nests_.slot_at(of, target);
+    if (!a || !b) return false;
     for (std::size_t i = 0; i < nests_.primes().size(); ++i) {
-      if (nests_.primes()[i].dim == of && nest.slot[i] == a)
-        nests_.move(nest, i, static_cast<std::uint8_t>(b));
+      if (nests_.primes()[i].dim == of && nest.slot[i] == *a) nests_.move(nest, i, *b);
     }
     return true;
   };
-  if (!transfer(dim, from.kind, other)) return false;
-  if (partner != dim && nest.nest.at(from.level, other, partner) > 1) transfer(partner, other, from.kind);
+  if (!transfer(dim, from, other)) return false;
+  if (partner != dim && nest.nest.at(from.level, other.kind, partner) > 1) transfer(partner, other, from);
   return nests_.within_fan_out(nest.nest, from.level);
+}
+
+bool NestWalk::displace(LayerNests::Placed& nest) {
+  // A prime goes to an axis, with some probability the others beside it too, as long as their dimension has
+  // room there by itself; those of other dimensions make room, to where the first one came from if they may.
+  const auto primes = static_cast<std::int64_t>(nests_.primes().size());
+  const auto first = static_cast<std::size_t>(random_.below(primes));
+  const Dim dim = nests_.primes()[first].dim;
+  const std::vector<ChainSlot>& slots = nests_.slots(dim);
+  const std::uint8_t source = nest.slot[first];
+  const auto target = static_cast<std::uint8_t>(random_.below(static_cast<std::int64_t>(slots.size())));
+  const ChainSlot from = slots[source], axis = slots[target];
+  if (target == source || axis.kind == LoopKind::kTime) return false;
+  const auto& fan_out = nests_.chain().levels[axis.level].fan_out;
+  const auto room = static_cast<double>(fan_out[axis.kind == LoopKind::kX ? 0 : 1].size);
+  nests_.move(nest, first, target);
+  if (random_.bits() % 2 == 0) {
+    for (std::size_t i = 0; i < nests_.primes().size(); ++i) {
+      const PrimeFactor& prime = nests_.primes()[i];
+      if (prime.dim == dim && nest.slot[i] == source &&
+          nest.nest.at(axis.level, axis.kind, dim) * prime.prime <= room)
+        nests_.move(nest, i, target);
+    }
+  }
+  double used = 1;
+  for (const Dim any : all_dims()) used *= nest.nest.at(axis.level, axis.kind, any);
+  const std::int64_t begin = random_.below(primes);
+  for (std::int64_t k = 0; k < primes && used > room; ++k) {
+    const auto i = static_cast<std::size_t>((begin + k) % primes);
+    const Dim other = nests_.primes()[i].dim;
+    if (other == dim || nest.slot[i] != nests_.slot_at(other, axis)) continue;
+    const auto anywhere = random_.below(static_cast<std::int64_t>(nests_.slots(other).size()));
+    nests_.move(nest, i, nests_.slot_at(other, from).value_or(static_cast<std::uint8_t>(anywhere)));
+    used /= nests_.primes()[i].prime;
+  }
+  return nests_.within_fan_outs(nest.nest);
+}
+
+bool NestWalk::exchange_places(LayerNests::Placed& nest) {
+  // Two primes of different dimensions, each to where the other one was.
+  const auto primes = static_cast<std::int64_t>(nests_.primes().size());
+  const auto one = static_cast<std::size_t>(random_.below(primes));
+  const auto other = static_cast<std::size_t>(random_.below(primes));
+  const Dim dim = nests_.primes()[one].dim, partner = nests_.primes()[other].dim;
+  if (dim == partner) return false;
+  const ChainSlot from = nests_.slots(dim)[nest.slot[one]], to = nests_.slots(partner)[nest.slot[other]];
+  if (from.level == to.level && from.kind == to.kind) return false;
+  const auto there = nests_.slot_at(dim, to), here = nests_.slot_at(partner, from);
+  if (!there || !here) return false;
+  const auto put = [&](std::size_t prime, Dim of, const ChainSlot& place, std::uint8_t slot) {
+    const bool is_new = place.kind == LoopKind::kTime && nest.nest.at(place.level, place.kind, of) == 1;
+    if (is_new && random_.bits() % 2 == 0) place_in_order(nest.nest, place.level, of);
+    nests_.move(nest, prime, slot);
+  };
+  put(one, dim, to, *there);
+  put(other, partner, from, *here);
+  return nests_.within_fan_out(nest.nest, from.level) && nests_.within_fan_out(nest.nest, to.level);
 }
 
 bool NestWalk::reorder(LayerNests::Placed& nest) {
@@ -141,25 +204,37 @@ bool NestWalk::reorder(LayerNests::Placed& nest) {
 
 bool NestWalk::step(LayerNests::Placed& nest) {
   const std::int64_t kind = random_.below(100);
-  if (kind < 35) return move_primes(nest, 1);
-  if (kind < 60) return move_primes(nest, 2);
-  if (kind < 67) return move_primes(nest, 3);
-  if (kind < 80) return split_again(nest);
-  if (kind < 84) return exchange_axes(nest);
+  if (kind < 29) return move_primes(nest, 1);
+  if (kind < 50) return move_primes(nest, 2);
+  if (kind < 57) return move_primes(nest, 3);
+  if (kind < 70) return split_again(nest);
+  if (kind < 74) return exchange_axes(nest);
+  if (kind < 82) return displace(nest);
+  if (kind < 92) return exchange_places(nest);
   return reorder(nest);
+}
+
+void NestWalk::advance(Place& place, const LayerGoal& goal, double temperature, Best& best) {
+  next_ = place.nest;
+  if (!step(next_)) return;
+  const NestCost cost = evaluate(next_.nest);
+  if (!cost.fits) return;
+  const double found = goal.value(cost.energy_pj, cost.cycles);
+  if (found > place.value && random_.uniform() >= std::exp((place.value - found) / temperature)) return;
+  std::swap(place.nest, next_);
+  place.value = found;
+  if (found < best.value - 1e-13) best = {place.nest.nest, found};
 }
 
 ChainNest NestWalk::anneal(const ChainNest& start, const LayerGoal& goal, std::int64_t evaluations,
                            double begin_temperature, double end_temperature) {
-  LayerNests::Placed now = nests_.placed(start);
-  if (now.slot.empty()) return start;
   const NestCost first = evaluate(start);
-  double value = goal.value(first.energy_pj, first.cycles), best_value = value;
-  ChainNest best = start;
+  Place now{nests_.placed(start), goal.value(first.energy_pj, first.cycles)};
+  Best best{start, now.value};
+  if (now.nest.slot.empty()) return start;
   const double cooling = std::log(end_temperature / begin_temperature);
   const std::int64_t end = evaluated_ + evaluations;
   double temperature = begin_temperature;
-  LayerNests::Placed next = now;
   for (std::int64_t tried = 0; evaluated_ < end && tried < 20 * evaluations; ++tried) {
     if (tried % 256 == 0) {
       if (tried % 4096 == 0 && stop && stop()) break;
@@ -167,22 +242,41 @@ ChainNest NestWalk::anneal(const ChainNest& start, const LayerGoal& goal, std::i
           begin_temperature *
           std::exp(cooling * (1 - static_cast<double>(end - evaluated_) / static_cast<double>(evaluations)));
     }
-    if (step(next)) {
-      const NestCost cost = evaluate(next.nest);
-      const double found = cost.fits ? goal.value(cost.energy_pj, cost.cycles) : 0;
-      if (cost.fits && (found <= value || random_.uniform() < std::exp((value - found) / temperature))) {
-        now = next;
-        value = found;
-        if (value < best_value - 1e-13) {
-          best_value = value;
-          best = now.nest;
-        }
-        continue;
-      }
-    }
-    next = now;
+    advance(now, goal, temperature, best);
   }
-  return best;
+  return best.nest;
+}
+
+void NestWalk::exchange_replicas(std::vector<Place>& replicas, std::size_t first) {
+  for (std::size_t r = first; r + 1 < replicas.size(); r += 2) {
+    const double colder = 1 / temperature_of(r) - 1 / temperature_of(r + 1);
+    const double gain = (replicas[r].value - replicas[r + 1].value) * colder;
+    if (gain >= 0 || random_.uniform() < std::exp(gain)) std::swap(replicas[r], replicas[r + 1]);
+  }
+}
+
+ChainNest NestWalk::temper(const std::vector<ChainNest>& starts, const LayerGoal& goal,
+                           std::int64_t evaluations) {
+  const std::int64_t end = evaluated_ + evaluations;
+  std::vector<Place> replicas;
+  Best best{starts[0], kInfinity};
+  for (std::size_t r = 0; r < kReplicas; ++r) {
+    const ChainNest& start = starts[r % starts.size()];
+    const NestCost cost = evaluate(start);
+    replicas.push_back({nests_.placed(start), goal.value(cost.energy_pj, cost.cycles)});
+    if (replicas[r].value < best.value) best = {start, replicas[r].value};
+    if (replicas[r].nest.slot.empty()) return start;
+  }
+  const std::int64_t most_rounds = 20 * evaluations / kStepsOfRound;
+  for (std::int64_t round = 0; evaluated_ < end && round < most_rounds; ++round) {
+    if (round % 8 == 0 && stop && stop()) break;
+    for (std::size_t r = 0; r < kReplicas; ++r) {
+      const double temperature = temperature_of(r);
+      for (int tried = 0; tried < kStepsOfRound; ++tried) advance(replicas[r], goal, temperature, best);
+    }
+    exchange_replicas(replicas, static_cast<std::size_t>(round % 2));
+  }
+  return best.nest;
 }
 
 }  // namespace dosa

@@ -1,10 +1,14 @@
-// Search on the integers: annealing and local search over the mappings of one layer on a chain of memories,
-// costed exactly.
+// Search on the integers: random walks over the mappings of one layer on a chain of memories, costed exactly.
 //
 // Steps: a prime factor goes from one slot (a level's loops in time, on X or on Y) to another one of its
-// dimension, or two or three at once; what two slots of a dimension have together is split anew; a loop goes
-// to another place in its level's order; the loops of a dimension go to a level's other axis. Annealing after
-// Kirkpatrick, Gelatt and Vecchi, Science 220 (1983).
+// dimension, or two or three at once; two of different dimensions change places; what two slots of a
+// dimension have together is split anew; a loop goes to another place in its level's order; the loops of a
+// dimension go to a level's other axis, or come in from elsewhere and displace what the axis has no room for
+// beside them.
+//
+// Short walks anneal, after Kirkpatrick, Gelatt and Vecchi, Science 220 (1983). Long ones temper: replicas
+// walk at fixed temperatures and change places, after Geyer, Computing Science and Statistics (1991), and
+// Hukushima and Nemoto, J. Phys. Soc. Japan 65 (1996).
 #pragma once
 
 #include <cmath>
@@ -58,23 +62,46 @@ class NestWalk {
   ChainNest anneal(const ChainNest& start, const LayerGoal& goal, std::int64_t evaluations,
                    double begin_temperature, double end_temperature);
 
+  /// Tempers from nests that fit, which the replicas take in turn, the coldest the first: as many evaluations
+  /// as that, or a few hundred more. Returns the best nest.
+  ChainNest temper(const std::vector<ChainNest>& starts, const LayerGoal& goal, std::int64_t evaluations);
+
   Random& random() { return random_; }
   std::int64_t evaluated() const { return evaluated_; }
   /// Asked every few thousand evaluations; true ends the walk.
   std::function<bool()> stop;
 
  private:
+  /// Where a walk is, and the logarithm of the goal there.
+  struct Place {
+    LayerNests::Placed nest;
+    double value;
+  };
+  struct Best {
+    ChainNest nest;
+    double value;
+  };
+
   NestCost evaluate(const ChainNest& nest);
+  /// Tries one step at a temperature.
+  void advance(Place& place, const LayerGoal& goal, double temperature, Best& best);
+  /// Neighbours in temperature, from the first on in pairs, change places as detailed balance asks.
+  void exchange_replicas(std::vector<Place>& replicas, std::size_t first);
+
+  // Each changes a nest at random; false where it did not, or not within the fan-outs.
   bool step(LayerNests::Placed& nest);
   bool move_primes(LayerNests::Placed& nest, int count);
   bool split_again(LayerNests::Placed& nest);
   bool exchange_axes(LayerNests::Placed& nest);
+  bool displace(LayerNests::Placed& nest);
+  bool exchange_places(LayerNests::Placed& nest);
   bool reorder(LayerNests::Placed& nest);
   void place_in_order(ChainNest& nest, std::size_t level, Dim dim);
 
   const LayerNests& nests_;
   Random random_;
   NestFront& front_;
+  LayerNests::Placed next_;  ///< what advance() tries
   std::int64_t evaluated_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <set>
 #include <vector>
 
+#include "dosa/core/targets/chain/reuse_bound.hpp"
 #include "dosa/models/base/math.hpp"
 
 namespace dosa {
@@ -64,27 +65,6 @@ double words_of(const Layer& layer, Operand operand) {
   if (operand != Operand::I) return words;
   return words * positions(layer[Dim::P], layer.wstride, layer[Dim::R], layer.wdilation) *
          positions(layer[Dim::Q], layer.hstride, layer[Dim::S], layer.hdilation);
-}
-
-/// Dimensions whose spatial loops at a level let children share words of an operand: those that it does not
-/// depend on, and for windows of I the filter's where outputs may be spread too, since of p x r positions at
-/// least max(p, r) differ.
-DimSet shared_dims(const Chain& chain, Operand operand, int first, int last) {
-  DimSet dims{};
-  for (const Dim dim : all_dims()) dims[static_cast<std::size_t>(dim)] = !relevant(operand, dim);
-  if (operand != Operand::I) return dims;
-  for (int l = first; l <= last; ++l) {
-    const auto spreads = [&](Dim dim) {
-      const auto& fan_out = chain.levels[static_cast<std::size_t>(l)].fan_out;
-      return std::any_of(fan_out.begin(), fan_out.end(), [&](const FanOut& axis) {
-        return axis.size > 1 && axis.dims[static_cast<std::size_t>(dim)];
-      });
-    };
-    for (const auto& [outputs, filter] : {std::pair{Dim::P, Dim::R}, std::pair{Dim::Q, Dim::S}}) {
-      if (spreads(outputs) && spreads(filter)) dims[static_cast<std::size_t>(filter)] = true;
-    }
-  }
-  return dims;
 }
 
 /// Words that must be read, filled and updated at a level for one tensor, all instances together.
@@ -151,13 +131,31 @@ double most_in_space(const Chain& chain, const Layer& layer, int first, int last
   return std::min(most, any);
 }
 
+DimSet shared_dims(const Chain& chain, Operand operand, int first, int last) {
+  DimSet dims{};
+  for (const Dim dim : all_dims()) dims[static_cast<std::size_t>(dim)] = !relevant(operand, dim);
+  if (operand != Operand::I) return dims;
+  for (int l = first; l <= last; ++l) {
+    const auto spreads = [&](Dim dim) {
+      const auto& fan_out = chain.levels[static_cast<std::size_t>(l)].fan_out;
+      return std::any_of(fan_out.begin(), fan_out.end(), [&](const FanOut& axis) {
+        return axis.size > 1 && axis.dims[static_cast<std::size_t>(dim)];
+      });
+    };
+    for (const auto& [outputs, filter] : {std::pair{Dim::P, Dim::R}, std::pair{Dim::Q, Dim::S}}) {
+      if (spreads(outputs) && spreads(filter)) dims[static_cast<std::size_t>(filter)] = true;
+    }
+  }
+  return dims;
+}
+
 ChainBound lower_bound(const Chain& chain, const Layer& layer) {
   DimSet every{};
   every.fill(true);
   const auto macs = static_cast<double>(layer.macs());
   ChainBound bound;
   bound.cycles = macs / most_in_space(chain, layer, 0, chain.dram(), every);
-  bound.energy_pj = macs * chain.mac_energy_pj;
+  double accesses_pj = 0;
   for (int l = 0; l <= chain.dram(); ++l) {
     const ChainLevel& level = chain.levels[static_cast<std::size_t>(l)];
     double reads = 0, writes = 0;
@@ -167,7 +165,7 @@ ChainBound lower_bound(const Chain& chain, const Layer& layer) {
       reads += words.reads;
       writes += words.fills + words.updates;
     }
-    bound.energy_pj += (reads + writes) / level.vector_words * level.vector_pj;
+    accesses_pj += (reads + writes) / level.vector_words * level.vector_pj;
     const double instances = most_in_space(chain, layer, l + 1, chain.dram(), every);
     const auto bind = [&](const std::optional<double>& words_per_cycle, double words) {
       if (words_per_cycle) bound.cycles = std::max(bound.cycles, words / instances / *words_per_cycle);
@@ -178,7 +176,8 @@ ChainBound lower_bound(const Chain& chain, const Layer& layer) {
   }
   // Cycles are whole.
   bound.cycles = std::ceil(bound.cycles * kRounding);
-  bound.energy_pj *= kRounding;
+  accesses_pj = std::max(accesses_pj, reuse_bound(chain, layer, accesses_pj));
+  bound.energy_pj = (macs * chain.mac_energy_pj + accesses_pj) * kRounding;
   return bound;
 }
 

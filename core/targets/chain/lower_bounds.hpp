@@ -27,4 +27,9 @@ ChainBound lower_bound(const Chain& chain, const Layer& layer);
 /// larger number.
 double most_in_space(const Chain& chain, const Layer& layer, int first, int last, const DimSet& dims);
 
+/// Dimensions whose spatial loops at a level let children share words of an operand: those that it does not
+/// depend on, and for windows of I the filter's where outputs may be spread too, since of p x r positions at
+/// least max(p, r) differ.
+DimSet shared_dims(const Chain& chain, Operand operand, int first, int last);
+
 }  // namespace dosa

@@ -26,6 +26,14 @@ LayerNests::LayerNests(const Chain& chain, const Layer& layer)
   }
 }
 
+std::optional<std::uint8_t> LayerNests::slot_at(Dim dim, const ChainSlot& place) const {
+  const std::vector<ChainSlot>& all = slots(dim);
+  for (std::size_t s = 0; s < all.size(); ++s) {
+    if (all[s].level == place.level && all[s].kind == place.kind) return static_cast<std::uint8_t>(s);
+  }
+  return std::nullopt;
+}
+
 double LayerNests::size() const {
   double nests = 1;
   for (std::size_t i = 0; i < primes_.size();) {

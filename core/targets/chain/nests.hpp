@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ class LayerNests {
   const std::vector<PrimeFactor>& primes() const { return primes_; }
   /// Every place for a dimension, the innermost level first.
   const std::vector<ChainSlot>& slots(Dim dim) const { return slots_[static_cast<std::size_t>(dim)]; }
+  /// The index in slots() of a dimension's place at a level; nothing where it may not stand there.
+  std::optional<std::uint8_t> slot_at(Dim dim, const ChainSlot& place) const;
   /// Mappings without their loop orders: ways to place the primes, whether they fit or not.
   double size() const;
 

@@ -25,9 +25,12 @@ double gate_at(double share) { return 1 + 22 * share; }
 // Rounded mappings of each start, all but the first with noise.
 constexpr std::int64_t kRoundings = 32;
 constexpr double kRoundingNoise = 0.3;
-// Walks on the integers: as many as this for a layer, unless they would be shorter than that.
-constexpr std::int64_t kWalks = 4, kShortestWalk = 20'000;
+// Walks on the integers: as many as this for a layer, unless they would be shorter than that, which those
+// that anneal may be and those that temper not; with at least so many evaluations in all, they temper.
+constexpr std::int64_t kWalks = 4, kShortestAnnealing = 20'000, kShortestTempering = 200'000;
+constexpr std::int64_t kLeastToTemper = 100'000;
 constexpr double kEndTemperature = 0.002;
+constexpr std::size_t kRandomStarts = 8;  // of a walk
 
 /// The temperature at which a walk of so many evaluations begins: a short one has no time to climb far from
 /// where it starts.
@@ -60,12 +63,11 @@ class ChainLayer : public LayerSpace {
     std::int64_t left = options_.samples - frontier_.evaluated;
     const std::vector<ChainNest> rounded = round(goal, left);
     if (options_.stages != Stages::kDescent) {
-      const std::int64_t walks = std::clamp<std::int64_t>(left / kShortestWalk, 1, kWalks);
+      const std::int64_t shortest = left < kLeastToTemper ? kShortestAnnealing : kShortestTempering;
+      const std::int64_t walks = std::clamp<std::int64_t>(left / shortest, 1, kWalks);
       std::vector<Walk> all;
       for (std::int64_t w = 0; w < walks; ++w) {
-        const auto from = static_cast<std::size_t>(w);
-        all.push_back({rounded.empty() ? random_start(w) : rounded[from % rounded.size()], goal, left / walks,
-                       begin_temperature(left / walks)});
+        all.push_back({starts_of(w, rounded), goal, left / walks, begin_temperature(left / walks)});
       }
       run(all, allowance);
     }
@@ -78,21 +80,27 @@ class ChainLayer : public LayerSpace {
     const LayerGoal goal{prices.energy, prices.cycle, true};
     const NestFront::Entry* best = front_.best(goal);
     const std::int64_t evaluations = std::max<std::int64_t>(options_.samples / 8, 1);
-    run({{best->nest, goal, evaluations, begin_temperature(evaluations) / 3}}, allowance);
+    run({{{best->nest}, goal, evaluations, begin_temperature(evaluations) / 3}}, allowance);
     publish();
   }
 
  private:
   struct Walk {
-    ChainNest start;
+    std::vector<ChainNest> starts;
     LayerGoal goal;
     std::int64_t evaluations;
-    double temperature;
+    double temperature;  // at the beginning, where it anneals
   };
 
-  ChainNest random_start(std::int64_t walk) const {
+  /// Where a walk's replicas begin: at rounded nests, beginning with another one for each walk, or at random.
+  std::vector<ChainNest> starts_of(std::int64_t walk, const std::vector<ChainNest>& rounded) const {
+    std::vector<ChainNest> starts(rounded.empty() ? kRandomStarts : rounded.size());
     Random random(seed_of(1'000 + walk));
-    return nests_.random(random).nest;
+    for (std::size_t i = 0; i < starts.size(); ++i) {
+      starts[i] = rounded.empty() ? nests_.random(random).nest
+                                  : rounded[(static_cast<std::size_t>(walk) + i) % rounded.size()];
+    }
+    return starts;
   }
 
   /// A seed of its own for every stream of random numbers of a layer; equal layers get equal ones.
@@ -140,7 +148,12 @@ class ChainLayer : public LayerSpace {
       const auto w = static_cast<std::size_t>(i);
       NestWalk walk(nests_, seed_of(2'000 + walks_ + i), fronts[w]);
       walk.stop = [&] { return at_least(fronts[w]) || (allowance.stop && allowance.stop()); };
-      walk.anneal(walks[w].start, walks[w].goal, walks[w].evaluations, walks[w].temperature, kEndTemperature);
+      const auto& [starts, goal, evaluations, temperature] = walks[w];
+      if (evaluations < kLeastToTemper) {
+        walk.anneal(starts[0], goal, evaluations, temperature, kEndTemperature);
+      } else {
+        walk.temper(starts, goal, evaluations);
+      }
       evaluated[w] = walk.evaluated();
     });
     walks_ += static_cast<std::int64_t>(walks.size());
@@ -221,6 +234,13 @@ void ChainSpace::check_fits() const {
 
 void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>& stop) {
   options_ = options;
+  least_.resize(nests_.size());
+  parallel(static_cast<std::int64_t>(nests_.size()), options.threads, [&](std::int64_t l) {
+    const auto layer = static_cast<std::size_t>(l);
+    const ChainBound bound = dosa::lower_bound(chain_, nests_[layer].layer());
+    const auto groups = static_cast<double>(nests_[layer].layer().groups);
+    least_[layer] = {bound.cycles * groups, bound.energy_pj * groups * 1e-6, {}, {}};
+  });
   if (options.stages == Stages::kPolish) return;
   const std::int64_t starts = std::clamp<std::int64_t>(options.samples / 64, 1, options.starts);
   steps_ = std::min(options.steps, options.samples / (2 * starts));
@@ -236,10 +256,7 @@ void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>&
 }
 
 std::optional<LayerCosts> ChainSpace::lower_bound(std::size_t layer) const {
-  const Layer& own = problem_.workload.layers[layer];
-  const ChainBound bound = dosa::lower_bound(chain_, own);
-  const auto groups = static_cast<double>(own.groups);
-  return LayerCosts{bound.cycles * groups, bound.energy_pj * groups * 1e-6, {}, {}};
+  return least_.empty() ? std::nullopt : std::optional<LayerCosts>(least_[layer]);
 }
 
 Tensor ChainSpace::random_starts(std::int64_t starts, at::Generator generator) const {
@@ -309,8 +326,7 @@ std::unique_ptr<LayerSpace> ChainSpace::layer(std::size_t layer, const Shape& sh
   if (descended_.defined())
     starts = descended_.select(1, static_cast<std::int64_t>(layer)).flatten(1).contiguous();
   const std::int64_t descended = starts.defined() ? starts.size(0) * steps_ : 0;
-  return std::make_unique<ChainLayer>(problem_, nests_[layer], options_, starts, descended,
-                                      *lower_bound(layer));
+  return std::make_unique<ChainLayer>(problem_, nests_[layer], options_, starts, descended, least_[layer]);
 }
 
 std::int64_t ChainSpace::least_evaluations(std::size_t) const { return 64; }

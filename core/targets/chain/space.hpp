@@ -16,8 +16,9 @@ class ChainSpace : public SearchSpace {
   /// needed at least and what there is.
   ChainSpace(const SearchProblem& problem, const Chain& machine, const std::string& device);
 
-  /// Descends all layers' starts in one batch.
+  /// Bounds every layer, and descends all layers' starts in one batch.
   void prepare(const MapOptions& options, const std::function<bool()>& stop) override;
+  /// Known once prepare() has run.
   std::optional<LayerCosts> lower_bound(std::size_t layer) const override;
 
   /// All combinations of the machine's values within the bounds, and the bounds.
@@ -48,8 +49,9 @@ class ChainSpace : public SearchSpace {
   ChainRelaxation relaxation_;
   std::vector<LayerNests> nests_;  ///< by layer
   MapOptions options_;
-  torch::Tensor descended_;  ///< decode() of the starts after the descent; undefined: there was none
-  std::int64_t steps_ = 0;   ///< that each start has descended
+  std::vector<LayerCosts> least_;  ///< by layer
+  torch::Tensor descended_;        ///< decode() of the starts after the descent; undefined: there was none
+  std::int64_t steps_ = 0;         ///< that each start has descended
 };
 
 }  // namespace dosa
