@@ -77,6 +77,11 @@ TEST_F(Processes, NothingIsLeftBehind) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   process.reset();
   EXPECT_TRUE(is_gone(child()));
+  // Nor do programs that ignore a signal to end outlive the limit, nor their children.
+  std::filesystem::remove(folder_.path() / "child");
+  const std::string stubborn = "trap '' TERM INT HUP; (sleep 100) & echo $! > child; sleep 100; sleep 100";
+  EXPECT_TRUE(run(command(stubborn), 0.3).timed_out);
+  EXPECT_TRUE(is_gone(child()));
 }
 
 }  // namespace
