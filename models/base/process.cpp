@@ -8,6 +8,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <map>
+#include <sstream>
 
 #include "dosa/models/base/error.hpp"
 
@@ -36,6 +39,33 @@ int opened(const std::filesystem::path& path) {
     _exit(126);
   execv("/bin/sh", words);
   _exit(127);
+}
+
+/// A process and all that descend from it, as /proc has them: some may have left its group, as what
+/// timeout(1) runs does. The process alone where there is no /proc.
+std::vector<pid_t> family_of(pid_t process) {
+  std::multimap<pid_t, pid_t> children;
+  std::error_code code;
+  for (std::filesystem::directory_iterator entry("/proc", code), end; !code && entry != end;
+       entry.increment(code)) {
+    const std::string name = entry->path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream file(entry->path() / "stat");
+    std::string stat;
+    std::getline(file, stat);
+    const std::size_t behind_name = stat.rfind(')');  // a name may hold anything
+    if (behind_name == std::string::npos) continue;
+    std::istringstream fields(stat.substr(behind_name + 1));
+    std::string state;
+    pid_t parent = 0;
+    if (fields >> state >> parent) children.emplace(parent, static_cast<pid_t>(std::stol(name)));
+  }
+  std::vector<pid_t> family{process};
+  for (std::size_t i = 0; i < family.size(); ++i) {
+    const auto [first, last] = children.equal_range(family[i]);
+    for (auto child = first; child != last; ++child) family.push_back(child->second);
+  }
+  return family;
 }
 
 }  // namespace
@@ -77,12 +107,17 @@ Process::Process(const Command& command) : output_(command.output) {
 
 Process::~Process() {
   if (process_ <= 0 || ended_) return;
-  kill_group();
+  kill_family();
   while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
 void Process::kill_group() const { kill(-process_, SIGKILL); }
+
+void Process::kill_family() const {
+  for (const pid_t one : family_of(process_)) kill(one, SIGKILL);
+  kill_group();
+}
 
 double Process::seconds() const {
   return std::chrono::duration<double>((ended_ ? stop_ : Clock::now()) - start_).count();
@@ -108,7 +143,7 @@ bool Process::poll(double timeout_s, std::uintmax_t most_bytes) {
   const std::uintmax_t printed = std::filesystem::file_size(output_, ignored);
   if (timeout_s > 0 && seconds() > timeout_s) end_.timed_out = true;
   if (!ignored && printed > most_bytes) end_.too_loud = true;
-  if (end_.timed_out || end_.too_loud) kill_group();
+  if (end_.timed_out || end_.too_loud) kill_family();
   return false;
 }
 

@@ -32,8 +32,9 @@ struct ProcessEnd {
   std::string text(double timeout_s) const;
 };
 
-/// A program and all that it started: a process group of its own, without a terminal to read from. What still
-/// runs of it when this object goes away, or when the program itself has ended, is killed.
+/// A program and all that it started: a process group of its own, without a terminal to read from. When this
+/// object goes away, or the program has run for too long, it is killed with all its descendants; when it has
+/// ended by itself, what still runs of its group is.
 class Process {
  public:
   /// Throws Error{kFile} where an output cannot be written or no process can be started.
@@ -52,6 +53,7 @@ class Process {
  private:
   using Clock = std::chrono::steady_clock;
   void kill_group() const;
+  void kill_family() const;
 
   pid_t process_ = -1;
   std::filesystem::path output_;

@@ -82,6 +82,10 @@ TEST_F(Processes, NothingIsLeftBehind) {
   const std::string stubborn = "trap '' TERM INT HUP; (sleep 100) & echo $! > child; sleep 100; sleep 100";
   EXPECT_TRUE(run(command(stubborn), 0.3).timed_out);
   EXPECT_TRUE(is_gone(child()));
+  // Nor what has left their group.
+  std::filesystem::remove(folder_.path() / "child");
+  EXPECT_TRUE(run(command("timeout 100 sh -c 'echo $$ > child; sleep 100; true'; true"), 1).timed_out);
+  EXPECT_TRUE(is_gone(child()));
 }
 
 }  // namespace
