@@ -24,6 +24,13 @@ int opened(const std::filesystem::path& path) {
   return file;
 }
 
+/// Bytes of a file; 0 where there is none.
+std::uintmax_t size_of(const std::filesystem::path& path) {
+  std::error_code code;
+  const std::uintmax_t size = std::filesystem::file_size(path, code);
+  return code ? 0 : size;
+}
+
 /// The child, with only what is allowed between fork and exec.
 [[noreturn]] void become(char* const* words, const char* folder, int output, int errors, pid_t parent) {
   setpgid(0, 0);
@@ -77,7 +84,7 @@ std::string ProcessEnd::text(double timeout_s) const {
   return fmt::format("ended with exit code {}", exit_code);
 }
 
-Process::Process(const Command& command) : output_(command.output) {
+Process::Process(const Command& command) : output_(command.output), errors_(command.errors) {
   // The shell puts the arguments behind the line, whatever characters they hold.
   std::vector<std::string> words{"/bin/sh", "-c", command.line + (command.arguments.empty() ? "" : " \"$@\""),
                                  "sh"};
@@ -139,10 +146,8 @@ bool Process::poll(double timeout_s, std::uintmax_t most_bytes) {
     }
     return true;
   }
-  std::error_code ignored;
-  const std::uintmax_t printed = std::filesystem::file_size(output_, ignored);
   if (timeout_s > 0 && seconds() > timeout_s) end_.timed_out = true;
-  if (!ignored && printed > most_bytes) end_.too_loud = true;
+  if (size_of(output_) > most_bytes || size_of(errors_) > most_bytes) end_.too_loud = true;
   if (end_.timed_out || end_.too_loud) kill_family();
   return false;
 }

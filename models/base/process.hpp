@@ -44,7 +44,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   /// Ends it when it has run for more than `timeout_s` seconds (0: any) or has printed more than
-  /// `most_bytes`. Returns whether it has ended, without waiting.
+  /// `most_bytes` on stdout or on stderr. Returns whether it has ended, without waiting.
   bool poll(double timeout_s, std::uintmax_t most_bytes);
   /// Only after poll() has returned true.
   const ProcessEnd& end() const { return end_; }
@@ -56,7 +56,7 @@ class Process {
   void kill_family() const;
 
   pid_t process_ = -1;
-  std::filesystem::path output_;
+  std::filesystem::path output_, errors_;
   Clock::time_point start_ = Clock::now(), stop_{};
   bool ended_ = false;
   ProcessEnd end_;

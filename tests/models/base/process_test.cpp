@@ -47,6 +47,8 @@ TEST_F(Processes, EveryEndIsTold) {
   EXPECT_FALSE(late.is_good());
   EXPECT_EQ(late.text(0.05), "ran for more than 0.05 s");
   EXPECT_EQ(run(command("yes"), 0, 1000).text(0), "printed more than is kept");
+  EXPECT_EQ(run(command("yes >&2"), 0, 1000).text(0),
+            "printed more than is kept");  // as a trace of instructions
   testing::expect_error(
       [&] {
         Command wrong = command("true");

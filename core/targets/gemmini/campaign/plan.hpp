@@ -44,7 +44,7 @@ struct Program {
 struct Plan {
   std::string workload;
   ArraySizes hardware;              ///< as built
-  gemmini::LibraryVersion library;  ///< that the programs are compiled with
+  gemmini::LibraryVersion library;  ///< that the programs are compiled with; today's where a file names none
   double area_mm2 = 0;  ///< of this hardware, by the machine of the design; 0 where a plan is of no design
   std::vector<Layer> layers;
   std::vector<PlannedCall> measurements;
