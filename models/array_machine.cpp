@@ -192,8 +192,8 @@ ArrayMachine load_array_machine(const std::string& name_or_path) {
 
 ArrayMachine read_array_machine(const JsonInput& json) {
   json.require_schema("dosa-hardware/1");
-  json.allow_only({"schema", "name", "description", "source", "rules", "buffering", "mac", "levels",
-                   "area_mm2", "hardware"});
+  json.allow_only({"schema", "name", "description", "source", "rules", "buffering", "library", "mac",
+                   "levels", "area_mm2", "hardware"});
   ArrayMachine machine;
   machine.hash = content_hash(json.value().dump());
   machine.name = json.at("name").text();
@@ -201,6 +201,11 @@ ArrayMachine read_array_machine(const JsonInput& json) {
   if (const auto rules = json.find("rules")) machine.rules = rules->text();
   if (const auto buffering = json.find("buffering"))
     machine.buffering = static_cast<int>(buffering->integer(1, 2));
+  if (const auto library = json.find("library")) {
+    machine.library = library->text();
+    if (machine.rules != "gemmini")
+      fail(ErrorId::kValue, "{}: only a machine with the rules \"gemmini\" has one", library->where());
+  }
   json.at("mac").allow_only({"energy_pj"});
   machine.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);
 

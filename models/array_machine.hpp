@@ -113,6 +113,9 @@ class ArrayMachine : public Machine {
   /// How many tiles the sizes of the buffers hold: 1, a design's sizes are the need of one tile; 2, they are
   /// as built, double-buffered.
   int buffering = 1;
+  /// Of Gemmini's rules: the month of the C library that runs the layers, as the file gives it; empty: the
+  /// one that the rules are written for.
+  std::string library;
   double mac_energy_pj = 0;
   std::vector<MemoryLevel> levels;  ///< innermost first; the last one is DRAM
   AreaModel area;

@@ -53,11 +53,12 @@ void run_predict(const PredictFlags& flags, const Output& output) {
   } catch (const Error& error) {
     throw error.in(flags.design);
   }
+  const RtlModel model(*as_array_machine(target->shared_machine(), "predict"), &surrogate);
   std::vector<LayerRun> runs;
   std::vector<torch::Tensor> tiles;
   for (const DesignLayer& entry : design.layers) {
     const gemmini::Tile tile = tile_on(entry, design, *target);
-    runs.push_back(RtlModel::run(entry.layer, tile.call));
+    runs.push_back(model.run(entry.layer, tile.call));
     tiles.push_back(to_tensor(tile));
   }
   const ArraySizes built = ArraySizes::of(design.hardware);

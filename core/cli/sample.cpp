@@ -11,7 +11,7 @@ namespace dosa::cli {
 namespace {
 
 struct SampleFlags {
-  std::string workload, folder, surrogate, tilings;
+  std::string workload, folder, surrogate, tilings, library;
   SampleOptions options;
   ArraySizes given{0, 0, 0};  ///< sizes that the user gave
 };
@@ -30,15 +30,23 @@ std::optional<Surrogate> sampling_surrogate(const SampleFlags& flags) {
   return Surrogate::load(shipped);
 }
 
+std::optional<gemmini::LibraryVersion> given_library(const SampleFlags& flags) {
+  if (flags.library.empty()) return std::nullopt;
+  return gemmini::LibraryVersion(flags.library, "--library");
+}
+
 Sample drawn_sample(SampleFlags& flags) {
   if (flags.workload.empty()) fail(ErrorId::kUsage, "a network is missing, or --tilings with a table");
   for (const ArraySizeField& field : kArraySizes) {
     if (flags.given.*field.value > 0) flags.options.hardware.*field.value = flags.given.*field.value;
   }
+  if (const auto library = given_library(flags)) flags.options.library = *library;
   std::string error;
   if (!flags.options.IsValid(&error)) fail(ErrorId::kUsage, "{}", error);
   const std::optional<Surrogate> surrogate = sampling_surrogate(flags);
-  const RtlModel model(load_array_machine(gemmini::kTarget), surrogate ? &*surrogate : nullptr);
+  ArrayMachine machine = load_array_machine(gemmini::kTarget);
+  machine.library = flags.options.library.month();
+  const RtlModel model(machine, surrogate ? &*surrogate : nullptr);
   if (surrogate) {
     flags.options.uncertainty =
         disagreement(model, flags.options.hardware,
@@ -52,7 +60,8 @@ Sample drawn_sample(SampleFlags& flags) {
 Sample listed_sample(const SampleFlags& flags) {
   std::optional<Workload> network;
   if (!flags.workload.empty()) network = load_workload(flags.workload);
-  return sample_tilings({flags.tilings, flags.given, network ? &*network : nullptr, flags.options.batch});
+  return sample_tilings(
+      {flags.tilings, flags.given, given_library(flags), network ? &*network : nullptr, flags.options.batch});
 }
 
 void run_sample(SampleFlags& flags, const Output& output) {
@@ -68,6 +77,7 @@ void run_sample(SampleFlags& flags, const Output& output) {
                 {"tilings", kinds},
                 {"layers", sample.plan.layers.size()},
                 {"programs", sample.plan.programs().size()},
+                {"library", sample.plan.library.month()},
                 {"left_out", left_out},
                 {"repeated", sample.repeated},
                 {"warnings", sample.warnings()}},
@@ -83,6 +93,7 @@ void add_sample(CLI::App& app) {
                 {"dosa sample resnet50 --count 200 --seed 1 -o campaign/",
                  "dosa sample unet --surrogate mine.safetensors --uncertain 0.8 -o campaign/",
                  "dosa sample bert --count 50 --pe 8 --scratchpad 64 --accumulator 16 -o campaign/",
+                 "dosa sample resnet50 --library 2023-04 -o campaign/",
                  "dosa sample --tilings next.csv -o next/"}));
   const auto flags = std::make_shared<SampleFlags>();
   const auto output = std::make_shared<Output>(*command);
@@ -108,6 +119,12 @@ void add_sample(CLI::App& app) {
   add_size("--pe", &ArraySizes::pe_dim, "Array size of the Gemmini to measure on");
   add_size("--scratchpad", &ArraySizes::scratchpad_kib, "Its scratchpad as built, KiB");
   add_size("--accumulator", &ArraySizes::accumulator_kib, "Its accumulator as built, KiB");
+  command->add_option(
+      "--library", flags->library,
+      fmt::format(
+          "Month of the gemmini-rocc-tests that the programs are compiled with; since 2023-05 it keeps "
+          "operands in the scratchpad (default: {}, or as in --tilings)",
+          gemmini::kTodaysLibrary));
   drawn(
       command->add_option("--max-macs", options.max_macs, "Leave out layers with more multiply-accumulates"));
   command

@@ -223,10 +223,11 @@ std::vector<CLI::Option*> add_batch(CLI::App& command, BatchLimits& batch) {
           ->capture_default_str()
           ->check(integer_in(1, 4096)),
       command
-          .add_option("--batch-cycles", batch.cycles,
-                      "Gemmini programs: about this many cycles of measured calls in one, by what the array "
-                      "and the memory take at least; a simulator of RTL runs 10 to 30 thousand a second "
-                      "(default: any)")
+          .add_option(
+              "--batch-cycles", batch.cycles,
+              "Gemmini programs: about this many cycles in one, by what the array and the memory take "
+              "at least, and what surrounds the calls; a simulator of RTL runs 10 to 30 thousand a second "
+              "(default: any)")
           ->check(integer_in(1, kAnyInteger))};
 }
 

@@ -13,7 +13,8 @@ namespace {
 
 struct TrainFlags {
   std::vector<std::string> measurements;
-  std::string library = kTodaysLibrary, output, predictor = "combined", from, curves, scatter, proposals;
+  std::string library = gemmini::kTodaysLibrary, output, predictor = "combined", from, curves, scatter,
+              proposals;
   int active = 0;
   bool quiet = false;
   ArraySizes buffers;
@@ -58,7 +59,7 @@ void run_train(TrainFlags& flags, const Output& output) {
   std::optional<Surrogate> from;
   if (!flags.from.empty()) from = Surrogate::load(flags.from);
   const Measurements measured =
-      read_measurements({flags.measurements.begin(), flags.measurements.end()}, flags.library);
+      read_measurements({flags.measurements.begin(), flags.measurements.end()}, {flags.library, "--library"});
   const std::string text =
       fmt::format("{}: {} rows of {} layers used\n", measured.file, measured.rows.size(), [&] {
         const auto ids = measured.layer_ids();

@@ -11,7 +11,7 @@ namespace dosa::cli {
 
 void add_validate(CLI::App& app) {
   struct Flags {
-    std::string table, hardware = "gemmini-tl", surrogate, library = kTodaysLibrary;
+    std::string table, hardware = "gemmini-tl", surrogate, library = gemmini::kTodaysLibrary;
     bool measurements = false;
     std::size_t worst = 5;
   };
@@ -39,7 +39,8 @@ void add_validate(CLI::App& app) {
       ->capture_default_str();
   command->callback([flags, output] {
     if (flags->measurements || !flags->surrogate.empty()) {
-      const SurrogateValidation v = validate_surrogate(flags->table, flags->surrogate, flags->library);
+      const SurrogateValidation v =
+          validate_surrogate(flags->table, flags->surrogate, {flags->library, "--library"});
       return output->print(v.to_json(), v.full_report());
     }
     const MachinePtr machine = load_machine(flags->hardware);

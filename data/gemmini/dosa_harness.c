@@ -1,4 +1,5 @@
-/* Written by dosa for ucb-bar/gemmini 8c3f992 and ucb-bar/gemmini-rocc-tests 180c468.
+/* Written by dosa for ucb-bar/gemmini 8c3f992 and the version of ucb-bar/gemmini-rocc-tests that plan.json
+   names.
 
    How one row of dosa_tiles.h is run, timed, checked and printed on a Gemmini without an operating system.
    This file is the same for every design; what depends on it, rows, sizes and assertions on gemmini_params.h,
@@ -30,11 +31,44 @@ struct dosa_row {
 #define DOSA_CHECK_POINTS 32
 #endif
 
-/* Read through before each measurement, so that operands come from DRAM. At least twice the last-level cache.
- */
+/* Before each measurement, what competes with the operands for the caches is read out of so many bytes, so
+   that they come from DRAM. A power of two, at least twice the last-level cache. */
 #ifndef DOSA_EVICT_BYTES
 #define DOSA_EVICT_BYTES (1 << 20)
 #endif
+_Static_assert(DOSA_EVICT_BYTES >= 1024 && (DOSA_EVICT_BYTES & (DOSA_EVICT_BYTES - 1)) == 0,
+               "DOSA_EVICT_BYTES is a power of two of at least 1024");
+
+/* The rows that this program measures. */
+#ifndef DOSA_FIRST
+#define DOSA_FIRST 0
+#define DOSA_COUNT (int)(sizeof dosa_rows / sizeof dosa_rows[0])
+#endif
+
+static elem_t dosa_input[DOSA_INPUT_BYTES] __attribute__((aligned(64)));
+static elem_t dosa_weights[DOSA_WEIGHT_BYTES] __attribute__((aligned(64)));
+static elem_t dosa_output[DOSA_OUTPUT_BYTES] __attribute__((aligned(64)));
+/* What the outputs that are compared must be. */
+static elem_t dosa_expected[DOSA_CHECK_POINTS < 0 ? DOSA_OUTPUT_BYTES : DOSA_CHECK_POINTS + 1];
+
+/* Elements of a row's operands. */
+struct dosa_sizes {
+  size_t input, weights, output;
+};
+
+static struct dosa_sizes dosa_sizes_of(const struct dosa_row* row) {
+  struct dosa_sizes sizes;
+  if (row->conv) {
+    sizes.input = (size_t)row->batch * row->in_rows * row->in_cols * row->in_channels;
+    sizes.weights = (size_t)row->kernel * row->kernel * row->in_channels * row->out_channels;
+    sizes.output = (size_t)row->batch * row->out_rows * row->out_cols * row->out_channels;
+  } else {
+    sizes.input = (size_t)row->i * row->k;
+    sizes.weights = (size_t)row->k * row->j;
+    sizes.output = (size_t)row->i * row->j;
+  }
+  return sizes;
+}
 
 /* Operands are small, so that sums of products spread over the int8 outputs without all of them saturating.
  */
@@ -52,9 +86,23 @@ static void dosa_fill(elem_t* data, size_t count, uint64_t seed) {
   }
 }
 
-static void dosa_evict(void) {
+/* Whether a line at `at` competes for a place in a cache with one of these bytes. Of DOSA_EVICT_BYTES, 16
+   lines do so for each of theirs, twice as many as there are places in a cache of 8 ways or fewer and half
+   the bytes or fewer. */
+static bool dosa_competes(uintptr_t at, const elem_t* data, size_t bytes) {
+  return ((at - (uintptr_t)data) & (DOSA_EVICT_BYTES / 16 - 1)) < bytes;
+}
+
+/* Reads what takes the place of the operands in the caches. */
+static void dosa_evict(const struct dosa_sizes* sizes) {
   static volatile unsigned char lines[DOSA_EVICT_BYTES] __attribute__((aligned(64)));
-  for (size_t i = 0; i < sizeof lines; i += 64) (void)lines[i];
+  for (size_t i = 0; i < sizeof lines / 16; i += 64) {
+    const uintptr_t at = (uintptr_t)&lines[i];
+    if (!dosa_competes(at, dosa_input, sizes->input) && !dosa_competes(at, dosa_weights, sizes->weights) &&
+        !dosa_competes(at, dosa_output, sizes->output))
+      continue;
+    for (size_t way = 0; way < 16; ++way) (void)lines[i + way * (sizeof lines / 16)];
+  }
 }
 
 /* What the accumulator's scaling makes of a sum: times 2^-shift, rounded to nearest even, saturated. */
@@ -69,8 +117,8 @@ static elem_t dosa_scaled(acc_t sum, int shift) {
 }
 
 /* One output, computed on the core. */
-static elem_t dosa_reference(const struct dosa_row* row, size_t index, const elem_t* input,
-                             const elem_t* weights) {
+static elem_t dosa_reference(const struct dosa_row* row, size_t index) {
+  const elem_t *input = dosa_input, *weights = dosa_weights;
   acc_t sum = 0;
   if (!row->conv) {
     const size_t i = index / row->j, j = index % row->j;
@@ -146,36 +194,46 @@ static void dosa_warm_up(bool conv) {
   gemmini_fence();
 }
 
-/* Runs one row. Prints "dosa,<layer id>,<mapping id>,<cycles>" if the result is right. */
-static int dosa_measure(const struct dosa_row* row, elem_t* input, elem_t* weights, elem_t* output) {
-  const size_t pixels = row->conv ? (size_t)row->batch * row->in_rows * row->in_cols : (size_t)row->i;
-  const size_t inputs = pixels * (row->conv ? row->in_channels : row->k);
-  const size_t taps = row->conv ? (size_t)row->kernel * row->kernel * row->in_channels : (size_t)row->k;
-  const size_t channels = row->conv ? row->out_channels : row->j;
-  const size_t outputs =
-      (row->conv ? (size_t)row->batch * row->out_rows * row->out_cols : (size_t)row->i) * channels;
-  dosa_fill(input, inputs, row->layer + 1);
-  dosa_fill(weights, taps * channels, row->layer + 1000003);
-  memset(output, 0x55, outputs); /* a result left by an earlier mapping of the layer must not pass */
-  dosa_warm_up(row->conv);
-  dosa_evict();
-  gemmini_fence();
+/* How many outputs are compared, and which one is at a place among them: the first, the last, and any others.
+ */
+static size_t dosa_points(size_t outputs) {
+  return DOSA_CHECK_POINTS < 0 || outputs <= (size_t)DOSA_CHECK_POINTS ? outputs : (size_t)DOSA_CHECK_POINTS;
+}
+static size_t dosa_point(size_t place, size_t outputs) {
+  if (dosa_points(outputs) == outputs) return place;
+  if (place < 2) return place == 0 ? 0 : outputs - 1;
+  return (size_t)(place * UINT64_C(0x9e3779b97f4a7c15) >> 20) % outputs;
+}
+
+/* What all tilings of a layer have in common: its operands, and what is expected of its outputs. */
+static void dosa_prepare(const struct dosa_row* row) {
+  const struct dosa_sizes sizes = dosa_sizes_of(row);
+  dosa_fill(dosa_input, sizes.input, row->layer + 1);
+  dosa_fill(dosa_weights, sizes.weights, row->layer + 1000003);
+  for (size_t p = 0; p < dosa_points(sizes.output); ++p)
+    dosa_expected[p] = dosa_reference(row, dosa_point(p, sizes.output));
+}
+
+/* Runs a row whose layer is prepared. Prints "dosa,<layer id>,<mapping id>,<cycles>" if the result is right.
+ */
+static int dosa_measure(const struct dosa_row* row) {
+  const struct dosa_sizes sizes = dosa_sizes_of(row);
+  const size_t points = dosa_points(sizes.output);
+  /* What an earlier tiling has left there must not pass. */
+  for (size_t p = 0; p < points; ++p) dosa_output[dosa_point(p, sizes.output)] = dosa_expected[p] ^ 0x55;
+  dosa_evict(&sizes);
+  const struct dosa_row now = *row; /* on the stack, which no eviction has touched since */
+  dosa_warm_up(now.conv);
   const uint64_t start = read_cycles();
-  dosa_call(row, input, weights, output);
+  dosa_call(&now, dosa_input, dosa_weights, dosa_output);
   gemmini_fence();
   const uint64_t cycles = read_cycles() - start;
 
-  const bool all = DOSA_CHECK_POINTS < 0 || outputs <= (size_t)DOSA_CHECK_POINTS;
-  const size_t points = all ? outputs : (size_t)DOSA_CHECK_POINTS;
-  uint64_t state = row->mapping;
   for (size_t p = 0; p < points; ++p) {
-    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    /* The first and the last output, and any others. */
-    const size_t index = all ? p : p == 0 ? 0 : p == 1 ? outputs - 1 : (size_t)(state >> 16) % outputs;
-    const elem_t expected = dosa_reference(row, index, input, weights);
-    if (output[index] != expected) {
+    const size_t index = dosa_point(p, sizes.output);
+    if (dosa_output[index] != dosa_expected[p]) {
       printf("dosa-wrong,%d,%d,%llu,%d,%d\n", row->layer, row->mapping, (unsigned long long)index,
-             output[index], expected);
+             dosa_output[index], dosa_expected[p]);
       return 1;
     }
   }
@@ -183,20 +241,14 @@ static int dosa_measure(const struct dosa_row* row, elem_t* input, elem_t* weigh
   return 0;
 }
 
-#ifndef DOSA_FIRST
-#define DOSA_FIRST 0
-#define DOSA_COUNT (int)(sizeof dosa_rows / sizeof dosa_rows[0])
-#endif
-
-static elem_t dosa_input[DOSA_INPUT_BYTES] __attribute__((aligned(64)));
-static elem_t dosa_weights[DOSA_WEIGHT_BYTES] __attribute__((aligned(64)));
-static elem_t dosa_output[DOSA_OUTPUT_BYTES] __attribute__((aligned(64)));
-
 /* The exit code says whether some result was wrong. */
 int main(void) {
   int wrong = 0;
   gemmini_flush(0);
-  for (int i = DOSA_FIRST; i < DOSA_FIRST + DOSA_COUNT; ++i)
-    wrong += dosa_measure(&dosa_rows[i], dosa_input, dosa_weights, dosa_output);
+  for (int i = DOSA_FIRST; i < DOSA_FIRST + DOSA_COUNT; ++i) {
+    const struct dosa_row* row = &dosa_rows[i];
+    if (i == DOSA_FIRST || row->layer != row[-1].layer || row->conv != row[-1].conv) dosa_prepare(row);
+    wrong += dosa_measure(row);
+  }
   return wrong != 0;
 }

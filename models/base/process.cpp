@@ -8,6 +8,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <map>
+#include <sstream>
 
 #include "dosa/models/base/error.hpp"
 
@@ -19,6 +22,13 @@ int opened(const std::filesystem::path& path) {
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file < 0) fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), std::strerror(errno));
   return file;
+}
+
+/// Bytes of a file; 0 where there is none.
+std::uintmax_t size_of(const std::filesystem::path& path) {
+  std::error_code code;
+  const std::uintmax_t size = std::filesystem::file_size(path, code);
+  return code ? 0 : size;
 }
 
 /// The child, with only what is allowed between fork and exec.
@@ -38,6 +48,33 @@ int opened(const std::filesystem::path& path) {
   _exit(127);
 }
 
+/// A process and all that descend from it, as /proc has them: some may have left its group, as what
+/// timeout(1) runs does. The process alone where there is no /proc.
+std::vector<pid_t> family_of(pid_t process) {
+  std::multimap<pid_t, pid_t> children;
+  std::error_code code;
+  for (std::filesystem::directory_iterator entry("/proc", code), end; !code && entry != end;
+       entry.increment(code)) {
+    const std::string name = entry->path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream file(entry->path() / "stat");
+    std::string stat;
+    std::getline(file, stat);
+    const std::size_t behind_name = stat.rfind(')');  // a name may hold anything
+    if (behind_name == std::string::npos) continue;
+    std::istringstream fields(stat.substr(behind_name + 1));
+    std::string state;
+    pid_t parent = 0;
+    if (fields >> state >> parent) children.emplace(parent, static_cast<pid_t>(std::stol(name)));
+  }
+  std::vector<pid_t> family{process};
+  for (std::size_t i = 0; i < family.size(); ++i) {
+    const auto [first, last] = children.equal_range(family[i]);
+    for (auto child = first; child != last; ++child) family.push_back(child->second);
+  }
+  return family;
+}
+
 }  // namespace
 
 std::string ProcessEnd::text(double timeout_s) const {
@@ -47,7 +84,7 @@ std::string ProcessEnd::text(double timeout_s) const {
   return fmt::format("ended with exit code {}", exit_code);
 }
 
-Process::Process(const Command& command) : output_(command.output) {
+Process::Process(const Command& command) : output_(command.output), errors_(command.errors) {
   // The shell puts the arguments behind the line, whatever characters they hold.
   std::vector<std::string> words{"/bin/sh", "-c", command.line + (command.arguments.empty() ? "" : " \"$@\""),
                                  "sh"};
@@ -77,12 +114,17 @@ Process::Process(const Command& command) : output_(command.output) {
 
 Process::~Process() {
   if (process_ <= 0 || ended_) return;
-  kill_group();
+  kill_family();
   while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
 void Process::kill_group() const { kill(-process_, SIGKILL); }
+
+void Process::kill_family() const {
+  for (const pid_t one : family_of(process_)) kill(one, SIGKILL);
+  kill_group();
+}
 
 double Process::seconds() const {
   return std::chrono::duration<double>((ended_ ? stop_ : Clock::now()) - start_).count();
@@ -104,11 +146,9 @@ bool Process::poll(double timeout_s, std::uintmax_t most_bytes) {
     }
     return true;
   }
-  std::error_code ignored;
-  const std::uintmax_t printed = std::filesystem::file_size(output_, ignored);
   if (timeout_s > 0 && seconds() > timeout_s) end_.timed_out = true;
-  if (!ignored && printed > most_bytes) end_.too_loud = true;
-  if (end_.timed_out || end_.too_loud) kill_group();
+  if (size_of(output_) > most_bytes || size_of(errors_) > most_bytes) end_.too_loud = true;
+  if (end_.timed_out || end_.too_loud) kill_family();
   return false;
 }
 

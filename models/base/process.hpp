@@ -32,8 +32,9 @@ struct ProcessEnd {
   std::string text(double timeout_s) const;
 };
 
-/// A program and all that it started: a process group of its own, without a terminal to read from. What still
-/// runs of it when this object goes away, or when the program itself has ended, is killed.
+/// A program and all that it started: a process group of its own, without a terminal to read from. When this
+/// object goes away, or the program has run for too long, it is killed with all its descendants; when it has
+/// ended by itself, what still runs of its group is.
 class Process {
  public:
   /// Throws Error{kFile} where an output cannot be written or no process can be started.
@@ -43,7 +44,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   /// Ends it when it has run for more than `timeout_s` seconds (0: any) or has printed more than
-  /// `most_bytes`. Returns whether it has ended, without waiting.
+  /// `most_bytes` on stdout or on stderr. Returns whether it has ended, without waiting.
   bool poll(double timeout_s, std::uintmax_t most_bytes);
   /// Only after poll() has returned true.
   const ProcessEnd& end() const { return end_; }
@@ -52,9 +53,10 @@ class Process {
  private:
   using Clock = std::chrono::steady_clock;
   void kill_group() const;
+  void kill_family() const;
 
   pid_t process_ = -1;
-  std::filesystem::path output_;
+  std::filesystem::path output_, errors_;
   Clock::time_point start_ = Clock::now(), stop_{};
   bool ended_ = false;
   ProcessEnd end_;

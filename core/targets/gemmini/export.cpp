@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "dosa/core/export/exporter.hpp"
+#include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/math.hpp"
@@ -67,6 +68,7 @@ Plan plan_of(const Design& design, const Target& target) {
   Plan plan;
   plan.workload = design.workload;
   plan.hardware = ArraySizes::of(design.hardware);
+  plan.library = gemmini::library_of(*as_array_machine(target.shared_machine(), "export"));
   plan.area_mm2 = target.machine().area_mm2(design.hardware);
   for (const DesignLayer& layer : design.layers) {
     plan.measurements.push_back(

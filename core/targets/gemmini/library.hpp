@@ -14,7 +14,6 @@ namespace dosa::gemmini {
 
 inline constexpr const char* kTarget = "gemmini-rtl";  ///< the machine's name
 inline constexpr const char* kHardwareCommit = "ucb-bar/gemmini 8c3f992";
-inline constexpr const char* kLibraryCommit = "ucb-bar/gemmini-rocc-tests 180c468";
 
 /// A rule that a design breaks, as a user reads it.
 struct Violation {

@@ -144,7 +144,12 @@ void check_machine(const ArrayMachine& machine) {
   }
   for (std::size_t l = 0; l < kLevels; ++l) check_level(machine, l);
   dram_words_per_cycle(machine);
+  library_of(machine);
   check_default(machine);
+}
+
+LibraryVersion library_of(const ArrayMachine& machine) {
+  return machine.library.empty() ? LibraryVersion() : LibraryVersion(machine.library, "library");
 }
 
 double dram_words_per_cycle(const ArrayMachine& machine) {
@@ -177,6 +182,12 @@ std::string remark(const ArrayMachine& machine, bool predicts) {
         "machine {}: no latency was measured at levels[{}].words_per_cycle {} (measured: {}); predictions "
         "are scaled by the physical base and uncertain by a factor of two",
         machine.name, kDram, words, kMeasuredDramWords);
+  }
+  if (const LibraryVersion library = library_of(machine); library != LibraryVersion()) {
+    text +=
+        fmt::format("{}library {} ({}){}", text.empty() ? fmt::format("machine {}: ", machine.name) : "; ",
+                    library.month(), kTodaysLibrary,
+                    library.keeps_operands() ? "" : ", which keeps no operands in the scratchpad");
   }
   std::vector<std::string> keys;
   for (const OtherNumber& other : other_numbers(machine))

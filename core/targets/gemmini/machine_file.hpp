@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dosa/core/targets/gemmini/library_version.hpp"
 #include "dosa/models/array_machine.hpp"
 
 namespace dosa::gemmini {
@@ -19,8 +20,12 @@ bool has_gemminis_memories(const ArrayMachine& machine);
 /// Throws Error{kValue}, beginning with the key, for what a Gemmini cannot be: other memories, words, loop
 /// orders, banks, bandwidths on the chip or lines of DRAM than those that its library is written for, and
 /// default sizes that do not elaborate or lie outside of the bounds. Energies, areas, sizes, the DRAM's whole
-/// lines and bandwidth are free.
+/// lines and bandwidth, and the library's version are free.
 void check_machine(const ArrayMachine& machine);
+
+/// The library that runs the machine's layers: the file's, or today's. Throws Error{kValue}, beginning with
+/// the key, for what is no month.
+LibraryVersion library_of(const ArrayMachine& machine);
 
 /// Bandwidth of the outermost level in words a cycle. Throws Error{kValue}, beginning with the key, where the
 /// file does not give it as a number.
@@ -34,8 +39,9 @@ struct OtherNumber {
 /// All of them, in the order of the file. `machine` has passed check_machine().
 std::vector<OtherNumber> other_numbers(const ArrayMachine& machine);
 
-/// For people, one line without a break, empty for the shipped numbers: which numbers of the file are other
-/// ones, and whether latencies by a surrogate (`predicts`) are therefore not of what was measured.
+/// For people, one line without a break, empty for what is shipped: which numbers of the file are other ones,
+/// whether the library is, and whether latencies by a surrogate (`predicts`) are therefore not of what was
+/// measured.
 std::string remark(const ArrayMachine& machine, bool predicts);
 
 }  // namespace dosa::gemmini

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <iterator>
-#include <regex>
 #include <set>
 #include <tuple>
 
@@ -93,19 +92,9 @@ const std::vector<std::string>& own_columns() {
   return columns;
 }
 
-/// Whether the library of a month ("2023-10") keeps operands.
-bool keeps_operands(const std::string& month, const std::string& where) {
-  static const std::regex form("20[0-9][0-9]-(0[1-9]|1[0-2])");
-  if (!std::regex_match(month, form))
-    fail(ErrorId::kValue, "{}: found '{}', expected the library's month, such as {}", where, month,
-         kTodaysLibrary);
-  return month >= "2023-05";
-}
-
-void read_own(const CsvInput& csv, const std::string& library, Measurements& all) {
+void read_own(const CsvInput& csv, const gemmini::LibraryVersion& library, Measurements& all) {
   const std::set<std::string> optional{"id",      "tiling", "hardware", "checked", "energy_uj",
                                        "repeats", "source", "order",    "cold",    "library"};
-  const bool keeps = keeps_operands(library, "library");
   csv.require(own_columns());
   std::vector<std::string> unknown;
   for (const std::string& column : csv.columns()) {
@@ -173,9 +162,11 @@ void read_own(const CsvInput& csv, const std::string& library, Measurements& all
     m.cycles = positive(csv, row, "cycles");
     if (given(csv, row, "energy_uj")) m.energy_uj = positive(csv, row, "energy_uj");
     if (given(csv, row, "repeats")) m.repeats = csv.integer(row, "repeats", 1, kMaxDim);
-    m.keeps = csv.has("library")
-                  ? keeps_operands(std::string(csv.text(row, "library")), csv.where(row, "library"))
-                  : keeps;
+    const gemmini::LibraryVersion version =
+        csv.has("library")
+            ? gemmini::LibraryVersion(std::string(csv.text(row, "library")), csv.where(row, "library"))
+            : library;
+    m.keeps = version.keeps_operands();
     if (given(csv, row, "cold")) m.cold = csv.integer(row, "cold", 0, 1) == 1;
     if (csv.has("source")) m.source = std::string(csv.text(row, "source"));
     m.layer.name = layer_name(m);
@@ -372,7 +363,7 @@ void drop_contradictions(Measurements& all) {
 }
 
 /// The rows of one file as they stand there, and its content's hash.
-Measurements read_rows(const std::filesystem::path& path, const std::string& library) {
+Measurements read_rows(const std::filesystem::path& path, const gemmini::LibraryVersion& library) {
   const CsvInput csv = CsvInput::from_file(path);
   Measurements all;
   all.file = path.string();
@@ -389,11 +380,12 @@ Measurements read_rows(const std::filesystem::path& path, const std::string& lib
 
 }  // namespace
 
-Measurements read_measurements(const std::filesystem::path& path, const std::string& library) {
+Measurements read_measurements(const std::filesystem::path& path, const gemmini::LibraryVersion& library) {
   return read_measurements(std::vector<std::filesystem::path>{path}, library);
 }
 
-Measurements read_measurements(const std::vector<std::filesystem::path>& paths, const std::string& library) {
+Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
+                               const gemmini::LibraryVersion& library) {
   Measurements all = read_rows(paths.front(), library);
   for (std::size_t p = 1; p < paths.size(); ++p) {
     Measurements more = read_rows(paths[p], library);
@@ -417,14 +409,17 @@ Measurements read_measurements(const std::vector<std::filesystem::path>& paths, 
 std::string measurements_csv(const std::vector<Measurement>& rows, const ArraySizes& hardware,
                              bool with_cycles) {
   std::vector<std::string> columns = own_columns();
-  if (!with_cycles) columns.pop_back();
+  if (!with_cycles) columns.back() = "library";  // in the place of cycles
   std::string text = fmt::format("{}\n", fmt::join(columns, ","));
   for (const Measurement& m : rows) {
     text += fmt::format("{},{},{},{},{},{},{},{},{},{}", m.matmul ? "matmul" : "conv",
                         fmt::join(m.layer.size, ","), m.layer.wstride, m.layer.hstride,
                         m.layer.padding.value_or(0), m.input_size, fmt::join(m.tile, ","),
                         hardware.scratchpad_kib, hardware.accumulator_kib, hardware.pe_dim);
-    text += with_cycles ? fmt::format(",{}\n", m.cycles) : "\n";
+    if (with_cycles)
+      text += fmt::format(",{}\n", m.cycles);
+    else
+      text += fmt::format(",{}\n", m.keeps ? gemmini::kTodaysLibrary : gemmini::kLibraryThatKeepsNothing);
   }
   return text;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "dosa/core/targets/gemmini/library_version.hpp"
 #include "dosa/models/array_machine.hpp"
 #include "dosa/models/layer.hpp"
 
@@ -30,8 +31,6 @@ struct Measurement {
   std::size_t line = 0;  ///< in the file
 };
 
-/// The month of gemmini-rocc-tests 180c468, which what we export is written for.
-inline constexpr const char* kTodaysLibrary = "2023-10";
 /// RTL is deterministic, and does not ask how large a buffer is beyond what a tile takes (0.6 % were seen).
 inline constexpr double kContradiction = 1.05;
 
@@ -76,13 +75,13 @@ void note(std::vector<ArraySizes>& list, const ArraySizes& hardware);
 /// Rows that say of one and the same run that it took cycles more than kContradiction apart are dropped, by
 /// file and line. Throws Error with file and line.
 Measurements read_measurements(const std::filesystem::path& path,
-                               const std::string& library = kTodaysLibrary);
+                               const gemmini::LibraryVersion& library = {});
 /// Several files of our own format as one. Throws Error{kValue} where one of them is the artefact's.
 Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
-                               const std::string& library = kTodaysLibrary);
+                               const gemmini::LibraryVersion& library = {});
 
-/// Rows in our own format. `cycles` is left out when `with_cycles` is false (tilings that are still to be
-/// measured).
+/// Rows in our own format. Without `with_cycles` they are tilings that are still to be measured: in place of
+/// cycles stands a library that keeps operands as the measured one did.
 std::string measurements_csv(const std::vector<Measurement>& rows, const ArraySizes& hardware,
                              bool with_cycles);
 

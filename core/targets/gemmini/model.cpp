@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "dosa/core/targets/gemmini/executed_traffic.hpp"
+#include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 
@@ -11,9 +12,11 @@ namespace dosa {
 using torch::Tensor;
 
 RtlModel::RtlModel(const ArrayMachine& machine, const Surrogate* surrogate)
-    : price_(machine, torch::kFloat64), surrogate_(surrogate) {}
+    : price_(machine, torch::kFloat64),
+      surrogate_(surrogate),
+      keeps_operands_(gemmini::library_of(machine).keeps_operands()) {}
 
-LayerRun RtlModel::run(const Layer& layer, gemmini::Call call) {
+LayerRun RtlModel::run(const Layer& layer, gemmini::Call call) const {
   const bool dilated =
       (layer[Dim::R] > 1 && layer.wdilation > 1) || (layer[Dim::S] > 1 && layer.hdilation > 1);
   if (call == gemmini::Call::kConv && dilated) {
@@ -21,7 +24,9 @@ LayerRun RtlModel::run(const Layer& layer, gemmini::Call call) {
          "layer {}: dilation: found {} x {}, gemmini-rtl has costs for kernels without dilation only",
          layer.name, layer.wdilation, layer.hdilation);
   }
-  return LayerRun::of(layer, call);
+  LayerRun run = LayerRun::of(layer, call);
+  run.keeps = keeps_operands_;
+  return run;
 }
 
 RunBatch RtlModel::batch(const std::vector<LayerRun>& runs) const {

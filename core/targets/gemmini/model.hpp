@@ -50,9 +50,9 @@ class RtlModel {
   const ArrayMachine& machine() const { return price_.machine(); }
   const Surrogate* surrogate() const { return surrogate_; }
 
-  /// A layer as it is run by a call. Throws Error{kValue} for a dilated kernel: neither the counts nor any
-  /// measurement know one.
-  static LayerRun run(const Layer& layer, gemmini::Call call);
+  /// A layer as it is run by a call of a machine's library. Throws Error{kValue} for a dilated kernel:
+  /// neither the counts nor any measurement know one.
+  LayerRun run(const Layer& layer, gemmini::Call call) const;
   RunBatch batch(const std::vector<LayerRun>& runs) const;
 
   /// `tile` [B..., layers, 7]; relaxed: differentiable in `tile`, as Surrogate::predict and executed_counts.
@@ -74,6 +74,7 @@ class RtlModel {
  private:
   CostModel price_;
   const Surrogate* surrogate_;
+  bool keeps_operands_;  ///< the machine's library does
 };
 
 /// A tile as a row of numbers, [7] float64.

@@ -24,7 +24,7 @@ std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel
   for (std::size_t l = 0; l < problem.workload.layers.size(); ++l) {
     const Layer& layer = problem.workload.layers[l];
     for (const Call call : gemmini::calls_for(layer)) {
-      RtlVariant v{l, call, RtlModel::run(layer, call), {}, {}, 1, false, {}};
+      RtlVariant v{l, call, model.run(layer, call), {}, {}, 1, false, {}};
       v.batch = model.batch({v.run});
       for (const Dim dim : all_dims()) {
         const std::int64_t most = gemmini::max_tile(layer, call, dim, pe_dim);

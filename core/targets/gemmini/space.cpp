@@ -354,7 +354,7 @@ void GemminiSpace::set_reference(const SearchProblem& problem, const RtlModel& m
   if (const Surrogate* surrogate = model.surrogate()) {
     for (const Layer& layer : layers) {
       for (const gemmini::Call call : gemmini::calls_for(layer))
-        surrogate->outside(RtlModel::run(layer, call), reference_.hardware.pe_dim);
+        surrogate->outside(model.run(layer, call), reference_.hardware.pe_dim);
     }
   }
   const TileCosts costs = model.costs(layers, reference_.tiles, reference_.hardware);

@@ -23,6 +23,7 @@ struct SurrogateValidation {
 /// `library` as in read_measurements. Throws Error naming the field in which the measured machine is not the
 /// surrogate's.
 SurrogateValidation validate_surrogate(const std::filesystem::path& table,
-                                       const std::filesystem::path& surrogate, const std::string& library);
+                                       const std::filesystem::path& surrogate,
+                                       const gemmini::LibraryVersion& library);
 
 }  // namespace dosa

@@ -153,6 +153,74 @@ bool all_ended(const std::string& runs) {
   return ended;
 }
 
+TEST_F(Campaigns, TheLibraryThatProgramsAreCompiledWithStandsInEveryRow) {
+  sample({"--library", "2023-04"});
+  EXPECT_EQ(Json::parse(content_of(in_plan("plan.json")))["library"], "2023-04");
+  EXPECT_NE(content_of(in_plan("dosa_tiles.h")).find("#define DOSA_CONV_WITHOUT_STRIDES"), std::string::npos);
+  EXPECT_NE(content_of(in_plan("dosa_batch_000.c")).find("gemmini-rocc-tests of 2023-04"), std::string::npos);
+  ASSERT_EQ(dosa(measure()).code, 0);
+  const std::string csv = rows();
+  std::ptrdiff_t of_library = 0;
+  for (std::size_t at = csv.find(",2023-04\n"); at != std::string::npos; at = csv.find(",2023-04\n", at + 1))
+    ++of_library;
+  EXPECT_EQ(of_library, 40);
+  // By hand, too, and from a table.
+  std::string log;
+  for (const auto& entry : fs::directory_iterator(in_plan("logs")))
+    if (entry.path().extension() == ".log") log += content_of(entry.path());
+  folder_.file("uart.log", log);
+  ASSERT_EQ(dosa({"collect", "uart.log", "--plan", "plan/plan.json", "-o", "rows.csv"}).code, 0);
+  EXPECT_EQ(content_of(folder_.path() / "rows.csv"), csv);
+  ASSERT_EQ(dosa({"sample", "--tilings", "rows.csv", "-o", "again"}).code, 0);
+  EXPECT_EQ(Json::parse(content_of(folder_.path() / "again" / "plan.json"))["library"], "2023-04");
+  const Finished refused = dosa({"sample", "tiny.json", "--library", "april", "-o", "none"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_NE(refused.err.find("--library: found 'april', expected the library's month"), std::string::npos)
+      << refused.err;
+}
+
+// A chip whose library keeps nothing: its file says so, and campaign, evaluation and export go by it.
+TEST_F(Campaigns, ACampaignIsForTheLibraryOfItsMachine) {
+  Json machine = Json::parse(content_of(fs::path(DOSA_TEST_SOURCE) / "data/hardware/gemmini-rtl.json"));
+  machine["name"] = "old";
+  machine["library"] = "2023-04";
+  folder_.file("old.json", machine.dump());
+  std::vector<std::string> on_old = campaign("c");
+  on_old.insert(on_old.end(), {"--machine", "old.json"});
+  const Finished done = dosa(on_old);
+  ASSERT_EQ(done.code, 0) << done.err;
+  const fs::path c = folder_.path() / "c";
+  EXPECT_EQ(Json::parse(content_of(c / "round_01" / "plan.json"))["library"], "2023-04");
+  EXPECT_EQ(content_of(c / "measurements.csv").find("2023-10"), std::string::npos);
+  const Json design = Json::parse(content_of(c / "design.json"));
+  EXPECT_EQ(design["target"], "old");
+  // Its energies are of that library: as evaluated with it, more than with one that keeps operands.
+  const auto energy = [&](const char* on) {
+    const Finished found = dosa({"evaluate", "c/design.json", "--machine", on, "--json"});
+    EXPECT_EQ(found.code, 0) << found.err;
+    return Json::parse(found.out)["totals"]["energy_uj"].get<double>();
+  };
+  EXPECT_NEAR(energy("old.json") / design["totals"]["energy_uj"].get<double>(), 1, 1e-9);
+  EXPECT_LE(energy("gemmini-rtl"), energy("old.json"));
+  const Finished exported =
+      dosa({"export", "c/design.json", "--format", "gemmini", "--machine", "old.json", "-o", "programs"});
+  ASSERT_EQ(exported.code, 0) << exported.err;
+  EXPECT_EQ(Json::parse(content_of(folder_.path() / "programs" / "plan.json"))["library"], "2023-04");
+  // Another machine is another campaign; one that measures something else is refused.
+  const Finished other = dosa(campaign("c"));
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("machine: the campaign there has"), std::string::npos) << other.err;
+  machine["levels"][3]["words_per_cycle"] = 16;
+  folder_.file("old.json", machine.dump());
+  on_old[9] = "d";
+  const Finished faster = dosa(on_old);
+  EXPECT_EQ(faster.code, 2);
+  EXPECT_NE(faster.err.find("machine old: levels[3].words_per_cycle: found 16"), std::string::npos)
+      << faster.err;
+  on_old.back() = "gemmini-tl";
+  EXPECT_NE(dosa(on_old).err.find("machine gemmini-tl: rules: found mappings"), std::string::npos);
+}
+
 TEST_F(Campaigns, AnInterruptKeepsWhatIsDoneAndKillsTheRest) {
   sample();
   setenv("FAKE_SIMULATOR_LOG", (folder_.path() / "runs").c_str(), 1);
@@ -205,7 +273,7 @@ TEST_F(Campaigns, TheProgramsThemselvesRunOnTheHost) {
   sample({"--batch-cycles", "100000"});
   const std::string stubs = DOSA_TEST_SOURCE "/tests/core/export/stubs";
   const std::string compile = "for p in dosa_batch_*.c; do " DOSA_HOST_CC " -std=gnu99 -O1 -I" + stubs +
-                              " -I. -DDOSA_EVICT_BYTES=64 $p -lm -o ${p%.c}-baremetal; done";
+                              " -I. -DDOSA_EVICT_BYTES=1024 $p -lm -o ${p%.c}-baremetal; done";
   // The stub's clock ticks once a call: whole lines, but no believable cycles.
   const Finished done = dosa({"measure", "plan", "--simulator", "env", "--build", compile, "--json"});
   EXPECT_EQ(done.code, 3) << done.err;
@@ -229,6 +297,7 @@ TEST_F(Campaigns, ProposalsBecomeASample) {
   const Finished measured = dosa(measure());
   EXPECT_EQ(measured.code, 0) << measured.err << measured.out;
   EXPECT_EQ(lines(rows()), 7);
+  EXPECT_NE(rows().find(",2023-04\n"), std::string::npos);  // as the rows that they were learnt from
   EXPECT_EQ(dosa({"sample", "-o", "other"}).code, 2);
   EXPECT_EQ(dosa({"sample", "--tilings", "next.csv", "--count", "3", "-o", "other"}).code, 2);
   EXPECT_EQ(dosa({"sample", "--tilings", "next.csv", "--scratchpad", "100", "-o", "other"}).code, 2);

@@ -113,6 +113,39 @@ TEST_F(GemminiMachine, EveryNumberIsHonouredOrRefused) {
   EXPECT_GE(refused, 10);
 }
 
+// A library that keeps no operands: every tile costs at least as much, and where one is kept, more.
+TEST_F(GemminiMachine, TheLibraryIsThatOfTheFile) {
+  Json machine = shipped();
+  const std::string search = "optimize bert --threads 1 -q --scratchpad 128 --accumulator 64 --machine ";
+  const Json usual = json_of(search + "gemmini-rtl");
+  machine["library"] = "2023-10";
+  folder_.file("mine.json", machine.dump());
+  const Json same = json_of(search + "mine.json");
+  EXPECT_EQ(results_of(same), results_of(usual));
+  EXPECT_FALSE(same.contains("remark"));
+  machine["library"] = "2023-04";
+  folder_.file("mine.json", machine.dump());
+  const Json older = json_of(search + "mine.json -o older.json");
+  EXPECT_GT(older["totals"]["energy_uj"].get<double>(), usual["totals"]["energy_uj"].get<double>());
+  const std::string remark = older["remark"];
+  EXPECT_EQ(remark,
+            "machine gemmini-rtl: library 2023-04 (2023-10), which keeps no operands in the scratchpad");
+  EXPECT_EQ(json_of("evaluate older.json --machine mine.json")["totals"], older["totals"]);
+  EXPECT_LT(json_of("evaluate older.json --machine gemmini-rtl")["totals"]["energy_uj"].get<double>(),
+            older["totals"]["energy_uj"].get<double>());
+  EXPECT_NE(json_of("predict older.json --machine mine.json")["predicted_cycles"],
+            json_of("predict older.json --machine gemmini-rtl")["predicted_cycles"]);
+  machine["library"] = "2023";
+  folder_.file("mine.json", machine.dump());
+  EXPECT_NE(dosa(search + "mine.json").err.find("library: found '2023', expected the library's month"),
+            std::string::npos);
+  Json other = Json::parse(read_file(data_folder() / "hardware" / "gemmini-tl.json"));
+  other["library"] = "2023-04";
+  folder_.file("mine.json", other.dump());
+  EXPECT_NE(dosa(search + "mine.json").err.find("library: only a machine with the rules \"gemmini\""),
+            std::string::npos);
+}
+
 // The name of a machine is not what makes it a Gemmini.
 TEST_F(GemminiMachine, AnotherNameIsTheSameGemmini) {
   Json renamed = shipped();

@@ -127,6 +127,8 @@ TEST(SpikeScript, SaysWhatIsWrong) {
   fs::remove(folder.path() / "unplanned" / "plan.json");
   put("sizeless", prints("0\\n"));
   write("sizeless/expected_params.json", "{}\n");
+  put("old", prints("0\\n"));
+  write("old/plan.json", "  \"library\": \"2023-04\",\n{\"mapping\": 0}\n");
 
   struct Case {
     const char* folders;
@@ -141,6 +143,7 @@ TEST(SpikeScript, SaysWhatIsWrong) {
         Case{"broken", 2, "broken: the programs do not compile"},
         Case{"unplanned", 2, "unplanned: holds no plan.json"},
         Case{"sizeless", 2, "sizeless/expected_params.json: has no DIM"},
+        Case{"old", 2, "old/plan.json: library: found 2023-04"},
         Case{"nowhere right", 2, "right: 8x8, 1 programs, 2 of 2"},
         Case{"empty wrong right", 2, "dosa-wrong"}}) {
     const Finished checked = check(

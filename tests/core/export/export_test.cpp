@@ -179,8 +179,62 @@ TEST(GemminiExport, AWrongResultIsNoMeasurement) {
   ASSERT_EQ(build.code, 0) << build.output;
   const Outcome result = shell(in_folder + "./program");
   EXPECT_EQ(result.code, 1);
-  EXPECT_EQ(result.output.rfind("dosa,0,0,1000\ndosa,1,1,1000\ndosa-wrong,2,2,0,85,", 0), 0u)
-      << result.output;
+  EXPECT_EQ(result.output.rfind("dosa,0,0,1000\ndosa,1,1,1000\ndosa-wrong,2,2,0,", 0), 0u) << result.output;
+}
+
+// An output that a tiling does not write is wrong, although an earlier tiling of the layer left the right one
+// there.
+TEST(GemminiExport, WhatAnEarlierTilingHasLeftIsNoResult) {
+  Workload workload;
+  workload.layers.resize(1);
+  workload.layers[0].size = {1, 1, 64, 1, 48, 80, 1};
+  SampleOptions options;
+  options.count = 3;
+  const Plan plan = sample_campaign(workload, options).plan;
+  for (const char* points : {"1", "32", "-1"}) {
+    const TemporaryFolder folder;
+    write_folder(folder.path() / "out", "sample", campaign_files(plan));
+    // A library that works once.
+    const fs::path program = folder.path() / "out" / "dosa_batch_000.c";
+    write_file(program,
+               "#include \"include/gemmini_testutils.h\"\nstatic int calls;\n"
+               "#define tiled_matmul(I, ...) \\\n"
+               "  do { if ((I) != 64 || calls++ == 0) tiled_matmul(I, __VA_ARGS__); } while (0)\n" +
+                   read_file(program));
+    const Outcome build = shell("cd " + (folder.path() / "out").string() + " && " + DOSA_HOST_CC + kFlags +
+                                "-DDOSA_CHECK_POINTS=" + points + " dosa_batch_000.c -lm -o program");
+    ASSERT_EQ(build.code, 0) << build.output;
+    const Outcome result = shell((folder.path() / "out" / "program").string());
+    EXPECT_EQ(result.output.rfind("dosa,0,0,1000\ndosa-wrong,0,1,0,", 0), 0u) << result.output;
+    EXPECT_NE(result.output.find("\ndosa-wrong,0,2,0,"), std::string::npos) << result.output;
+  }
+}
+
+// Before 2023-05 tiled_conv took no strides of rows.
+TEST(GemminiExport, ProgramsAreForTheLibraryThatThePlanNames) {
+  Workload workload;
+  workload.layers.resize(1);
+  workload.layers[0].size = {3, 3, 7, 7, 5, 9, 2};
+  workload.layers[0].padding = 1;
+  SampleOptions options;
+  options.count = 4;
+  const auto outcome = [&](const char* month, const char* flags) {
+    options.library = {month, "test"};
+    const TemporaryFolder folder;
+    write_folder(folder.path() / "out", "sample", campaign_files(sample_campaign(workload, options).plan));
+    const Outcome build = shell("cd " + (folder.path() / "out").string() + " && " + DOSA_HOST_CC + kFlags +
+                                flags + " -DDOSA_CHECK_POINTS=-1 dosa_batch_000.c -lm -o program");
+    return build.code != 0 ? build : shell((folder.path() / "out" / "program").string());
+  };
+  const std::string right = "dosa,0,0,1000\ndosa,0,1,1000\ndosa,0,2,1000\ndosa,0,3,1000\n";
+  EXPECT_EQ(outcome("2023-10", "").output, right);
+  EXPECT_EQ(outcome("2023-05", "").output, right);
+  EXPECT_EQ(outcome("2023-04", "-DSTUB_WITHOUT_STRIDES").output, right);
+  EXPECT_NE(outcome("2023-04", "").output.find("too few arguments"), std::string::npos);
+  EXPECT_NE(outcome("2023-10", "-DSTUB_WITHOUT_STRIDES").output.find("too many arguments"),
+            std::string::npos);
+  testing::expect_error([&] { outcome("2023-01", ""); }, ErrorId::kValue,
+                        {"library: found 2023-01", "since 2023-02"});
 }
 
 TEST(GemminiExport, TheHarnessIsAProgramOfItsOwnWithoutWarnings) {

@@ -47,6 +47,8 @@ TEST_F(Processes, EveryEndIsTold) {
   EXPECT_FALSE(late.is_good());
   EXPECT_EQ(late.text(0.05), "ran for more than 0.05 s");
   EXPECT_EQ(run(command("yes"), 0, 1000).text(0), "printed more than is kept");
+  EXPECT_EQ(run(command("yes >&2"), 0, 1000).text(0),
+            "printed more than is kept");  // as a trace of instructions
   testing::expect_error(
       [&] {
         Command wrong = command("true");
@@ -76,6 +78,15 @@ TEST_F(Processes, NothingIsLeftBehind) {
   while (!std::filesystem::exists(folder_.path() / "child") && !process->poll(10, 1000))
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   process.reset();
+  EXPECT_TRUE(is_gone(child()));
+  // Nor do programs that ignore a signal to end outlive the limit, nor their children.
+  std::filesystem::remove(folder_.path() / "child");
+  const std::string stubborn = "trap '' TERM INT HUP; (sleep 100) & echo $! > child; sleep 100; sleep 100";
+  EXPECT_TRUE(run(command(stubborn), 0.3).timed_out);
+  EXPECT_TRUE(is_gone(child()));
+  // Nor what has left their group.
+  std::filesystem::remove(folder_.path() / "child");
+  EXPECT_TRUE(run(command("timeout 100 sh -c 'echo $$ > child; sleep 100; true'; true"), 1).timed_out);
   EXPECT_TRUE(is_gone(child()));
 }
 

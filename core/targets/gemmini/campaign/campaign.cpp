@@ -8,9 +8,11 @@
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/gemmini/campaign/best_measured.hpp"
 #include "dosa/core/targets/gemmini/campaign/disagreement.hpp"
+#include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/core/targets/gemmini/reference.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/core/targets/gemmini/training.hpp"
+#include "dosa/core/targets/registry.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/table.hpp"
@@ -37,6 +39,27 @@ struct Round {
   Design design;                                 ///< what the search found afterwards
 };
 
+/// A Gemmini. Throws Error where the machine is none, or has another DRAM than rows of a campaign tell of.
+std::shared_ptr<const ArrayMachine> campaign_machine(const std::string& name_or_path) {
+  const auto machine = as_array_machine(load_ruled_machine(name_or_path), "campaign");
+  try {
+    if (machine->rules != "gemmini")
+      fail(ErrorId::kValue, "rules: found {}, a campaign measures on machines of the rules gemmini",
+           machine->rules);
+    gemmini::check_machine(*machine);
+    const double words = gemmini::dram_words_per_cycle(*machine);
+    if (words != gemmini::kMeasuredDramWords) {
+      fail(ErrorId::kValue,
+           "levels[{}].words_per_cycle: found {}, a campaign measures with the simulator's own DRAM; "
+           "expected {}",
+           machine->dram(), words, gemmini::kMeasuredDramWords);
+    }
+  } catch (const Error& error) {
+    throw error.in(fmt::format("machine {}", machine->name));
+  }
+  return machine;
+}
+
 class Campaign {
  public:
   Campaign(const Workload& workload, const CampaignOptions& options, const fs::path& folder,
@@ -45,7 +68,7 @@ class Campaign {
         options_(options),
         folder_(folder),
         hooks_(hooks),
-        machine_(std::make_shared<ArrayMachine>(load_array_machine(gemmini::kTarget))),
+        machine_(campaign_machine(options.machine)),
         objective_(Objective::from_name(options.objective)) {
     options_.check();
     open_folder();
@@ -91,6 +114,7 @@ class Campaign {
                for (const Layer& layer : workload_.layers) all += to_json(layer).dump();
                return all;
              }())},
+            {"machine", machine_->hash},
             {"hardware", machine_->to_json(options_.hardware)},
             {"simulator", options_.run.simulator},
             {"surrogate", options_.from_scratch ? "none" : options_.surrogate},
@@ -220,6 +244,7 @@ class Campaign {
       Plan plan;
       plan.workload = workload_.name;
       plan.hardware = options_.hardware;
+      plan.library = gemmini::library_of(*machine_);
       plan.layers = shapes_;
       plan.measurements = std::move(calls);
       plan.assign_programs(options_.batch);
@@ -346,7 +371,7 @@ class Campaign {
       say(fmt::format("round {}: searching", round.number));
       save_design(search(trained), found);
     }
-    round.design = load_design(found).design;
+    round.design = load_design(found, options_.machine).design;
     say(fmt::format("round {}: design with {}/{} KiB, {} {:.4g}", round.number,
                     ArraySizes::of(round.design.hardware).scratchpad_kib,
                     ArraySizes::of(round.design.hardware).accumulator_kib, options_.objective,

@@ -252,7 +252,7 @@ std::string collected_csv(const Plan& plan, const Collected& collected) {
             conv ? layer.input_height() : 0);
     for (const std::int64_t size : m.tile.size) csv.add(size);
     csv.add(m.tiling, plan.hardware.scratchpad_kib, plan.hardware.accumulator_kib, plan.hardware.pe_dim,
-            row.cycles, 1, kTodaysLibrary)
+            row.cycles, 1, plan.library.month())
         .end_row();
   }
   return csv.text();

@@ -11,6 +11,13 @@ namespace {
 
 constexpr const char* kSchema = "dosa-plan/1";
 
+// Settings of data/gemmini/dosa_harness.c.
+constexpr std::int64_t kCheckPoints = 32, kEvictBytes = 1 << 20, kEvictWays = 16;
+// What ProgramCycles is made of: an instruction a cycle, 150 cycles for a line from DRAM, and every weight of
+// a compared output in a line of its own, half of them in a cache.
+constexpr std::int64_t kStartCycles = 50'000, kSurroundCycles = 20'000, kFillCyclesPerByte = 5,
+                       kCheckCyclesPerProduct = 80, kEvictCyclesPerLine = 150;
+
 /// The program of the next measurement as its file names it: the last one's, or the one behind it.
 std::size_t program_from_json(const JsonInput& json, const Plan& plan) {
   const std::string found = json.text();
@@ -33,18 +40,28 @@ void BatchLimits::check() const {
 
 void Plan::assign_programs(const BatchLimits& limits) {
   limits.check();
+  std::stable_sort(measurements.begin(), measurements.end(), [](const PlannedCall& a, const PlannedCall& b) {
+    return std::pair(a.layer, a.tile.call) < std::pair(b.layer, b.tile.call);
+  });
   std::int64_t count = 0, cycles = 0;
   std::size_t program = 0;
-  for (PlannedCall& m : measurements) {
-    const std::int64_t more = least_cycles(layers[m.layer], m.tile.call, hardware.pe_dim);
-    const bool full = count == limits.measurements || (limits.cycles > 0 && more > limits.cycles - cycles);
+  for (std::size_t i = 0; i < measurements.size(); ++i) {
+    PlannedCall& m = measurements[i];
+    const Layer& layer = layers[m.layer];
+    const ProgramCycles around = ProgramCycles::of(layer, m.tile.call);
+    const std::int64_t more = least_cycles(layer, m.tile.call, hardware.pe_dim) + around.surround;
+    const bool is_prepared =
+        count > 0 && measurements[i - 1].layer == m.layer && measurements[i - 1].tile.call == m.tile.call;
+    const std::int64_t prepare = is_prepared ? 0 : around.prepare;
+    const bool full =
+        count == limits.measurements || (limits.cycles > 0 && more + prepare > limits.cycles - cycles);
     if (full && count > 0) {
       ++program;
-      count = cycles = 0;
+      count = 0;
     }
+    cycles = count == 0 ? around.start + around.prepare + more : cycles + prepare + more;
     m.program = program;
     ++count;
-    cycles += more;
   }
 }
 
@@ -78,12 +95,26 @@ std::int64_t least_cycles(const Layer& layer, gemmini::Call call, std::int64_t p
   return std::max({std::int64_t{1}, rows, (bytes.input + bytes.weights + bytes.output) / 8});
 }
 
+ProgramCycles ProgramCycles::of(const Layer& layer, gemmini::Call call) {
+  const DimSizes e = gemmini::extents(layer, call);
+  const auto at = [&](Dim d) { return e[static_cast<std::size_t>(d)]; };
+  const OperandBytes bytes = operand_bytes(layer, call);
+  const std::int64_t products = std::min(kCheckPoints, bytes.output) * at(Dim::R) * at(Dim::S) * at(Dim::C);
+  const std::int64_t lines =
+      std::min((bytes.input + bytes.weights + bytes.output) / 64, kEvictBytes / kEvictWays / 64);
+  return {kStartCycles,
+          (bytes.input + bytes.weights) * kFillCyclesPerByte + products * kCheckCyclesPerProduct,
+          kSurroundCycles + lines * kEvictWays * kEvictCyclesPerLine};
+}
+
 Plan plan_from_json(const JsonInput& json) {
   json.require_schema(kSchema);
-  json.allow_only({"schema", "workload", "hardware", "area_mm2", "built_from", "layers", "measurements"});
+  json.allow_only(
+      {"schema", "workload", "hardware", "library", "area_mm2", "built_from", "layers", "measurements"});
   Plan plan;
   plan.workload = json.at("workload").text();
   plan.hardware = sizes_from_json(json.at("hardware"));
+  if (const auto library = json.find("library")) plan.library = {library->text(), library->where()};
   if (const auto area = json.find("area_mm2")) plan.area_mm2 = area->number(0);
   for (const JsonInput& item : json.at("layers").items()) plan.layers.push_back(layer_from_json(item));
   for (const JsonInput& item : json.at("measurements").items()) {
@@ -119,7 +150,8 @@ Json to_json(const Plan& plan) {
   Json json{{"schema", kSchema},
             {"workload", plan.workload},
             {"hardware", to_json(plan.hardware)},
-            {"built_from", Json::array({gemmini::kHardwareCommit, gemmini::kLibraryCommit})},
+            {"library", plan.library.month()},
+            {"built_from", Json::array({gemmini::kHardwareCommit, plan.library.text()})},
             {"layers", layers},
             {"measurements", measurements}};
   if (plan.area_mm2 > 0) json["area_mm2"] = plan.area_mm2;
@@ -132,6 +164,10 @@ void check_plan(const Plan& plan) {
     if (!violations.empty()) fail(id, "{}: {}", where, gemmini::summary(violations));
   };
   refuse(ErrorId::kValue, "hardware", gemmini::check_hardware(plan.hardware));
+  if (!plan.library.runs_programs()) {
+    fail(ErrorId::kValue, "library: found {}, tiled_conv has the arguments of our programs since 2023-02",
+         plan.library.month());
+  }
   for (const PlannedCall& m : plan.measurements) {
     const Layer& layer = plan.layers.at(m.layer);
     const std::string where = fmt::format("layer {}", layer.name);
@@ -144,8 +180,8 @@ void check_plan(const Plan& plan) {
 
 std::vector<OutputFile> campaign_files(const Plan& plan) {
   check_plan(plan);
-  std::vector<OutputFile> files{{"CustomConfigs.scala", scala_config(plan.hardware)},
-                                {"DosaSoCConfig.scala", scala_soc(plan.hardware)},
+  std::vector<OutputFile> files{{"CustomConfigs.scala", scala_config(plan)},
+                                {"DosaSoCConfig.scala", scala_soc(plan)},
                                 {"expected_params.json", expected_params(plan.hardware).dump(2) + "\n"},
                                 {"dosa_tiles.h", tile_table(plan)},
                                 {"dosa_harness.c", harness()}};

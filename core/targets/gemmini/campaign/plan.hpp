@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "dosa/core/targets/gemmini/library.hpp"
+#include "dosa/core/targets/gemmini/library_version.hpp"
 #include "dosa/models/base/folder.hpp"
 #include "dosa/models/base/json_input.hpp"
 
@@ -21,7 +22,8 @@ struct PlannedCall {
 /// How much one bare-metal program runs: simulated RTL takes a minute for some million cycles.
 struct BatchLimits {
   std::int64_t measurements = 16;  ///< at most, 1 to 4096
-  /// Their least_cycles() add up to at most this; one that alone takes more has a program of its own. 0: any.
+  /// Their least_cycles() and what surrounds them (ProgramCycles) add up to at most this; one that alone
+  /// takes more has a program of its own. 0: any.
   std::int64_t cycles = 0;
 
   /// Throws Error{kValue} naming the field.
@@ -41,12 +43,14 @@ struct Program {
 /// Schema "dosa-plan/1".
 struct Plan {
   std::string workload;
-  ArraySizes hardware;  ///< as built
+  ArraySizes hardware;              ///< as built
+  gemmini::LibraryVersion library;  ///< that the programs are compiled with; today's where a file names none
   double area_mm2 = 0;  ///< of this hardware, by the machine of the design; 0 where a plan is of no design
   std::vector<Layer> layers;
   std::vector<PlannedCall> measurements;
 
-  /// Distributes the measurements over programs, in their order. Throws as BatchLimits::check.
+  /// Brings together the measurements of a layer and call, whose operands a program fills once, and
+  /// distributes them over programs. Throws as BatchLimits::check.
   void assign_programs(const BatchLimits& limits);
   /// In order; every measurement belongs to one.
   std::vector<Program> programs() const;
@@ -59,9 +63,20 @@ struct OperandBytes {
 OperandBytes operand_bytes(const Layer& layer, gemmini::Call call);
 
 /// Cycles that a call takes at least: a row of pe_dim products a cycle, and 8 bytes of every operand's first
-/// transfer a cycle. What surrounds the measured call (filling the operands, emptying the caches, the check)
-/// is not in it.
+/// transfer a cycle. What surrounds the measured call is not in it.
 std::int64_t least_cycles(const Layer& layer, gemmini::Call call, std::int64_t pe_dim);
+
+/// Roughly, the cycles that an in-order core takes for what a program does beside the calls that it measures,
+/// with the harness's own settings: an estimate, to keep programs short.
+struct ProgramCycles {
+  std::int64_t start = 0;  ///< until the first measurement
+  std::int64_t prepare =
+      0;  ///< once for all tilings of a layer: its operands, what is expected of its outputs
+  std::int64_t surround =
+      0;  ///< each measurement: evicting the operands, warming the code, comparing, printing
+
+  static ProgramCycles of(const Layer& layer, gemmini::Call call);
+};
 
 Plan plan_from_json(const JsonInput& json);
 Json to_json(const Plan& plan);

@@ -12,14 +12,14 @@ namespace {
 
 using gemmini::Call;
 
-std::string origin(const char* comment) {
-  return fmt::format("{0} Written by dosa for {1} and {2}.\n", comment, gemmini::kHardwareCommit,
-                     gemmini::kLibraryCommit);
+std::string origin(const char* comment, const Plan& plan) {
+  return fmt::format("{} Written by dosa for {} and {}.\n", comment, gemmini::kHardwareCommit,
+                     plan.library.text());
 }
 
 /// The same as a C comment, with more text behind it.
-std::string c_origin(const std::string& more) {
-  std::string text = origin("");
+std::string c_origin(const Plan& plan, const std::string& more) {
+  std::string text = origin("", plan);
   text.pop_back();
   return "/*" + text + more + " */\n";
 }
@@ -90,8 +90,10 @@ constexpr const char* kMakefileNotes =
 #    dosa,<layer id>,<mapping id>,<cycles>:
 #      dosa collect uart.log --plan plan.json -o measurements.csv
 # Options, for CFLAGS: -DDOSA_EVICT_BYTES=8388608 with a last-level cache of 4 MiB; -DDOSA_CHECK_POINTS=-1 compares
-# every output; -DDOSA_CONV_WITHOUT_STRIDES for a library whose tiled_conv takes no row strides.
+# every output. RUNTIME is a folder with start code (*.S), printf and exit (*.c) and a linker script (test.ld); the
+# library's speaks to a host that serves HTIF, as Chipyard's simulators do. make RUNTIME=... takes one of your own.
 ROCC_TESTS ?= gemmini-rocc-tests
+RUNTIME ?= $(ROCC_TESTS)/riscv-tests/benchmarks/common
 RISCV_CC ?= riscv64-unknown-elf-gcc
 )";
 
@@ -99,17 +101,16 @@ constexpr const char* kMakefileRules = R"(
 ifeq ($(wildcard $(ROCC_TESTS)/include/gemmini.h),)
 $(error $(ROCC_TESTS)/include/gemmini.h does not exist; say where the library is: make ROCC_TESTS=/path/to/gemmini-rocc-tests)
 endif
-common = $(ROCC_TESTS)/riscv-tests/benchmarks/common
 flags = -DPREALLOCATE=1 -DMULTITHREAD=1 -DID_STRING= -DPRINT_TILE=0 -DBAREMETAL=1
 flags += -mcmodel=medany -std=gnu99 -O2 -ffast-math -fno-common -fno-builtin-printf
 flags += -fno-tree-loop-distribute-patterns -march=rv64gc -Wa,-march=rv64gc
-flags += -I$(ROCC_TESTS)/riscv-tests -I$(ROCC_TESTS)/riscv-tests/env -I$(ROCC_TESTS) -I$(common)
-flags += -nostdlib -nostartfiles -static -T $(common)/test.ld
+flags += -I$(ROCC_TESTS)/riscv-tests -I$(ROCC_TESTS)/riscv-tests/env -I$(ROCC_TESTS) -I$(RUNTIME)
+flags += -nostdlib -nostartfiles -static -T $(RUNTIME)/test.ld
 
 all: $(programs:=-baremetal)
 
 %-baremetal: %.c dosa_harness.c dosa_tiles.h $(ROCC_TESTS)/include/gemmini.h $(ROCC_TESTS)/include/gemmini_params.h
-	$(RISCV_CC) $(flags) $(CFLAGS) $< -o $@ $(wildcard $(common)/*.c) $(wildcard $(common)/*.S) -lm -lgcc
+	$(RISCV_CC) $(flags) $(CFLAGS) $< -o $@ $(wildcard $(RUNTIME)/*.c) $(wildcard $(RUNTIME)/*.S) -lm -lgcc
 
 clean:
 	rm -f $(programs:=-baremetal)
@@ -128,8 +129,9 @@ int output_shift(const Layer& layer, Call call) {
   return std::clamp(static_cast<int>(std::ceil(std::log2(reach / 100))), 0, 30);
 }
 
-std::string scala_config(const ArraySizes& built) {
-  return origin("//") + fmt::format(R"(
+std::string scala_config(const Plan& plan) {
+  const ArraySizes& built = plan.hardware;
+  return origin("//", plan) + fmt::format(R"(
 // Into src/main/scala/gemmini/CustomConfigs.scala, object GemminiCustomConfigs:
 
   val dosa = defaultConfig.copy(
@@ -144,11 +146,12 @@ std::string scala_config(const ArraySizes& built) {
 
   val customConfig = dosa
 )",
-                                    built.pe_dim, built.scratchpad_kib, built.accumulator_kib);
+                                          built.pe_dim, built.scratchpad_kib, built.accumulator_kib);
 }
 
-std::string scala_soc(const ArraySizes& built) {
-  return origin("//") +
+std::string scala_soc(const Plan& plan) {
+  const ArraySizes& built = plan.hardware;
+  return origin("//", plan) +
          fmt::format(
              R"(// An SoC around GemminiCustomConfigs.customConfig ({} x {}); beside Chipyard's own configurations.
 package chipyard
@@ -179,7 +182,7 @@ Json expected_params(const ArraySizes& built) {
 
 std::string tile_table(const Plan& plan) {
   const gemmini::Params params = gemmini::params_of(plan.hardware);
-  std::string text = c_origin("");
+  std::string text = c_origin(plan, "");
   text += R"(#ifndef DOSA_TILES_H
 #define DOSA_TILES_H
 
@@ -194,6 +197,9 @@ std::string tile_table(const Plan& plan) {
   expect("BANK_NUM", params.bank_num);
   expect("BANK_ROWS", params.bank_rows);
   expect("ACC_ROWS", params.acc_rows);
+  if (!plan.library.takes_strides()) {
+    text += "/* tiled_conv of this library takes no strides of rows. */\n#define DOSA_CONV_WITHOUT_STRIDES\n";
+  }
   text +=
       R"(_Static_assert(sizeof(elem_t) == 1 && sizeof(acc_t) == 4, "the tiles are for int8 operands and int32 sums");
 
@@ -225,7 +231,7 @@ std::string program_text(const Plan& plan, const Program& program) {
     rows += fmt::format("   {:>5} {}: {} ({})\n", i, comment(plan.layers[m.layer].name),
                         gemmini::to_string(m.tile), comment(m.tiling));
   }
-  return c_origin(fmt::format("\n   mapping id, layer, tile:\n{}", rows)) +
+  return c_origin(plan, fmt::format("\n   mapping id, layer, tile:\n{}", rows)) +
          fmt::format("#define DOSA_FIRST {}\n#define DOSA_COUNT {}\n", program.first, program.count) +
          size_macros(most) + "#include \"dosa_harness.c\"\n";
 }
@@ -233,7 +239,7 @@ std::string program_text(const Plan& plan, const Program& program) {
 std::string makefile(const Plan& plan) {
   std::string programs;
   for (const Program& program : plan.programs()) programs += " \\\n\t" + program.name;
-  return origin("#") + kMakefileNotes + "programs =" + programs + "\n" + kMakefileRules;
+  return origin("#", plan) + kMakefileNotes + "programs =" + programs + "\n" + kMakefileRules;
 }
 
 }  // namespace dosa

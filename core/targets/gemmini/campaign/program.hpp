@@ -8,9 +8,9 @@
 namespace dosa {
 
 /// Fragment for src/main/scala/gemmini/CustomConfigs.scala.
-std::string scala_config(const ArraySizes& built);
+std::string scala_config(const Plan& plan);
 /// Fragment for a Chipyard configuration with this Gemmini.
-std::string scala_soc(const ArraySizes& built);
+std::string scala_soc(const Plan& plan);
 /// What elaboration must write into gemmini_params.h.
 Json expected_params(const ArraySizes& built);
 /// dosa_tiles.h: static assertions on the parameters and one row per measurement.

@@ -175,6 +175,7 @@ Measurable measurable_layers(const Workload& workload, const SampleOptions& opti
   Plan& plan = found.sample.plan;
   plan.workload = workload.name;
   plan.hardware = options.hardware;
+  plan.library = options.library;
   std::set<std::string> shapes;
   for (const Layer& layer : workload.layers) {
     std::string reason = not_measurable(layer);

@@ -23,6 +23,7 @@ struct SampleOptions {
   std::int64_t count = 200;  ///< measurements in all
   std::uint64_t seed = 1;
   ArraySizes hardware{16, 256, 64};  ///< as built
+  gemmini::LibraryVersion library;   ///< that the programs are compiled with
   /// Layers with more multiply-accumulates are left out: simulated RTL runs some ten thousand cycles a
   /// second.
   std::int64_t max_macs = kMaxMacs;
@@ -65,7 +66,9 @@ Sample sample_campaign(const Workload& workload, const SampleOptions& options);
 /// What to take from a table of tilings.
 struct TilingsOptions {
   std::filesystem::path table;
-  ArraySizes hardware;                ///< as built; a size of 0 is the table's
+  ArraySizes hardware;  ///< as built; a size of 0 is the table's
+  /// That the programs are compiled with; nothing: the table's (column `library`), or today's.
+  std::optional<gemmini::LibraryVersion> library;
   const Workload* network = nullptr;  ///< where its layers are the table's, they name them; may be null
   BatchLimits batch;
 };

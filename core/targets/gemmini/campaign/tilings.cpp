@@ -41,6 +41,22 @@ ArraySizes hardware_of(const CsvInput& table, const ArraySizes& given) {
   return hardware;
 }
 
+/// The library that was given, else the table's, on which all its rows must agree.
+gemmini::LibraryVersion library_of_table(const CsvInput& table,
+                                         const std::optional<gemmini::LibraryVersion>& given) {
+  if (given || !table.has("library")) return given.value_or(gemmini::LibraryVersion());
+  const auto at = [&](std::size_t row) {
+    return gemmini::LibraryVersion(std::string(table.text(row, "library")), table.where(row, "library"));
+  };
+  for (std::size_t row = 1; row < table.rows(); ++row) {
+    if (at(row) != at(0)) {
+      fail(ErrorId::kValue, "{}: found {}, the rows before have {}; one plan is for one library",
+           table.where(row, "library"), at(row).month(), at(0).month());
+    }
+  }
+  return at(0);
+}
+
 /// The layer of a row as the call sees it.
 Layer layer_of(const CsvInput& table, std::size_t row, gemmini::Call call) {
   Layer layer;
@@ -141,6 +157,7 @@ Sample sample_tilings(const TilingsOptions& options) {
   Plan& plan = sample.plan;
   plan.workload = options.network ? options.network->name : options.table.stem().string();
   plan.hardware = hardware_of(table, options.hardware);
+  plan.library = library_of_table(table, options.library);
   std::set<std::string> seen;
   for (std::size_t row = 0; row < table.rows(); ++row) {
     const PlannedCall planned = call_of_row(table, row, plan, options.network);

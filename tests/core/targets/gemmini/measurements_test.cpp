@@ -59,6 +59,16 @@ TEST(Measurements, OptionalColumns) {
 TEST(Measurements, WrittenRowsAreReadBack) {
   const Measurements m = read(kHeader + kConv + kMatmul);
   EXPECT_EQ(measurements_csv(m.rows, m.hardware.front(), true), kHeader + kConv + kMatmul);
+  // Tilings to measure are for a library that keeps operands as the measured one did.
+  for (const char* month : {"2023-10", "2023-04"}) {
+    const TemporaryFolder folder;
+    const Measurements of_month =
+        read_measurements(folder.file("m.csv", kHeader + kMatmul), {month, "--library"});
+    const std::string row =
+        testing::replaced(kMatmul, kMatmul.substr(kMatmul.rfind(',')), std::string(",") + month + "\n");
+    EXPECT_EQ(measurements_csv(of_month.rows, m.hardware.front(), false),
+              testing::replaced(kHeader, "cycles", "library") + row);
+  }
 }
 
 TEST(Measurements, BadInputIsNamed) {
@@ -102,7 +112,7 @@ TEST(Measurements, TheLibraryIsAColumnOrAskedFor) {
   const TemporaryFolder folder;
   const std::string plain = folder.file("plain.csv", kHeader + kConv);
   EXPECT_TRUE(read_measurements(plain).rows[0].keeps);
-  EXPECT_FALSE(read_measurements(plain, "2023-04").rows[0].keeps);
+  EXPECT_FALSE(read_measurements(plain, {"2023-04", "--library"}).rows[0].keeps);
   std::string header = kHeader, before = kConv, after = kMatmul;
   header.insert(header.size() - 1, ",library");
   before.insert(before.size() - 1, ",2023-04");

@@ -138,4 +138,21 @@ static void tiled_conv(int batch_size, int in_row_dim, int in_col_dim, int in_ch
   free(sums);
 }
 
+#ifdef STUB_WITHOUT_STRIDES /* the library before 2023-05 */
+static void stub_conv_without_strides(int batch_size, int in_row_dim, int in_col_dim, int in_channels, int out_channels,
+                                      int out_row_dim, int out_col_dim, int stride, int input_dilation,
+                                      int kernel_dilation, int padding, int kernel_dim, bool wrot180,
+                                      bool trans_output_1203, bool trans_input_3120, bool trans_weight_1203,
+                                      bool trans_weight_0132, int batches, int porows, int pocols, int pochs, int krows,
+                                      int kcols, int kchs, const elem_t *input, const elem_t *weights,
+                                      const acc_t *bias, elem_t *output, int act, acc_scale_t scale, int pool_size,
+                                      int pool_stride, int pool_padding, enum tiled_matmul_type_t type) {
+  tiled_conv(batch_size, in_row_dim, in_col_dim, in_channels, out_channels, out_row_dim, out_col_dim, stride,
+             input_dilation, kernel_dilation, padding, kernel_dim, in_channels, out_channels, out_channels, wrot180,
+             trans_output_1203, trans_input_3120, trans_weight_1203, trans_weight_0132, batches, porows, pocols, pochs,
+             krows, kcols, kchs, input, weights, bias, output, act, scale, pool_size, pool_stride, pool_padding, type);
+}
+#define tiled_conv stub_conv_without_strides
+#endif
+
 #endif
