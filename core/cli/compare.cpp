@@ -5,6 +5,7 @@
 #include "dosa/core/baselines/baseline.hpp"
 #include "dosa/core/cli/compare_arrays.hpp"
 #include "dosa/core/cli/compare_machines.hpp"
+#include "dosa/core/cli/compare_mapper.hpp"
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/space.hpp"
@@ -22,6 +23,7 @@ constexpr std::int64_t kMostSamples = std::int64_t{1} << 40;
 struct CompareFlags {
   std::string workload, machine = "gemmini-tl", objective = "edp", csv, baseline;
   std::vector<std::int64_t> arrays;               // --pe: with several, a row for each
+  std::vector<std::string> mapper_results;        // --timeloop-mapper
   std::vector<std::string> methods;               // empty: all that the target allows
   std::vector<std::string> machines;              // --machines: a row for each
   std::int64_t samples_per_layer = 0, seeds = 3;  // 0 samples: what the gradient search takes by itself
@@ -250,6 +252,12 @@ void compare(const CompareFlags& flags, const Output& output) {
   warn_of(*problem.target);
   problem.bounds = flags.sizes.bounds(*problem.target);
   problem.check_bounds();
+  std::optional<MapperRow> mapper;
+  if (!flags.mapper_results.empty()) {  // on its own hardware, and so are the others
+    const Hardware hardware = flags.sizes.hardware(problem.machine());
+    problem.bounds = {hardware, hardware};
+    mapper = read_mapper_row(flags.mapper_results, problem, hardware);
+  }
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
   const auto baselines = all_baselines();
   auto chosen = methods_of(flags, *problem.target, baselines);
@@ -337,6 +345,12 @@ void compare(const CompareFlags& flags, const Output& output) {
                fmt::format("{:.0f}", samples.median), fmt::format("{:.0f}", rejected.median),
                fmt::format("{:.1f}", seconds.median)});
   }
+  if (mapper) {
+    json["timeloop_mapper"] = to_json(*mapper);
+    json["timeloop_mapper"]["ratio"] = number(mapper->objective / reference);
+    table.row({"timeloop-mapper", fmt::format("{:.4g}", mapper->objective), "-", "-",
+               fmt::format("{:.2f}", mapper->objective / reference), "-", "-", "-"});
+  }
   std::string text = fmt::format("{} on {}, {}; {} layers, {} seeds\n", problem.workload.name,
                                  problem.machine().name, problem.objective.name, layers, flags.seeds) +
                      table.text();
@@ -345,6 +359,7 @@ void compare(const CompareFlags& flags, const Output& output) {
         fmt::format("ratio: median over that of {}\nrejected: random draws that did not fit, no samples\n",
                     methods.front().name);
   }
+  if (mapper) text += report(*mapper);
   if (*interrupt)
     text += "interrupted: the last run is not complete, and what would have come after it\nis left out\n";
   if (!flags.csv.empty()) {
@@ -363,7 +378,8 @@ void refuse_options(const CLI::App& command, std::initializer_list<const char*> 
 
 /// Several machines or arrays are compared with one another, by dosa's own search; else its methods are.
 void compare_what_was_asked(CompareFlags& flags, const CLI::App& command, const Output& output) {
-  const std::initializer_list<const char*> of_methods{"--methods", "--samples-per-layer", "--seeds", "--csv"};
+  const std::initializer_list<const char*> of_methods{"--methods", "--samples-per-layer", "--seeds", "--csv",
+                                                      "--timeloop-mapper"};
   if (!flags.machines.empty()) {
     refuse_options(command, of_methods, "--machines compares designs, not methods");
     refuse_options(command, {"--machine", "--baseline"}, "--machines names every machine");
@@ -382,6 +398,11 @@ void compare_what_was_asked(CompareFlags& flags, const CLI::App& command, const 
   }
   refuse_options(command, {"--seed", "--time"},
                  "methods are compared by --seeds and --samples; --seed and --time are for designs");
+  if (!flags.mapper_results.empty() && (flags.sizes.max_area_mm2 > 0 || !flags.sizes.max.empty())) {
+    fail(ErrorId::kUsage,
+         "--timeloop-mapper: its hardware is fixed (by --size, else the machine's default), expected no "
+         "--max-...");
+  }
   compare(flags, output);
 }
 
@@ -434,6 +455,12 @@ void add_compare(CLI::App& app) {
       ->add_option("--machines", flags->machines,
                    "Shipped names or files, separated by commas: instead of methods, compare the best design "
                    "of each machine")
+      ->delimiter(',');
+  command
+      ->add_option("--timeloop-mapper", flags->mapper_results,
+                   "Results of Timeloop's mapper as one more row: folders with timeloop-mapper.map.yaml and "
+                   "timeloop-mapper.stats.txt, or other such map files, one for each layer; all methods then "
+                   "search on the sizes given, else the machine's default")
       ->delimiter(',');
   add_target_options(*command, flags->options);
   add_objective(*command, flags->objective);
