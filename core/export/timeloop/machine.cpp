@@ -231,9 +231,10 @@ Spread spread_of(const DescribedMachine& machine, std::size_t l) {
     (x ? x_dims : y_dims) += name_of(dim);
   }
   const bool has_x = machine.children(l, MeshAxis::X) > 1, has_y = machine.children(l, MeshAxis::Y) > 1;
-  if (!has_x || !has_y) {
-    spread.split = has_x ? kDims : 0;
-  } else if (shared && differ) {
+  // On one axis nothing is to be said. (A split there would be no mapping's in timeloop-model, which counts
+  // the loops on X.)
+  if (!has_x || !has_y) return spread;
+  if (shared && differ) {
     spread.loose = true;
   } else if (differ) {
     spread.order = x_dims + y_dims;

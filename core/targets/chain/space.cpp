@@ -57,7 +57,7 @@ class ChainLayer : public LayerSpace {
 
   void look(const Tensor& /*near*/, std::int64_t /*limit*/, Allowance& allowance) override {
     const LayerGoal goal{objective_.energy, objective_.latency, false};
-    std::int64_t left = options_.samples - frontier_.evaluated;
+    std::int64_t left = within(options_.samples - frontier_.evaluated, allowance);
     const std::vector<ChainNest> rounded = round(goal, left);
     if (options_.stages != Stages::kDescent) {
       const std::int64_t walks = std::clamp<std::int64_t>(left / kShortestWalk, 1, kWalks);
@@ -77,7 +77,8 @@ class ChainLayer : public LayerSpace {
     // Prices of the network's objective: energy in pJ and cycles of one of this layer's runs alike.
     const LayerGoal goal{prices.energy, prices.cycle, true};
     const NestFront::Entry* best = front_.best(goal);
-    const std::int64_t evaluations = std::max<std::int64_t>(options_.samples / 8, 1);
+    if (allowance.is_spent()) return;
+    const std::int64_t evaluations = within(std::max<std::int64_t>(options_.samples / 8, 1), allowance);
     run({{best->nest, goal, evaluations, begin_temperature(evaluations) / 3}}, allowance);
     publish();
   }
@@ -89,6 +90,13 @@ class ChainLayer : public LayerSpace {
     std::int64_t evaluations;
     double temperature;
   };
+
+  /// So many evaluations, or what is left of the allowance after those of the walks' starts.
+  static std::int64_t within(std::int64_t wanted, Allowance& allowance) {
+    if (wanted <= allowance.evaluations - kWalks) return wanted;
+    allowance.fell_short = true;
+    return std::max<std::int64_t>(allowance.evaluations - kWalks, 1);
+  }
 
   ChainNest random_start(std::int64_t walk) const {
     Random random(seed_of(1'000 + walk));
@@ -221,6 +229,7 @@ void ChainSpace::check_fits() const {
 
 void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>& stop) {
   options_ = options;
+  prepares_ = true;
   if (options.stages == Stages::kPolish) return;
   const std::int64_t starts = std::clamp<std::int64_t>(options.samples / 64, 1, options.starts);
   steps_ = std::min(options.steps, options.samples / (2 * starts));
@@ -247,7 +256,8 @@ Tensor ChainSpace::random_starts(std::int64_t starts, at::Generator generator) c
 }
 
 RelaxedCost ChainSpace::relax(const Tensor& parameters, double share) const {
-  if (chooses_sizes()) {
+  // A descent for fixed sizes is prepare()'s, for mappings alone.
+  if (!prepares_) {
     fail(ErrorId::kValue,
          "stages: the sizes of a chain of memories are not relaxed yet; allowed: polish (dosa compare: "
          "--methods polish)");
