@@ -186,6 +186,11 @@ double ArrayMachine::area_mm2(const Hardware& hardware) const {
                   static_cast<double>(sizes.accumulator_kib));
 }
 
+CostBasis ArrayMachine::cost_basis() const {
+  const MemoryLevel& memory = levels.back();
+  return {memory.word_bits, mac_energy_pj, memory.energy.pj / memory.word_bits, area.per_pe};
+}
+
 ArrayMachine load_array_machine(const std::string& name_or_path) {
   return read_array_machine(machine_file(name_or_path));
 }

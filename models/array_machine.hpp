@@ -130,6 +130,7 @@ class ArrayMachine : public Machine {
   /// "L2[WI]"
   std::string level_label(int level) const;
   double area_mm2(const Hardware& hardware) const override;
+  CostBasis cost_basis() const override;
 };
 
 /// The size in hardware of what sizes a level, which is sized by something.

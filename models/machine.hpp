@@ -37,6 +37,14 @@ struct Hardware {
   bool operator<(const Hardware& o) const { return values < o.values; }
 };
 
+/// Figures of a machine's file that tell what technology its energies and areas are of.
+struct CostBasis {
+  int word_bits = 0;           ///< of a word in DRAM
+  double mac_pj = 0;           ///< one multiply-accumulate
+  double dram_pj_per_bit = 0;  ///< one access
+  double mac_mm2 = 0;          ///< one multiplier with what belongs to it
+};
+
 class Machine {
  public:
   virtual ~Machine() = default;
@@ -60,6 +68,8 @@ class Machine {
   std::size_t parameter(const std::string& name_or_label, const std::string& where) const;
   /// mm^2 of hardware as it is built.
   virtual double area_mm2(const Hardware& hardware) const = 0;
+  /// With the default hardware.
+  virtual CostBasis cost_basis() const = 0;
 
   /// Reads an object with one number for every parameter. Throws Error.
   Hardware hardware_from_json(const JsonInput& json) const;

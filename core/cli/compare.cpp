@@ -4,6 +4,8 @@
 
 #include "dosa/core/baselines/baseline.hpp"
 #include "dosa/core/cli/compare_arrays.hpp"
+#include "dosa/core/cli/compare_machines.hpp"
+#include "dosa/core/cli/compare_mapper.hpp"
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/space.hpp"
@@ -20,11 +22,12 @@ constexpr std::int64_t kMostSamples = std::int64_t{1} << 40;
 
 struct CompareFlags {
   std::string workload, machine = "gemmini-tl", objective = "edp", csv, baseline;
-  std::vector<std::int64_t> arrays;                 // --pe: with several, a row for each
-  std::vector<std::string> methods;                 // empty: all that the target allows
-  std::int64_t samples = 0, samples_per_layer = 0;  // 0: what the gradient search takes by itself
-  std::int64_t seeds = 3, threads = 0;
-  std::int64_t starts = 0, steps = 0;  // 0: the target's
+  std::vector<std::int64_t> arrays;               // --pe: with several, a row for each
+  std::vector<std::string> mapper_results;        // --timeloop-mapper
+  std::vector<std::string> methods;               // empty: all that the target allows
+  std::vector<std::string> machines;              // --machines: a row for each
+  std::int64_t samples_per_layer = 0, seeds = 3;  // 0 samples: what the gradient search takes by itself
+  SearchLimits limits;
   SizeFlags sizes;
   TargetOptions options;
   bool quiet = false;
@@ -217,17 +220,21 @@ std::vector<Method> run_all(const CompareFlags& flags, const SearchProblem& prob
       if (*interrupt) break;
       Run run;
       if (runner.baseline != nullptr) {
-        run = run_one(*runner.baseline, problem, static_cast<std::uint64_t>(s), budget, flags.threads,
+        run = run_one(*runner.baseline, problem, static_cast<std::uint64_t>(s), budget, flags.limits.threads,
                       interrupt);
       } else {
-        SearchOptions options = problem.target->default_options();
-        if (flags.starts > 0) options.starts = flags.starts;
-        if (flags.steps > 0) options.steps = flags.steps;
+        SearchOptions options = flags.limits.options_for(*problem.target);
         if (runner.stages != Stages::kAutomatic) options.stages = runner.stages;
-        options.threads = flags.threads;
         options.seed = static_cast<std::uint64_t>(s);
         if (asked > 0) options = within_budget(options, asked, per_step);
-        run = run_search(problem, options, asked, interrupt);
+        try {
+          run = run_search(problem, options, asked, interrupt);
+        } catch (const Error& error) {
+          // A stage that the target does not have; the user asked for no list of methods.
+          if (!flags.methods.empty() || &method == &methods.front().first) throw;
+          if (s == 0) fmt::print(stderr, "{} is left out: {}\n", method.name, error.what());
+          continue;
+        }
         if (budget == 0) budget = run.samples;
       }
       if (run.curve.empty() && *interrupt) continue;  // before its first design
@@ -245,17 +252,6 @@ std::vector<Method> run_all(const CompareFlags& flags, const SearchProblem& prob
   return done;
 }
 
-/// Several arrays are compared with one another, by dosa's own search.
-void compare_several_arrays(const CompareFlags& flags, const CLI::App& command, const Output& output) {
-  for (const char* other : {"--methods", "--samples-per-layer", "--seeds", "--csv"}) {
-    if (command.get_option(other)->count() > 0)
-      fail(ErrorId::kUsage, "{}: --pe with several arrays compares designs, not methods", other);
-  }
-  compare_arrays({flags.workload, flags.machine, flags.objective, flags.baseline, flags.arrays, flags.sizes,
-                  flags.options, flags.starts, flags.steps, flags.samples, flags.threads, flags.quiet},
-                 output);
-}
-
 void compare(const CompareFlags& flags, const Output& output) {
   if (!flags.csv.empty()) check_writable(flags.csv);
   SearchProblem problem = problem_of(
@@ -263,10 +259,17 @@ void compare(const CompareFlags& flags, const Output& output) {
   warn_of(*problem.target);
   problem.bounds = flags.sizes.bounds(*problem.target);
   problem.check_bounds();
+  std::optional<MapperRow> mapper;
+  if (!flags.mapper_results.empty()) {  // on its own hardware, and so are the others
+    const Hardware hardware = flags.sizes.hardware(problem.machine());
+    problem.bounds = {hardware, hardware};
+    mapper = read_mapper_row(flags.mapper_results, problem, hardware);
+  }
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
   const auto baselines = all_baselines();
   auto chosen = methods_of(flags, *problem.target, baselines);
-  const std::int64_t asked = flags.samples > 0 ? flags.samples : flags.samples_per_layer * layers;
+  const std::int64_t asked =
+      flags.limits.samples > 0 ? flags.limits.samples : flags.samples_per_layer * layers;
   if (asked == 0 && chosen.front().second.baseline != nullptr) {
     fail(ErrorId::kUsage,
          "compare: without a search of dosa's own as the first method, say how many samples: --samples or "
@@ -349,6 +352,12 @@ void compare(const CompareFlags& flags, const Output& output) {
                fmt::format("{:.0f}", samples.median), fmt::format("{:.0f}", rejected.median),
                fmt::format("{:.1f}", seconds.median)});
   }
+  if (mapper) {
+    json["timeloop_mapper"] = to_json(*mapper);
+    json["timeloop_mapper"]["ratio"] = number(mapper->objective / reference);
+    table.row({"timeloop-mapper", fmt::format("{:.4g}", mapper->objective), "-", "-",
+               fmt::format("{:.2f}", mapper->objective / reference), "-", "-", "-"});
+  }
   std::string text = fmt::format("{} on {}, {}; {} layers, {} seeds\n", problem.workload.name,
                                  problem.machine().name, problem.objective.name, layers, flags.seeds) +
                      table.text();
@@ -357,6 +366,7 @@ void compare(const CompareFlags& flags, const Output& output) {
         fmt::format("ratio: median over that of {}\nrejected: random draws that did not fit, no samples\n",
                     methods.front().name);
   }
+  if (mapper) text += report(*mapper);
   if (*interrupt)
     text += "interrupted: the last run is not complete, and what would have come after it\nis left out\n";
   if (!flags.csv.empty()) {
@@ -364,6 +374,43 @@ void compare(const CompareFlags& flags, const Output& output) {
     text += fmt::format("written: {}\n", flags.csv);
   }
   output.print(json, text);
+}
+
+/// Throws Error{kUsage} where one of these options was given, which `what` does not go with.
+void refuse_options(const CLI::App& command, std::initializer_list<const char*> names, const char* what) {
+  for (const char* name : names) {
+    if (command.get_option(name)->count() > 0) fail(ErrorId::kUsage, "{}: {}", name, what);
+  }
+}
+
+/// Several machines or arrays are compared with one another, by dosa's own search; else its methods are.
+void compare_what_was_asked(CompareFlags& flags, const CLI::App& command, const Output& output) {
+  const std::initializer_list<const char*> of_methods{"--methods", "--samples-per-layer", "--seeds", "--csv",
+                                                      "--timeloop-mapper"};
+  if (!flags.machines.empty()) {
+    refuse_options(command, of_methods, "--machines compares designs, not methods");
+    refuse_options(command, {"--machine", "--baseline"}, "--machines names every machine");
+    if (flags.arrays.size() > 1) fail(ErrorId::kUsage, "--pe: --machines takes one array");
+  } else if (flags.arrays.size() > 1) {
+    refuse_options(command, of_methods, "--pe with several arrays compares designs, not methods");
+    return compare_arrays({flags.workload, flags.machine, flags.objective, flags.baseline, flags.arrays,
+                           flags.sizes, flags.options, flags.limits, flags.quiet},
+                          output);
+  }
+  if (!flags.arrays.empty()) flags.sizes.fixed.push_back({"--pe", "pe_dim", flags.arrays.front()});
+  if (!flags.machines.empty()) {
+    return compare_machines({flags.workload, flags.objective, flags.machines, flags.sizes, flags.options,
+                             flags.limits, flags.quiet},
+                            output);
+  }
+  refuse_options(command, {"--seed", "--time"},
+                 "methods are compared by --seeds and --samples; --seed and --time are for designs");
+  if (!flags.mapper_results.empty() && (flags.sizes.max_area_mm2 > 0 || !flags.sizes.max.empty())) {
+    fail(ErrorId::kUsage,
+         "--timeloop-mapper: its hardware is fixed (by --size, else the machine's default), expected no "
+         "--max-...");
+  }
+  compare(flags, output);
 }
 
 }  // namespace
@@ -378,14 +425,15 @@ void add_compare(CLI::App& app) {
   for (const auto& baseline : all_baselines())
     purpose += fmt::format("\n  {}: {}", baseline->name(), baseline->description());
   purpose +=
-      "\nEyeriss and NVDLA are no methods but machines, which dosa map and dosa optimize search (--machine "
-      "eyeriss). The methods here draw or descend mappings of machines with a square array and two buffers.";
+      "\nEyeriss and NVDLA are no methods but machines. The methods that draw or descend mappings do so on "
+      "machines with a square array and two buffers; --machines compares the best designs of any machines.";
   CLI::App* command = app.add_subcommand(
       "compare", described(purpose, {"dosa compare bert --seeds 5 --csv curves.csv",
                                      "dosa compare resnet50 --methods gradient,random,bayes "
                                      "--samples-per-layer 10000 --json >compare.json",
                                      "dosa compare my_network.json --pe 16 --samples 500000",
                                      "dosa compare bert --machine gemmini-rtl --pe 8,16,32 --max-area 1.15",
+                                     "dosa compare resnet50 --machines eyeriss,simba,nvdla,tpu --max-area 4",
                                      "dosa compare bert --methods descent,descent+polish,polish"}));
   const auto flags = std::make_shared<CompareFlags>();
   const auto output = std::make_shared<Output>(*command);
@@ -397,7 +445,7 @@ void add_compare(CLI::App& app) {
       ->delimiter(',');
   CLI::Option* total =
       command
-          ->add_option("--samples", flags->samples,
+          ->add_option("--samples", flags->limits.samples,
                        "Samples for each run (default: what the first method takes by itself)")
           ->check(integer_in(1, kMostSamples));
   command
@@ -410,6 +458,17 @@ void add_compare(CLI::App& app) {
   command->add_option("--csv", flags->csv, "Write the curve of every run to this file");
   command->add_option("--machine", flags->machine, "Machine: a shipped name or a file")
       ->capture_default_str();
+  command
+      ->add_option("--machines", flags->machines,
+                   "Shipped names or files, separated by commas: instead of methods, compare the best design "
+                   "of each machine")
+      ->delimiter(',');
+  command
+      ->add_option("--timeloop-mapper", flags->mapper_results,
+                   "Results of Timeloop's mapper as one more row: folders with timeloop-mapper.map.yaml and "
+                   "timeloop-mapper.stats.txt, or other such map files, one for each layer; all methods then "
+                   "search on the sizes given, else the machine's default")
+      ->delimiter(',');
   add_target_options(*command, flags->options);
   add_objective(*command, flags->objective);
   add_baseline(*command, flags->baseline);
@@ -424,17 +483,20 @@ void add_compare(CLI::App& app) {
       ->delimiter(',')
       ->check(integer_in(1, kMaxPeDim));
   command
-      ->add_option("--starts", flags->starts, "Starts of the searches that descend (default: the target's)")
+      ->add_option("--starts", flags->limits.starts,
+                   "Starts of the searches that descend (default: the target's)")
       ->check(integer_in(1, 4096));
-  command->add_option("--steps", flags->steps, "Steps of the searches that descend (default: the target's)")
+  command
+      ->add_option("--steps", flags->limits.steps,
+                   "Steps of the searches that descend (default: the target's)")
       ->check(integer_in(1, 10'000'000));
-  add_threads(*command, flags->threads);
+  command->add_option("--seed", flags->limits.seed, "Seed of the searches of arrays or machines")
+      ->capture_default_str()
+      ->check(integer_in(0, kAnyInteger));
+  add_time_limit(*command, flags->limits.time_s);
+  add_threads(*command, flags->limits.threads);
   command->add_flag("-q,--quiet", flags->quiet, "No progress lines");
-  command->callback([flags, output, command] {
-    if (flags->arrays.size() > 1) return compare_several_arrays(*flags, *command, *output);
-    if (!flags->arrays.empty()) flags->sizes.fixed.push_back({"--pe", "pe_dim", flags->arrays.front()});
-    compare(*flags, *output);
-  });
+  command->callback([flags, output, command] { compare_what_was_asked(*flags, *command, *output); });
 }
 
 }  // namespace dosa::cli

@@ -35,17 +35,10 @@ ArrayRow best_on(std::int64_t pe_dim, const ArraysAsked& asked, const TargetPtr&
     SearchProblem problem = SearchProblem::of(workload, target, Objective::from_name(asked.objective));
     problem.bounds = sizes.bounds(*target);
     problem.check_bounds();
-    SearchOptions options = target->default_options();
-    if (asked.starts > 0) options.starts = asked.starts;
-    if (asked.steps > 0) options.steps = asked.steps;
-    options.max_evaluations = asked.samples;
-    options.threads = asked.threads;
     ProgressLine line(asked.quiet);
     const SearchSummary summary = optimize(
-        problem, options,
-        [&](const SearchProgress& now) {
-          line.show(fmt::format("pe {}  {}  {:.0f} s", pe_dim, now.phase, now.elapsed_s));
-        },
+        problem, asked.limits.options_for(*target),
+        [&](const SearchProgress& now) { line.show(fmt::format("pe {}  {}", pe_dim, text_of(now))); },
         interrupt);
     row.design = summary.best;
   } catch (const Error& error) {

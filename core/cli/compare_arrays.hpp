@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "dosa/core/cli/search_flags.hpp"
-#include "dosa/core/search/optimizer.hpp"
 
 namespace dosa::cli {
 
@@ -15,7 +14,7 @@ struct ArraysAsked {
   std::vector<std::int64_t> arrays;  ///< --pe
   SizeFlags sizes;                   ///< without an array
   TargetOptions options;
-  std::int64_t starts = 0, steps = 0, samples = 0, threads = 0;  ///< 0: the target's own
+  SearchLimits limits;
   bool quiet = false;
 };
 

@@ -14,7 +14,7 @@ void add_export(CLI::App& app) {
   };
   std::string purpose = "Write a design for other programs: all files of an export or none. Formats:";
   for (const Exporter* format : exporters())
-    purpose += fmt::format("\n  {:<9} {}", format->name(), format->description());
+    purpose += fmt::format("\n  {:<13} {}", format->name(), format->description());
   CLI::App* command = app.add_subcommand(
       "export", described(purpose, {"dosa export design.json --format gemmini -o out/",
                                     "dosa export design.json --format gemmini --batch 4 -o out/",

@@ -28,15 +28,6 @@ struct OptimizeFlags {
   bool quiet = false, record_time = false, certify = false;
 };
 
-std::string text_of(const SearchProgress& now) {
-  const std::string best = std::isfinite(now.best_objective)
-                               ? fmt::format("best {:.4g}", now.best_objective)
-                               : fmt::format("relaxed {:.4g}", now.relaxed_objective);
-  std::string text = fmt::format("{}  {:.0f} s", now.phase, now.elapsed_s);
-  if (now.phase == "descent") text += fmt::format(" {}/{}, ETA {:.0f} s", now.step, now.steps, now.eta_s);
-  return text + fmt::format("  {}  {}", best, fmt::join(now.hardware.values, "/"));
-}
-
 Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
                 const SearchSummary& summary) {
   Json json{{"program", fmt::format("dosa {}", DOSA_VERSION)},

@@ -243,6 +243,26 @@ void add_target_options(CLI::App& command, TargetOptions& options) {
       ->check(CLI::Range(0.0, 10.0));
 }
 
+std::string text_of(const SearchProgress& now) {
+  const std::string best = std::isfinite(now.best_objective)
+                               ? fmt::format("best {:.4g}", now.best_objective)
+                               : fmt::format("relaxed {:.4g}", now.relaxed_objective);
+  std::string text = fmt::format("{}  {:.0f} s", now.phase, now.elapsed_s);
+  if (now.phase == "descent") text += fmt::format(" {}/{}, ETA {:.0f} s", now.step, now.steps, now.eta_s);
+  return text + fmt::format("  {}  {}", best, fmt::join(now.hardware.values, "/"));
+}
+
+SearchOptions SearchLimits::options_for(const Target& target) const {
+  SearchOptions options = target.default_options();
+  if (starts > 0) options.starts = starts;
+  if (steps > 0) options.steps = steps;
+  options.max_evaluations = samples;
+  options.time_limit_s = time_s;
+  options.threads = threads;
+  options.seed = seed;
+  return options;
+}
+
 TargetOptions without_trust(TargetOptions options) {
   options.kappa = 0;
   return options;

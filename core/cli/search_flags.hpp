@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dosa/core/cli/commands.hpp"
+#include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/problem.hpp"
 #include "dosa/core/targets/gemmini/campaign/measure.hpp"
 
@@ -65,6 +66,18 @@ void add_simulator(CLI::App& command, MeasureOptions& options);
 
 /// How far a measurement is, as one line.
 std::string text_of(const MeasureProgress& now);
+/// The same of a search.
+std::string text_of(const SearchProgress& now);
+
+/// Limits of the searches of a comparison; 0: the target's own, or none.
+struct SearchLimits {
+  std::int64_t starts = 0, steps = 0, samples = 0, threads = 0;
+  double time_s = 0;
+  std::uint64_t seed = 0;
+
+  /// The target's options within these limits.
+  SearchOptions options_for(const Target& target) const;
+};
 
 /// --surrogate and --kappa, for targets with latencies that were learnt.
 void add_target_options(CLI::App& command, TargetOptions& options);

@@ -5,7 +5,8 @@
 namespace dosa {
 
 const std::vector<const Exporter*>& exporters() {
-  static const std::vector<const Exporter*> all{&gemmini_exporter(), &timeloop_exporter(), &json_exporter(),
+  static const std::vector<const Exporter*> all{&gemmini_exporter(), &timeloop_exporter(),
+                                                &timeloop_nodes_exporter(), &json_exporter(),
                                                 &csv_exporter()};
   return all;
 }

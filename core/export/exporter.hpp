@@ -30,6 +30,7 @@ const Exporter& exporter(const std::string& name);
 // One per file.
 const Exporter& gemmini_exporter();
 const Exporter& timeloop_exporter();
+const Exporter& timeloop_nodes_exporter();
 const Exporter& json_exporter();
 const Exporter& csv_exporter();
 

@@ -326,6 +326,12 @@ double Chain::area_mm2(const Hardware& hardware) const {
   return mm2 + area.per_mac * instances;
 }
 
+CostBasis Chain::cost_basis() const {
+  const ChainLevel& memory = levels.back();
+  return {memory.word_bits, mac_energy_pj, memory.vector_pj / memory.vector_words / memory.word_bits,
+          area.per_mac};
+}
+
 Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware) {
   const auto pe_dim = static_cast<double>(hardware.pe_dim);
   Chain chain;

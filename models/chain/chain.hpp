@@ -102,6 +102,7 @@ class Chain : public Machine {
   /// any machine may have.
   Chain at(const Hardware& hardware) const;
   double area_mm2(const Hardware& hardware) const override;
+  CostBasis cost_basis() const override;
 };
 
 /// Whether this is a machine of schema 2.

@@ -16,7 +16,7 @@ constexpr std::int64_t kMostCount = std::int64_t{1} << 40;
 /// Timeloop's word size where a component does not say it, bits.
 constexpr std::int64_t kDefaultWordBits = 16;
 /// Areas of Timeloop are um^2, ours mm^2.
-constexpr double kMm2PerUm2 = 1e-6;
+constexpr double kUm2PerMm2 = 1e6;
 
 /// Parts of class names by which Timeloop knows what a component is.
 constexpr const char* kBufferClasses[] = {"DRAM", "SRAM", "regfile", "smartbuffer", "storage"};
@@ -618,7 +618,7 @@ class ArchitectureReader {
       const std::string component = component_of(word_of(table.at("name")));
       const double area = number_of(table.at("area"), input_.variables, 0, kMostNumber);
       if (has_component(component)) {
-        areas_[component] = area * kMm2PerUm2;
+        areas_[component] = area / kUm2PerMm2;
       } else {
         remark(table, "no memory or multiplier of this architecture has the name " + component);
       }
@@ -913,7 +913,7 @@ class ArchitectureReader {
       level["area_mm2"]["per_instance"] = table->second;
     } else if (cluster_area) {
       const double area = number_of(*cluster_area, input_.variables, 0, kMostNumber);
-      if (area > 0) level["area_mm2"]["per_instance"] = area * kMm2PerUm2;
+      if (area > 0) level["area_mm2"]["per_instance"] = area / kUm2PerMm2;
     }
     if (const auto technology = attributes.take({"technology"}))
       remark(*technology, "energies are those of the file");
@@ -940,7 +940,7 @@ class ArchitectureReader {
     if (table != areas_.end()) {
       machine["area_mm2"]["per_mac"] = table->second;
     } else if (area) {
-      machine["area_mm2"]["per_mac"] = number_of(*area, input_.variables, 0, kMostNumber) * kMm2PerUm2;
+      machine["area_mm2"]["per_mac"] = number_of(*area, input_.variables, 0, kMostNumber) / kUm2PerMm2;
     }
     for (const char* key : {"word_bits", "datawidth"}) mac_->attributes.take({key});  // its energy is given
     check_rest(mac_->attributes);

@@ -101,10 +101,13 @@ Loops loops_of(const JsonInput& directive, const Shape& shape, const std::option
   return nest;
 }
 
-/// Whether a level is named, by its place from the innermost or by a name.
-bool is_level(const JsonInput& target, const MappedLevel& level, std::size_t place) {
+/// Whether a level is named, by its place from the innermost or by a name; its fan-out also by that of the
+/// container which an export writes for it.
+bool is_level(const JsonInput& target, const MappedLevel& level, std::size_t place, bool spatial) {
   if (target.is_number()) return target.integer(0, 1 << 20) == static_cast<std::int64_t>(place);
-  return target.text() == level.name || target.text() == level.exported;
+  const std::string name = target.text();
+  return name == level.name || name == level.exported ||
+         (spatial && (name == children_name(level.name) || name == children_name(level.exported)));
 }
 
 void check_keys(const JsonInput& directive, bool spatial) {
@@ -161,16 +164,16 @@ Mapping mapping_of(const JsonInput& directives, const std::vector<MappedLevel>& 
   bool passes_on = false;
   for (const JsonInput& directive : directives_of(directives)) {
     const JsonInput target = at_any(directive, kTarget);
+    const JsonInput type = directive.at("type");
+    const std::string kind = type.text();
     std::size_t place = 0;
-    while (place < levels.size() && !is_level(target, levels[place], place)) ++place;
+    while (place < levels.size() && !is_level(target, levels[place], place, kind == "spatial")) ++place;
     if (place == levels.size()) {
       std::vector<std::string> names;
       for (const MappedLevel& level : levels) names.push_back(level.name);
       fail(ErrorId::kMapping, "{}: found {}, expected one of {}", target.where(), shown(target),
            fmt::join(names, ", "));
     }
-    const JsonInput type = directive.at("type");
-    const std::string kind = type.text();
     bool* once = is_bypass(kind)     ? &seen[place].bypass
                  : kind == "spatial" ? &seen[place].spatial
                                      : &seen[place].temporal;

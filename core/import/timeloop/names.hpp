@@ -22,4 +22,7 @@ std::array<std::int64_t, 4> coefficients_of(const Layer& layer);
 /// and underscores, none of them twice, with a capital in front.
 std::vector<std::string> exported_names(const std::vector<std::string>& names);
 
+/// The container of version 0.4 that stands for the fan-out below an exported level.
+inline std::string children_name(const std::string& exported) { return exported + "_children"; }
+
 }  // namespace dosa::timeloop

@@ -63,8 +63,10 @@ class NestWalk {
                    double begin_temperature, double end_temperature);
 
   /// Tempers from nests that fit, which the replicas take in turn, the coldest the first: as many evaluations
-  /// as that, or a few hundred more. Returns the best nest.
+  /// as that, or up to kMostBeyond more. Returns the best nest.
   ChainNest temper(const std::vector<ChainNest>& starts, const LayerGoal& goal, std::int64_t evaluations);
+
+  static constexpr std::int64_t kMostBeyond = 450;
 
   Random& random() { return random_; }
   std::int64_t evaluated() const { return evaluated_; }

@@ -67,7 +67,9 @@ void SizedLayer::look(const Tensor& /*near*/, std::int64_t limit, Allowance& all
   std::int64_t all = limit;
   if (allowance.evaluations != kNoLimit) all = std::min(all, allowance.evaluations);
   allowance.fell_short = all < limit;
-  const std::int64_t each = std::max<std::int64_t>(all / static_cast<std::int64_t>(sizes.size()), 1);
+  // A walk evaluates its start, too.
+  const std::int64_t starts = all < limit ? 1 : 0;
+  const std::int64_t each = std::max<std::int64_t>(all / static_cast<std::int64_t>(sizes.size()) - starts, 1);
   for (const Hardware& hardware : sizes) {
     // Without a mapping yet, one matters more than the clock.
     if (frontier_.numbers.defined() && allowance.is_spent()) break;
@@ -81,7 +83,7 @@ void SizedLayer::improve(const Objective::Prices& prices, const Hardware& hardwa
   const std::int64_t each = std::max<std::int64_t>(limit_ / (2 * static_cast<std::int64_t>(sizes.size())), 1);
   for (const Hardware& one : sizes) {
     if (allowance.is_spent()) return;
-    walk(one, goal, each, allowance);
+    walk(one, goal, std::clamp<std::int64_t>(allowance.evaluations - 1, 1, each), allowance);
   }
 }
 

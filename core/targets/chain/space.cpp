@@ -60,7 +60,7 @@ class ChainLayer : public LayerSpace {
 
   void look(const Tensor& /*near*/, std::int64_t /*limit*/, Allowance& allowance) override {
     const LayerGoal goal{objective_.energy, objective_.latency, false};
-    std::int64_t left = options_.samples - frontier_.evaluated;
+    std::int64_t left = within(options_.samples - frontier_.evaluated, allowance);
     const std::vector<ChainNest> rounded = round(goal, left);
     if (options_.stages != Stages::kDescent) {
       const std::int64_t shortest = left < kLeastToTemper ? kShortestAnnealing : kShortestTempering;
@@ -79,7 +79,8 @@ class ChainLayer : public LayerSpace {
     // Prices of the network's objective: energy in pJ and cycles of one of this layer's runs alike.
     const LayerGoal goal{prices.energy, prices.cycle, true};
     const NestFront::Entry* best = front_.best(goal);
-    const std::int64_t evaluations = std::max<std::int64_t>(options_.samples / 8, 1);
+    if (allowance.is_spent()) return;
+    const std::int64_t evaluations = within(std::max<std::int64_t>(options_.samples / 8, 1), allowance);
     run({{{best->nest}, goal, evaluations, begin_temperature(evaluations) / 3}}, allowance);
     publish();
   }
@@ -91,6 +92,15 @@ class ChainLayer : public LayerSpace {
     std::int64_t evaluations;
     double temperature;  // at the beginning, where it anneals
   };
+
+  /// So many evaluations, or what is left of the allowance after what walks take beyond theirs: one for a start
+  /// where they anneal, a last round of all replicas and their starts where they temper.
+  static std::int64_t within(std::int64_t wanted, Allowance& allowance) {
+    const std::int64_t beyond = kWalks * (wanted < kLeastToTemper ? 1 : NestWalk::kMostBeyond);
+    if (wanted <= allowance.evaluations - beyond) return wanted;
+    allowance.fell_short = true;
+    return std::max<std::int64_t>(allowance.evaluations - beyond, 1);
+  }
 
   /// Where a walk's replicas begin: at rounded nests, beginning with another one for each walk, or at random.
   std::vector<ChainNest> starts_of(std::int64_t walk, const std::vector<ChainNest>& rounded) const {
@@ -241,6 +251,7 @@ void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>&
     const auto groups = static_cast<double>(nests_[layer].layer().groups);
     least_[layer] = {bound.cycles * groups, bound.energy_pj * groups * 1e-6, {}, {}};
   });
+  prepares_ = true;
   if (options.stages == Stages::kPolish) return;
   const std::int64_t starts = std::clamp<std::int64_t>(options.samples / 64, 1, options.starts);
   steps_ = std::min(options.steps, options.samples / (2 * starts));
@@ -264,7 +275,8 @@ Tensor ChainSpace::random_starts(std::int64_t starts, at::Generator generator) c
 }
 
 RelaxedCost ChainSpace::relax(const Tensor& parameters, double share) const {
-  if (chooses_sizes()) {
+  // A descent for fixed sizes is prepare()'s, for mappings alone.
+  if (!prepares_) {
     fail(ErrorId::kValue,
          "stages: the sizes of a chain of memories are not relaxed yet; allowed: polish (dosa compare: "
          "--methods polish)");

@@ -26,7 +26,7 @@ class ChainSpace : public SearchSpace {
   /// The one nearest to the default hardware.
   Shape first_shape() const override;
   std::int64_t polish_evaluations() const override { return kNoLimit; }
-  void set_seed(std::uint64_t seed) override { seed_ = seed; }
+  void set_seed(std::uint64_t seed) override { seed_ = options_.seed = seed; }
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   /// The layers' own objectives, one by one: where the hardware is fixed, nothing else connects them.
   RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
@@ -50,6 +50,7 @@ class ChainSpace : public SearchSpace {
   std::vector<LayerNests> nests_;  ///< by layer
   MapOptions options_;
   std::vector<LayerCosts> least_;  ///< by layer
+  bool prepares_ = false;          ///< prepare() was called
   torch::Tensor descended_;        ///< decode() of the starts after the descent; undefined: there was none
   std::int64_t steps_ = 0;         ///< that each start has descended
 };

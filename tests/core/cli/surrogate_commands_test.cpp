@@ -174,7 +174,8 @@ TEST(OptimizeCommand, GemminiRtlDesignsEvaluatePredictAndExport) {
   }
   const Finished unknown = dosa("export " + at("d.json") + " --format verilog -o " + at("new"));
   EXPECT_EQ(unknown.code, 2);
-  EXPECT_NE(unknown.err.find("formats: gemmini, timeloop, json, csv"), std::string::npos) << unknown.err;
+  EXPECT_NE(unknown.err.find("formats: gemmini, timeloop, timeloop-0.4, json, csv"), std::string::npos)
+      << unknown.err;
   EXPECT_EQ(folder.count(), entries);
   EXPECT_FALSE(std::filesystem::exists(folder.path() / "new"));
   EXPECT_EQ(read_file(folder.path() / "timeloop" / "expected.json"), before);

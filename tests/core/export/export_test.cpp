@@ -405,7 +405,8 @@ TEST(Refusals, UnknownFormatsAndOtherSchemas) {
     exporter("verilog");
     FAIL();
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "'verilog' is no export format; formats: gemmini, timeloop, json, csv");
+    EXPECT_STREQ(error.what(),
+                 "'verilog' is no export format; formats: gemmini, timeloop, timeloop-0.4, json, csv");
   }
   Json json = design_json();
   json["schema"] = "dosa-design/2";

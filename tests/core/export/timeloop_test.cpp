@@ -8,10 +8,12 @@
 #include <map>
 
 #include "dosa/core/export/exporter.hpp"
+#include "dosa/core/import/importer.hpp"
 #include "dosa/core/targets/mapping_schedule.hpp"
 #include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/folder.hpp"
+#include "dosa/models/chain/chain.hpp"
 #include "tests/core/export/from_timeloop.hpp"
 #include "tests/support.hpp"
 
@@ -88,12 +90,19 @@ Recorded on_both_axes() {
   return of;
 }
 
+/// README.md of an export as one line.
+std::string readme_of(const std::vector<OutputFile>& files) {
+  std::string text = testing::content_of(files, "README.md");
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
 std::vector<OutputFile> exported(const Recorded& of, const char* format = "timeloop") {
   return exporter(format).files(of.design, *of.target);
 }
 
 TEST(TimeloopExport, SaysWhatTimeloopCounted) {
-  EXPECT_GE(recorded().size(), 5u);
+  EXPECT_GE(recorded().size(), 20u);
   std::size_t layers = 0;
   for (const auto& [name, of] : recorded()) {
     const Json expected = Json::parse(testing::content_of(exported(of), "expected.json"));
@@ -107,11 +116,11 @@ TEST(TimeloopExport, SaysWhatTimeloopCounted) {
   RecordProperty("layers", static_cast<int>(layers));
 }
 
-TEST(TimeloopExport, MappingsComeBack) {
+void expect_mappings_back(const char* format) {
   for (const auto& [name, of] : recorded()) {
-    const std::vector<OutputFile> files = exported(of);
+    const std::vector<OutputFile> files = exported(of, format);
     const Json expected = Json::parse(testing::content_of(files, "expected.json"));
-    const bool in_rows = testing::content_of(files, "README.md").find("as one row") != std::string::npos;
+    const bool in_rows = readme_of(files).find("as one row") != std::string::npos;
     for (std::size_t i = 0; i < of.design.layers.size(); ++i) {
       const Json& entry = expected["layers"][i];
       const Layer layer = testing::layer_from_timeloop(testing::content_of(files, entry["problem"]));
@@ -131,11 +140,111 @@ TEST(TimeloopExport, MappingsComeBack) {
   }
 }
 
+TEST(TimeloopExport, MappingsComeBack) {
+  expect_mappings_back("timeloop");
+  expect_mappings_back("timeloop-0.4");
+}
+
+/// The machine of an export as it is imported.
+Chain imported(const std::vector<OutputFile>& files) {
+  const testing::TemporaryFolder folder;
+  std::vector<std::string> paths;
+  for (const OutputFile& file : files) {
+    if (file.name == "architecture.yaml" || file.name == "constraints.yaml")
+      paths.push_back(folder.file(file.name, file.content));
+  }
+  const Imported back = import_files(paths);
+  EXPECT_EQ(back.remarks, std::vector<std::string>{});
+  return read_chain(JsonInput::from_text(back.machine->dump(), "imported"));
+}
+
+void expect_same_machine(const Chain& back, const Chain& own, const std::string& where) {
+  EXPECT_EQ(back.mac_energy_pj, own.mac_energy_pj) << where;
+  ASSERT_EQ(back.levels.size(), own.levels.size()) << where;
+  for (std::size_t l = 0; l < own.levels.size(); ++l) {
+    const ChainLevel &is = back.levels[l], &was = own.levels[l];
+    SCOPED_TRACE(where + " " + was.name);
+    EXPECT_EQ(is.holds, was.holds);
+    EXPECT_EQ(is.temporal, was.temporal);
+    EXPECT_EQ(is.capacity_words, was.capacity_words);
+    EXPECT_EQ(is.built_words, was.built_words);
+    EXPECT_EQ(is.buffering, was.buffering);
+    EXPECT_EQ(is.word_bits, was.word_bits);
+    for (const MeshAxis axis : mesh_axes()) {
+      EXPECT_EQ(is.fan_out_on(axis).size, was.fan_out_on(axis).size);
+      if (was.fan_out_on(axis).size > 1) {
+        EXPECT_EQ(is.fan_out_on(axis).dims, was.fan_out_on(axis).dims);
+      }
+    }
+    EXPECT_EQ(is.read_words_per_cycle, was.read_words_per_cycle);
+    EXPECT_EQ(is.write_words_per_cycle, was.write_words_per_cycle);
+    EXPECT_EQ(is.words_per_cycle, was.words_per_cycle);
+    EXPECT_EQ(is.vector_words, was.vector_words);
+    EXPECT_EQ(is.vector_pj, was.vector_pj);
+  }
+}
+
+/// A design of one multiplication on a machine of schema 2, with other sizes than the default.
+Recorded smallest(const TargetPtr& target) {
+  Recorded of;
+  of.target = target;
+  of.design.workload = "one";
+  of.design.target = target->machine().name;
+  of.design.machine = target->shared_machine();
+  of.design.hardware = target->machine().default_hardware;
+  of.design.hardware[of.design.hardware.size() - 1] = target->machine().min_hardware.values.back();
+  DesignLayer entry;
+  entry.layer.name = "one";
+  const Chain chain = dynamic_cast<const Chain&>(target->machine());
+  std::string mapping;
+  for (std::size_t l = chain.levels.size(); l-- > 0;)
+    mapping += chain.level_label(static_cast<int>(l)) + " N1" + (l > 0 ? " - " : "");
+  entry.schedule = target->schedule_of(target->mapping_from_text(mapping), entry.layer, of.design.hardware);
+  of.design.layers.push_back(entry);
+  return of;
+}
+
+TEST(TimeloopExport, TheArchitectureIsImportedAsTheSameMachine) {
+  for (const char* name : {"simba", "eyeriss", "nvdla", "tpu"}) {
+    const Recorded of = smallest(load_target(name));
+    const Chain own = dynamic_cast<const Chain&>(*of.design.machine).at(of.design.hardware);
+    for (const char* format : {"timeloop", "timeloop-0.4"}) {
+      const Chain back = imported(exported(of, format));
+      expect_same_machine(back, own, std::string(name) + " " + format);
+      EXPECT_NEAR(back.area_mm2({}), own.area_mm2(of.design.hardware), 1e-12) << name << " " << format;
+    }
+  }
+}
+
+/// A machine whose constraints need an order of dimensions, or cannot be said.
+TargetPtr changed_simba(const char* x, const char* y) {
+  Json json = machine_file("simba").value();
+  Json& axes = json["levels"][4]["fan_out"];
+  axes["X"]["dims"] = x;
+  axes["Y"]["dims"] = y;
+  return make_target(std::make_shared<Chain>(read_chain(JsonInput::from_text(json.dump(), "changed"))));
+}
+
+TEST(TimeloopExport, DimensionsOfTheTwoAxesComeBackOrAreNamed) {
+  for (const char* format : {"timeloop", "timeloop-0.4"}) {
+    const Recorded apart = smallest(changed_simba("PK", "QC"));
+    const std::vector<OutputFile> files = exported(apart, format);
+    expect_same_machine(imported(files),
+                        dynamic_cast<const Chain&>(*apart.design.machine).at(apart.design.hardware), format);
+    EXPECT_EQ(readme_of(files).find("allow all of them on both"), std::string::npos);
+
+    const std::vector<OutputFile> loose = exported(smallest(changed_simba("PKC", "QC")), format);
+    EXPECT_NE(readme_of(loose).find("below global_buffer"), std::string::npos);
+    for (const MeshAxis axis : mesh_axes())
+      EXPECT_EQ(letters_of(imported(loose).levels[4].fan_out_on(axis).dims), "PQCK");
+  }
+}
+
 TEST(TimeloopExport, ADimensionOnBothAxesStandsInOneRow) {
   const std::vector<OutputFile> files = exported(on_both_axes());
-  EXPECT_NE(testing::content_of(files, "README.md")
-                .find("children of Accumulation_buffer, Global_buffer are written as one row"),
-            std::string::npos)
+  EXPECT_NE(
+      readme_of(files).find("the children of Accumulation_buffer, Global_buffer are written as one row"),
+      std::string::npos)
       << testing::content_of(files, "README.md");
   const std::string architecture = testing::content_of(files, "architecture.yaml");
   EXPECT_NE(architecture.find("instances: 16, meshX: 16"), std::string::npos) << architecture;
@@ -149,26 +258,35 @@ TEST(TimeloopExport, ADimensionOnBothAxesStandsInOneRow) {
       << mapping;
 }
 
-// The real tool, on the files as they are written.
-TEST(TimeloopExport, RunsInTimeloopAsWritten) {
-  const testing::TemporaryFolder folder;
-  std::string command = std::string(DOSA_TEST_SOURCE) + "/scripts/timeloop";
-  int place = 0;
-  for (const auto& [name, of] : recorded()) {
-    const auto out = folder.path() / std::to_string(place++);
-    write_folder(out, "timeloop", exported(of));
-    command += " " + out.string();
-  }
-  const auto both = folder.path() / "both";
-  write_folder(both, "timeloop", exported(on_both_axes()));
-  command += " " + both.string();
+/// What a command prints; `code` becomes its exit code.
+std::string output_of(const std::string& command, int& code) {
   FILE* pipe = popen((command + " 2>&1").c_str(), "r");
   std::string output;
   for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) output += static_cast<char>(c);
   const int status = pclose(pipe);
-  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  if (code == 77) GTEST_SKIP() << output;
-  EXPECT_EQ(code, 0) << output;
+  code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return output;
+}
+
+// The real tool, on the files as they are written; then also with the constraints, which no mapping violates.
+TEST(TimeloopExport, RunsInTimeloopAsWritten) {
+  const testing::TemporaryFolder folder;
+  std::string folders;
+  int place = 0;
+  const auto add = [&](const Recorded& of) {
+    const auto out = folder.path() / std::to_string(place++);
+    write_folder(out, "timeloop", exported(of));
+    folders += " " + out.string();
+  };
+  for (const auto& [name, of] : recorded()) add(of);
+  add(on_both_axes());
+  for (const char* options : {"", " --constraints"}) {
+    int code = 0;
+    const std::string output =
+        output_of(std::string(DOSA_TEST_SOURCE) + "/scripts/timeloop" + options + folders, code);
+    if (code == 77) GTEST_SKIP() << output;
+    EXPECT_EQ(code, 0) << output;
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "dosa/core/import/importer.hpp"
+#include "dosa/core/import/timeloop/stats.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/chain/chain.hpp"
 #include "tests/support.hpp"
@@ -343,6 +344,27 @@ TEST(TimeloopImport, WhatHasNoCounterpartIsNamedInOneLine) {
   problem("C: 3,", "", ErrorId::kSchema, {"problem.instance", "'C' is missing"});
   problem("C: 3,", "C: 0,", ErrorId::kValue, {"problem.instance.C", "0"});
   problem("name: conv", "flatten: [1]", ErrorId::kValue, {"shape.flatten"});
+}
+
+TEST(TimeloopImport, ReportsAreReadByTheirTotals) {
+  const TemporaryFolder folder;
+  const auto read = [&](const std::string& content) {
+    return timeloop::read_stats(folder.file("timeloop-mapper.stats.txt", content));
+  };
+  const std::string report =
+      "Level 0\n    Cycles               : 12\n    Energy (total)  : 3.00 pJ\n\nSummary Stats\n"
+      "Utilization: 0.05\nCycles: 25165824\nEnergy: 2419.23 uJ\nEDP(J*cycle): 6.09e+04\n";
+  const timeloop::Stats stats = read(report);
+  EXPECT_EQ(stats.cycles, 25165824);
+  EXPECT_EQ(stats.energy_uj, 2419.23);
+  EXPECT_DOUBLE_EQ(stats.energy_digit, 0.01);
+  expect_error([&] { read(replaced(report, "Energy: 2419.23 uJ", "")); }, ErrorId::kSyntax,
+               {"timeloop-mapper.stats.txt", "'Energy: X uJ'"});
+  expect_error([&] { read(replaced(report, "2419.23 uJ", "2419.23 pJ")); }, ErrorId::kSyntax,
+               {"line 8", "2419.23 pJ", "Energy: NUMBER uJ"});
+  expect_error([&] { read(replaced(report, "25165824", "nan")); }, ErrorId::kSyntax, {"line 7", "nan"});
+  expect_error([&] { read(replaced(report, "25165824", "-1")); }, ErrorId::kSyntax, {"line 7", "over 0"});
+  expect_error([] { timeloop::read_stats("/nowhere.stats.txt"); }, ErrorId::kFile, {"/nowhere.stats.txt"});
 }
 
 TEST(TimeloopImport, FilesThatExplodeOrSayThingsTwiceAreRefused) {

@@ -123,14 +123,21 @@ TEST(CoSearch, TheSeedDecidesAndNotTheThreads) {
   EXPECT_NE(to_json(optimize(problem, options).best), one);
 }
 
-TEST(CoSearch, EvaluationsAreLimited) {
-  const SearchProblem problem = problem_on("simba");
-  for (const std::int64_t most : {300, 5000, 20'000}) {
-    SearchOptions options = quick(problem);
-    options.max_evaluations = most;
-    const SearchSummary summary = optimize(problem, options);
-    EXPECT_LE(summary.evaluations, most + 300);
-    EXPECT_FALSE(summary.best.layers.empty());
+// Also where only the mappings are left to choose, which have a search of their own.
+TEST(CoSearch, EvaluationsAreLimitedAndTheSeedDecides) {
+  for (const bool fixed : {false, true}) {
+    SearchProblem problem = problem_on("simba");
+    if (fixed) problem.bounds.min = problem.bounds.max = problem.machine().default_hardware;
+    for (const std::int64_t most : {1000, 5000, 20'000}) {
+      SearchOptions options = quick(problem);
+      options.max_evaluations = most;
+      const SearchSummary summary = optimize(problem, options);
+      EXPECT_LE(summary.evaluations, most) << fixed;
+      EXPECT_FALSE(summary.best.layers.empty());
+      EXPECT_EQ(to_json(optimize(problem, options).best), to_json(summary.best));
+      options.seed = 3;
+      EXPECT_NE(to_json(optimize(problem, options).best)["layers"], to_json(summary.best)["layers"]) << fixed;
+    }
   }
 }
 
@@ -156,6 +163,9 @@ TEST(CoSearch, DescentIsRefused) {
   SearchOptions options = quick(problem);
   options.stages = Stages::kDescentAndPolish;
   expect_error([&] { optimize(problem, options); }, ErrorId::kValue, {"stages", "polish"});
+  SearchProblem fixed = problem_on("tpu");
+  fixed.bounds.min = fixed.bounds.max;
+  expect_error([&] { optimize(fixed, options); }, ErrorId::kValue, {"stages", "polish"});
 }
 
 }  // namespace
