@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "dosa/core/import/network.hpp"
 #include "dosa/core/targets/gemmini/buildable.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
@@ -163,14 +164,22 @@ Hardware SizeFlags::hardware(const Machine& machine) const {
   return hardware;
 }
 
+Workload network_of(const std::string& name_or_path) {
+  LoadedNetwork network = load_network(name_or_path);
+  for (const std::string& remark : network.remarks) fmt::print(stderr, "dosa: {}\n", printable(remark));
+  return std::move(network.workload);
+}
+
 SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective) {
-  return SearchProblem::of(load_workload(workload), std::move(target), Objective::from_name(objective));
+  return SearchProblem::of(network_of(workload), std::move(target), Objective::from_name(objective));
 }
 
 void add_workload(CLI::App& command, std::string& name) {
   command
-      .add_option("workload", name,
-                  "A shipped network's name (see dosa workloads) or a workload JSON or YAML file")
+      .add_option(
+          "workload", name,
+          "A shipped network's name (see dosa workloads), a workload JSON or YAML file, or a file of another "
+          "program (see dosa import)")
       ->required();
 }
 

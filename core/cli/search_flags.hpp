@@ -8,6 +8,7 @@
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/search/problem.hpp"
 #include "dosa/core/targets/gemmini/campaign/measure.hpp"
+#include "dosa/models/workload.hpp"
 
 namespace dosa::cli {
 
@@ -34,6 +35,10 @@ struct SizeFlags {
   /// not.
   Hardware hardware(const Machine& machine) const;
 };
+
+/// The network of a command line (load_network); what of a file is not counted goes to stderr, a line each.
+/// Throws Error.
+Workload network_of(const std::string& name_or_path);
 
 /// A shipped network or a file on a target, without bounds. Throws Error.
 SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective);
