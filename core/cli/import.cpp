@@ -1,7 +1,7 @@
 #include <charconv>
 #include <memory>
 
-#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/import/importer.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -58,7 +58,7 @@ void run_import(const ImportFlags& flags, const Output& output) {
                                                   : imported.workload->dump(2)) +
                               "\n";
   std::string text;
-  for (const std::string& remark : imported.remarks) fmt::print(stderr, "{}\n", printable(remark));
+  print_remarks(imported.remarks);
   if (flags.output.empty()) {
     text = content;
   } else {

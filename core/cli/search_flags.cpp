@@ -1,5 +1,6 @@
 #include "dosa/core/cli/search_flags.hpp"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cmath>
 #include <csignal>
@@ -164,9 +165,17 @@ Hardware SizeFlags::hardware(const Machine& machine) const {
   return hardware;
 }
 
+void print_remarks(const std::vector<std::string>& remarks) {
+  constexpr std::size_t kMost = 20;
+  for (std::size_t i = 0; i < std::min(remarks.size(), kMost); ++i)
+    fmt::print(stderr, "dosa: {}\n", printable(remarks[i]));
+  if (remarks.size() > kMost)
+    fmt::print(stderr, "dosa: and {} more such lines (dosa import --json has all)\n", remarks.size() - kMost);
+}
+
 Workload network_of(const std::string& name_or_path) {
   LoadedNetwork network = load_network(name_or_path);
-  for (const std::string& remark : network.remarks) fmt::print(stderr, "dosa: {}\n", printable(remark));
+  print_remarks(network.remarks);
   return std::move(network.workload);
 }
 

@@ -36,6 +36,9 @@ struct SizeFlags {
   Hardware hardware(const Machine& machine) const;
 };
 
+/// Prints what of a file is not read, a line each, on stderr: the first of them where there are many.
+void print_remarks(const std::vector<std::string>& remarks);
+
 /// The network of a command line (load_network); what of a file is not counted goes to stderr, a line each.
 /// Throws Error.
 Workload network_of(const std::string& name_or_path);

@@ -194,7 +194,7 @@ class MaestroReader {
     while (!text_.take_if("}")) {
       if (text_.take_if(",") || text_.take_if(";")) continue;
       const std::string dim = text_.take("a dimension");
-      text_.expect(":");
+      text_.take_if(":");  // MAESTRO itself does without
       if (!sizes.emplace(dim, integer(max)).second)
         fail(ErrorId::kSchema, "{}: found {} a second time", text_.where(), dim);
     }

@@ -165,15 +165,20 @@ Layer convolution_of(const ScaleSimRow& row) {
   return layer;
 }
 
-/// One filter over many channels, which the next layer finds again as its inputs, is a depthwise convolution:
-/// SCALE-Sim has no other way to write it but a name with DP, of a filter a channel.
-bool is_depthwise(const Layer& layer, const std::string& name, const std::optional<Layer>& next) {
-  if (layer[Dim::C] == 1) return false;
-  if (contains_word(name, "DP")) return true;
-  const bool named =
-      contains_word(name, "dw") || contains_word(name, "DW") || contains_word(name, "epthwise");
-  const bool windows = layer[Dim::R] * layer[Dim::S] > 1;
-  return layer[Dim::K] == 1 && windows && (named || (next && (*next)[Dim::C] == layer[Dim::C]));
+/// One filter over many channels, which are all that the layer before writes and the next one reads, is a
+/// depthwise convolution: SCALE-Sim has no other way to write it but a name with DP, of a filter a channel.
+/// `before` and `next` are null at the ends.
+bool is_depthwise(const Layer& layer, const Layer* before, const Layer* next) {
+  const std::int64_t channels = layer[Dim::C];
+  if (channels == 1) return false;
+  if (contains_word(layer.name, "DP")) return true;
+  if (layer[Dim::K] != 1 || layer[Dim::R] * layer[Dim::S] == 1) return false;
+  if (contains_word(layer.name, "dw") || contains_word(layer.name, "DW") ||
+      contains_word(layer.name, "epthwise"))
+    return true;
+  if (before == nullptr || next == nullptr) return false;
+  const std::int64_t written = (*before)[Dim::K] * before->groups;
+  return written == channels && (*next)[Dim::C] == channels;
 }
 
 class ScaleSimImporter : public Importer {
@@ -208,27 +213,34 @@ class ScaleSimImporter : public Importer {
     const std::vector<Column> columns = header_of(rows.front());
     const bool product = std::count(columns.begin(), columns.end(), Column::kM) == 1;
     std::vector<Layer> layers;
+    std::vector<std::string> places;
     for (std::size_t i = 1; i < rows.size(); ++i) {
       const ScaleSimRow row(rows[i], columns);
+      if (rows[i].fields.size() == 1) {
+        remarks.push_back(fmt::format("{}: '{}': left out, a name without sizes", rows[i].where, row.name()));
+        continue;
+      }
       check_density(row);
       layers.push_back(product ? product_of(row) : convolution_of(row));
       layers.back().name = row.name();
+      places.push_back(row.where());
     }
     for (std::size_t i = 0; i < layers.size(); ++i) {
       Layer& layer = layers[i];
-      const auto next = i + 1 < layers.size() ? std::optional(layers[i + 1]) : std::nullopt;
-      if (!product && is_depthwise(layer, layer.name, next)) {
+      const Layer* before = i > 0 ? &layers[i - 1] : nullptr;
+      const Layer* next = i + 1 < layers.size() ? &layers[i + 1] : nullptr;
+      if (!product && is_depthwise(layer, before, next)) {
         layer.groups = layer[Dim::C];
         layer[Dim::C] = 1;
         remarks.push_back(fmt::format("{}: {}: {} over {} channels, taken as a depthwise convolution",
-                                      rows[i + 1].where, layer.name,
-                                      layer[Dim::K] == 1 ? "one filter" : "filters", layer.groups));
+                                      places[i], layer.name, layer[Dim::K] == 1 ? "one filter" : "filters",
+                                      layer.groups));
       } else if (!product && layer[Dim::C] == 1 && layer[Dim::K] == 1 && contains_word(layer.name, "dw")) {
         remarks.push_back(
             fmt::format("{}: {}: named a depthwise convolution, but of one channel; counted as written",
-                        rows[i + 1].where, layer.name));
+                        places[i], layer.name));
       }
-      list.add(layer, rows[i + 1].where);
+      list.add(layer, places[i]);
     }
   }
 };
