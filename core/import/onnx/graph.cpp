@@ -265,9 +265,16 @@ class Walker {
     if (is_standard(node.domain()) && walk_control(node, inputs, scope)) return;
     std::vector<Tensor> outputs = computed(node, inputs);
     if (outputs.empty()) {
+      // Constants are computed once, before the network runs.
+      const auto products =
+          constant ? std::nullopt : products_of(node, operands_of(inputs), name_of(node), where(node));
       outputs = inferred(node, inputs, scope);
       for (Tensor& output : outputs) output.is_constant = constant;
-      if (!constant) count(node, inputs, outputs);  // else computed once, before the network runs
+      if (products) {
+        count(node, *products, inputs, outputs);
+      } else if (!constant && (!is_view(node.op_type()) || !is_standard(node.domain()))) {
+        leave_out(node, inputs, outputs);
+      }
     }
     for (int o = 0; o < node.output_size(); ++o) {
       if (!node.output(o).empty())
@@ -391,33 +398,34 @@ class Walker {
 
   // Layers, and what is none.
 
-  void count(const NodeProto& node, const std::vector<const Tensor*>& inputs, std::vector<Tensor>& outputs) {
+  static std::vector<Input> operands_of(const std::vector<const Tensor*>& inputs) {
     std::vector<Input> operands;
     for (const Tensor* input : inputs) {
       if (input == nullptr) {
         operands.emplace_back();
       } else {
-        operands.push_back({true, dims_of(input->type), input->is_constant, element_of(input->type)});
+        operands.push_back({true, dims_of(input->type), input->is_constant});
       }
     }
-    if (const auto products = products_of(node, operands, name_of(node), where(node))) {
-      if (products->output && !outputs.empty() && !dims_of(outputs[0].type)) {
-        const int element = element_of(outputs[0].type);
-        outputs[0].type = type_of(element != 0 ? element : operands[0].element, *products->output);
-      }
-      if (!products->remark.empty()) network_.remarks.push_back(where(node) + ": " + products->remark);
-      if (products->output) network_.left_out.add_layer(repeats_ * elements_in(*products->output, node));
-      for (Layer layer : products->layers) {
-        const double runs = static_cast<double>(layer.count) * repeats_;
-        if (runs == 0) continue;
-        if (runs > kMaxRepeats)
-          fail(ErrorId::kValue, "{}: runs more than {:.0f} times", where(node), kMaxRepeats);
-        layer.count = static_cast<std::int64_t>(runs);
-        network_.layers.add(std::move(layer), where(node));
-      }
-      return;
+    return operands;
+  }
+
+  void count(const NodeProto& node, const Products& products, const std::vector<const Tensor*>& inputs,
+             std::vector<Tensor>& outputs) {
+    if (products.output && !outputs.empty() && !dims_of(outputs[0].type)) {
+      const int element = element_of(outputs[0].type);
+      outputs[0].type = type_of(element != 0 ? element : element_of(inputs[0]->type), *products.output);
     }
-    if (!is_view(node.op_type()) || !is_standard(node.domain())) leave_out(node, inputs, outputs);
+    if (!products.remark.empty()) network_.remarks.push_back(where(node) + ": " + products.remark);
+    if (products.output) network_.left_out.add_layer(repeats_ * elements_in(*products.output, node));
+    for (Layer layer : products.layers) {
+      const double runs = static_cast<double>(layer.count) * repeats_;
+      if (runs == 0) continue;
+      if (runs > kMaxRepeats)
+        fail(ErrorId::kValue, "{}: runs more than {:.0f} times", where(node), kMaxRepeats);
+      layer.count = static_cast<std::int64_t>(runs);
+      network_.layers.add(std::move(layer), where(node));
+    }
   }
 
   double elements_in(const Dims& dims, const NodeProto& node) const {

@@ -336,6 +336,14 @@ Products einsum(const Case& c) {
   for (const char letter : attribute == nullptr ? std::string() : attribute->s()) {
     if (letter != ' ') text += letter;
   }
+  // Without a result, it is the letters that stand once.
+  if (text.find("->") == std::string::npos) {
+    std::string once;
+    for (char letter = 'A'; letter <= 'z'; ++letter) {
+      if (std::count(text.begin(), text.end(), letter) == 1) once += letter;
+    }
+    text += "->" + once;
+  }
   const std::size_t comma = text.find(','), arrow = text.find("->");
   c.require(c.inputs.size() == 2 && comma != std::string::npos && arrow != std::string::npos &&
                 comma < arrow && text.find("...") == std::string::npos,
@@ -524,6 +532,7 @@ std::optional<Products> products_of(const Node& node, const std::vector<Input>& 
   const auto reader = readers().find(node.op_type());
   if ((!domain.empty() && domain != "ai.onnx" && domain != "com.microsoft") || reader == readers().end())
     return std::nullopt;
+  if (node.op_type() == "Einsum" && inputs.size() == 1) return std::nullopt;  // sums and transposes
   return reader->second({node, inputs, name, where});
 }
 

@@ -15,7 +15,6 @@ struct Input {
   bool is_there = false;
   std::optional<Dims> dims;  ///< where they are known
   bool is_constant = false;  ///< the same for every input of the network: weights
-  int element = 0;           ///< type of an element
 };
 
 /// What a node computes, as layers in the order in which they run.

@@ -337,6 +337,7 @@ Layer layer_of_problem(const JsonInput& problem, const Shape& shape, const std::
   layer.name = name;
   std::array<bool, kDims> given{};
   std::size_t groups_given = 0;
+  std::array<bool, 4> coefficient_given{};
   std::array<std::int64_t, 4> coefficients{1, 1, 1, 1};
   for (std::size_t c = 0; c < coefficients.size(); ++c) {
     for (const auto& [key, standard] : shape.defaults) {
@@ -372,9 +373,18 @@ Layer layer_of_problem(const JsonInput& problem, const Shape& shape, const std::
       ++groups_given;
       layer.groups *= integer_of(member, {}, 1, kMaxGroups / layer.groups);
     } else if (coefficient != shape.coefficients.end()) {
-      // A dilation of 0, which DeepBench's tables have, is one of 1.
+      // A dilation of 0, which DeepBench's tables have, is one of 1. Of two spellings the first one counts:
+      // what an instance says stands before what it merges.
       const auto c = static_cast<std::size_t>(coefficient - shape.coefficients.begin());
-      coefficients[c] = std::max<std::int64_t>(1, integer_of(member, {}, c >= kDilation ? 0 : 1, kMaxStep));
+      const std::int64_t value =
+          std::max<std::int64_t>(1, integer_of(member, {}, c >= kDilation ? 0 : 1, kMaxStep));
+      if (!coefficient_given[c]) {
+        coefficients[c] = value;
+      } else if (coefficients[c] != value) {
+        remarks.push_back(fmt::format("{}: {} is left out, another spelling of it is {}", member.where(),
+                                      value, coefficients[c]));
+      }
+      coefficient_given[c] = true;
     } else {
       remarks.push_back(
           fmt::format("{}: left out, it is no dimension or coefficient of the shape", member.where()));
