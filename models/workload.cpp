@@ -21,8 +21,12 @@ Workload load_workload(const std::string& name_or_path) {
 }
 
 Workload workload_from_json(const JsonInput& json) {
-  const bool is_first = json.at("schema").text() == kFirstSchema;
-  if (!is_first) json.require_schema(kSecondSchema);
+  const JsonInput schema = json.at("schema");
+  const bool is_first = schema.text() == kFirstSchema;
+  if (!is_first && schema.text() != kSecondSchema) {
+    fail(ErrorId::kSchema, "{}: found \"{}\", this program reads \"{}\" and \"{}\" here", schema.where(),
+         schema.text(), kFirstSchema, kSecondSchema);
+  }
   json.allow_only({"schema", "name", "description", "source", "layers"});
   Workload workload;
   workload.name = json.at("name").text();

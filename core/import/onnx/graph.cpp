@@ -1,15 +1,11 @@
 #include "dosa/core/import/onnx/graph.hpp"
 
-#include <onnx/defs/schema.h>
-#include <onnx/defs/shape_inference.h>
-
 #include <algorithm>
 #include <map>
-#include <memory>
-#include <set>
 
 #include "dosa/core/import/onnx/fold.hpp"
 #include "dosa/core/import/onnx/products.hpp"
+#include "dosa/core/import/onnx/shapes.hpp"
 #include "dosa/core/import/onnx/sizes.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/text.hpp"
@@ -24,13 +20,6 @@ using onnx::TypeProto;
 constexpr std::size_t kMaxNodes = 200000;  // with functions and graphs of graphs written out
 constexpr int kMaxDepth = 16;
 constexpr double kMaxRepeats = 1 << 24;
-
-/// A tensor at one place of the walk.
-struct Tensor {
-  TypeProto type;
-  std::optional<Constant> constant;
-  bool is_constant = false;  ///< depends on no input of the network
-};
 
 /// Tensors by name; those of an inner graph hide those outside.
 struct Scope {
@@ -47,75 +36,6 @@ struct Scope {
   }
 };
 
-/// What the library's function of one operator sees of a node.
-class NodeContext : public onnx::InferenceContext {
- public:
-  NodeContext(const NodeProto& node, const std::vector<const Tensor*>& inputs) : inputs_(inputs) {
-    for (const onnx::AttributeProto& attribute : node.attribute()) attributes_[attribute.name()] = &attribute;
-    for (const Tensor* input : inputs) {
-      data_.push_back(input != nullptr && input->constant
-                          ? std::make_unique<onnx::TensorProto>(tensor_of(*input->constant))
-                          : nullptr);
-    }
-    outputs_.resize(static_cast<std::size_t>(node.output_size()));
-  }
-
-  const onnx::AttributeProto* getAttribute(const std::string& name) const override {
-    const auto found = attributes_.find(name);
-    return found == attributes_.end() ? nullptr : found->second;
-  }
-  std::size_t getNumInputs() const override { return inputs_.size(); }
-  const TypeProto* getInputType(std::size_t i) const override {
-    if (i >= inputs_.size() || inputs_[i] == nullptr) return nullptr;
-    return inputs_[i]->type.value_case() == TypeProto::VALUE_NOT_SET ? nullptr : &inputs_[i]->type;
-  }
-  const onnx::TensorProto* getInputData(std::size_t i) const override {
-    return i < data_.size() ? data_[i].get() : nullptr;
-  }
-  std::size_t getNumOutputs() const override { return outputs_.size(); }
-  TypeProto* getOutputType(std::size_t i) override { return &outputs_.at(i); }
-  onnx::GraphInferencer* getGraphAttributeInferencer(const std::string&) override { return nullptr; }
-  const onnx::SparseTensorProto* getInputSparseData(std::size_t) const override { return nullptr; }
-  const onnx::TensorShapeProto* getSymbolicInput(std::size_t) const override { return nullptr; }
-
-  std::vector<TypeProto>& outputs() { return outputs_; }
-
- private:
-  const std::vector<const Tensor*>& inputs_;
-  std::map<std::string, const onnx::AttributeProto*> attributes_;
-  std::vector<std::unique_ptr<onnx::TensorProto>> data_;
-  std::vector<TypeProto> outputs_;
-};
-
-/// Operators whose output has the shape of their first input, or of all inputs stretched to each other, where
-/// the library does not know them.
-const std::set<std::string>& pointwise() {
-  static const std::set<std::string> names{"Gelu",
-                                           "FastGelu",
-                                           "BiasGelu",
-                                           "QuickGelu",
-                                           "Swish",
-                                           "Mish",
-                                           "BiasAdd",
-                                           "BiasSoftmax",
-                                           "GroupNorm",
-                                           "RotaryEmbedding",
-                                           "RMSNormalization",
-                                           "LayerNormalization",
-                                           "SimplifiedLayerNormalization",
-                                           "SkipLayerNormalization",
-                                           "SkipSimplifiedLayerNormalization",
-                                           "GroupNormalization",
-                                           "QLinearSigmoid",
-                                           "QLinearLeakyRelu",
-                                           "QLinearSoftmax",
-                                           "QuantizeLinear",
-                                           "DequantizeLinear",
-                                           "QLinearAdd",
-                                           "QLinearMul"};
-  return names;
-}
-
 /// Operators that give their data another shape or name without moving it.
 bool is_view(const std::string& op) {
   return op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze" || op == "Identity" ||
@@ -128,16 +48,10 @@ bool reads_parts(const std::string& op) {
          op == "EmbedLayerNormalization";
 }
 
-bool is_standard(const std::string& domain) { return domain.empty() || domain == "ai.onnx"; }
-
 class Walker {
  public:
   Walker(const onnx::ModelProto& model, const std::string& path, const ImportOptions& options)
-      : model_(model), path_(path), sizes_(options) {
-    for (const auto& opset : model.opset_import()) {
-      const std::string domain = is_standard(opset.domain()) ? "" : opset.domain();
-      opsets_[domain] = static_cast<int>(std::clamp<std::int64_t>(opset.version(), 1, 1000));
-    }
+      : model_(model), path_(path), sizes_(options), opsets_(model) {
     for (const auto& function : model.functions())
       functions_[{function.domain(), function.name()}] = &function;
   }
@@ -169,17 +83,12 @@ class Walker {
   using FunctionName = std::pair<std::string, std::string>;
 
   void check_opset() {
-    const auto own = opsets_.find("");
-    if (own == opsets_.end()) return;
-    const auto range = onnx::OpSchemaRegistry::DomainToVersionRange::Instance().Map();
-    const auto known = range.find("");
-    newest_ = known == range.end() ? own->second : known->second.second;
-    if (own->second > newest_) {
-      network_.remarks.push_back(
-          fmt::format("{}: opset {} is newer than {}, the newest that the ONNX library here "
-                      "knows; operators that have changed since are read as of {}",
-                      path_, own->second, newest_, newest_));
-    }
+    const auto own = opsets_.versions.find("");
+    if (own == opsets_.versions.end() || own->second <= opsets_.newest) return;
+    network_.remarks.push_back(fmt::format(
+        "{}: opset {} is newer than {}, the newest that the ONNX library here knows; operators that "
+        "have changed since are read as of {}",
+        path_, own->second, opsets_.newest, opsets_.newest));
   }
 
   static void add_stated(const GraphProto& graph, Scope& scope) {
@@ -248,7 +157,7 @@ class Walker {
   }
 
   void walk_node(const NodeProto& node, Scope& scope) {
-    std::vector<const Tensor*> inputs;
+    Tensors inputs;
     bool constant = node.input_size() > 0;
     for (const std::string& name : node.input()) {
       const Tensor* input = name.empty() ? nullptr : scope.find(name);
@@ -263,12 +172,12 @@ class Walker {
       return;
     }
     if (is_standard(node.domain()) && walk_control(node, inputs, scope)) return;
-    std::vector<Tensor> outputs = computed(node, inputs);
+    std::vector<Tensor> outputs = computed(node, inputs, where(node));
     if (outputs.empty()) {
       // Constants are computed once, before the network runs.
       const auto products =
           constant ? std::nullopt : products_of(node, operands_of(inputs), name_of(node), where(node));
-      outputs = inferred(node, inputs, scope);
+      outputs = outputs_of(node, inputs, scope);
       for (Tensor& output : outputs) output.is_constant = constant;
       if (products) {
         count(node, *products, inputs, outputs);
@@ -282,123 +191,20 @@ class Walker {
     }
   }
 
-  static Tensor known(Constant constant) {
-    Tensor tensor{type_of(constant.type, constant.dims), std::nullopt, true};
-    tensor.constant = std::move(constant);
-    return tensor;
-  }
-
-  /// The output of a constant, of Shape and Size, and of what is computed of such; empty for other nodes.
-  std::vector<Tensor> computed(const NodeProto& node, const std::vector<const Tensor*>& inputs) const {
-    if (!is_standard(node.domain()) || node.output_size() != 1) return {};
-    const std::string& op = node.op_type();
-    if (op == "Constant") return constant_of(node);
-    if ((op == "Shape" || op == "Size") && inputs.size() == 1 && inputs[0] != nullptr) {
-      const auto dims = dims_of(inputs[0]->type);
-      if (!dims) return {};
-      if (op == "Size")
-        return {
-            known({{}, onnx::TensorProto::INT64, {static_cast<double>(elements_of(*dims, where(node)))}})};
-      return {known(shape_of(node, *dims))};
-    }
-    std::vector<const Constant*> constants;
-    for (const Tensor* input : inputs) {
-      if (input != nullptr && !input->constant) return {};
-      constants.push_back(input == nullptr ? nullptr : &*input->constant);
-    }
-    auto result = fold(node, constants);
-    if (!result) return {};
-    return {known(std::move(*result))};
-  }
-
-  static Constant shape_of(const NodeProto& node, const Dims& dims) {
-    const auto rank = static_cast<std::int64_t>(dims.size());
-    const auto place = [&](const char* name, std::int64_t otherwise) {
-      const std::int64_t at = integer_of(node, name, otherwise);
-      return std::clamp<std::int64_t>(at < 0 ? at + rank : at, 0, rank);
-    };
-    Constant shape{{0}, onnx::TensorProto::INT64, {}};
-    for (std::int64_t a = place("start", 0); a < place("end", rank); ++a)
-      shape.values.push_back(static_cast<double>(dims[static_cast<std::size_t>(a)]));
-    shape.dims[0] = static_cast<std::int64_t>(shape.values.size());
-    return shape;
-  }
-
-  std::vector<Tensor> constant_of(const NodeProto& node) const {
-    if (const auto* value = attribute_of(node, "value"); value != nullptr && value->has_t()) {
-      FileTensor read = read_tensor(value->t(), where(node));
-      return {{std::move(read.type), std::move(read.constant), true}};
-    }
-    Constant constant;
-    if (const auto* value = attribute_of(node, "value_int"))
-      constant.values = {static_cast<double>(value->i())};
-    if (const auto* value = attribute_of(node, "value_float")) {
-      constant.type = onnx::TensorProto::FLOAT;
-      constant.values = {static_cast<double>(value->f())};
-    }
-    const auto list = [&](const auto& values, int type) {
-      constant.type = type;
-      constant.dims = {static_cast<std::int64_t>(values.size())};
-      for (const auto value : values) constant.values.push_back(static_cast<double>(value));
-    };
-    if (const auto* value = attribute_of(node, "value_ints")) list(value->ints(), onnx::TensorProto::INT64);
-    if (const auto* value = attribute_of(node, "value_floats"))
-      list(value->floats(), onnx::TensorProto::FLOAT);
-    if (constant.values.empty() && constant.dims.empty()) return {{TypeProto(), std::nullopt, true}};
-    return {known(std::move(constant))};
-  }
-
-  /// The types of a node's outputs: the library's, else the file's.
-  std::vector<Tensor> inferred(const NodeProto& node, const std::vector<const Tensor*>& inputs,
-                               const Scope& scope) {
-    std::vector<Tensor> outputs(static_cast<std::size_t>(node.output_size()));
-    infer(node, inputs, outputs);
+  /// The types of a node's outputs: those that follow from its inputs, else those that the file states.
+  std::vector<Tensor> outputs_of(const NodeProto& node, const Tensors& inputs, const Scope& scope) const {
+    std::vector<Tensor> outputs = inferred(node, inputs, opsets_);
     for (std::size_t o = 0; o < outputs.size(); ++o) {
       if (dims_of(outputs[o].type)) continue;
       if (auto stated = stated_type(node.output(static_cast<int>(o)), scope))
         outputs[o].type = std::move(*stated);
     }
-    if (!outputs.empty() && !dims_of(outputs[0].type) && pointwise().count(node.op_type()) > 0 &&
-        !inputs.empty() && inputs[0] != nullptr)
-      outputs[0].type = inputs[0]->type;
     return outputs;
-  }
-
-  void infer(const NodeProto& node, const std::vector<const Tensor*>& inputs,
-             std::vector<Tensor>& outputs) const {
-    const std::string domain = is_standard(node.domain()) ? "" : node.domain();
-    const auto opset = opsets_.find(domain);
-    const onnx::OpSchema* schema =
-        opset == opsets_.end() ? nullptr
-                               : onnx::OpSchemaRegistry::Schema(node.op_type(), opset->second, domain);
-    if (schema == nullptr || !schema->has_type_and_shape_inference_function()) return;
-    const NodeProto own = as_known(node, inputs, domain.empty() ? opset->second : 0);
-    NodeContext context(own, inputs);
-    try {
-      schema->GetTypeAndShapeInferenceFunction()(context);
-    } catch (const std::exception&) {
-      return;  // the shapes are not known; a product that needs them says so
-    }
-    for (std::size_t o = 0; o < outputs.size(); ++o) outputs[o].type = std::move(context.outputs()[o]);
-  }
-
-  /// A node of a newer opset in the form of the newest that the library knows: axes of reductions were
-  /// attributes.
-  NodeProto as_known(const NodeProto& node, const std::vector<const Tensor*>& inputs, int opset) const {
-    NodeProto own = node;
-    const bool reduces = node.op_type().rfind("Reduce", 0) == 0 && node.op_type() != "ReduceSum";
-    if (opset < 18 || newest_ >= 18 || !reduces || inputs.size() < 2 || inputs[1] == nullptr) return own;
-    if (!inputs[1]->constant) return own;
-    onnx::AttributeProto* axes = own.add_attribute();
-    axes->set_name("axes");
-    axes->set_type(onnx::AttributeProto::INTS);
-    for (const std::int64_t axis : inputs[1]->constant->integers()) axes->add_ints(axis);
-    return own;
   }
 
   // Layers, and what is none.
 
-  static std::vector<Input> operands_of(const std::vector<const Tensor*>& inputs) {
+  static std::vector<Input> operands_of(const Tensors& inputs) {
     std::vector<Input> operands;
     for (const Tensor* input : inputs) {
       if (input == nullptr) {
@@ -410,7 +216,7 @@ class Walker {
     return operands;
   }
 
-  void count(const NodeProto& node, const Products& products, const std::vector<const Tensor*>& inputs,
+  void count(const NodeProto& node, const Products& products, const Tensors& inputs,
              std::vector<Tensor>& outputs) {
     if (products.output && !outputs.empty() && !dims_of(outputs[0].type)) {
       const int element = element_of(outputs[0].type);
@@ -432,8 +238,7 @@ class Walker {
     return static_cast<double>(elements_of(dims, where(node)));
   }
 
-  void leave_out(const NodeProto& node, const std::vector<const Tensor*>& inputs,
-                 const std::vector<Tensor>& outputs) {
+  void leave_out(const NodeProto& node, const Tensors& inputs, const std::vector<Tensor>& outputs) {
     double elements = 0, written = 0, read = 0;
     for (const Tensor& output : outputs) {
       if (const auto dims = dims_of(output.type)) {
@@ -447,13 +252,9 @@ class Walker {
         read += elements_in(*dims, node) * bytes_of(element_of(input->type));
     }
     if (reads_parts(node.op_type())) read = std::min(read, written);
-    const bool standard = is_standard(node.domain());
-    const bool known = standard ? onnx::OpSchemaRegistry::Schema(node.op_type()) != nullptr ||
-                                      pointwise().count(node.op_type()) > 0
-                                : node.domain() == "com.microsoft" && pointwise().count(node.op_type()) > 0;
-    const bool in_library = onnx::OpSchemaRegistry::Schema(node.op_type(), node.domain()) != nullptr;
-    const std::string name = printable(standard ? node.op_type() : node.domain() + "::" + node.op_type());
-    network_.left_out.add(name, repeats_, elements, read + written, !known && !in_library);
+    const std::string name =
+        printable(is_standard(node.domain()) ? node.op_type() : node.domain() + "::" + node.op_type());
+    network_.left_out.add(name, repeats_, elements, read + written, !is_known(node));
   }
 
   // Graphs in graphs.
@@ -512,7 +313,7 @@ class Walker {
   }
 
   /// If, Loop and Scan. Returns whether the node is one of them.
-  bool walk_control(const NodeProto& node, const std::vector<const Tensor*>& inputs, Scope& scope) {
+  bool walk_control(const NodeProto& node, const Tensors& inputs, Scope& scope) {
     const std::string& op = node.op_type();
     if (op != "If" && op != "Loop" && op != "Scan") return false;
     const Deeper deeper(*this, node);
@@ -559,8 +360,7 @@ class Walker {
     return outputs;
   }
 
-  std::vector<Tensor> walk_if(const NodeProto& node, const std::vector<const Tensor*>& inputs,
-                              const Scope& scope) {
+  std::vector<Tensor> walk_if(const NodeProto& node, const Tensors& inputs, const Scope& scope) {
     if (!inputs.empty() && inputs[0] != nullptr && inputs[0]->constant &&
         inputs[0]->constant->values.size() == 1)
       return walk_graph(graph_of(node, inputs[0]->constant->values[0] != 0 ? "then_branch" : "else_branch"),
@@ -582,8 +382,7 @@ class Walker {
 
   /// Loop (trip count, condition, carried ...) and Scan (carried ..., scanned ...): the body as often as it
   /// runs.
-  std::vector<Tensor> walk_loop(const NodeProto& node, const std::vector<const Tensor*>& inputs,
-                                const Scope& scope) {
+  std::vector<Tensor> walk_loop(const NodeProto& node, const Tensors& inputs, const Scope& scope) {
     const bool is_scan = node.op_type() == "Scan";
     const auto scanned = static_cast<std::size_t>(
         is_scan ? std::clamp<std::int64_t>(integer_of(node, "num_scan_inputs", 1), 0, node.input_size()) : 0);
@@ -615,8 +414,7 @@ class Walker {
   }
 
   /// How often a loop runs: its trip count, or the steps of what it scans.
-  static std::optional<std::int64_t> trips_of(const std::vector<const Tensor*>& inputs, bool is_scan,
-                                              std::size_t scanned) {
+  static std::optional<std::int64_t> trips_of(const Tensors& inputs, bool is_scan, std::size_t scanned) {
     if (is_scan) {
       if (scanned == 0 || inputs.back() == nullptr) return std::nullopt;
       const auto dims = dims_of(inputs.back()->type);
@@ -644,10 +442,9 @@ class Walker {
   const onnx::ModelProto& model_;
   const std::string& path_;
   OpenSizes sizes_;
-  std::map<std::string, int> opsets_;
+  Opsets opsets_;
   std::map<FunctionName, const onnx::FunctionProto*> functions_;
   Network network_;
-  int newest_ = 0;
   std::size_t nodes_ = 0;
   int depth_ = 0;
   double repeats_ = 1;

@@ -6,11 +6,10 @@
 
 #include "dosa/core/import/layer_list.hpp"
 #include "dosa/core/import/timeloop/architecture.hpp"
+#include "dosa/core/import/timeloop/includes.hpp"
 #include "dosa/core/import/timeloop/mapping.hpp"
 #include "dosa/core/import/timeloop/names.hpp"
 #include "dosa/models/base/error.hpp"
-#include "dosa/models/base/files.hpp"
-#include "dosa/models/base/text.hpp"
 #include "dosa/models/chain/chain.hpp"
 
 namespace dosa {
@@ -64,50 +63,8 @@ void set_once(std::optional<JsonInput>& place, const JsonInput& json) {
   place = json;
 }
 
-constexpr int kMaxIncludes = 16;
-constexpr std::size_t kMaxText = std::size_t{4} << 20;
-
-/// The text with "{{include_text('FILE')}}" replaced by that file, which is named from the folder of the one
-/// that includes it: all of Jinja that problems need. Throws Error for any other of it.
-std::string with_includes(const std::string& text, const std::string& path, int& includes) {
-  std::string whole;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t open = text.find("{{", at);
-    const std::size_t line = text.rfind('\n', open);
-    const bool commented =
-        open != std::string::npos && text.find('#', line == std::string::npos ? 0 : line) < open;
-    const std::size_t end =
-        open == std::string::npos || commented ? std::min(text.find('\n', open), text.size()) : open;
-    whole.append(text, at, end - at);
-    at = end;
-    if (open == std::string::npos || commented) continue;
-    const std::size_t close = text.find("}}", open);
-    std::string call = text.substr(open, close == std::string::npos ? 80 : close + 2 - open);
-    call.erase(std::remove(call.begin(), call.end(), ' '), call.end());
-    const std::string begin = "{{include_text(";
-    const bool quoted =
-        call.size() > begin.size() + 5 && (call[begin.size()] == '\'' || call[begin.size()] == '"');
-    if (close == std::string::npos || call.rfind(begin, 0) != 0 || !quoted ||
-        call.substr(call.size() - 4) != std::string(1, call[begin.size()]) + ")}}") {
-      fail(ErrorId::kSyntax, "{}: found {}, expected YAML without Jinja but {{{{include_text('FILE')}}}}",
-           path, printable(call.substr(0, 60)));
-    }
-    if (++includes > kMaxIncludes)
-      fail(ErrorId::kSyntax, "{}: found more than {} includes", path, kMaxIncludes);
-    const std::string name = call.substr(begin.size() + 1, call.size() - begin.size() - 5);
-    const std::string other = (std::filesystem::path(path).parent_path() / name).string();
-    whole += with_includes(read_file(other), other, includes);
-    if (whole.size() > kMaxText)
-      fail(ErrorId::kFile, "{}: found more than {} MiB with what it includes", path, kMaxText >> 20);
-    at = close + 2;
-  }
-  return whole;
-}
-
 void add_file(const ImportSource& source, Files& files, std::vector<std::string>& remarks) {
-  int includes = 0;
-  const JsonInput root =
-      JsonInput::from_yaml(with_includes(source.content, source.path, includes), source.path);
+  const JsonInput root = JsonInput::from_yaml(with_includes(source), source.path);
   for (const auto& [key, member] : root.entries()) {
     if (key == "architecture" || key == "arch") {
       set_once(files.architecture.architecture, member);

@@ -83,14 +83,16 @@ std::string text_of_layer(const Layer& layer) {
   return text;
 }
 
-/// How often each shape runs; without padding where the shipped network does not say it.
+/// How often each shape runs; without the padding and the input's size where the shipped network does not say
+/// them.
 std::map<std::string, std::int64_t> runs_of(std::vector<Layer> layers, const std::vector<Layer>& like) {
   std::map<std::string, std::int64_t> runs;
   for (Layer& layer : layers) {
     for (const Layer& other : like) {
-      if (other.padding || other.size != layer.size) continue;
-      layer.padding = std::nullopt;
-      layer.uneven_padding = std::nullopt;
+      if (other.size != layer.size) continue;
+      if (!other.padding) layer.padding = std::nullopt;
+      if (!other.padding) layer.uneven_padding = std::nullopt;
+      if (!other.known_input_width) layer.known_input_width = layer.known_input_height = std::nullopt;
     }
     const std::int64_t count = std::exchange(layer.count, 1);
     runs[text_of_layer(layer)] += count;
