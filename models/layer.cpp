@@ -48,9 +48,10 @@ std::string letters_in(const Set& set, std::string_view names) {
 
 /// One axis of a convolution, to relate input and output sizes.
 struct Axis {
-  std::int64_t outputs, stride, reach, padding;  // reach: (filter - 1) * dilation + 1
+  std::int64_t outputs, stride, reach;  // reach: (filter - 1) * dilation + 1
+  std::int64_t before, after;           // padding
 
-  std::int64_t smallest_input() const { return (outputs - 1) * stride + reach - 2 * padding; }
+  std::int64_t smallest_input() const { return (outputs - 1) * stride + reach - before - after; }
   bool gives_outputs(std::int64_t input) const {
     return input >= 1 && input >= smallest_input() && input < smallest_input() + stride;
   }
@@ -59,10 +60,31 @@ struct Axis {
   }
 };
 Axis width_axis(const Layer& l) {
-  return {l[Dim::P], l.wstride, (l[Dim::R] - 1) * l.wdilation + 1, l.padding.value_or(0)};
+  return {l[Dim::P], l.wstride, (l[Dim::R] - 1) * l.wdilation + 1, l.sides().left, l.sides().right};
 }
 Axis height_axis(const Layer& l) {
-  return {l[Dim::Q], l.hstride, (l[Dim::S] - 1) * l.hdilation + 1, l.padding.value_or(0)};
+  return {l[Dim::Q], l.hstride, (l[Dim::S] - 1) * l.hdilation + 1, l.sides().top, l.sides().bottom};
+}
+
+struct SideOption {
+  const char* key;
+  std::int64_t Sides::*value;
+};
+constexpr std::array<SideOption, 4> kSideOptions{
+    {{"left", &Sides::left}, {"right", &Sides::right}, {"top", &Sides::top}, {"bottom", &Sides::bottom}}};
+
+/// A number for all sides, or an object with those that are not 0.
+Sides sides_from_json(const JsonInput& json) {
+  Sides sides;
+  if (!json.is_object()) {
+    sides.left = sides.right = sides.top = sides.bottom = json.integer(0, kMaxStep);
+    return sides;
+  }
+  json.allow_only({"left", "right", "top", "bottom"});
+  for (const SideOption& side : kSideOptions) {
+    if (const auto value = json.find(side.key)) sides.*side.value = value->integer(0, kMaxStep);
+  }
+  return sides;
 }
 
 }  // namespace
@@ -82,6 +104,21 @@ std::int64_t Layer::macs() const {
 bool Layer::is_matmul() const {
   const Layer& l = *this;
   return l[Dim::R] == 1 && l[Dim::S] == 1 && l[Dim::Q] == 1 && wstride == 1 && hstride == 1;
+}
+
+void Layer::pad(const Sides& sides) {
+  padding = std::nullopt;
+  uneven_padding = std::nullopt;
+  if (sides.are_even()) {
+    padding = sides.left;
+  } else {
+    uneven_padding = sides;
+  }
+}
+
+Sides Layer::sides() const {
+  const std::int64_t all = padding.value_or(0);
+  return uneven_padding.value_or(Sides{all, all, all, all});
 }
 
 std::int64_t Layer::padded_width() const {
@@ -117,7 +154,7 @@ Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& ext
   if (layer.name.empty()) fail(ErrorId::kValue, "{}: found \"\", expected a name", json.at("name").where());
   if (const auto count = json.find("count")) layer.count = count->integer(1, kMaxRepeat);
   if (const auto groups = json.find("groups")) layer.groups = groups->integer(1, kMaxRepeat);
-  if (const auto padding = json.find("padding")) layer.padding = padding->integer(0, kMaxStep);
+  if (const auto padding = json.find("padding")) layer.pad(sides_from_json(*padding));
   for (const InputOption& option : kInputOptions) {
     if (const auto value = json.find(option.key)) layer.*option.value = value->integer(1, kMaxDim);
   }
@@ -148,6 +185,12 @@ Json to_json(const Layer& layer) {
   Json json{{"name", layer.name}, {"count", layer.count}, {"dims", dims}};
   if (layer.groups != 1) json["groups"] = layer.groups;
   if (layer.padding) json["padding"] = *layer.padding;
+  if (layer.uneven_padding) {
+    for (const SideOption& side : kSideOptions) {
+      if (const std::int64_t value = *layer.uneven_padding.*side.value; value != 0)
+        json["padding"][side.key] = value;
+    }
+  }
   for (const InputOption& option : kInputOptions) {
     if (layer.*option.value) json[option.key] = *(layer.*option.value);
   }
@@ -177,7 +220,9 @@ void check_layer(const Layer& layer) {
     if (!input || axis.gives_outputs(*input)) return;
     fail(ErrorId::kValue, "{}: found {}, {} outputs of this layer need {}..{} with padding {}", key, *input,
          axis.outputs, std::max<std::int64_t>(1, axis.smallest_input()),
-         axis.smallest_input() + axis.stride - 1, axis.padding);
+         axis.smallest_input() + axis.stride - 1,
+         axis.before == axis.after ? fmt::format("{}", axis.before)
+                                   : fmt::format("{} and {}", axis.before, axis.after));
   };
   check_input("input_width", layer.known_input_width, width_axis(layer));
   check_input("input_height", layer.known_input_height, height_axis(layer));

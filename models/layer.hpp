@@ -59,6 +59,13 @@ constexpr bool relevant(Operand operand, Dim dim) {
   return false;
 }
 
+/// Zero rows and columns around an input.
+struct Sides {
+  std::int64_t left = 0, right = 0, top = 0, bottom = 0;
+
+  bool are_even() const { return left == right && left == top && left == bottom; }
+};
+
 /// A convolution or matrix product. A matrix product has R = S = Q = 1, P rows, C inner, K columns.
 /// A grouped or depthwise convolution is `groups` runs of one smaller layer: `size` is that smaller layer
 /// (C and K per group), so every cost of this layer is that of one group, times `groups`.
@@ -72,6 +79,8 @@ struct Layer {
   /// Zero rows and columns on every side of the input, where known; the analytical model ignores it (it
   /// counts the padded input), real targets need it.
   std::optional<std::int64_t> padding;
+  /// Padding whose sides differ; `padding` is then empty.
+  std::optional<Sides> uneven_padding;
   /// Size of the input without padding, where known; otherwise input_width() guesses it.
   std::optional<std::int64_t> known_input_width, known_input_height;
 
@@ -82,6 +91,10 @@ struct Layer {
   /// How often the smaller layer runs in the network: count * groups.
   std::int64_t repetitions() const { return count * groups; }
   bool is_matmul() const;
+  /// Makes this the padding, whether its sides differ or not.
+  void pad(const Sides& sides);
+  /// The padding on each side; unknown padding is none.
+  Sides sides() const;
   /// Width (Q: height) of the input that the outputs need, padding included: (P-1)*stride + (R-1)*dilation
   /// + 1.
   std::int64_t padded_width() const;
@@ -100,7 +113,7 @@ inline constexpr std::int64_t kMaxDim = std::int64_t{1} << 31;
 inline constexpr std::int64_t kMaxStep = 1 << 16;  ///< strides and dilations
 
 /// Reads {name, count?, dims {R,S,P,Q,C,K,N, wstride?, hstride?, wdilation?, hdilation?}, groups?, padding?,
-/// input_width?, input_height?}
+/// input_width?, input_height?}, padding as a number or as {left?, right?, top?, bottom?},
 /// and nothing else but `extra_keys`, which the caller reads. Dimensions left out are 1. Throws Error.
 Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& extra_keys = {});
 /// The same form back; parts that have their default are left out, except count and the seven sizes.

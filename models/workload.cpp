@@ -1,15 +1,32 @@
 #include "dosa/models/workload.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 
 namespace dosa {
+namespace {
+
+constexpr const char* kFirstSchema = "dosa-workload/1";
+constexpr const char* kSecondSchema = "dosa-workload/2";
+
+bool has_uneven_padding(const Layer& layer) { return layer.uneven_padding.has_value(); }
+
+}  // namespace
 
 Workload load_workload(const std::string& name_or_path) {
-  const JsonInput json = JsonInput::from_file(resolve_shipped(name_or_path, "workloads"));
-  json.require_schema("dosa-workload/1");
+  return workload_from_json(JsonInput::from_file(resolve_shipped(name_or_path, "workloads")));
+}
+
+Workload workload_from_json(const JsonInput& json) {
+  const JsonInput schema = json.at("schema");
+  const bool is_first = schema.text() == kFirstSchema;
+  if (!is_first && schema.text() != kSecondSchema) {
+    fail(ErrorId::kSchema, "{}: found \"{}\", this program reads \"{}\" and \"{}\" here", schema.where(),
+         schema.text(), kFirstSchema, kSecondSchema);
+  }
   json.allow_only({"schema", "name", "description", "source", "layers"});
   Workload workload;
   workload.name = json.at("name").text();
@@ -18,15 +35,30 @@ Workload load_workload(const std::string& name_or_path) {
   std::set<std::string> names;
   for (const JsonInput& item : json.at("layers").items()) {
     workload.layers.push_back(layer_from_json(item));
-    if (!names.insert(workload.layers.back().name).second) {
+    const Layer& layer = workload.layers.back();
+    if (is_first && has_uneven_padding(layer)) {
+      fail(ErrorId::kSchema, "{}: found a padding for each side, which needs schema \"{}\"",
+           item.at("padding").where(), kSecondSchema);
+    }
+    if (!names.insert(layer.name).second) {
       fail(ErrorId::kValue, "{}: '{}' names an earlier layer too; expected distinct names",
-           item.at("name").where(), workload.layers.back().name);
+           item.at("name").where(), layer.name);
     }
   }
   if (workload.layers.empty()) {
     fail(ErrorId::kValue, "{}: found an empty list, expected at least one layer", json.at("layers").where());
   }
   return workload;
+}
+
+Json to_json(const Workload& workload) {
+  const bool needs_second = std::any_of(workload.layers.begin(), workload.layers.end(), has_uneven_padding);
+  Json json{{"schema", needs_second ? kSecondSchema : kFirstSchema}, {"name", workload.name}};
+  if (!workload.description.empty()) json["description"] = workload.description;
+  if (!workload.source.empty()) json["source"] = workload.source;
+  json["layers"] = Json::array();
+  for (const Layer& layer : workload.layers) json["layers"].push_back(to_json(layer));
+  return json;
 }
 
 }  // namespace dosa

@@ -16,7 +16,7 @@ struct CampaignFlags {
 };
 
 void run_campaign_command(const CampaignFlags& flags, const Output& output) {
-  const Workload workload = load_workload(flags.workload);
+  const Workload workload = network_of(flags.workload);
   CampaignHooks hooks;
   hooks.interrupt = catch_interrupts();
   ProgressLine line(flags.quiet);

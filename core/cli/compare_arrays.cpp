@@ -1,5 +1,6 @@
 #include "dosa/core/cli/compare_arrays.hpp"
 
+#include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/progress.hpp"
@@ -109,7 +110,7 @@ std::string text_of_arrays(const std::vector<ArrayRow>& rows, const ArraysAsked&
 void compare_arrays(const ArraysAsked& asked, const Output& output) {
   const TargetPtr target = against(load_target(asked.machine, asked.options), asked.baseline);
   warn_of(*target);
-  const Workload workload = load_workload(asked.workload);
+  const Workload workload = network_of(asked.workload);
   const std::atomic<bool>* interrupt = catch_interrupts();
   std::vector<ArrayRow> rows;
   for (const std::int64_t pe_dim : asked.arrays) {

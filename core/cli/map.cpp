@@ -110,7 +110,7 @@ void map_default(const MapFlags& flags, const Output& output) {
   const TargetPtr target = against(
       load_target(flags.machine.empty() ? "gemmini-rtl" : flags.machine, flags.options), flags.baseline);
   warn_of(*target);
-  const Workload workload = load_workload(flags.input);
+  const Workload workload = network_of(flags.input);
   Design design;
   design.workload = workload.name;
   design.target = target->machine().name;

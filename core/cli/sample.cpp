@@ -52,14 +52,14 @@ Sample drawn_sample(SampleFlags& flags) {
         disagreement(model, flags.options.hardware,
                      flags.surrogate.empty() ? std::string("--surrogate") : flags.surrogate);
   }
-  Sample sample = sample_campaign(load_workload(flags.workload), flags.options);
+  Sample sample = sample_campaign(network_of(flags.workload), flags.options);
   flags.options.uncertainty = nullptr;  // it refers to the model
   return sample;
 }
 
 Sample listed_sample(const SampleFlags& flags) {
   std::optional<Workload> network;
-  if (!flags.workload.empty()) network = load_workload(flags.workload);
+  if (!flags.workload.empty()) network = network_of(flags.workload);
   return sample_tilings(
       {flags.tilings, flags.given, given_library(flags), network ? &*network : nullptr, flags.options.batch});
 }

@@ -1,11 +1,13 @@
 #include "dosa/core/cli/search_flags.hpp"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
+#include "dosa/core/import/network.hpp"
 #include "dosa/core/targets/gemmini/buildable.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
@@ -163,14 +165,30 @@ Hardware SizeFlags::hardware(const Machine& machine) const {
   return hardware;
 }
 
+void print_remarks(const std::vector<std::string>& remarks) {
+  constexpr std::size_t kMost = 20;
+  for (std::size_t i = 0; i < std::min(remarks.size(), kMost); ++i)
+    fmt::print(stderr, "dosa: {}\n", printable(remarks[i]));
+  if (remarks.size() > kMost)
+    fmt::print(stderr, "dosa: and {} more such lines (dosa import --json has all)\n", remarks.size() - kMost);
+}
+
+Workload network_of(const std::string& name_or_path) {
+  LoadedNetwork network = load_network(name_or_path);
+  print_remarks(network.remarks);
+  return std::move(network.workload);
+}
+
 SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective) {
-  return SearchProblem::of(load_workload(workload), std::move(target), Objective::from_name(objective));
+  return SearchProblem::of(network_of(workload), std::move(target), Objective::from_name(objective));
 }
 
 void add_workload(CLI::App& command, std::string& name) {
   command
-      .add_option("workload", name,
-                  "A shipped network's name (see dosa workloads) or a workload JSON or YAML file")
+      .add_option(
+          "workload", name,
+          "A shipped network's name (see dosa workloads), a workload JSON or YAML file, or a file of another "
+          "program (see dosa import)")
       ->required();
 }
 

@@ -9,6 +9,7 @@
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/problem.hpp"
 #include "dosa/core/targets/gemmini/campaign/measure.hpp"
+#include "dosa/models/workload.hpp"
 
 namespace dosa::cli {
 
@@ -35,6 +36,13 @@ struct SizeFlags {
   /// not.
   Hardware hardware(const Machine& machine) const;
 };
+
+/// Prints what of a file is not read, a line each, on stderr: the first of them where there are many.
+void print_remarks(const std::vector<std::string>& remarks);
+
+/// The network of a command line (load_network); what of a file is not counted goes to stderr, a line each.
+/// Throws Error.
+Workload network_of(const std::string& name_or_path);
 
 /// A shipped network or a file on a target, without bounds. Throws Error.
 SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective);

@@ -1,6 +1,6 @@
 #include <memory>
 
-#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/cli/search_flags.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/table.hpp"
 #include "dosa/models/workload.hpp"
@@ -21,7 +21,7 @@ void add_workloads(CLI::App& app) {
       return static_cast<double>(layer.macs()) * static_cast<double>(layer.repetitions()) * 1e-9;
     };
     if (!name->empty()) {
-      const Workload workload = load_workload(*name);
+      const Workload workload = network_of(*name);
       Table table(
           {{"layer", ColumnKind::kName}, {"count"}, {"groups"}, {"GMAC"}, {"dims", ColumnKind::kProse}});
       for (const Layer& layer : workload.layers) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dosa/core/import/file_kind.hpp"
 #include "dosa/core/targets/registry.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -91,6 +92,7 @@ LoadedDesign load_design(const std::filesystem::path& path, const std::string& m
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
     fail(ErrorId::kFile, "{}: No such file; expected a design, as dosa optimize -o writes it", path.string());
+  expect_kind(path, Wanted::kDesign);
   const JsonInput json = JsonInput::from_file(path);
   json.require_schema(kSchema);
   json.allow_only(

@@ -6,6 +6,14 @@
 namespace dosa {
 namespace {
 
+/// A number for all sides, "left right top bottom" where they differ, nothing where the padding is not known.
+std::string padding_text(const Layer& layer) {
+  if (layer.padding) return std::to_string(*layer.padding);
+  if (!layer.uneven_padding) return "";
+  const Sides& sides = *layer.uneven_padding;
+  return fmt::format("{} {} {} {}", sides.left, sides.right, sides.top, sides.bottom);
+}
+
 class CsvExporter : public Exporter {
  public:
   const char* name() const override { return "csv"; }
@@ -25,8 +33,8 @@ class CsvExporter : public Exporter {
       for (const std::int64_t size : design.hardware.values) csv.add(size);
       csv.add(l.name, l.count, l.groups);
       for (const Dim dim : all_dims()) csv.add(l[dim]);
-      csv.add(l.wstride, l.hstride, l.wdilation, l.hdilation, l.padding ? std::to_string(*l.padding) : "",
-              d.schedule->key(), d.schedule->text(), d.costs.cycles, d.costs.energy_uj)
+      csv.add(l.wstride, l.hstride, l.wdilation, l.hdilation, padding_text(l), d.schedule->key(),
+              d.schedule->text(), d.costs.cycles, d.costs.energy_uj)
           .end_row();
     }
     return {{"design.csv", csv.text()}};

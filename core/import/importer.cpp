@@ -1,38 +1,111 @@
 #include "dosa/core/import/importer.hpp"
 
+#include <algorithm>
+#include <filesystem>
+
+#include "dosa/core/import/file_kind.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 
 namespace dosa {
+namespace {
+namespace fs = std::filesystem;
 
-const std::vector<const Importer*>& importers() {
-  static const std::vector<const Importer*> all{&timeloop_importer()};
-  return all;
+constexpr std::size_t kMaxFiles = 10000;  // of one folder
+constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
+
+/// The regular files of a folder by name, without hidden ones; the folders in it are not looked into.
+std::vector<std::string> files_in(const std::string& folder) {
+  std::vector<std::string> paths;
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(folder, code)) {
+    std::error_code ignored;
+    if (!entry.is_regular_file(ignored) || entry.path().filename().string().front() == '.') continue;
+    paths.push_back(entry.path().string());
+    if (paths.size() > kMaxFiles)
+      fail(ErrorId::kFile, "{}: found more than the {} files that are allowed", folder, kMaxFiles);
+  }
+  if (code) fail(ErrorId::kFile, "{}: cannot be read: {}", folder, code.message());
+  std::sort(paths.begin(), paths.end());
+  return paths;
 }
 
-Imported import_files(const std::vector<std::string>& paths, const ImportOptions& options) {
-  std::vector<ImportSource> sources;
-  const Importer* format = nullptr;
-  for (const std::string& path : paths) {
-    sources.push_back({path, read_file(path)});
-    const Importer* own = nullptr;
-    std::vector<std::string> known;
-    for (const Importer* candidate : importers()) {
-      if (own == nullptr && candidate->knows(sources.back())) own = candidate;
-      known.push_back(fmt::format("{} ({})", candidate->name(), candidate->description()));
+/// The files of one import as they are met: all of one format.
+class Sources {
+ public:
+  explicit Sources(std::vector<std::string>& remarks) : remarks_(remarks) {}
+
+  void add(const std::string& path, bool from_folder) {
+    ImportSource source{path, read_file(path)};
+    bytes_ += source.content.size();
+    if (bytes_ > kMaxBytes)
+      fail(ErrorId::kFile, "{}: found more than the {} MiB that are read at once", path, kMaxBytes >> 20);
+    const Importer* own = importer_of(source);
+    if (own == nullptr && from_folder) {
+      remarks_.push_back(fmt::format("{}: left out, a file of no format that can be imported", path));
+      return;
     }
-    if (own == nullptr) {
-      fail(ErrorId::kValue, "{}: found a file of no format that can be imported; formats: {}", path,
-           fmt::join(known, ", "));
-    }
+    if (own == nullptr) fail_as_unknown(path);
     if (format != nullptr && own != format) {
       fail(ErrorId::kValue, "{}: found a file of {} after one of {}, files of one import are of one format",
            path, own->name(), format->name());
     }
     format = own;
+    list.push_back(std::move(source));
   }
-  if (format == nullptr) fail(ErrorId::kUsage, "import: no file is named");
-  return format->read(sources, options);
+
+  std::vector<ImportSource> list;
+  const Importer* format = nullptr;
+
+ private:
+  static void fail_as_unknown(const std::string& path) {
+    expect_kind(path, Wanted::kImport);  // says what it is where that is known
+    std::vector<std::string> known;
+    for (const Importer* candidate : importers())
+      known.push_back(fmt::format("{} ({})", candidate->name(), candidate->description()));
+    fail(ErrorId::kValue, "{}: found a file of no format that can be imported; formats: {}", path,
+         fmt::join(known, ", "));
+  }
+
+  std::vector<std::string>& remarks_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace
+
+const std::vector<const Importer*>& importers() {
+  static const std::vector<const Importer*> all{&onnx_importer(),    &timeloop_importer(),
+                                                &zigzag_importer(),  &scale_sim_importer(),
+                                                &maestro_importer(), &gamma_importer()};
+  return all;
+}
+
+const Importer* importer_of(const ImportSource& source) {
+  for (const Importer* candidate : importers()) {
+    if (candidate->knows(source)) return candidate;
+  }
+  return nullptr;
+}
+
+Imported import_files(const std::vector<std::string>& paths, const ImportOptions& options) {
+  std::vector<std::string> remarks;
+  Sources sources(remarks);
+  for (const std::string& path : paths) {
+    std::error_code ignored;
+    const bool is_folder = fs::is_directory(path, ignored);
+    for (const std::string& file : is_folder ? files_in(path) : std::vector<std::string>{path})
+      sources.add(file, is_folder);
+  }
+  if (paths.empty()) fail(ErrorId::kUsage, "import: no file is named");
+  if (sources.format == nullptr)
+    fail(ErrorId::kValue, "{}: found a folder without a file that can be imported", paths.front());
+  if (options.has_sizes() && !sources.format->has_open_sizes()) {
+    fail(ErrorId::kUsage, "--batch, --sequence, --past, --dim: {} is {}, in which all sizes are fixed",
+         sources.list.front().path, sources.format->kind());
+  }
+  Imported imported = sources.format->read(sources.list, options);
+  imported.remarks.insert(imported.remarks.begin(), remarks.begin(), remarks.end());
+  return imported;
 }
 
 }  // namespace dosa

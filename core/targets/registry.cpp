@@ -2,12 +2,14 @@
 
 #include <array>
 
+#include "dosa/core/import/file_kind.hpp"
 #include "dosa/core/targets/chain/target.hpp"
 #include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/core/targets/target.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
 
 namespace dosa {
 namespace {
@@ -38,6 +40,7 @@ TargetPtr make_target(const MachinePtr& machine, const TargetOptions& options) {
 }
 
 MachinePtr load_ruled_machine(const std::string& name_or_path) {
+  expect_kind(resolve_shipped(name_or_path, "hardware"), Wanted::kMachine);
   MachinePtr machine = load_machine(name_or_path);
   for (const Rules& rules : kRules) {
     if (machine->rules != rules.name || rules.check == nullptr) continue;

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <memory>
 #include <numeric>
+#include <optional>
 
 #include "dosa/models/base/error.hpp"
 
@@ -43,24 +44,8 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
-    }
-  }
-  return row[b.size()];
-}
-
-}  // namespace
-
-std::string read_file(const fs::path& path) {
+/// Everything, or the first `bytes`.
+std::string read_content(const fs::path& path, std::optional<std::size_t> bytes) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored))
     fail(ErrorId::kFile, "{}: is a folder, expected a file", path.string());
@@ -84,12 +69,16 @@ std::string read_file(const fs::path& path) {
   const auto too_large = [&](const char* verb, std::size_t most) {
     fail(ErrorId::kFile, "{}: {} more than the {} MiB that are allowed", path.string(), verb, most >> 20);
   };
-  if (static_cast<std::size_t>(status.st_size) > kMaxPlain) too_large("holds", kMaxPlain);
+  if (!bytes && static_cast<std::size_t>(status.st_size) > kMaxPlain) too_large("holds", kMaxPlain);
   std::string content;
   std::array<char, 1 << 16> buffer;
   int count = 0;
   while ((count = gzread(file.get(), buffer.data(), buffer.size())) > 0) {
     content.append(buffer.data(), static_cast<std::size_t>(count));
+    if (bytes && content.size() >= *bytes) {
+      content.resize(*bytes);
+      return content;
+    }
     const bool plain = gzdirect(file.get()) != 0;
     const std::size_t most = plain ? kMaxPlain : kMaxUnpacked;
     if (content.size() > most) too_large(plain ? "holds" : "unpacks to", most);
@@ -101,6 +90,27 @@ std::string read_file(const fs::path& path) {
   }
   return content;
 }
+
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path) { return read_content(path, std::nullopt); }
+
+std::string read_start(const fs::path& path, std::size_t bytes) { return read_content(path, bytes); }
 
 void write_file(const fs::path& given, const std::string& content) {
   const fs::path path = behind_links(given);

@@ -11,6 +11,9 @@ namespace dosa {
 /// Throws Error{kFile} when it is missing, a folder, unreadable or damaged.
 std::string read_file(const std::filesystem::path& path);
 
+/// The first `bytes` of what read_file() returns, or all of it where there are fewer; the rest is not read.
+std::string read_start(const std::filesystem::path& path, std::size_t bytes);
+
 /// Replaces `path` by `content`: written to a temporary beside it, flushed to disk, then renamed, so that a
 /// crash or a full disk leaves the old file. Throws Error{kFile}.
 void write_file(const std::filesystem::path& path, const std::string& content);

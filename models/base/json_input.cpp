@@ -104,34 +104,43 @@ class FromYaml {
       refuse(node, "found an object of more than {0} members, at most {0} are allowed", kMaxMembers);
     Json object = Json::object();
     if (!tag.empty()) object[kYamlTag] = tag;
-    std::vector<YAML::Node> merged;
+    std::vector<std::pair<YAML::Node, bool>> merged;  // and whether what is in objects is merged, too
     for (const auto& member : node) {
       const auto key = member.first.as<std::string>();
       count_text(node, key);
-      if (key == "<<" && member.first.Tag() != "!") {
-        merged.push_back(member.second);
+      if ((key == "<<" || key == "<<<") && member.first.Tag() != "!") {
+        merged.emplace_back(member.second, key == "<<<");
       } else if (object.contains(key)) {
         refuse(member.first, "found the key '{}' twice, each is allowed once", key);
       } else {
         object[key] = (*this)(member.second, depth + 1);
       }
     }
-    for (const YAML::Node& other : merged) merge(object, other, depth);
+    for (const auto& [other, inside] : merged) merge(object, other, inside, depth);
     return object;
   }
 
  private:
   /// Adds the members of an object, or of each of a list of objects, that are not there yet: "<<: *base".
-  void merge(Json& object, const YAML::Node& others, std::size_t depth) {
+  /// With `inside` ("<<<: *base", which Timeloop's files have) so are those of objects that both have.
+  void merge(Json& object, const YAML::Node& others, bool inside, std::size_t depth) {
     const Json added = (*this)(others, depth + 1);
     const Json list = added.is_array() ? added : Json::array({added});
     for (const Json& other : list) {
       if (!other.is_object()) refuse(others, "found '<<' with what is no object, expected an object{}", "");
-      for (const auto& [key, value] : other.items()) {
-        if (!object.contains(key)) object[key] = value;
-      }
+      add_missing(object, other, inside);
       if (object.size() > kMaxMembers)
         refuse(others, "found an object of more than {0} members, at most {0} are allowed", kMaxMembers);
+    }
+  }
+
+  static void add_missing(Json& object, const Json& other, bool inside) {
+    for (const auto& [key, value] : other.items()) {
+      if (!object.contains(key)) {
+        object[key] = value;
+      } else if (inside && object[key].is_object() && value.is_object()) {
+        add_missing(object[key], value, inside);
+      }
     }
   }
 

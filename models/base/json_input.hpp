@@ -25,8 +25,9 @@ class JsonInput {
   /// Parses a file: YAML for .yaml and .yml, else JSON. Throws Error{kFile} or Error{kSyntax} with position.
   static JsonInput from_file(const std::filesystem::path& path);
   /// Parses YAML text of one document; `where` stands for the file in errors. Aliases are written out and
-  /// merges ("<<: *base") done. Throws Error{kFile} where it is too long, Error{kSyntax} with the line where
-  /// a key stands twice, where it nests too deeply, or an anchor contains itself or unfolds to too much.
+  /// merges ("<<: *base", and "<<<: *base" with the objects in it) done. Throws Error{kFile} where it is too
+  /// long, Error{kSyntax} with the line where a key stands twice, where it nests too deeply, or an anchor
+  /// contains itself or unfolds to too much.
   static JsonInput from_yaml(const std::string& text, const std::string& where);
   /// Parses JSON text; `where` stands for the file in errors.
   static JsonInput from_text(const std::string& text, const std::string& where);

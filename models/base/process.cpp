@@ -1,16 +1,21 @@
 #include "dosa/models/base/process.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <map>
 #include <sstream>
+#include <exception>
+#include <new>
 
 #include "dosa/models/base/error.hpp"
 
@@ -73,6 +78,61 @@ std::vector<pid_t> family_of(pid_t process) {
     for (auto child = first; child != last; ++child) family.push_back(child->second);
   }
   return family;
+}
+
+/// How an answer of run_apart() begins: a result, an Error (its ErrorId follows), or any other exception.
+constexpr char kResult = 'R', kError = 'E', kException = 'X';
+
+bool write_all(int file, const std::string& text) {
+  for (std::size_t done = 0; done < text.size();) {
+    const ssize_t count = write(file, text.data() + done, text.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    done += static_cast<std::size_t>(count);
+  }
+  return true;
+}
+
+/// The child of run_apart().
+[[noreturn]] void answer_apart(const std::function<std::string()>& work, int output, double seconds) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_DUMPABLE, 0);  // a crash is an answer, not a file
+  const auto limit = [](auto resource, rlim_t most) {
+    const rlimit both{most, most};
+    setrlimit(resource, &both);
+  };
+  limit(RLIMIT_CPU, static_cast<rlim_t>(seconds) + 1);
+#ifndef __SANITIZE_ADDRESS__
+  limit(RLIMIT_DATA, rlim_t{8} << 30);
+#endif
+  std::string answer;
+  try {
+    answer = kResult + work();
+  } catch (const Error& error) {
+    answer =
+        fmt::format("{}{}{}", kError, static_cast<char>('0' + static_cast<int>(error.id())), error.what());
+  } catch (const std::bad_alloc&) {
+    answer = fmt::format("{}needs more memory than there should be", kException);
+  } catch (const std::exception& error) {
+    answer = fmt::format("{}failed: {}", kException, error.what());
+  }
+  _exit(write_all(output, answer) ? 0 : 1);
+}
+
+/// All that comes until the other end closes; false where that takes longer.
+bool read_until(int input, std::chrono::steady_clock::time_point end, std::string& text) {
+  std::array<char, 1 << 16> buffer;
+  while (true) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return false;
+    pollfd ready{input, POLLIN, 0};
+    if (::poll(&ready, 1, static_cast<int>(left.count())) <= 0) continue;
+    const ssize_t count = read(input, buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return true;
+    text.append(buffer.data(), static_cast<std::size_t>(count));
+  }
 }
 
 }  // namespace
@@ -150,6 +210,40 @@ bool Process::poll(double timeout_s, std::uintmax_t most_bytes) {
   if (size_of(output_) > most_bytes || size_of(errors_) > most_bytes) end_.too_loud = true;
   if (end_.timed_out || end_.too_loud) kill_family();
   return false;
+}
+
+std::string run_apart(const std::function<std::string()>& work, double seconds, const std::string& subject) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0)
+    fail(ErrorId::kFile, "no process can be started: {}", std::strerror(errno));
+  const pid_t child = fork();
+  if (child == 0) {
+    close(ends[0]);
+    answer_apart(work, ends[1], seconds);
+  }
+  const int reason = errno;
+  close(ends[1]);
+  if (child < 0) {
+    close(ends[0]);
+    fail(ErrorId::kFile, "no process can be started: {}", std::strerror(reason));
+  }
+  const auto limit =
+      std::chrono::duration_cast<std::chrono::steady_clock::duration>(std::chrono::duration<double>(seconds));
+  std::string answer;
+  ProcessEnd end;
+  end.timed_out = !read_until(ends[0], std::chrono::steady_clock::now() + limit, answer);
+  close(ends[0]);
+  if (end.timed_out) kill(child, SIGKILL);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
+  if (WIFEXITED(status)) end.exit_code = WEXITSTATUS(status);
+  if (!end.is_good() || answer.empty()) fail(ErrorId::kValue, "{} {}", subject, end.text(seconds));
+  const std::string rest = answer.substr(1);
+  if (answer.front() == kException) fail(ErrorId::kValue, "{} {}", subject, rest);
+  if (answer.front() == kError) throw Error(static_cast<ErrorId>(rest.at(0) - '0'), rest.substr(1));
+  return rest;
 }
 
 }  // namespace dosa

@@ -76,6 +76,31 @@ TEST(Layer, TooManyMacs) {
   EXPECT_EQ(with_dims(R"("C": 4194304, "K": 2097152)").macs(), kMaxMacs);
 }
 
+TEST(Layer, PaddingOfEachSide) {
+  // Inputs of 10 x 11 with 3 x 3 taps: 10 + 1 + 2 - 2 columns, 11 + 3 - 2 rows.
+  const Layer layer = read(
+      R"({"name": "a", "dims": {"R": 3, "S": 3, "P": 11, "Q": 12}, "padding": {"left": 1, "right": 2, "bottom": 3},
+          "input_width": 10, "input_height": 11})");
+  EXPECT_FALSE(layer.padding);
+  EXPECT_EQ(layer.sides().right, 2);
+  EXPECT_EQ(layer.sides().top, 0);
+  EXPECT_EQ(layer.input_width(), 10);
+  EXPECT_EQ(layer.input_height(), 11);
+  EXPECT_EQ(to_json(layer)["padding"], (Json{{"left", 1}, {"right", 2}, {"bottom", 3}}));
+  EXPECT_EQ(read(to_json(layer).dump()).sides().bottom, 3);
+  const Layer even = read(
+      R"({"name": "a", "dims": {"R": 3, "S": 3}, "padding": {"left": 1, "right": 1, "top": 1, "bottom": 1}})");
+  EXPECT_EQ(even.padding, 1) << "the same on all sides is one number";
+  EXPECT_FALSE(even.uneven_padding);
+  expect_error([] { read(R"({"name": "a", "dims": {}, "padding": {"left": -1}})"); }, ErrorId::kValue,
+               {"in.json: padding.left: found -1"});
+  expect_error([] { read(R"({"name": "a", "dims": {}, "padding": {"below": 1}})"); }, ErrorId::kSchema,
+               {"in.json: padding: unknown key", "below"});
+  expect_error(
+      [] { read(R"({"name": "a", "dims": {"R": 3, "P": 4}, "padding": {"left": 1}, "input_width": 9})"); },
+      ErrorId::kValue, {"input_width: found 9", "need 5..5 with padding 1 and 0"});
+}
+
 TEST(Layer, UnknownMissingAndWrong) {
   expect_error([] { with_dims("\"W\": 3"); }, ErrorId::kSchema,
                {"in.json: dims: unknown key", "W", "allowed: R"});

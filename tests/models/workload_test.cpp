@@ -11,6 +11,7 @@ namespace dosa {
 namespace {
 
 using testing::expect_error;
+using testing::replaced;
 using testing::TemporaryFolder;
 
 std::int64_t total_macs(const Workload& workload) {
@@ -75,6 +76,16 @@ class BadWorkload : public ::testing::Test {
 constexpr const char* kGood =
     R"({"schema": "dosa-workload/1", "name": "n", "layers": [{"name": "a", "dims": {"K": 4}}]})";
 
+TEST_F(BadWorkload, PaddingOfEachSideNeedsTheSecondVersion) {
+  const std::string uneven = replaced(kGood, "{\"K\": 4}", "{\"R\": 3}, \"padding\": {\"left\": 1}");
+  expect(uneven, ErrorId::kSchema, {"layers[0].padding", "dosa-workload/2"});
+  const Workload workload = load_workload(folder_.file("second.json", replaced(uneven, "load/1", "load/2")));
+  EXPECT_EQ(workload.layers.at(0).sides().left, 1);
+  EXPECT_EQ(to_json(workload)["schema"], "dosa-workload/2");
+  EXPECT_EQ(to_json(load_workload("bert"))["schema"], "dosa-workload/1")
+      << "the first version that can say it";
+}
+
 TEST_F(BadWorkload, SmallestGoodOne) {
   const Workload workload = load_workload(folder_.file("good.json", kGood));
   EXPECT_EQ(workload.layers.at(0)[Dim::K], 4);
@@ -84,7 +95,6 @@ TEST_F(BadWorkload, SmallestGoodOne) {
 }
 
 TEST_F(BadWorkload, EachMistakeIsNamed) {
-  using testing::replaced;
   expect("{", ErrorId::kSyntax, {"line 1"});
   expect("[]", ErrorId::kSchema, {"an object"});
   expect(replaced(kGood, "\"schema\": \"dosa-workload/1\", ", ""), ErrorId::kSchema, {"'schema' is missing"});

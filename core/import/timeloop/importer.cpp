@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "dosa/core/import/layer_list.hpp"
 #include "dosa/core/import/timeloop/architecture.hpp"
+#include "dosa/core/import/timeloop/includes.hpp"
 #include "dosa/core/import/timeloop/mapping.hpp"
 #include "dosa/core/import/timeloop/names.hpp"
 #include "dosa/models/base/error.hpp"
@@ -62,7 +64,7 @@ void set_once(std::optional<JsonInput>& place, const JsonInput& json) {
 }
 
 void add_file(const ImportSource& source, Files& files, std::vector<std::string>& remarks) {
-  const JsonInput root = JsonInput::from_yaml(source.content, source.path);
+  const JsonInput root = JsonInput::from_yaml(with_includes(source), source.path);
   for (const auto& [key, member] : root.entries()) {
     if (key == "architecture" || key == "arch") {
       set_once(files.architecture.architecture, member);
@@ -92,16 +94,9 @@ void add_file(const ImportSource& source, Files& files, std::vector<std::string>
   }
 }
 
-Json workload_of(const Files& files, const std::vector<Layer>& layers, const ImportOptions& options) {
-  Json list = Json::array();
-  for (const Layer& layer : layers) list.push_back(to_json(layer));
-  const std::string name = !options.name.empty()        ? options.name
-                           : files.problems.size() == 1 ? files.problems.front().name
-                                                        : std::string("imported");
-  return {{"schema", "dosa-workload/1"},
-          {"name", name},
-          {"description", "Imported from Timeloop problems."},
-          {"layers", std::move(list)}};
+std::string workload_name(const Files& files, const ImportOptions& options) {
+  if (!options.name.empty()) return options.name;
+  return files.problems.size() == 1 ? files.problems.front().name : std::string("imported");
 }
 
 }  // namespace
@@ -112,6 +107,7 @@ namespace {
 class TimeloopImporter : public Importer {
  public:
   const char* name() const override { return "timeloop"; }
+  const char* kind() const override { return "a file of Timeloop's"; }
   const char* description() const override {
     return "YAML with architecture, problem, mapping, architecture_constraints, ERT, ART or variables";
   }
@@ -165,14 +161,18 @@ class TimeloopImporter : public Importer {
       machine = std::make_shared<Chain>(read_chain(JsonInput::from_text(
           imported.machine->dump(), files.architecture.architecture->where() + ": as a machine")));
     }
-    std::vector<Layer> layers;
+    LayerList layers;
     for (const timeloop::NamedProblem& one : files.problems) {
-      layers.push_back(timeloop::layer_of_problem(one.json, timeloop::shape_of_problem(one.json), one.name,
-                                                  imported.remarks));
+      layers.add(timeloop::layer_of_problem(one.json, timeloop::shape_of_problem(one.json), one.name,
+                                            imported.remarks),
+                 one.json.where());
     }
-    if (!layers.empty()) imported.workload = timeloop::workload_of(files, layers, options);
+    if (!layers.empty()) {
+      imported.workload =
+          workload_of(layers, timeloop::workload_name(files, options), "Imported from Timeloop problems.");
+    }
     if (files.mapping) {
-      const auto layer = layers.empty() ? std::nullopt : std::optional(layers.front());
+      const auto layer = layers.empty() ? std::nullopt : std::optional(layers.layers().front());
       imported.mapping = mapping_text(*files.mapping, layer, shape, machine, imported.remarks);
     }
     if (!imported.machine && !imported.workload && !imported.mapping) {

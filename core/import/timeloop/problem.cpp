@@ -11,6 +11,7 @@ namespace {
 
 /// The place of P's stride among Shape::coefficients; Q's stride, R's and S's dilation follow.
 constexpr std::size_t kStride = 0, kDilation = 2;
+constexpr std::int64_t kMaxGroups = 1 << 24;
 
 /// One term of a projection: a dimension, and a coefficient or none.
 struct Term {
@@ -99,9 +100,18 @@ class ShapeReader {
     for (const Axis& axis : spaces_[1].axes) {
       if (axis.size() == 1 && !axis[0].coefficient.empty()) assign_strided(axis);
     }
-    for (const std::string& name : names_) assign_plain(name);
+    for (const std::string& name : names_) {
+      const bool grouped =
+          std::all_of(spaces_.begin(), spaces_.end(), [&](const Space& space) { return space.uses(name); });
+      if (grouped && !known(name)) {
+        shape_.groups.push_back(name);
+      } else {
+        assign_plain(name);
+      }
+    }
     std::vector<std::pair<std::string, Dim>> ordered;
     for (const std::string& name : names_) {
+      if (is_group(name)) continue;
       ordered.push_back(*std::find_if(shape_.dims.begin(), shape_.dims.end(),
                                       [&](const auto& known) { return known.first == name; }));
     }
@@ -182,6 +192,9 @@ class ShapeReader {
   bool taken(Dim dim) const {
     return std::any_of(shape_.dims.begin(), shape_.dims.end(),
                        [&](const auto& one) { return one.second == dim; });
+  }
+  bool is_group(const std::string& name) const {
+    return std::find(shape_.groups.begin(), shape_.groups.end(), name) != shape_.groups.end();
   }
   bool is_output(const std::string& name) const { return spaces_[2].uses(name); }
 
@@ -323,6 +336,8 @@ Layer layer_of_problem(const JsonInput& problem, const Shape& shape, const std::
   Layer layer;
   layer.name = name;
   std::array<bool, kDims> given{};
+  std::size_t groups_given = 0;
+  std::array<bool, 4> coefficient_given{};
   std::array<std::int64_t, 4> coefficients{1, 1, 1, 1};
   for (std::size_t c = 0; c < coefficients.size(); ++c) {
     for (const auto& [key, standard] : shape.defaults) {
@@ -345,15 +360,31 @@ Layer layer_of_problem(const JsonInput& problem, const Shape& shape, const std::
     const std::string text = key;
     const auto dim = std::find_if(shape.dims.begin(), shape.dims.end(),
                                   [&](const auto& one) { return one.first == text; });
-    const auto coefficient = std::find(shape.coefficients.begin(), shape.coefficients.end(), text);
+    // Published problems write Hstride, HStride and hstride.
+    const auto coefficient = std::find_if(
+        shape.coefficients.begin(), shape.coefficients.end(),
+        [&](const std::string& one) { return !one.empty() && lower_case(one) == lower_case(text); });
     if (dim != shape.dims.end()) {
       if (given[static_cast<std::size_t>(dim->second)])
         fail(ErrorId::kSchema, "{}: found a second size of {}", member.where(), name_of(dim->second));
       given[static_cast<std::size_t>(dim->second)] = true;
       layer[dim->second] = integer_of(member, {}, 1, kMaxDim);
+    } else if (std::find(shape.groups.begin(), shape.groups.end(), text) != shape.groups.end()) {
+      ++groups_given;
+      layer.groups *= integer_of(member, {}, 1, kMaxGroups / layer.groups);
     } else if (coefficient != shape.coefficients.end()) {
-      coefficients[static_cast<std::size_t>(coefficient - shape.coefficients.begin())] =
-          integer_of(member, {}, 1, kMaxStep);
+      // A dilation of 0, which DeepBench's tables have, is one of 1. Of two spellings the first one counts:
+      // what an instance says stands before what it merges.
+      const auto c = static_cast<std::size_t>(coefficient - shape.coefficients.begin());
+      const std::int64_t value =
+          std::max<std::int64_t>(1, integer_of(member, {}, c >= kDilation ? 0 : 1, kMaxStep));
+      if (!coefficient_given[c]) {
+        coefficients[c] = value;
+      } else if (coefficients[c] != value) {
+        remarks.push_back(fmt::format("{}: {} is left out, another spelling of it is {}", member.where(),
+                                      value, coefficients[c]));
+      }
+      coefficient_given[c] = true;
     } else {
       remarks.push_back(
           fmt::format("{}: left out, it is no dimension or coefficient of the shape", member.where()));
@@ -362,6 +393,10 @@ Layer layer_of_problem(const JsonInput& problem, const Shape& shape, const std::
   for (const auto& [own, dim] : shape.dims) {
     if (!given[static_cast<std::size_t>(dim)])
       fail(ErrorId::kSchema, "{}: key '{}' is missing", instance.where(), own);
+  }
+  if (groups_given != shape.groups.size()) {
+    fail(ErrorId::kSchema, "{}: expected a size of each of {}", instance.where(),
+         fmt::join(shape.groups, ", "));
   }
   layer.wstride = coefficients[kStride];
   layer.hstride = coefficients[kStride + 1];

@@ -16,6 +16,8 @@ namespace dosa::timeloop {
 struct Shape {
   /// Its name of a dimension, a letter, and ours; in its order.
   std::vector<std::pair<std::string, Dim>> dims;
+  /// Dimensions of all three tensors, which a grouped or depthwise convolution has: none of ours, but groups.
+  std::vector<std::string> groups;
   std::array<std::string, kOperands> tensors;  ///< by Operand
   /// Names of the coefficients of P, Q, R, S (strides and dilations), empty where there is none.
   std::array<std::string, 4> coefficients;

@@ -7,15 +7,12 @@
 #include "dosa/models/base/error.hpp"
 
 namespace dosa::timeloop {
-namespace {
 
 std::string lower_case(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
-
-}  // namespace
 
 std::string key_of(std::string key) {
   std::replace(key.begin(), key.end(), '-', '_');

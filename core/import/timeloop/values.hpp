@@ -10,6 +10,9 @@
 
 namespace dosa::timeloop {
 
+/// Latin letters in lower case.
+std::string lower_case(std::string text);
+
 /// "block-size" and "block_size" are one key: hyphens as underscores.
 std::string key_of(std::string key);
 

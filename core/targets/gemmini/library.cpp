@@ -337,6 +337,14 @@ std::vector<Violation> check_call(const Layer& layer, Call call) {
   const auto require = [&](bool holds, std::string rule, std::string found, std::string nearest) {
     if (!holds) violations.push_back({std::move(rule), std::move(found), std::move(nearest)});
   };
+  if (layer.uneven_padding) {
+    const Sides& sides = *layer.uneven_padding;
+    require(false, "tiled_conv has one padding for all sides",
+            fmt::format("padding left {}, right {}, top {}, bottom {}", sides.left, sides.right, sides.top,
+                        sides.bottom),
+            "no padding, the input stored with it");
+    return violations;
+  }
   if (sees_one_pixel(layer)) {
     // Of a kernel of one output, the position that lies on the pixel.
     const bool centred = padding % layer.wdilation == 0 && padding / layer.wdilation < size(Dim::R) &&

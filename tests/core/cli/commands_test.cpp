@@ -152,6 +152,32 @@ TEST_F(Commands, WorkloadsListsNetworksAndLayers) {
   EXPECT_THAT(run({"workloads", "bert"}).out, HasSubstr("encoder.attention.scores"));
 }
 
+TEST_F(Commands, NetworksOfOtherPrograms) {
+  folder_.file("topology.csv",
+               "Layer, M, N, K,\nprojection, 128, 768, 768,\nffn, 128, 3072, 768,\nffn2, 128, 3072, 768,\n");
+  EXPECT_THAT(run({"import", "topology.csv", "--name", "small", "-o", "net.json"}).out,
+              HasSubstr("written: net.json"));
+  const json network = json::parse(content("net.json"));
+  EXPECT_EQ(network["name"], "small");
+  ASSERT_EQ(network["layers"].size(), 2U);
+  EXPECT_EQ(network["layers"][1]["count"], 2);
+  // The same without a file between.
+  const json direct = json::parse(run({"map", "topology.csv", "--pe", "16", "--json"}).out);
+  const json between = json::parse(run({"map", "net.json", "--pe", "16", "--json"}).out);
+  EXPECT_EQ(direct["totals"], between["totals"]);
+  EXPECT_EQ(direct["workload"], "topology");
+  const Finished wrong = run_dosa(folder_.path(), {"evaluate", "topology.csv"});
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_THAT(wrong.err,
+              HasSubstr("found a SCALE-Sim topology, expected a design; dosa import topology.csv"));
+  EXPECT_THAT(
+      run_dosa(folder_.path(), {"evaluate", "net.json"}).err,
+      HasSubstr(
+          "found a network (dosa-workload/1), expected a design; dosa optimize net.json -o design.json"));
+  EXPECT_THAT(run_dosa(folder_.path(), {"map", "bert", "--machine", "net.json"}).err,
+              HasSubstr("found a network (dosa-workload/1), expected a machine"));
+}
+
 TEST_F(Commands, CompareRunsMethodsWithTheSameBudget) {
   const Finished finished = run({"compare", "bert", "--methods", "random,default", "--samples-per-layer",
                                  "200", "--seeds", "1", "--json", "--quiet"});

@@ -336,8 +336,6 @@ TEST(TimeloopImport, WhatHasNoCounterpartIsNamedInOneLine) {
   problem("[[R], [P, Ws]]", "[[M], [P, Ws]]", ErrorId::kValue,
           {"projection[2][0]", "found M + P*Ws", "weights alone"});
   problem("[[[C]], [[M]]", "[[[C, Ws]], [[M]]", ErrorId::kValue, {"C*Ws", "single dimension"});
-  problem("[[N]], [[C]], [[R]", "[[N]], [[C]], [[M]], [[R]", ErrorId::kValue,
-          {"dimension M of Filters, Images, Sums"});
   problem(", read_write: True", "", ErrorId::kValue, {"0 tensors with read-write", "one"});
   problem("Ws: 2}", "Ws: 2, densities: {Images: 0.5}}", ErrorId::kValue,
           {"densities.Images", "0.5", "sparsity"});

@@ -232,6 +232,11 @@ TEST(Calls, RefusalsNameRuleValueAndAlternative) {
   layer = conv(3, 28, 64, 64);
   layer.wdilation = 2;
   EXPECT_NE(refusal(layer).find("one kernel dilation; found wdilation 2, hdilation 1"), std::string::npos);
+  layer = conv(3, 28, 64, 64);
+  layer.pad({0, 1, 0, 1});
+  EXPECT_NE(refusal(layer).find("one padding for all sides; found padding left 0, right 1, top 0, bottom 1; "
+                                "nearest legal: no padding, the input stored with it"),
+            std::string::npos);
   EXPECT_NE(refusal(conv(3, 28, 64, 64, 1, 3))
                 .find("padding is smaller than the kernel; found padding 3, kernel 3; "
                       "nearest legal: padding 2"),
