@@ -11,11 +11,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <map>
-#include <sstream>
-#include <exception>
 #include <new>
+#include <sstream>
 
 #include "dosa/models/base/error.hpp"
 

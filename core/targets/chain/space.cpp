@@ -93,8 +93,8 @@ class ChainLayer : public LayerSpace {
     double temperature;  // at the beginning, where it anneals
   };
 
-  /// So many evaluations, or what is left of the allowance after what walks take beyond theirs: one for a start
-  /// where they anneal, a last round of all replicas and their starts where they temper.
+  /// So many evaluations, or what is left of the allowance after what walks take beyond theirs: one for a
+  /// start where they anneal, a last round of all replicas and their starts where they temper.
   static std::int64_t within(std::int64_t wanted, Allowance& allowance) {
     const std::int64_t beyond = kWalks * (wanted < kLeastToTemper ? 1 : NestWalk::kMostBeyond);
     if (wanted <= allowance.evaluations - beyond) return wanted;
