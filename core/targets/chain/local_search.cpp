@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t kReplicas = 8;
 constexpr double kColdest = 0.01, kHottest = 0.1;
 constexpr int kStepsOfRound = 50;
+// One of so many steps changes what a dimension is padded to, where one can be.
+constexpr std::int64_t kPadEvery = 12;
 
 double temperature_of(std::size_t replica) {
   return kColdest * std::pow(kHottest / kColdest, static_cast<double>(replica) / (kReplicas - 1));
@@ -70,11 +72,11 @@ void NestWalk::place_in_order(ChainNest& nest, std::size_t level, Dim dim) {
 }
 
 bool NestWalk::move_primes(LayerNests::Placed& nest, int count) {
-  const auto primes = static_cast<std::int64_t>(nests_.primes().size());
+  const auto primes = static_cast<std::int64_t>(nest.primes.size());
   std::uint32_t touched = 0;  // levels whose loops in space have grown
   for (int i = 0; i < count; ++i) {
     const auto prime = static_cast<std::size_t>(random_.below(primes));
-    const Dim dim = nests_.primes()[prime].dim;
+    const Dim dim = nest.primes[prime].dim;
     const std::vector<ChainSlot>& slots = nests_.slots(dim);
     if (slots.size() < 2) continue;
     auto slot = static_cast<std::uint8_t>(random_.below(static_cast<std::int64_t>(slots.size()) - 1));
@@ -92,15 +94,15 @@ bool NestWalk::move_primes(LayerNests::Placed& nest, int count) {
 }
 
 bool NestWalk::split_again(LayerNests::Placed& nest) {
-  const auto primes = static_cast<std::int64_t>(nests_.primes().size());
+  const auto primes = static_cast<std::int64_t>(nest.primes.size());
   const auto prime = static_cast<std::size_t>(random_.below(primes));
-  const Dim dim = nests_.primes()[prime].dim;
+  const Dim dim = nest.primes[prime].dim;
   const auto slots = static_cast<std::int64_t>(nests_.slots(dim).size());
   const std::uint8_t one = nest.slot[prime], other = static_cast<std::uint8_t>(random_.below(slots));
   if (one == other) return false;
   bool changed = false;
-  for (std::size_t i = 0; i < nests_.primes().size(); ++i) {
-    if (nests_.primes()[i].dim != dim || (nest.slot[i] != one && nest.slot[i] != other)) continue;
+  for (std::size_t i = 0; i < nest.primes.size(); ++i) {
+    if (nest.primes[i].dim != dim || (nest.slot[i] != one && nest.slot[i] != other)) continue;
     const std::uint8_t to = random_.bits() % 2 == 0 ? one : other;
     changed = changed || to != nest.slot[i];
     nests_.move(nest, i, to);
@@ -111,19 +113,19 @@ bool NestWalk::split_again(LayerNests::Placed& nest) {
 
 bool NestWalk::exchange_axes(LayerNests::Placed& nest) {
   // Every prime of one dimension on an axis goes to the other axis, and another dimension's back.
-  const auto primes = static_cast<std::int64_t>(nests_.primes().size());
+  const auto primes = static_cast<std::int64_t>(nest.primes.size());
   const auto one = static_cast<std::size_t>(random_.below(primes));
-  const Dim dim = nests_.primes()[one].dim;
+  const Dim dim = nest.primes[one].dim;
   const ChainSlot from = nests_.slots(dim)[nest.slot[one]];
   if (from.kind == LoopKind::kTime) return false;
   const ChainSlot other{from.level, from.kind == LoopKind::kX ? LoopKind::kY : LoopKind::kX};
   const auto second = static_cast<std::size_t>(random_.below(primes));
-  const Dim partner = nests_.primes()[second].dim;
+  const Dim partner = nest.primes[second].dim;
   const auto transfer = [&](Dim of, const ChainSlot& source, const ChainSlot& target) {
     const auto a = nests_.slot_at(of, source), b = nests_.slot_at(of, target);
     if (!a || !b) return false;
-    for (std::size_t i = 0; i < nests_.primes().size(); ++i) {
-      if (nests_.primes()[i].dim == of && nest.slot[i] == *a) nests_.move(nest, i, *b);
+    for (std::size_t i = 0; i < nest.primes.size(); ++i) {
+      if (nest.primes[i].dim == of && nest.slot[i] == *a) nests_.move(nest, i, *b);
     }
     return true;
   };
@@ -135,9 +137,9 @@ bool NestWalk::exchange_axes(LayerNests::Placed& nest) {
 bool NestWalk::displace(LayerNests::Placed& nest) {
   // A prime goes to an axis, with some probability the others beside it too, as long as their dimension has
   // room there by itself; those of other dimensions make room, to where the first one came from if they may.
-  const auto primes = static_cast<std::int64_t>(nests_.primes().size());
+  const auto primes = static_cast<std::int64_t>(nest.primes.size());
   const auto first = static_cast<std::size_t>(random_.below(primes));
-  const Dim dim = nests_.primes()[first].dim;
+  const Dim dim = nest.primes[first].dim;
   const std::vector<ChainSlot>& slots = nests_.slots(dim);
   const std::uint8_t source = nest.slot[first];
   const auto target = static_cast<std::uint8_t>(random_.below(static_cast<std::int64_t>(slots.size())));
@@ -147,8 +149,8 @@ bool NestWalk::displace(LayerNests::Placed& nest) {
   const auto room = static_cast<double>(fan_out[axis.kind == LoopKind::kX ? 0 : 1].size);
   nests_.move(nest, first, target);
   if (random_.bits() % 2 == 0) {
-    for (std::size_t i = 0; i < nests_.primes().size(); ++i) {
-      const PrimeFactor& prime = nests_.primes()[i];
+    for (std::size_t i = 0; i < nest.primes.size(); ++i) {
+      const PrimeFactor& prime = nest.primes[i];
       if (prime.dim == dim && nest.slot[i] == source &&
           nest.nest.at(axis.level, axis.kind, dim) * prime.prime <= room)
         nests_.move(nest, i, target);
@@ -159,21 +161,21 @@ bool NestWalk::displace(LayerNests::Placed& nest) {
   const std::int64_t begin = random_.below(primes);
   for (std::int64_t k = 0; k < primes && used > room; ++k) {
     const auto i = static_cast<std::size_t>((begin + k) % primes);
-    const Dim other = nests_.primes()[i].dim;
+    const Dim other = nest.primes[i].dim;
     if (other == dim || nest.slot[i] != nests_.slot_at(other, axis)) continue;
     const auto anywhere = random_.below(static_cast<std::int64_t>(nests_.slots(other).size()));
     nests_.move(nest, i, nests_.slot_at(other, from).value_or(static_cast<std::uint8_t>(anywhere)));
-    used /= nests_.primes()[i].prime;
+    used /= nest.primes[i].prime;
   }
   return nests_.within_fan_outs(nest.nest);
 }
 
 bool NestWalk::exchange_places(LayerNests::Placed& nest) {
   // Two primes of different dimensions, each to where the other one was.
-  const auto primes = static_cast<std::int64_t>(nests_.primes().size());
+  const auto primes = static_cast<std::int64_t>(nest.primes.size());
   const auto one = static_cast<std::size_t>(random_.below(primes));
   const auto other = static_cast<std::size_t>(random_.below(primes));
-  const Dim dim = nests_.primes()[one].dim, partner = nests_.primes()[other].dim;
+  const Dim dim = nest.primes[one].dim, partner = nest.primes[other].dim;
   if (dim == partner) return false;
   const ChainSlot from = nests_.slots(dim)[nest.slot[one]], to = nests_.slots(partner)[nest.slot[other]];
   if (from.level == to.level && from.kind == to.kind) return false;
@@ -202,7 +204,17 @@ bool NestWalk::reorder(LayerNests::Placed& nest) {
   return true;
 }
 
+bool NestWalk::pad(LayerNests::Placed& nest) {
+  const Dim dim = all_dims()[static_cast<std::size_t>(random_.below(kDims))];
+  const std::vector<std::int64_t>& sizes = nests_.sizes(dim);
+  if (sizes.size() < 2) return false;
+  nests_.resize(nest, dim,
+                sizes[static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(sizes.size())))]);
+  return nests_.within_fan_outs(nest.nest);
+}
+
 bool NestWalk::step(LayerNests::Placed& nest) {
+  if (can_pad_ && random_.below(kPadEvery) == 0) return pad(nest);
   const std::int64_t kind = random_.below(100);
   if (kind < 29) return move_primes(nest, 1);
   if (kind < 50) return move_primes(nest, 2);

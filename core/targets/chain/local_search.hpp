@@ -4,7 +4,7 @@
 // dimension, or two or three at once; two of different dimensions change places; what two slots of a
 // dimension have together is split anew; a loop goes to another place in its level's order; the loops of a
 // dimension go to a level's other axis, or come in from elsewhere and displace what the axis has no room for
-// beside them.
+// beside them; a dimension with large prime factors is padded to another size.
 //
 // Short walks anneal, after Kirkpatrick, Gelatt and Vecchi, Science 220 (1983). Long ones temper: replicas
 // walk at fixed temperatures and change places, after Geyer, Computing Science and Statistics (1991), and
@@ -55,7 +55,7 @@ class NestFront {
 class NestWalk {
  public:
   NestWalk(const LayerNests& nests, std::uint64_t seed, NestFront& front)
-      : nests_(nests), random_(seed), front_(front) {}
+      : nests_(nests), random_(seed), front_(front), can_pad_(nests.can_pad()) {}
 
   /// Anneals from a nest that fits: temperatures (of the logarithm of the goal) fall geometrically over so
   /// many evaluations. Returns the best nest.
@@ -98,11 +98,13 @@ class NestWalk {
   bool displace(LayerNests::Placed& nest);
   bool exchange_places(LayerNests::Placed& nest);
   bool reorder(LayerNests::Placed& nest);
+  bool pad(LayerNests::Placed& nest);
   void place_in_order(ChainNest& nest, std::size_t level, Dim dim);
 
   const LayerNests& nests_;
   Random random_;
   NestFront& front_;
+  bool can_pad_;
   LayerNests::Placed next_;  ///< what advance() tries
   std::int64_t evaluated_ = 0;
 };

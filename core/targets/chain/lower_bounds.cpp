@@ -5,6 +5,7 @@
 #include <set>
 #include <vector>
 
+#include "dosa/core/targets/chain/nests.hpp"
 #include "dosa/core/targets/chain/reuse_bound.hpp"
 #include "dosa/models/base/math.hpp"
 
@@ -111,12 +112,13 @@ double most_in_space(const Chain& chain, const Layer& layer, int first, int last
   std::set<OnAxes> all{OnAxes(axes.size(), 1)};
   for (const Dim dim : all_dims()) {
     if (!dims[static_cast<std::size_t>(dim)]) continue;
-    sizes *= static_cast<double>(layer[dim]);
+    const std::vector<std::int64_t> searched = searched_sizes(chain, layer, dim);
+    sizes *= static_cast<double>(*std::max_element(searched.begin(), searched.end()));
     if (all.size() > kMostCombinations) continue;
     std::set<OnAxes> wider;
     for (const OnAxes& before : all) {
       OnAxes now = before;
-      spread(axes, dim, layer[dim], 0, now, wider);
+      for (const std::int64_t size : searched) spread(axes, dim, size, 0, now, wider);
     }
     all = std::move(wider);
   }

@@ -6,7 +6,8 @@
 
 namespace dosa {
 
-/// Cycles and energy of one run of one group; no mapping that check_mapping allows has less of either.
+/// Cycles and energy of one run of one group; no mapping that check_mapping allows has less of either, unless
+/// it pads a dimension to other sizes than searched_sizes().
 struct ChainBound {
   double cycles = 0;
   double energy_pj = 0;
@@ -23,8 +24,8 @@ struct ChainBound {
 ChainBound lower_bound(const Chain& chain, const Layer& layer);
 
 /// The largest product of spatial factors at levels first .. last (inclusive) over some dimensions of a layer
-/// that divides its sizes and keeps within the fan-outs. Where there are too many ways to see them all, a
-/// larger number.
+/// that divides its searched_sizes() and keeps within the fan-outs. Where there are too many ways to see them
+/// all, a larger number.
 double most_in_space(const Chain& chain, const Layer& layer, int first, int last, const DimSet& dims);
 
 /// Dimensions whose spatial loops at a level let children share words of an operand: those that it does not

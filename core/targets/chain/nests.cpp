@@ -6,12 +6,46 @@
 
 namespace dosa {
 
+namespace {
+
+constexpr std::int64_t kLargestGoodPrime = 7;
+
+bool has_good_primes(std::int64_t size) {
+  const std::vector<std::int64_t> primes = prime_factors_of(size);
+  return primes.empty() || primes.back() <= kLargestGoodPrime;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer, Dim dim) {
+  const std::int64_t size = layer[dim];
+  std::vector<std::int64_t> sizes{size};
+  if (dim == Dim::R || dim == Dim::S || has_good_primes(size)) return sizes;
+  const auto add = [&](std::int64_t larger) {
+    if (larger <= size + size / 3 && std::find(sizes.begin(), sizes.end(), larger) == sizes.end())
+      sizes.push_back(larger);
+  };
+  std::int64_t good = size;
+  for (int i = 0; i < 2; ++i) {
+    do ++good;
+    while (!has_good_primes(good));
+    add(good);
+  }
+  for (const ChainLevel& level : chain.levels) {
+    for (const FanOut& axis : level.fan_out) {
+      if (axis.size == 1 || !axis.dims[static_cast<std::size_t>(dim)]) continue;
+      const std::int64_t iterations = (size + axis.size - 1) / axis.size;
+      add(iterations * axis.size);
+      add(iterations * ((size + iterations - 1) / iterations));
+    }
+  }
+  return sizes;
+}
+
 LayerNests::LayerNests(const Chain& chain, const Layer& layer)
     : chain_(chain), layer_(layer), model_(chain, layer) {
   for (const Dim dim : all_dims()) {
     const auto d = static_cast<std::size_t>(dim);
-    for (const std::int64_t prime : prime_factors_of(layer[dim]))
-      primes_.push_back({dim, static_cast<double>(prime)});
     for (std::size_t level = 0; level < chain.levels.size(); ++level) {
       const ChainLevel& memory = chain.levels[level];
       for (const MeshAxis axis : mesh_axes()) {
@@ -23,7 +57,12 @@ LayerNests::LayerNests(const Chain& chain, const Layer& layer)
       }
       if (memory.temporal[d]) slots_[d].push_back({static_cast<std::uint8_t>(level), LoopKind::kTime});
     }
+    sizes_[d] = searched_sizes(chain, layer, dim);
   }
+}
+
+bool LayerNests::can_pad() const {
+  return std::any_of(sizes_.begin(), sizes_.end(), [](const auto& sizes) { return sizes.size() > 1; });
 }
 
 std::optional<std::uint8_t> LayerNests::slot_at(Dim dim, const ChainSlot& place) const {
@@ -36,13 +75,14 @@ std::optional<std::uint8_t> LayerNests::slot_at(Dim dim, const ChainSlot& place)
 
 double LayerNests::size() const {
   double nests = 1;
-  for (std::size_t i = 0; i < primes_.size();) {
+  const std::vector<PrimeFactor> primes = outermost().primes;
+  for (std::size_t i = 0; i < primes.size();) {
     std::size_t equal = i;
-    while (equal < primes_.size() && primes_[equal].dim == primes_[i].dim &&
-           primes_[equal].prime == primes_[i].prime)
+    while (equal < primes.size() && primes[equal].dim == primes[i].dim &&
+           primes[equal].prime == primes[i].prime)
       ++equal;
     // Ways to put n equal primes into s slots: n + s - 1 over n.
-    const auto slots = static_cast<double>(this->slots(primes_[i].dim).size());
+    const auto slots = static_cast<double>(this->slots(primes[i].dim).size());
     for (std::size_t k = 1; k <= equal - i; ++k)
       nests *= (slots - 1 + static_cast<double>(k)) / static_cast<double>(k);
     i = equal;
@@ -52,9 +92,12 @@ double LayerNests::size() const {
 
 LayerNests::Placed LayerNests::outermost() const {
   Placed placed;
-  for (const PrimeFactor& prime : primes_) {
-    placed.slot.push_back(static_cast<std::uint8_t>(slots(prime.dim).size() - 1));
-    placed.nest.at(chain_.levels.size() - 1, LoopKind::kTime, prime.dim) *= prime.prime;
+  for (const Dim dim : all_dims()) {
+    for (const std::int64_t prime : prime_factors_of(layer_[dim])) {
+      placed.primes.push_back({dim, static_cast<double>(prime)});
+      placed.slot.push_back(static_cast<std::uint8_t>(slots(dim).size() - 1));
+    }
+    placed.nest.at(chain_.levels.size() - 1, LoopKind::kTime, dim) = static_cast<double>(layer_[dim]);
   }
   return placed;
 }
@@ -65,8 +108,8 @@ LayerNests::Placed LayerNests::random(Random& random) const {
     const std::vector<std::int64_t> shuffled = random.permutation(kDims);
     for (std::size_t i = 0; i < kDims; ++i) order[i] = static_cast<std::uint8_t>(shuffled[i]);
   }
-  for (std::size_t i = 0; i < primes_.size(); ++i) {
-    const auto count = static_cast<std::int64_t>(slots(primes_[i].dim).size());
+  for (std::size_t i = 0; i < placed.primes.size(); ++i) {
+    const auto count = static_cast<std::int64_t>(slots(placed.primes[i].dim).size());
     const std::uint8_t before = placed.slot[i];
     move(placed, i, static_cast<std::uint8_t>(random.below(count)));
     if (!within_fan_outs(placed.nest)) move(placed, i, before);
@@ -76,32 +119,54 @@ LayerNests::Placed LayerNests::random(Random& random) const {
 }
 
 LayerNests::Placed LayerNests::placed(const ChainNest& nest) const {
-  Placed placed{nest, {}};
-  ChainNest left = nest;
-  for (const PrimeFactor& prime : primes_) {
-    const std::vector<ChainSlot>& allowed = slots(prime.dim);
-    std::size_t s = 0;
-    while (s + 1 < allowed.size()) {
-      double& factor = left.at(allowed[s].level, allowed[s].kind, prime.dim);
-      const double quotient = factor / prime.prime;
-      if (quotient == static_cast<double>(static_cast<std::int64_t>(quotient)) && quotient >= 1) {
-        factor = quotient;
-        break;
+  Placed placed{nest, {}, {}};
+  for (const Dim dim : all_dims()) {
+    const std::vector<ChainSlot>& allowed = slots(dim);
+    for (std::size_t s = 0; s < allowed.size(); ++s) {
+      for (const std::int64_t prime :
+           prime_factors_of(static_cast<std::int64_t>(nest.at(allowed[s].level, allowed[s].kind, dim)))) {
+        placed.primes.push_back({dim, static_cast<double>(prime)});
+        placed.slot.push_back(static_cast<std::uint8_t>(s));
       }
-      ++s;
     }
-    placed.slot.push_back(static_cast<std::uint8_t>(s));
   }
   return placed;
 }
 
 void LayerNests::move(Placed& nest, std::size_t prime, std::uint8_t slot) const {
-  const PrimeFactor& factor = primes_[prime];
+  const PrimeFactor& factor = nest.primes[prime];
   const std::vector<ChainSlot>& allowed = slots(factor.dim);
   const ChainSlot &from = allowed[nest.slot[prime]], &to = allowed[slot];
   nest.nest.at(from.level, from.kind, factor.dim) /= factor.prime;
   nest.nest.at(to.level, to.kind, factor.dim) *= factor.prime;
   nest.slot[prime] = slot;
+}
+
+void LayerNests::resize(Placed& nest, Dim dim, std::int64_t size) const {
+  const std::vector<ChainSlot>& allowed = slots(dim);
+  std::vector<double> wanted;
+  for (const ChainSlot& slot : allowed) {
+    double& factor = nest.nest.at(slot.level, slot.kind, dim);
+    wanted.push_back(factor);
+    factor = 1;
+  }
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < nest.primes.size(); ++i) {
+    if (nest.primes[i].dim == dim) continue;
+    nest.primes[kept] = nest.primes[i];
+    nest.slot[kept++] = nest.slot[i];
+  }
+  nest.primes.resize(kept);
+  nest.slot.resize(kept);
+  const std::vector<std::int64_t> primes = prime_factors_of(size);
+  for (auto prime = primes.rbegin(); prime != primes.rend(); ++prime) {
+    const auto most = std::max_element(wanted.begin(), wanted.end());
+    const ChainSlot& slot = allowed[static_cast<std::size_t>(most - wanted.begin())];
+    *most /= static_cast<double>(*prime);
+    nest.nest.at(slot.level, slot.kind, dim) *= static_cast<double>(*prime);
+    nest.primes.push_back({dim, static_cast<double>(*prime)});
+    nest.slot.push_back(static_cast<std::uint8_t>(most - wanted.begin()));
+  }
 }
 
 bool LayerNests::within_fan_out(const ChainNest& nest, std::size_t level) const {
@@ -126,11 +191,11 @@ bool LayerNests::within_fan_outs(const ChainNest& nest) const {
 void LayerNests::repair(Placed& nest) const {
   // The move outwards that lowers the worst overflow the most, again and again; in the end all is outermost.
   for (double fill = model_.fill(nest.nest); fill > 1; fill = model_.fill(nest.nest)) {
-    std::size_t best_prime = primes_.size();
+    std::size_t best_prime = nest.primes.size();
     std::uint8_t best_slot = 0;
     double best_fill = kInfinity;
-    for (std::size_t i = 0; i < primes_.size(); ++i) {
-      const std::vector<ChainSlot>& allowed = slots(primes_[i].dim);
+    for (std::size_t i = 0; i < nest.primes.size(); ++i) {
+      const std::vector<ChainSlot>& allowed = slots(nest.primes[i].dim);
       const std::uint8_t before = nest.slot[i];
       for (std::size_t s = before + 1u; s < allowed.size(); ++s) {
         if (allowed[s].kind != LoopKind::kTime) continue;
@@ -145,7 +210,7 @@ void LayerNests::repair(Placed& nest) const {
         if (now <= 1) break;
       }
     }
-    if (best_prime == primes_.size()) break;
+    if (best_prime == nest.primes.size()) break;
     move(nest, best_prime, best_slot);
   }
 }

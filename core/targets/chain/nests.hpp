@@ -1,5 +1,6 @@
 // The mappings of one layer on a chain of memories: where each prime factor of its sizes may stand, and the
-// steps from one mapping to the next.
+// steps from one mapping to the next. A size with large prime factors may be padded to one of a few larger
+// ones (Mapping), so the primes belong to the mapping.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +19,17 @@ struct ChainSlot {
   LoopKind kind;
 };
 
-/// A prime factor of the layer's sizes.
+/// A prime factor of a size.
 struct PrimeFactor {
   Dim dim;
   double prime;
 };
+
+/// The sizes that a search gives a dimension of a layer, its own first: that alone for a filter's and where
+/// no prime factor is above 7, else also the next two sizes of which that is so, and for every fan-out where
+/// the dimension may stand those that fill it, or fill it as evenly as no more iterations allow. At most a
+/// third more than its own.
+std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer, Dim dim);
 
 class LayerNests {
  public:
@@ -31,28 +38,36 @@ class LayerNests {
   const NestModel& model() const { return model_; }
   const Chain& chain() const { return chain_; }
   const Layer& layer() const { return layer_; }
-  const std::vector<PrimeFactor>& primes() const { return primes_; }
+  /// The sizes that a dimension may have, its own first.
+  const std::vector<std::int64_t>& sizes(Dim dim) const { return sizes_[static_cast<std::size_t>(dim)]; }
+  /// Whether a dimension may have another size than its own.
+  bool can_pad() const;
   /// Every place for a dimension, the innermost level first.
   const std::vector<ChainSlot>& slots(Dim dim) const { return slots_[static_cast<std::size_t>(dim)]; }
   /// The index in slots() of a dimension's place at a level; nothing where it may not stand there.
   std::optional<std::uint8_t> slot_at(Dim dim, const ChainSlot& place) const;
-  /// Mappings without their loop orders: ways to place the primes, whether they fit or not.
+  /// Mappings without padding and without their loop orders: ways to place the primes, whether they fit or
+  /// not.
   double size() const;
 
   /// A nest with the place of every prime factor in it.
   struct Placed {
     ChainNest nest;
+    std::vector<PrimeFactor> primes;
     std::vector<std::uint8_t> slot;  ///< of every prime, an index into slots() of its dimension
   };
-  /// Every loop in time at the outermost level: what needs the least of every other one.
+  /// Every loop in time at the outermost level, unpadded: what needs the least of every other one.
   Placed outermost() const;
   /// Every prime somewhere, in random orders, within the fan-outs; what does not fit is moved outwards.
   Placed random(Random& random) const;
-  /// A nest of this layer, with a place for each of its primes.
+  /// A nest of this layer, padded or not, with a place for each of its primes.
   Placed placed(const ChainNest& nest) const;
 
   /// Puts a prime into another slot. The fan-outs are not looked at.
   void move(Placed& nest, std::size_t prime, std::uint8_t slot) const;
+  /// Gives a dimension another size: its primes, the largest first, go where most is missing to what the
+  /// slots had. The fan-outs are not looked at.
+  void resize(Placed& nest, Dim dim, std::int64_t size) const;
   /// Whether the loops in space of a level are within its fan-outs, no dimension on both axes.
   bool within_fan_out(const ChainNest& nest, std::size_t level) const;
   bool within_fan_outs(const ChainNest& nest) const;
@@ -63,7 +78,7 @@ class LayerNests {
   const Chain chain_;
   Layer layer_;
   NestModel model_;
-  std::vector<PrimeFactor> primes_;
+  std::array<std::vector<std::int64_t>, kDims> sizes_;
   std::array<std::vector<ChainSlot>, kDims> slots_;
 };
 

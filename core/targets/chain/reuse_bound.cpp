@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dosa/core/targets/chain/lower_bounds.hpp"
+#include "dosa/core/targets/chain/nests.hpp"
 #include "dosa/models/base/convex_program.hpp"
 #include "dosa/models/base/math.hpp"
 
@@ -47,13 +48,13 @@ struct ExtentPowers {
   double outputs = kInfinity, filter = kInfinity;
 };
 
-ExtentPowers extent_powers(std::int64_t outputs, std::int64_t filter, std::int64_t stride,
+ExtentPowers extent_powers(const std::vector<std::int64_t>& of_outputs,
+                           const std::vector<std::int64_t>& of_filter, std::int64_t stride,
                            std::int64_t dilation) {
   ExtentPowers powers;
   const auto log_extent = [&](std::int64_t p, std::int64_t r) {
     return std::log(static_cast<double>((p - 1) * stride + (r - 1) * dilation + 1));
   };
-  const std::vector<std::int64_t> of_outputs = divisors_of(outputs), of_filter = divisors_of(filter);
   for (const std::int64_t p : of_outputs) {
     if (p > 1) powers.outputs = std::min(powers.outputs, log_extent(p, 1) / std::log(static_cast<double>(p)));
   }
@@ -163,6 +164,15 @@ class ReuseProgram {
     }
   }
 
+  /// Of all sizes that a dimension may have.
+  std::vector<std::int64_t> divisors(Dim dim) const {
+    std::vector<std::int64_t> all;
+    for (const std::int64_t size : searched_sizes(chain_, layer_, dim)) {
+      for (const std::int64_t divisor : divisors_of(size)) all.push_back(divisor);
+    }
+    return all;
+  }
+
   /// At most the words of an operand's tile at a level.
   Monomial tile(Operand operand, int level) const {
     Monomial words;
@@ -172,7 +182,7 @@ class ReuseProgram {
     }
     if (operand != Operand::I) return words;
     const auto slide = [&](Dim outputs, Dim filter, std::int64_t stride, std::int64_t dilation) {
-      const ExtentPowers powers = extent_powers(layer_[outputs], layer_[filter], stride, dilation);
+      const ExtentPowers powers = extent_powers(divisors(outputs), divisors(filter), stride, dilation);
       if (layer_[outputs] > 1) times_inside(words, level, outputs, powers.outputs);
       if (layer_[filter] > 1) times_inside(words, level, filter, powers.filter);
     };

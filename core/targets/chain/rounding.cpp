@@ -70,10 +70,10 @@ class Rounding {
     double& wanted = missing(nests_.slots(dim)[slot], dim);
     std::vector<std::size_t> free;  // primes that no slot in space holds
     std::int64_t left = 1;
-    for (std::size_t i = 0; i < nests_.primes().size(); ++i) {
-      if (nests_.primes()[i].dim != dim || placed_.slot[i] != outermost(dim)) continue;
+    for (std::size_t i = 0; i < placed_.primes.size(); ++i) {
+      if (placed_.primes[i].dim != dim || placed_.slot[i] != outermost(dim)) continue;
       free.push_back(i);
-      left *= static_cast<std::int64_t>(nests_.primes()[i].prime);
+      left *= static_cast<std::int64_t>(placed_.primes[i].prime);
     }
     std::vector<std::int64_t> divisors = divisors_of(left);
     std::stable_sort(divisors.begin(), divisors.end(), [&](std::int64_t a, std::int64_t b) {
@@ -83,7 +83,7 @@ class Rounding {
     for (const std::int64_t divisor : divisors) {
       std::int64_t rest = divisor;
       for (const std::size_t prime : free) {
-        const auto factor = static_cast<std::int64_t>(nests_.primes()[prime].prime);
+        const auto factor = static_cast<std::int64_t>(placed_.primes[prime].prime);
         const bool in = rest % factor == 0;
         if (in) rest /= factor;
         nests_.move(placed_, prime, in ? slot : outermost(dim));
@@ -97,21 +97,21 @@ class Rounding {
   /// The other primes, the largest first, go where most of a dimension's log factor is missing in time.
   void place_the_rest() {
     std::vector<std::size_t> rest;
-    for (std::size_t i = 0; i < nests_.primes().size(); ++i) {
-      if (placed_.slot[i] == outermost(nests_.primes()[i].dim)) rest.push_back(i);
+    for (std::size_t i = 0; i < placed_.primes.size(); ++i) {
+      if (placed_.slot[i] == outermost(placed_.primes[i].dim)) rest.push_back(i);
     }
     std::stable_sort(rest.begin(), rest.end(), [&](std::size_t a, std::size_t b) {
-      return nests_.primes()[a].prime > nests_.primes()[b].prime;
+      return placed_.primes[a].prime > placed_.primes[b].prime;
     });
     for (const std::size_t prime : rest) {
-      const Dim dim = nests_.primes()[prime].dim;
+      const Dim dim = placed_.primes[prime].dim;
       const std::vector<ChainSlot>& slots = nests_.slots(dim);
       std::uint8_t best = outermost(dim);
       for (std::uint8_t s = 0; s + 1u < slots.size(); ++s) {
         if (slots[s].kind == LoopKind::kTime && missing(slots[s], dim) > missing(slots[best], dim)) best = s;
       }
       nests_.move(placed_, prime, best);
-      missing(slots[best], dim) -= std::log(nests_.primes()[prime].prime);
+      missing(slots[best], dim) -= std::log(placed_.primes[prime].prime);
     }
   }
 

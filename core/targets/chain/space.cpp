@@ -346,7 +346,9 @@ std::int64_t ChainSpace::least_evaluations(std::size_t) const { return 64; }
 SchedulePtr ChainSpace::schedule(std::size_t layer, const Tensor& code) const {
   const Tensor numbers = code.contiguous();
   const ChainNest nest = nest_of_code(numbers.data_ptr<double>(), chain_.levels.size());
-  return std::make_shared<MappingSchedule>(nests_[layer].model().mapping_of(nest), chain_);
+  Mapping mapping = nests_[layer].model().mapping_of(nest);
+  mapping.pad_from(problem_.workload.layers[layer]);
+  return std::make_shared<MappingSchedule>(mapping, chain_);
 }
 
 }  // namespace dosa

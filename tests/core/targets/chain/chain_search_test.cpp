@@ -181,12 +181,12 @@ void for_every_nest(const LayerNests& nests, const std::function<void(const Chai
     } while (std::next_permutation(loops.begin(), loops.end()));
   };
   const std::function<void(std::size_t)> place = [&](std::size_t prime) {
-    if (prime == nests.primes().size()) {
+    if (prime == placed.primes.size()) {
       if (nests.within_fan_outs(placed.nest) && nests.model().fill(placed.nest) <= 1) order(0);
       return;
     }
     const std::uint8_t before = placed.slot[prime];
-    for (std::size_t s = 0; s < nests.slots(nests.primes()[prime].dim).size(); ++s) {
+    for (std::size_t s = 0; s < nests.slots(placed.primes[prime].dim).size(); ++s) {
       nests.move(placed, prime, static_cast<std::uint8_t>(s));
       place(prime + 1);
     }
@@ -202,7 +202,7 @@ TEST(ChainBound, NoMappingOfSmallLayersIsBelow) {
     Chain chain = random.chain();
     if (chain.levels.size() > 4) continue;
     const LayerNests nests(chain, random.layer(100));
-    if (nests.size() > 10'000 || nests.primes().size() < 3) continue;
+    if (nests.size() > 10'000 || nests.outermost().primes.size() < 3) continue;
     const ChainBound bound = lower_bound(chain, nests.layer());
     double least = kInfinity;
     for_every_nest(nests, [&](const ChainNest& nest) {
