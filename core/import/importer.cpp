@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "dosa/core/import/file_kind.hpp"
+#include "dosa/core/import/layer_list.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 
@@ -87,18 +88,22 @@ const Importer* importer_of(const ImportSource& source) {
   return nullptr;
 }
 
-Imported import_files(const std::vector<std::string>& paths, const ImportOptions& options) {
+Imported import_files(const std::vector<std::string>& paths, const ImportOptions& given) {
+  ImportOptions options = given;
   std::vector<std::string> remarks;
   Sources sources(remarks);
   for (const std::string& path : paths) {
     std::error_code ignored;
     const bool is_folder = fs::is_directory(path, ignored);
+    if (is_folder && paths.size() == 1 && options.name.empty()) options.name = stem_of_path(path);
     for (const std::string& file : is_folder ? files_in(path) : std::vector<std::string>{path})
       sources.add(file, is_folder);
   }
   if (paths.empty()) fail(ErrorId::kUsage, "import: no file is named");
   if (sources.format == nullptr)
-    fail(ErrorId::kValue, "{}: found a folder without a file that can be imported", paths.front());
+    fail(ErrorId::kFile,
+         "{}: is a folder without a file that can be imported, expected a file or files of one format",
+         paths.front());
   if (options.has_sizes() && !sources.format->has_open_sizes()) {
     fail(ErrorId::kUsage, "--batch, --sequence, --past, --dim: {} is {}, in which all sizes are fixed",
          sources.list.front().path, sources.format->kind());

@@ -18,7 +18,7 @@ struct ImportSource {
 };
 
 struct ImportOptions {
-  /// Of the machine or the workload; empty: that of the file.
+  /// Of the machine or the workload; empty: that of the file or folder.
   std::string name;
   /// Which tensors a level of an imported machine holds, where the files do not say: name and letters of WIO.
   struct Holds {

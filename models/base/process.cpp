@@ -97,6 +97,7 @@ bool write_all(int file, const std::string& text) {
 [[noreturn]] void answer_apart(const std::function<std::string()>& work, int output, double seconds) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_DUMPABLE, 0);  // a crash is an answer, not a file
+  if (const int nowhere = open("/dev/null", O_WRONLY); nowhere >= 0) dup2(nowhere, STDERR_FILENO);
   const auto limit = [](auto resource, rlim_t most) {
     const rlimit both{most, most};
     setrlimit(resource, &both);

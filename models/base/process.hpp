@@ -64,9 +64,9 @@ class Process {
 };
 
 /// What `work` returns, computed in a process of its own: for libraries that crash on what an attacker or a
-/// broken tool wrote. An Error that it throws is thrown here. Where it crashes, takes more than `seconds` or
-/// more memory than there should be (8 GiB), throws Error{kValue} that begins with `subject`: "PATH: reading
-/// it ended by signal 8 (...)".
+/// broken tool wrote. What it prints on stderr is lost; an Error that it throws is thrown here. Where it
+/// crashes, takes more than `seconds` or more memory than there should be (8 GiB), throws Error{kValue} that
+/// begins with `subject`: "PATH: reading it ended by signal 8 (...)".
 std::string run_apart(const std::function<std::string()>& work, double seconds, const std::string& subject);
 
 }  // namespace dosa

@@ -7,7 +7,6 @@
 
 #ifdef DOSA_ONNX
 #include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/stubs/logging.h>
 
 #include "dosa/core/import/onnx/graph.hpp"
 #include "dosa/models/base/process.hpp"
@@ -82,7 +81,6 @@ constexpr double kMaxSeconds = 120;
 /// The library's shape functions may divide by zero or abort on a wrong file; they run in a process of their
 /// own, whose answer is text.
 Json read_model(const ImportSource& source, const ImportOptions& options) {
-  google::protobuf::LogSilencer silent;
   google::protobuf::io::CodedInputStream stream(reinterpret_cast<const std::uint8_t*>(source.content.data()),
                                                 static_cast<int>(source.content.size()));
   onnx::ModelProto model;
@@ -109,8 +107,9 @@ Json read_model(const ImportSource& source, const ImportOptions& options) {
 }
 
 Imported read_apart(const ImportSource& source, const ImportOptions& options) {
-  const std::string answer = run_apart([&] { return read_model(source, options).dump(); }, kMaxSeconds,
-                                       fmt::format("{}: not a sound ONNX model: reading it", source.path));
+  const std::string answer = run_apart(
+      [&] { return read_model(source, options).dump(-1, ' ', false, Json::error_handler_t::replace); },
+      kMaxSeconds, fmt::format("{}: not a sound ONNX model: reading it", source.path));
   const Json read = Json::parse(answer);
   Workload workload;
   workload.name = options.name.empty() ? stem_of_path(source.path) : options.name;

@@ -126,20 +126,6 @@ std::vector<Tensor> constant_of(const NodeProto& node, const std::string& where)
   return {known(std::move(constant))};
 }
 
-/// A node of a newer opset in the form of the newest that the library knows: axes of reductions were
-/// attributes.
-NodeProto as_known(const NodeProto& node, const Tensors& inputs, int opset, int newest) {
-  NodeProto own = node;
-  const bool reduces = node.op_type().rfind("Reduce", 0) == 0 && node.op_type() != "ReduceSum";
-  if (opset < 18 || newest >= 18 || !reduces || inputs.size() < 2 || inputs[1] == nullptr) return own;
-  if (!inputs[1]->constant) return own;
-  onnx::AttributeProto* axes = own.add_attribute();
-  axes->set_name("axes");
-  axes->set_type(onnx::AttributeProto::INTS);
-  for (const std::int64_t axis : inputs[1]->constant->integers()) axes->add_ints(axis);
-  return own;
-}
-
 }  // namespace
 
 Opsets::Opsets(const onnx::ModelProto& model) {
@@ -182,8 +168,7 @@ std::vector<Tensor> inferred(const NodeProto& node, const Tensors& inputs, const
                                      ? nullptr
                                      : onnx::OpSchemaRegistry::Schema(node.op_type(), opset->second, domain);
   if (schema != nullptr && schema->has_type_and_shape_inference_function()) {
-    const NodeProto own = as_known(node, inputs, domain.empty() ? opset->second : 0, opsets.newest);
-    NodeContext context(own, inputs);
+    NodeContext context(node, inputs);
     try {
       schema->GetTypeAndShapeInferenceFunction()(context);
       for (std::size_t o = 0; o < outputs.size(); ++o) outputs[o].type = std::move(context.outputs()[o]);

@@ -338,7 +338,8 @@ std::unique_ptr<LayerSpace> ChainSpace::layer(std::size_t layer, const Shape& sh
   if (descended_.defined())
     starts = descended_.select(1, static_cast<std::int64_t>(layer)).flatten(1).contiguous();
   const std::int64_t descended = starts.defined() ? starts.size(0) * steps_ : 0;
-  return std::make_unique<ChainLayer>(problem_, nests_[layer], options_, starts, descended, least_[layer]);
+  const LayerCosts least = lower_bound(layer).value_or(LayerCosts{});
+  return std::make_unique<ChainLayer>(problem_, nests_[layer], options_, starts, descended, least);
 }
 
 std::int64_t ChainSpace::least_evaluations(std::size_t) const { return 64; }

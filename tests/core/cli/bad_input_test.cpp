@@ -111,11 +111,12 @@ TEST_F(BadInput, TheWrongKindOfFileIsNamed) {
   folder_.file("net.json", kWorkload);
   folder_.file("design.json", kDesign);
   expect({"evaluate", "net.json"}, "schema",
-         {"net.json: schema", "\"dosa-workload/1\"", "\"dosa-design/1\""});
+         {"net.json: found a network (dosa-workload/1), expected a design",
+          "dosa optimize net.json -o design.json"});
   expect({"workloads", "design.json"}, "schema",
-         {"design.json: schema", "\"dosa-design/1\"", "\"dosa-workload/1\""});
+         {"design.json: found a design (dosa-design/1), expected a network", "dosa evaluate design.json"});
   expect({"optimize", "net.json", "--machine", "./net.json"}, "schema",
-         {"net.json: schema", "\"dosa-workload/1\"", "\"dosa-hardware/1\""});
+         {"net.json: found a network (dosa-workload/1), expected a machine"});
 }
 
 TEST_F(BadInput, Names) {

@@ -325,12 +325,13 @@ TEST_F(Formats, AFolderIsOneNetwork) {
   folder_.file("a.yaml", "problem: {C: 4, K: 8, R: 1, S: 1, P: 7, Q: 7, N: 1}\n");
   folder_.file("b.yaml", "problem: {C: 4, K: 8, R: 1, S: 1, P: 7, Q: 7, N: 1}\n");
   const LoadedNetwork network = load_network(folder_.path().string());
+  EXPECT_EQ(network.workload.name, folder_.path().stem());
   ASSERT_EQ(network.workload.layers.size(), 1u);
   EXPECT_EQ(network.workload.layers[0].count, 2);
   ASSERT_EQ(network.remarks.size(), 1u);
   EXPECT_NE(network.remarks[0].find("README.md: left out"), std::string::npos);
   const TemporaryFolder empty;
-  expect_error([&] { load_network(empty.path().string()); }, ErrorId::kValue,
+  expect_error([&] { load_network(empty.path().string()); }, ErrorId::kFile,
                {empty.path().string(), "without a file"});
 }
 

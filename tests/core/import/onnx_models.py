@@ -320,6 +320,39 @@ def control(folder):
     g.write(folder, [g.conv("t_custom", "conv2", 4, 4, 3)], others=["com.acme"], stated=[stated])
     g.name = "custom_unstated"
     g.write(folder, ["t_custom"], others=["com.acme"])
+    g = Graph("newer")
+    x = g.node("ReduceMean", [g.input("x", [2, 8, 16, 16]), g.constant([2, 3])], keepdims=0)
+    g.write(folder, [g.node("MatMul", [x, g.weight([8, 5])], "after")], opset=18)
+    g = Graph("resized")
+    shape = g.node("Shape", [g.input("x", ["N", 8, 16, 16])])
+    size = g.node("Mul", [g.node("Cast", [g.node("Slice", [shape, g.constant([2]), g.constant([4])])], to=FLOAT),
+                          g.constant([2.0], FLOAT, [])])
+    size = g.node("Concat", [g.node("Slice", [shape, g.constant([0]), g.constant([2])]),
+                             g.node("Cast", [g.node("Floor", [size])], to=INT64)], axis=0)
+    g.write(folder, [g.conv(g.node("Resize", ["x", "", "", size]), "conv", 8, 4, 3, 1, 1)])
+    g = Graph("quantized")
+    scale, zero = g.constant([0.1], FLOAT, []), g.constant([0], INT8, [])
+    x = g.node("QuantizeLinear", [g.input("x", [1, 3, 32, 32]), scale, zero])
+    w = g.node("DequantizeLinear", [g.weight([8, 3, 3, 3], INT8), scale, zero])
+    g.write(folder, [g.node("Conv", [g.node("DequantizeLinear", [x, scale, zero]), w], "conv", pads=[1] * 4)])
+    product = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["a"], name="chosen")], "then", [],
+                                [helper.make_empty_tensor_value_info("a")])
+    same = helper.make_graph([helper.make_node("Relu", ["x"], ["b"])], "else", [], [helper.make_empty_tensor_value_info("b")])
+    for name in ("branch", "open_branch"):
+        g = Graph(name)
+        g.input("x", [4, 64])
+        g.weights.append(TensorProto(name="w", data_type=FLOAT, dims=[64, 32], data_location=TensorProto.EXTERNAL))
+        known = name == "branch"
+        condition = g.constant([1], TensorProto.BOOL, []) if known else g.input("c", [], TensorProto.BOOL)
+        g.write(folder, [g.node("If", [condition], "if", then_branch=product, else_branch=same)])
+    step = helper.make_graph([helper.make_node("MatMul", ["x_t", "w"], ["m"], name="step"),
+                              helper.make_node("Add", ["m", "state"], ["next"]), helper.make_node("Identity", ["next"], ["y_t"])],
+                             "step", [helper.make_empty_tensor_value_info(name) for name in ("state", "x_t")],
+                             [helper.make_empty_tensor_value_info(name) for name in ("next", "y_t")])
+    g = Graph("scan")
+    g.weights.append(TensorProto(name="w", data_type=FLOAT, dims=[64, 32], data_location=TensorProto.EXTERNAL))
+    made = g.node("Scan", [g.input("s", [4, 32]), g.input("x", [10, 4, 64])], outputs=2, body=step, num_scan_inputs=1)
+    g.write(folder, [g.node("MatMul", [made[1], g.weight([32, 5])], "after")])
     calls = [helper.make_node("Twice", ["y"], ["z"], domain="own") if i else
              helper.make_node("Relu", ["x"], ["y"]) for i in range(2)]
     recursive = helper.make_function("own", "Twice", ["x"], ["z"], calls, [helper.make_opsetid("", 13), helper.make_opsetid("own", 1)])

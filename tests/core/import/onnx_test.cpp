@@ -200,7 +200,12 @@ TEST_F(Onnx, EveryOperatorIsItsLayers) {
       {"mha", {"P128 C64 K77 groups 24", "P128 C77 K64 groups 24"}},
       {"gqa", {"P4 C128 K2049 groups 8", "P4 C2049 K128 groups 8"}},
       {"loop", {"P4 C64 K64 count 10"}},
-      {"function", {"P8 C64 K32"}}};
+      {"function", {"P8 C64 K32"}},
+      {"newer", {"P2 C8 K5"}},
+      {"resized", {"R3 S3 P32 Q32 C8 K4 pad 1"}},
+      {"quantized", {"R3 S3 P32 Q32 C3 K8 pad 1"}},
+      {"branch", {"P4 C64 K32"}},
+      {"scan", {"P4 C64 K32 count 10", "P40 C32 K5"}}};
   for (const auto& [name, texts] : expected) {
     std::vector<std::string> found;
     for (const Layer& layer : layers(name)) found.push_back(text_of_layer(layer));
@@ -286,6 +291,7 @@ TEST_F(Onnx, WrongModelsAreOneLine) {
       {"bad_data", ErrorId::kValue, {"1 values in the tensor 'c', expected 3"}},
       {"mod_zero", ErrorId::kValue, {"node 'conv' (Conv)", "not known"}},
       {"recursive", ErrorId::kValue, {"more than 16 graphs or functions"}},
+      {"open_branch", ErrorId::kValue, {"node 'if' (If)", "layers in a branch"}},
       {"endless", ErrorId::kValue, {"node 'Loop", "length is not known"}}};
   for (const auto& [name, id, parts] : cases) {
     std::vector<std::string> all = parts;
