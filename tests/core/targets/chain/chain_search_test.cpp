@@ -1,4 +1,5 @@
 // The search on chains of memories: its pieces, and what they find together.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -193,6 +194,60 @@ void for_every_nest(const LayerNests& nests, const std::function<void(const Chai
     nests.move(placed, prime, before);
   };
   place(0);
+}
+
+// Sizes of large primes are padded by the walks, and the bounds hold for that, too.
+TEST(ChainBound, NoPaddedMappingFoundIsBelow) {
+  constexpr std::array<std::int64_t, 12> kPrimes{11, 13, 17, 19, 22, 23, 26, 29, 31, 37, 46, 53};
+  RandomCases random(31);
+  Random starts(6);
+  std::size_t padded = 0;
+  for (int c = 0; c < 24; ++c) {
+    const Chain chain = c < 4 ? load_chain(kMachines[static_cast<std::size_t>(c)]) : random.chain();
+    Layer layer = random.layer();
+    for (const Dim dim : {Dim::P, Dim::C, Dim::K}) {
+      if (starts.bits() % 2 == 0)
+        layer[dim] =
+            kPrimes[static_cast<std::size_t>(starts.below(static_cast<std::int64_t>(kPrimes.size())))];
+    }
+    const LayerNests nests(chain, layer);
+    const ChainBound bound = lower_bound(chain, layer);
+    NestFront front;
+    for (const LayerGoal& goal : {LayerGoal{1, 0, false}, LayerGoal{1, 1, false}, LayerGoal{0, 1, false}}) {
+      const ChainNest start = nests.random(starts).nest;
+      if (!nests.model().cost(start).fits) continue;
+      NestWalk(nests, 7, front).anneal(start, goal, 2000, 0.2, 0.005);
+    }
+    for (const NestFront::Entry& entry : front.entries()) {
+      expect_above(nests, bound, entry.nest);
+      Mapping mapping = nests.model().mapping_of(entry.nest);
+      mapping.pad_from(layer);
+      ASSERT_NO_THROW(check_mapping(mapping, layer, chain));
+      padded += mapping.padded_from != DimSizes{};
+    }
+  }
+  EXPECT_GT(padded, 10U);
+}
+
+TEST(LayerNests, PaddedSizesAreFewAndNear) {
+  const Chain simba = load_chain("simba");  // fan-outs of 8 x 8 and 4 x 4
+  Layer layer;
+  layer.size = {11, 1, 7, 13, 197, 12, 1};
+  using ::testing::ElementsAre;
+  EXPECT_THAT(searched_sizes(simba, layer, Dim::R), ElementsAre(11)) << "no filter is padded";
+  EXPECT_THAT(searched_sizes(simba, layer, Dim::P), ElementsAre(7));
+  EXPECT_THAT(searched_sizes(simba, layer, Dim::Q), ElementsAre(13, 14, 15, 16));
+  EXPECT_THAT(searched_sizes(simba, layer, Dim::C), ElementsAre(197, 200, 210));
+  EXPECT_THAT(searched_sizes(simba, layer, Dim::K), ElementsAre(12));
+  // 197 = 1 x 197 becomes 200, whose primes go where the factors were.
+  const LayerNests nests(simba, layer);
+  LayerNests::Placed placed = nests.outermost();
+  nests.resize(placed, Dim::C, 200);
+  EXPECT_EQ(placed.nest.at(static_cast<std::size_t>(simba.dram()), LoopKind::kTime, Dim::C), 200);
+  EXPECT_EQ(nests.placed(placed.nest).nest.factors, placed.nest.factors);
+  EXPECT_EQ(std::count_if(placed.primes.begin(), placed.primes.end(),
+                          [](const PrimeFactor& prime) { return prime.dim == Dim::C; }),
+            5);
 }
 
 TEST(ChainBound, NoMappingOfSmallLayersIsBelow) {
