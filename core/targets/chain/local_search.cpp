@@ -13,7 +13,7 @@ constexpr std::size_t kReplicas = 8;
 constexpr double kColdest = 0.01, kHottest = 0.1;
 constexpr int kStepsOfRound = 50;
 // One of so many steps changes what a dimension is padded to, where one can be.
-constexpr std::int64_t kPadEvery = 12;
+constexpr std::int64_t kPadEvery = 40;
 
 double temperature_of(std::size_t replica) {
   return kColdest * std::pow(kHottest / kColdest, static_cast<double>(replica) / (kReplicas - 1));

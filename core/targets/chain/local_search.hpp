@@ -4,7 +4,7 @@
 // dimension, or two or three at once; two of different dimensions change places; what two slots of a
 // dimension have together is split anew; a loop goes to another place in its level's order; the loops of a
 // dimension go to a level's other axis, or come in from elsewhere and displace what the axis has no room for
-// beside them; a dimension with large prime factors is padded to another size.
+// beside them; a dimension that divides badly is padded to another size.
 //
 // Short walks anneal, after Kirkpatrick, Gelatt and Vecchi, Science 220 (1983). Long ones temper: replicas
 // walk at fixed temperatures and change places, after Geyer, Computing Science and Statistics (1991), and

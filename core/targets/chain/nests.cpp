@@ -20,21 +20,26 @@ bool has_good_primes(std::int64_t size) {
 std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer, Dim dim) {
   const std::int64_t size = layer[dim];
   std::vector<std::int64_t> sizes{size};
-  if (dim == Dim::R || dim == Dim::S || has_good_primes(size)) return sizes;
+  if (dim == Dim::R || dim == Dim::S) return sizes;
   const auto add = [&](std::int64_t larger) {
     if (larger <= size + size / 3 && std::find(sizes.begin(), sizes.end(), larger) == sizes.end())
       sizes.push_back(larger);
   };
-  std::int64_t good = size;
-  for (int i = 0; i < 2; ++i) {
-    do ++good;
-    while (!has_good_primes(good));
-    add(good);
+  if (!has_good_primes(size)) {
+    std::int64_t good = size;
+    for (int i = 0; i < 2; ++i) {
+      do ++good;
+      while (!has_good_primes(good));
+      add(good);
+    }
   }
+  const std::vector<std::int64_t> divisors = divisors_of(size);
   for (const ChainLevel& level : chain.levels) {
     for (const FanOut& axis : level.fan_out) {
       if (axis.size == 1 || !axis.dims[static_cast<std::size_t>(dim)]) continue;
       const std::int64_t iterations = (size + axis.size - 1) / axis.size;
+      const std::int64_t largest = *(std::upper_bound(divisors.begin(), divisors.end(), axis.size) - 1);
+      if (10 * iterations >= 9 * (size / largest)) continue;
       add(iterations * axis.size);
       add(iterations * ((size + iterations - 1) / iterations));
     }

@@ -1,6 +1,6 @@
 // The mappings of one layer on a chain of memories: where each prime factor of its sizes may stand, and the
-// steps from one mapping to the next. A size with large prime factors may be padded to one of a few larger
-// ones (Mapping), so the primes belong to the mapping.
+// steps from one mapping to the next. A size that divides badly may be padded to one of a few larger ones
+// (Mapping), so the primes belong to the mapping.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +25,10 @@ struct PrimeFactor {
   double prime;
 };
 
-/// The sizes that a search gives a dimension of a layer, its own first: that alone for a filter's and where
-/// no prime factor is above 7, else also the next two sizes of which that is so, and for every fan-out where
-/// the dimension may stand those that fill it, or fill it as evenly as no more iterations allow. At most a
-/// third more than its own.
+/// The sizes that a search gives a dimension of a layer, its own first, and at most a third more than that:
+/// where a prime factor is above 7, the next two sizes of which that is not so; for every axis where the
+/// dimension may stand and of which its divisors leave a tenth unused that padding would use, the size that
+/// fills the axis, and the least that takes no more iterations. Filters keep their size.
 std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer, Dim dim);
 
 class LayerNests {

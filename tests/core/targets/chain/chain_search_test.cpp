@@ -49,7 +49,8 @@ SearchProblem problem_of(const char* machine, const std::vector<Layer>& layers) 
 }
 
 void expect_legal(const LayerNests& nests, const ChainNest& nest) {
-  const Mapping mapping = nests.model().mapping_of(nest);
+  Mapping mapping = nests.model().mapping_of(nest);
+  mapping.pad_from(nests.layer());
   EXPECT_NO_THROW(check_mapping(mapping, nests.layer(), nests.chain()))
       << print_mapping(mapping, nests.chain());
   EXPECT_TRUE(nests.within_fan_outs(nest));
@@ -235,7 +236,8 @@ TEST(LayerNests, PaddedSizesAreFewAndNear) {
   layer.size = {11, 1, 7, 13, 197, 12, 1};
   using ::testing::ElementsAre;
   EXPECT_THAT(searched_sizes(simba, layer, Dim::R), ElementsAre(11)) << "no filter is padded";
-  EXPECT_THAT(searched_sizes(simba, layer, Dim::P), ElementsAre(7));
+  EXPECT_THAT(searched_sizes(simba, layer, Dim::P), ElementsAre(7, 8))
+      << "two iterations of 4, not seven of 1";
   EXPECT_THAT(searched_sizes(simba, layer, Dim::Q), ElementsAre(13, 14, 15, 16));
   EXPECT_THAT(searched_sizes(simba, layer, Dim::C), ElementsAre(197, 200, 210));
   EXPECT_THAT(searched_sizes(simba, layer, Dim::K), ElementsAre(12));
@@ -281,12 +283,13 @@ TEST(ChainBound, CountsWhatFactorsCanOccupy) {
   Layer layer;
   layer.size = {1, 1, 1, 1, 12, 5, 1};
   // C and K below the accumulation buffer, 8 x 8; P, Q, C, K below the global buffer, 4 x 4.
-  EXPECT_EQ(most_in_space(simba, layer, 1, 1, every), 30) << "C6 K5, or C4 K5 and C3 of the other axis: no";
-  EXPECT_EQ(most_in_space(simba, layer, 0, simba.dram(), every), 60);
+  EXPECT_EQ(most_in_space(simba, layer, 1, 1, every), 36) << "C6, and K 5 padded to 6";
+  EXPECT_EQ(most_in_space(simba, layer, 0, simba.dram(), every), 72);
   layer.size = {3, 3, 7, 7, 3, 512, 1};
-  EXPECT_EQ(most_in_space(simba, layer, 0, simba.dram(), every), 768) << "K 64 and 4, C 3";
+  EXPECT_EQ(most_in_space(simba, layer, 0, simba.dram(), every), 1024) << "K 64 and 4, P 4 of 7 padded to 8";
   layer.size = {1, 1, 7, 7, 1, 1, 1};
-  EXPECT_EQ(most_in_space(simba, layer, 0, simba.dram(), every), 1) << "7 is more than 4";
+  EXPECT_EQ(most_in_space(simba, layer, 0, simba.dram(), every), 16)
+      << "7 is padded to 8, twice 4 on each axis";
 }
 
 // Layers whose best mappings are far from the others: a prime of P or Q fills an axis, which only those of C
@@ -303,11 +306,11 @@ TEST(ChainSearch, TemperingAgreesFromAnywhere) {
       for (int i = 0; i < 8; ++i) starts.push_back(nests.random(random).nest);
       NestFront front;
       const NestCost cost =
-          nests.model().cost(NestWalk(nests, seed, front).temper(starts, LayerGoal{}, 600'000));
+          nests.model().cost(NestWalk(nests, seed, front).temper(starts, LayerGoal{}, 1'200'000));
       least = std::min(least, cost.energy_pj * cost.cycles);
       most = std::max(most, cost.energy_pj * cost.cycles);
     }
-    EXPECT_LT(most / least, 1.01);
+    EXPECT_LT(most / least, 1.01) << to_json(layer).dump();
   }
 }
 
