@@ -4,6 +4,7 @@
 
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/search/exhaustive.hpp"
+#include "dosa/core/targets/gemmini/library.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/progress.hpp"
@@ -108,7 +109,7 @@ void certify_design(const MapFlags& flags, const Output& output) {
 void map_default(const MapFlags& flags, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
   const TargetPtr target = against(
-      load_target(flags.machine.empty() ? "gemmini-rtl" : flags.machine, flags.options), flags.baseline);
+      load_target(flags.machine.empty() ? gemmini::kTarget : flags.machine, flags.options), flags.baseline);
   warn_of(*target);
   const Workload workload = network_of(flags.input);
   Design design;

@@ -386,7 +386,7 @@ TEST_F(Commands, MapsOntoAChain) {
   const Finished mapped = run({"map", "net.json", "--machine", "eyeriss", "--samples", "3000", "--seed", "2",
                                "--threads", "2", "-o", "design.json"});
   EXPECT_THAT(mapped.out, HasSubstr("net on eyeriss"));
-  EXPECT_THAT(mapped.out, HasSubstr("lower bounds, which no mapping undercuts"));
+  EXPECT_THAT(mapped.out, HasSubstr("least: lower bounds of all mappings"));
   EXPECT_THAT(mapped.out, HasSubstr("written: design.json"));
   std::istringstream lines(mapped.out);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
