@@ -151,7 +151,7 @@ OrderedPairs channel_pairs(const Measurements& m, const MeasuredTarget& target) 
 /// The machine that was measured.
 MeasuredTarget target_of(const Measurements& m) {
   MeasuredTarget target;
-  target.name = kTarget;
+  target.name = gemmini::kTarget;
   target.hardware = m.hardware;
   if (m.format == MeasurementFormat::kArtefact) {
     // An older library: neither the first-layer packing nor the downsampling path shows in its latencies.
