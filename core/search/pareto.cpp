@@ -146,6 +146,7 @@ class FrontSearch {
     summary_.interrupted = stop();
     TORCH_CHECK(!summary_.front.empty(), "no design found");
     if (options_.min_area_mm2 > 0) drop_below(options_.min_area_mm2);
+    challenge();
     summary_.found = summary_.front.size();
     thin(summary_.front, static_cast<std::size_t>(options_.points));
     sort_by_area();
@@ -256,6 +257,36 @@ class FrontSearch {
       }
       report();
     }
+  }
+
+  /// Asks for what is best within the area of every design that will be kept on the other shapes, too, where
+  /// one of their designs may beat it.
+  void challenge() {
+    std::set<std::pair<double, Shape>> asked;
+    for (int round = 0; round < kMostRefinements && !stop(); ++round) {
+      std::vector<FrontPoint> kept = summary_.front;
+      thin(kept, static_cast<std::size_t>(options_.points));
+      const std::size_t before = asked.size();
+      for (const FrontPoint& point : kept) {
+        for (const OnShape& on : shapes_) {
+          if (may_beat(on.shape, point.design) &&
+              asked.insert({point.design.totals.area_mm2, on.shape}).second)
+            ask(point.design.totals.area_mm2, on);
+        }
+      }
+      if (asked.size() == before) return;
+      report();
+    }
+  }
+
+  /// Whether a shape may have a design that beats this one, of another shape, in area, latency and energy.
+  bool may_beat(const Shape& shape, const Design& design) const {
+    if (shape == problem_.shape_of(design.hardware)) return false;
+    SearchProblem within = problem_;
+    within.bounds.max_area_mm2 = design.totals.area_mm2;
+    const LayerCosts least = space_->least_costs(shape);
+    return within.has_room_for(shape) && least.cycles <= design.totals.cycles &&
+           least.energy_uj <= design.totals.energy_uj;
   }
 
   void report() const {
