@@ -1,6 +1,5 @@
 // SCALE-Sim's topologies: a row a layer, as convolutions ("Layer name, IFMAP Height, ...") or as matrix
-// products
-// ("Layer, M, N, K"). Versions 1 to 3 (scalesim/topology_utils.py).
+// products ("Layer, M, N, K"). Versions 1 to 3 (scalesim/topology_utils.py).
 #include <algorithm>
 #include <cctype>
 #include <optional>

@@ -259,12 +259,7 @@ class Optimizer {
     if (cut_short()) return false;
     offer(layers, choose(problem_, *space_, layers.frontiers(), shape, from, stop, threads_));
     report(work_name());
-    // What lies beyond a space is looked at on the best shape only.
-    const auto may_help = [&] {
-      return layers.complete() ? layers.improvable() && problem_.shape_of(summary_.best.hardware) == shape
-                               : true;
-    };
-    while (improves && has_design() && may_help() && !cut_short()) {
+    while (improves && has_design() && layers.improvable() && !cut_short()) {
       const double before = best_objective_;
       if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_), summary_.best.hardware))
         break;

@@ -37,11 +37,11 @@ std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer,
   for (const ChainLevel& level : chain.levels) {
     for (const FanOut& axis : level.fan_out) {
       if (axis.size == 1 || !axis.dims[static_cast<std::size_t>(dim)]) continue;
-      const std::int64_t iterations = (size + axis.size - 1) / axis.size;
+      const std::int64_t iterations = ceil_div(size, axis.size);
       const std::int64_t largest = *(std::upper_bound(divisors.begin(), divisors.end(), axis.size) - 1);
       if (10 * iterations >= 9 * (size / largest)) continue;
       add(iterations * axis.size);
-      add(iterations * ((size + iterations - 1) / iterations));
+      add(round_up(size, iterations));
     }
   }
   return sizes;

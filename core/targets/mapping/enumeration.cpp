@@ -27,16 +27,12 @@ constexpr std::size_t kNeighbours = 8;
 
 using Split = std::vector<std::int64_t>;
 
-std::int64_t ceil_quotient(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-bool is_power_of_two(std::int64_t n) { return (n & (n - 1)) == 0; }
-
 /// The numbers of equal parts that `size` can be cut into so that fewer parts of the same size do not
 /// suffice, ascending: one for each size of a part.
 std::vector<std::int64_t> parts_of(std::int64_t size) {
   std::vector<std::int64_t> parts;
   for (std::int64_t part = size; part > 0;) {
-    parts.push_back(ceil_quotient(size, part));
+    parts.push_back(ceil_div(size, part));
     // The largest smaller part that needs more of them.
     part = (size - 1) / parts.back();
   }
@@ -53,7 +49,7 @@ struct TileRun {
 std::vector<TileRun> runs_of(std::int64_t tile, std::int64_t pe_dim) {
   std::vector<TileRun> runs;
   for (const std::int64_t iterations : parts_of(tile)) {
-    const std::int64_t spatial = ceil_quotient(tile, iterations);
+    const std::int64_t spatial = ceil_div(tile, iterations);
     if (spatial > pe_dim) continue;
     if (!runs.empty() && iterations * spatial >= runs.back().iterations * runs.back().spatial) continue;
     runs.push_back({iterations, spatial});
@@ -69,7 +65,7 @@ bool divides_badly(std::int64_t size, std::int64_t pe_dim, bool is_spatial) {
     if (divisors[i] > 8 * divisors[i - 1]) return true;
   }
   const std::int64_t largest = *(std::upper_bound(divisors.begin(), divisors.end(), pe_dim) - 1);
-  return is_spatial && 10 * ceil_quotient(size, pe_dim) < 9 * (size / largest);
+  return is_spatial && 10 * ceil_div(size, pe_dim) < 9 * (size / largest);
 }
 
 /// The splits of one dimension over its slots.
@@ -109,7 +105,7 @@ DimSplits splits_of(std::int64_t size, const std::vector<Slot>& slots, std::int6
       first = false;
     }
     for (const std::int64_t iterations : parts_of(tile)) {
-      const std::int64_t side_by_side = is_shared ? ceil_quotient(tile, iterations) : 1;
+      const std::int64_t side_by_side = is_shared ? ceil_div(tile, iterations) : 1;
       if (side_by_side > pe_dim) continue;
       split[0] = is_shared ? iterations : tile;
       if (is_shared) split[spatial] = side_by_side;
@@ -123,7 +119,7 @@ DimSplits splits_of(std::int64_t size, const std::vector<Slot>& slots, std::int6
         if (slot == spatial) return place(slot + 1, left, outside);
         for (const std::int64_t factor : parts_of(left)) {
           split[slot] = factor;
-          place(slot + 1, ceil_quotient(left, factor), outside * factor);
+          place(slot + 1, ceil_div(left, factor), outside * factor);
         }
       };
   place(1, size, 1);
