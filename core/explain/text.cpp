@@ -85,6 +85,13 @@ std::string text_of_sensitivities(const DesignAnalysis& analysis) {
   }
   std::string text = table.text();
   if (left > 0) text += fmt::format("and {} more that matter less (--json has all)\n", left);
+  for (const Sensitivity& one : analysis.sensitivities) {
+    if (one.latency_sd && *one.latency_sd > 0) {
+      text +=
+          fmt::format("{}: d log latency / d log of it {:.3f} +- {:.3f} over the networks of the surrogate\n",
+                      one.number.name, one.slope.latency, *one.latency_sd);
+    }
+  }
   return text + "schedules as they are: a larger buffer costs, but no larger tile is put into it\n";
 }
 
