@@ -52,6 +52,10 @@ CutNest::CutNest(const ChainNest& nest, std::size_t levels, const DimSizes& size
   }
 }
 
+CutNest CutNest::of(const Layer& layer, const Mapping& mapping) {
+  return {nest_of(mapping), mapping.levels.size(), mapping.padded(layer).size, steps_of(layer)};
+}
+
 double CutNest::combinations(std::size_t d, Digits digits) const {
   const Dimension& dim = dims_[d];
   digits &= (Digits{1} << dim.count) - 1;

@@ -30,6 +30,9 @@ class CutNest {
   CutNest(const ChainNest& nest, std::size_t levels, const DimSizes& sizes,
           const std::array<double, kDims>& step);
 
+  /// A mapping that belongs to the layer, as check_mapping() says.
+  static CutNest of(const Layer& layer, const Mapping& mapping);
+
   double macs() const;
   /// Steps in which at least one instance works.
   double cycles() const;
@@ -99,7 +102,7 @@ class CutNest {
   double of_different_windows(double words, std::size_t level) const;
 
   std::size_t levels_;
-  const std::array<double, kDims>& step_;
+  std::array<double, kDims> step_;
   std::array<Dimension, kDims> dims_;
   std::array<Loop, kMostLevels * kDims> loops_;  ///< in time, of more than one iteration, innermost first
   std::size_t loop_count_ = 0;

@@ -28,6 +28,16 @@ double product_for(std::size_t operand, const Sizes& sizes) {
 
 }  // namespace
 
+std::array<double, kDims> steps_of(const Layer& layer) {
+  return {static_cast<double>(layer.wdilation),
+          static_cast<double>(layer.hdilation),
+          static_cast<double>(layer.wstride),
+          static_cast<double>(layer.hstride),
+          1,
+          1,
+          1};
+}
+
 double coinciding_windows(double p, double r, double p_words, double r_words) {
   const auto divisor =
       static_cast<double>(std::gcd(static_cast<std::int64_t>(p_words), static_cast<std::int64_t>(r_words)));
@@ -168,13 +178,7 @@ NestModel::NestModel(const Chain& chain, const Layer& layer, Remainders remainde
          power_of_two ? 1 / level.vector_words : 0, level.vector_pj,
          level.read_words_per_cycle || level.write_words_per_cycle || level.words_per_cycle});
   }
-  step_ = {static_cast<double>(layer.wdilation),
-           static_cast<double>(layer.hdilation),
-           static_cast<double>(layer.wstride),
-           static_cast<double>(layer.hstride),
-           1,
-           1,
-           1};
+  step_ = steps_of(layer);
 }
 
 double NestModel::Level::slowdown(double read_rate, double write_rate) const {
@@ -334,9 +338,9 @@ double NestModel::fill(const ChainNest& nest) const {
   return worst;
 }
 
-ChainNest NestModel::nest_of(const Mapping& mapping) const {
+ChainNest nest_of(const Mapping& mapping) {
   ChainNest nest;
-  for (std::size_t l = 0; l < levels_.size(); ++l) {
+  for (std::size_t l = 0; l < mapping.levels.size(); ++l) {
     const LevelNest& level = mapping.levels[l];
     for (const auto& [loops, kind] :
          {std::pair{&level.temporal, LoopKind::kTime}, std::pair{&level.spatial, LoopKind::kX},

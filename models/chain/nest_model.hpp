@@ -33,6 +33,11 @@ struct ChainNest {
   }
 };
 
+ChainNest nest_of(const Mapping& mapping);
+
+/// Words of I by which one index of a dimension moves it: strides and dilations; 1 where it does not slide.
+std::array<double, kDims> steps_of(const Layer& layer);
+
 /// One run of one group of the layer.
 struct NestCost {
   bool fits = false;  ///< every level has room for its tiles; else the other numbers are not computed
@@ -69,7 +74,6 @@ class NestModel {
   /// The largest ratio of a level's tiles to its capacity; at most 1 where all fit.
   double fill(const ChainNest& nest) const;
 
-  ChainNest nest_of(const Mapping& mapping) const;
   Mapping mapping_of(const ChainNest& nest) const;
 
  private:

@@ -1,6 +1,7 @@
 #include "dosa/core/targets/chain/target.hpp"
 
 #include "dosa/core/design/analysis.hpp"
+#include "dosa/core/explain/priced.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/chain/space.hpp"
 #include "dosa/models/base/error.hpp"
@@ -35,20 +36,12 @@ class ChainTarget : public Target {
     const std::vector<Mapping> mappings = mappings_of(schedules);
     for (std::size_t i = 0; i < layers.size(); ++i)
       check_layer_of_many(layers[i], [&] { check_mapping(mappings[i], layers[i], model.chain()); });
-    const ChainTraffic traffic =
-        model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64));
+    const ChainTraffic traffic = model.traffic_of(layers, mappings);
     const ChainCost cost = model.cost(traffic);
     std::vector<LayerCosts> costs;
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      const auto groups = static_cast<double>(layers[i].groups);
-      if (mappings[i].is_cut()) {
-        check_layer_of_many(layers[i], [&] {
-          const NestCost cut = cost_of_cut(layers[i], mappings[i], model.chain());
-          costs.push_back({cut.cycles * groups, cut.energy_pj * groups * 1e-6, {}, {}});
-        });
-        continue;
-      }
       check_layer_of_many(layers[i], [&] { model.check_fits(traffic, i); });
+      const auto groups = static_cast<double>(layers[i].groups);
       costs.push_back({at(cost.cycles, i) * groups, at(cost.energy_pj, i) * groups * 1e-6, {}, {}});
     }
     return costs;
@@ -57,6 +50,13 @@ class ChainTarget : public Target {
   Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
                       const Hardware& hardware) const override {
     return analyse_mapping(layer, mapping_of(schedule), ChainModel(chain_.at(hardware)));
+  }
+
+  std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,
+                                         const std::vector<SchedulePtr>& schedules,
+                                         const Hardware& hardware) const override {
+    costs(layers, schedules, hardware);  // checks them
+    return priced_on_chain(chain_, hardware, layers, mappings_of(schedules));
   }
 
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {

@@ -20,8 +20,8 @@ constexpr std::int64_t kFirstBatch = 64;
 constexpr std::int64_t kChunk = 4096;
 
 // Padded nests that are enumerated: on fixed hardware, where bounds leave few of them to be evaluated, and
-// where the hardware is searched.
-constexpr double kPaddedNests = 500'000, kPaddedNestsOfRange = 2'000;
+// where the hardware is searched. Those that are cut, which nothing bounds.
+constexpr double kPaddedNests = 500'000, kPaddedNestsOfRange = 2'000, kCutNests = 20'000;
 // How many splits of a dimension improve() tries with those of another one.
 constexpr std::size_t kNeighbours = 8;
 
@@ -211,7 +211,7 @@ Enumeration::Enumeration(const SearchProblem& problem, const EnumerationModels& 
     }
   }
   const bool is_fixed = problem.bounds.min == problem.bounds.max;
-  const bool all = padded_nests <= (is_fixed ? kPaddedNests : kPaddedNestsOfRange);
+  const bool all = padded_nests <= (!is_fixed ? kPaddedNestsOfRange : cuts() ? kCutNests : kPaddedNests);
   dims_ = all ? padded_ : std::move(main);
   frontier_.space = frontier_.candidates = 1;
   for (const Splits& splits : dims_) {

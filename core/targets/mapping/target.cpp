@@ -1,6 +1,7 @@
 #include "dosa/core/targets/mapping/target.hpp"
 
 #include "dosa/core/design/analysis.hpp"
+#include "dosa/core/explain/priced.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/mapping/space.hpp"
 #include "dosa/models/base/error.hpp"
@@ -19,8 +20,7 @@ Exact exact_cost(const std::vector<Layer>& layers, const std::vector<Mapping>& m
   const torch::InferenceMode no_gradients;
   const CostModel model(machine, torch::kFloat64);
   Exact exact;
-  exact.traffic =
-      model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64), Sharpness{});
+  exact.traffic = model.traffic_of(layers, mappings);
   exact.cost = model.cost(exact.traffic, HardwareTensors::from(hardware, torch::kFloat64), Sharpness{});
   return exact;
 }
@@ -63,6 +63,16 @@ class MappingTarget : public ArrayTarget {
                       const Hardware& hardware) const override {
     return analyse_mapping(layer, mapping_of(schedule), ArraySizes::of(hardware), array_machine());
   }
+  std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,
+                                         const std::vector<SchedulePtr>& schedules,
+                                         const Hardware& hardware) const override {
+    const torch::NoGradGuard no_gradients;
+    const ArraySizes sizes = ArraySizes::of(hardware);
+    const std::vector<Mapping> mappings = mappings_of(schedules);
+    costs_of_mappings(layers, mappings, sizes, array_machine());  // checks them
+    const CostModel model(array_machine(), torch::kFloat64);
+    return priced_mappings(model, model.traffic_of(layers, mappings), sizes, layers, mappings);
+  }
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {
     return padded_problem(layer, mapping_of(schedule));
   }
@@ -88,15 +98,8 @@ std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
   const Exact exact = exact_cost(layers, mappings, hardware, machine);
   std::vector<LayerCosts> costs;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    const auto groups = static_cast<double>(layers[i].groups);
-    if (mappings[i].is_cut()) {
-      check_layer_of_many(layers[i], [&] {
-        const NestCost cut = cost_of_cut(layers[i], mappings[i], chain_of(machine, hardware));
-        costs.push_back({cut.cycles * groups, cut.energy_pj * groups * 1e-6, {}, {}});
-      });
-      continue;
-    }
     check_layer_of_many(layers[i], [&] { check_fits(exact.traffic, machine, hardware, i); });
+    const auto groups = static_cast<double>(layers[i].groups);
     costs.push_back({at(exact.cost.cycles, i) * groups, at(exact.cost.energy_pj, i) * groups * 1e-6, {}, {}});
   }
   return costs;
@@ -105,7 +108,6 @@ std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
 Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ArraySizes& hardware,
                             const ArrayMachine& machine, bool must_fit) {
   check_mapping(mapping, layer, machine);
-  if (mapping.is_cut()) return analyse_cut(layer, mapping, chain_of(machine, hardware));
   const Exact exact = exact_cost({layer}, {mapping}, hardware, machine);
   if (must_fit) check_fits(exact.traffic, machine, hardware, 0);
   return explain_layer(layer, MappingSchedule(mapping, machine), exact.traffic, exact.cost, hardware,

@@ -40,8 +40,7 @@ TEST(CutNestOracle, ThousandsOfRandomNestsOnRandomChains) {
     for (int m = 0; m < 10; ++m) {
       const auto [layer, mapping] = random_cut(random, chain);
       cut += mapping.is_cut();
-      const NestModel model(chain, layer, Remainders::kCut);
-      const CutNest nest = model.cut(model.nest_of(mapping));
+      const CutNest nest = CutNest::of(layer, mapping);
       const OracleCounts oracle = count_accesses(layer, mapping, chain);
       std::array<int, kOperands> inner;
       inner.fill(-1);
@@ -80,7 +79,7 @@ TEST(CutNest, CostsWhatTheExactModelSaysWhereFactorsDivide) {
     for (ChainLevel& level : chain.levels) level.capacity_words.reset();
     const Layer layer = random.layer();
     const NestModel model(chain, layer, Remainders::kCut);
-    const ChainNest nest = model.nest_of(random.mapping(layer, chain));
+    const ChainNest nest = dosa::nest_of(random.mapping(layer, chain));
     const NestCost cut = model.cost(model.cut(nest)), whole = model.cost(nest);
     ASSERT_DOUBLE_EQ(cut.cycles, whole.cycles);
     ASSERT_NEAR(cut.energy_pj, whole.energy_pj, 1e-12 * whole.energy_pj);
@@ -98,14 +97,14 @@ TEST(CutNest, NothingCostsMoreThanOnALargerLayerOrPadded) {
     for (const Dim dim : all_dims()) larger[dim] = std::min(larger[dim] + 1, mapping.total(dim));
     Layer whole = layer;
     for (const Dim dim : all_dims()) whole[dim] = mapping.total(dim);
-    const auto nest_of = [&](const Layer& of) {
+    const auto cut_of = [&](const Layer& of) {
       const NestModel model(chain, of, Remainders::kCut);
-      return std::pair{model, model.nest_of(mapping)};
+      return std::pair{model, dosa::nest_of(mapping)};
     };
-    const auto [model, nest] = nest_of(layer);
+    const auto [model, nest] = cut_of(layer);
     const NestCost own = model.cost(model.cut(nest));
     for (const Layer& other : {larger, whole}) {
-      const auto [other_model, same] = nest_of(other);
+      const auto [other_model, same] = cut_of(other);
       const NestCost more = other_model.cost(other_model.cut(same));
       const std::string where = print_mapping(mapping, chain) + " for " + to_json(layer).dump();
       ASSERT_LE(own.cycles, more.cycles) << where;

@@ -137,8 +137,7 @@ TEST(ChainBound, NoLegalMappingIsBelow) {
     for (int l = 0; l < 5; ++l) {
       const LayerNests nests(chain, random.layer());
       const ChainBound bound = lower_bound(chain, nests.layer());
-      for (int i = 0; i < 60; ++i)
-        expect_above(nests, bound, nests.model().nest_of(random.mapping(nests.layer(), chain)));
+      for (int i = 0; i < 60; ++i) expect_above(nests, bound, nest_of(random.mapping(nests.layer(), chain)));
     }
   }
 }

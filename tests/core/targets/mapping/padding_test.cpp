@@ -37,16 +37,18 @@ struct Best {
   double cycles = kInfinity, energy = kInfinity, edp = kInfinity;
 };
 
-/// The best of a layer on fixed hardware. The space has to have been enumerated with all padding.
+/// The best of a layer on fixed hardware: nothing where it is too large to be enumerated with all padding, or
+/// all cuts.
 Best best_of(const SearchProblem& problem, const EnumerationModels& models) {
   const ArraySizes hardware = ArraySizes::of(problem.bounds.max);
   Enumeration layer(problem, models, 0, hardware.pe_dim);
   Allowance allowance;
+  Best best;
+  if (layer.frontier().reaches_beyond) return best;
   layer.look({}, 1'000'000, allowance);
   const Frontier& frontier = layer.frontier();
-  Best best;
   if (!frontier.numbers.defined()) return best;
-  EXPECT_TRUE(frontier.complete && !frontier.reaches_beyond);
+  EXPECT_TRUE(frontier.complete);
   const torch::Tensor energy = energy_at(frontier.numbers, buffers_of(problem.bounds.max, kArrayBuffers));
   const torch::Tensor cycles = frontier.numbers.select(1, Frontier::kCycles);
   best.cycles = cycles.min().item<double>();
@@ -70,10 +72,10 @@ TEST_P(EveryRemainders, NoLayerCostsMoreThanALargerOne) {
   };
   const EnumerationModels models(array_machine(one_layer(matmul(1, 1, 1), {4, 64, 64}, GetParam())));
   int compared = 0;
-  for (int round = 0; round < (cuts ? 10 : 100); ++round) {
+  for (int round = 0; round < (cuts ? 30 : 100); ++round) {
     const std::int64_t pe_dim = draw(2, 16), most = cuts ? 8 : 20;
     const ArraySizes hardware{pe_dim, draw(1, 64), draw(1, 64)};
-    DimSizes size{draw(1, 3), 1, draw(1, cuts ? 5 : 12), draw(1, 4), draw(1, most), draw(1, most), 1};
+    DimSizes size{draw(1, 3), 1, draw(1, cuts ? 3 : 12), draw(1, 4), draw(1, most), draw(1, most), 1};
     const auto dim = static_cast<std::size_t>(draw(0, kDims - 1));
     size[dim] = draw(1, dim < 2 ? 4 : cuts ? 30 : 60);
     SearchProblem problem = one_layer(size, hardware, GetParam());
@@ -81,6 +83,7 @@ TEST_P(EveryRemainders, NoLayerCostsMoreThanALargerOne) {
     layer.wstride = draw(1, 2);
     layer.wdilation = draw(1, 2);
     const Best own = best_of(problem, models);
+    if (own.edp == kInfinity) continue;
     for (const std::int64_t more : {std::int64_t{1}, draw(2, pe_dim), pe_dim}) {
       layer.size = size;
       layer.size[dim] += more;
@@ -94,7 +97,7 @@ TEST_P(EveryRemainders, NoLayerCostsMoreThanALargerOne) {
       compared += larger.edp < kInfinity;
     }
   }
-  EXPECT_GT(compared, cuts ? 25 : 250);
+  EXPECT_GT(compared, cuts ? 40 : 250);
 }
 
 /// The least EDP of all integer factors of a matrix product whose loops are cut, one by one, in the search's
