@@ -1,0 +1,254 @@
+#include "dosa/core/report/chart.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "dosa/models/base/text.hpp"
+
+namespace dosa::report {
+namespace {
+
+/// The area of a chart within its figure; room around it for ticks in the large letters of narrow screens.
+constexpr double kWidth = 720, kHeight = 420;
+constexpr double kLeft = 84, kRight = 24, kTop = 20, kBottom = 62;
+constexpr double kInnerWidth = kWidth - kLeft - kRight, kInnerHeight = kHeight - kTop - kBottom;
+
+double x_of(const Axis& axis, double value) { return kLeft + kInnerWidth * axis.place(value); }
+double y_of(const Axis& axis, double value) { return kTop + kInnerHeight * (1 - axis.place(value)); }
+
+Markup line(double x1, double y1, double x2, double y2, const std::string& style) {
+  return element("line", {{"x1", coordinate(x1)},
+                          {"y1", coordinate(y1)},
+                          {"x2", coordinate(x2)},
+                          {"y2", coordinate(y2)},
+                          {"class", style}});
+}
+
+Markup label(double x, double y, const std::string& style, const std::string& text) {
+  return element("text", {{"x", coordinate(x)}, {"y", coordinate(y)}, {"class", style}}, {text});
+}
+
+Markup axes(const Axis& x, const std::string& x_title, const Axis& y, const std::string& y_title) {
+  Markup marks;
+  for (const Tick& tick : x.ticks()) {
+    const double at = x_of(x, tick.value);
+    marks += line(at, kTop, at, kTop + kInnerHeight, "grid");
+    marks += label(at, kTop + kInnerHeight + 20, "tick middle", tick.label);
+  }
+  for (const Tick& tick : y.ticks()) {
+    const double at = y_of(y, tick.value);
+    marks += line(kLeft, at, kLeft + kInnerWidth, at, "grid");
+    marks += label(kLeft - 8, at + 5, "tick end", tick.label);
+  }
+  marks += label(kLeft + kInnerWidth / 2, kHeight - 14, "axis middle", x_title);
+  const double middle = kTop + kInnerHeight / 2;
+  marks += element("text",
+                   {{"x", "18"},
+                    {"y", coordinate(middle)},
+                    {"class", "axis middle"},
+                    {"transform", fmt::format("rotate(-90 18 {})", coordinate(middle))}},
+                   {y_title});
+  return marks;
+}
+
+/// A rectangle that is taken.
+struct Box {
+  double left, top, right, bottom;
+  bool overlaps(const Box& o) const {
+    return left < o.right && o.left < right && top < o.bottom && o.top < bottom;
+  }
+};
+
+/// Places of names beside points: as many as have room.
+class Labels {
+ public:
+  /// Beside a point of this radius, in letters this wide; empty where there is no room.
+  Markup place(double x, double y, double radius, const std::string& text, double letter,
+               const std::string& style) {
+    const double width = letter * static_cast<double>(display_width(text)), height = 2 * letter;
+    const double gap = radius + 4;
+    const Box choices[] = {{x + gap, y - height / 2, x + gap + width, y + height / 2},
+                           {x - gap - width, y - height / 2, x - gap, y + height / 2},
+                           {x - width / 2, y - gap - height, x + width / 2, y - gap},
+                           {x - width / 2, y + gap, x + width / 2, y + gap + height}};
+    for (const Box& box : choices) {
+      const bool inside = box.left >= kLeft && box.right <= kLeft + kInnerWidth && box.top >= kTop &&
+                          box.bottom <= kTop + kInnerHeight;
+      const bool is_free = std::none_of(taken_.begin(), taken_.end(),
+                                        [&](const Box& other) { return box.overlaps(other); });
+      if (!inside || !is_free) continue;
+      taken_.push_back(box);
+      return label(box.left, box.bottom - 0.28 * height, style, text);
+    }
+    return {};
+  }
+  void take(double x, double y, double radius) {
+    taken_.push_back({x - radius, y - radius, x + radius, y + radius});
+  }
+
+ private:
+  std::vector<Box> taken_;
+};
+
+/// Letters of labels, and those of the narrow screens that style.css enlarges.
+constexpr double kLetter = 6.6, kLargeLetter = 10.4;
+
+double radius_of(const RooflinePoint& point) { return std::max(4.0, 26 * std::sqrt(point.share)); }
+
+Markup points_of(const Roofline& roofline, const Axis& x, const Axis& y) {
+  // The largest first, so that smaller ones lie on top.
+  std::vector<const RooflinePoint*> sorted;
+  for (const RooflinePoint& point : roofline.points) sorted.push_back(&point);
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->share > b->share; });
+  Markup marks;
+  for (const RooflinePoint* point : sorted) {
+    const std::string told =
+        fmt::format("{}: {} of the time, {} MACs per cycle, {} MACs per word of DRAM{}{}", point->name,
+                    percentage(point->share), short_number(point->macs_per_cycle),
+                    short_number(point->macs_per_word), point->note.empty() ? "" : "; ", point->note);
+    marks += element("circle",
+                     {{"cx", coordinate(x_of(x, point->macs_per_word))},
+                      {"cy", coordinate(y_of(y, point->macs_per_cycle))},
+                      {"r", coordinate(radius_of(*point))},
+                      {"class", "point " + point->colour}},
+                     {element("title", {}, {told})});
+  }
+  Labels labels;
+  for (const RooflinePoint* point : sorted)
+    labels.take(x_of(x, point->macs_per_word), y_of(y, point->macs_per_cycle), 0.6 * radius_of(*point));
+  constexpr std::size_t kLarge = 3, kMost = 10, kLetters = 24;
+  for (std::size_t i = 0; i < std::min(sorted.size(), kMost); ++i) {
+    const RooflinePoint& point = *sorted[i];
+    marks += labels.place(x_of(x, point.macs_per_word), y_of(y, point.macs_per_cycle), radius_of(point),
+                          shortened_in_the_middle(printable(point.name), kLetters),
+                          i < kLarge ? kLargeLetter : kLetter, i < kLarge ? "name" : "name minor");
+  }
+  return marks;
+}
+
+}  // namespace
+
+Markup figure(const FigureText& text, double width, double height, const std::vector<Markup>& marks) {
+  const std::string title = text.id + "-title", description = text.id + "-description";
+  std::vector<Markup> children{element("title", {{"id", title}}, {text.title}),
+                               element("desc", {{"id", description}}, {text.description})};
+  children.insert(children.end(), marks.begin(), marks.end());
+  return element("svg",
+                 {{"class", "figure"},
+                  {"id", text.id},
+                  {"viewBox", fmt::format("0 0 {} {}", coordinate(width), coordinate(height))},
+                  {"role", "img"},
+                  {"aria-labelledby", title + " " + description}},
+                 children);
+}
+
+Markup draw(const Roofline& roofline, const FigureText& text) {
+  std::vector<double> xs, ys{roofline.peak};
+  for (const RooflinePoint& point : roofline.points) {
+    xs.push_back(point.macs_per_word);
+    ys.push_back(point.macs_per_cycle);
+  }
+  const bool has_slope = roofline.words_per_cycle > 0;
+  const double ridge = has_slope ? roofline.peak / roofline.words_per_cycle : 0;
+  if (has_slope) xs.push_back(ridge);
+  const Axis x(xs, Spacing::kLogarithmic);
+  // Room above the roof for its name.
+  ys.push_back(2 * roofline.peak);
+  const Axis y(ys, Spacing::kLogarithmic);
+  Markup marks = axes(x, "multiply-accumulates per word of DRAM", y, "multiply-accumulates per cycle");
+  const double peak_y = y_of(y, roofline.peak), right = kLeft + kInnerWidth;
+  marks += line(has_slope ? x_of(x, ridge) : kLeft, peak_y, right, peak_y, "roof");
+  marks += label(right - 4, peak_y - 7, "note end", fmt::format("all {} multipliers busy", short_number(roofline.peak)));
+  if (has_slope) {
+    // From the ridge down to where the roof leaves the chart.
+    const double from = std::max(x.low(), y.low() / roofline.words_per_cycle);
+    const double x1 = x_of(x, from), y1 = y_of(y, from * roofline.words_per_cycle);
+    const double x2 = x_of(x, ridge);
+    marks += line(x1, y1, x2, peak_y, "roof");
+    if (x2 - x1 > 150) {
+      const double angle = std::atan2(peak_y - y1, x2 - x1) * 180 / std::acos(-1.0);
+      const double at_x = 0.5 * (x1 + x2), at_y = 0.5 * (y1 + peak_y);
+      marks += element("text",
+                       {{"x", coordinate(at_x)},
+                        {"y", coordinate(at_y - 8)},
+                        {"class", "note middle"},
+                        {"transform", fmt::format("rotate({} {} {})", coordinate(angle), coordinate(at_x),
+                                                  coordinate(at_y))}},
+                       {fmt::format("DRAM: {} words per cycle", short_number(roofline.words_per_cycle))});
+    }
+  }
+  marks += points_of(roofline, x, y);
+  return figure(text, kWidth, kHeight, {marks});
+}
+
+namespace {
+
+/// "M x y H ...": a step function until `end`, of one of a point's values.
+std::string steps(const Curve& curve, const Axis& x, const Axis& y, double end, double CurvePoint::*value) {
+  std::string path;
+  for (const CurvePoint& point : curve.points) {
+    const std::string at_x = coordinate(x_of(x, point.x)), at_y = coordinate(y_of(y, point.*value));
+    path += path.empty() ? fmt::format("M{} {}", at_x, at_y) : fmt::format("H{}V{}", at_x, at_y);
+  }
+  return path + fmt::format("H{}", coordinate(x_of(x, std::max(end, curve.points.back().x))));
+}
+
+/// The area between the lows and the highs.
+std::string band(const Curve& curve, const Axis& x, const Axis& y, double end) {
+  std::string path = steps(curve, x, y, end, &CurvePoint::low);
+  double right = x_of(x, std::max(end, curve.points.back().x));
+  for (auto point = curve.points.rbegin(); point != curve.points.rend(); ++point) {
+    path += fmt::format("L{} {}", coordinate(right), coordinate(y_of(y, point->high)));
+    right = x_of(x, point->x);
+    path += fmt::format("H{}", coordinate(right));
+  }
+  return path + "Z";
+}
+
+/// What the y axis is to show: all ends, and what is at most this many times the worst of them.
+std::vector<double> shown_values(const Curves& curves) {
+  constexpr double kAboveTheEnds = 3;
+  std::vector<double> ends;
+  for (const Curve& curve : curves.curves) {
+    ends.push_back(curve.points.back().low);
+    ends.push_back(curve.points.back().high);
+  }
+  const double most = kAboveTheEnds * *std::max_element(ends.begin(), ends.end());
+  std::vector<double> values = ends;
+  for (const Curve& curve : curves.curves) {
+    for (const CurvePoint& point : curve.points) values.push_back(std::min(point.high, most));
+  }
+  return values;
+}
+
+}  // namespace
+
+Markup draw(const Curves& curves, const FigureText& text) {
+  std::vector<double> xs{curves.end};
+  for (const Curve& curve : curves.curves) {
+    for (const CurvePoint& point : curve.points) xs.push_back(point.x);
+  }
+  const std::vector<double> ys = shown_values(curves);
+  const Axis x(xs, spacing_for(xs)), y(ys, spacing_for(ys));
+  Markup marks = axes(x, curves.x_title, y, curves.y_title);
+  for (const Curve& curve : curves.curves) {
+    const CurvePoint& last = curve.points.back();
+    if (std::any_of(curve.points.begin(), curve.points.end(), [](const CurvePoint& p) { return p.high > p.low; }))
+      marks += element("path", {{"d", band(curve, x, y, curves.end)}, {"class", "band " + curve.colour}});
+    const std::string told = fmt::format("{}: {} at the end", curve.name, short_number(last.median));
+    marks += element("path",
+                     {{"d", steps(curve, x, y, curves.end, &CurvePoint::median)}, {"class", "curve " + curve.colour}},
+                     {element("title", {}, {told})});
+    if (curve.points.size() == 1) {
+      marks += element("circle", {{"cx", coordinate(x_of(x, last.x))},
+                                  {"cy", coordinate(y_of(y, last.median))},
+                                  {"r", "4"},
+                                  {"class", "point " + curve.colour}});
+    }
+  }
+  return figure(text, kWidth, kHeight, {marks});
+}
+
+}  // namespace dosa::report
