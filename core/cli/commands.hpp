@@ -50,6 +50,7 @@ void add_map(CLI::App& app);
 void add_measure(CLI::App& app);
 void add_optimize(CLI::App& app);
 void add_predict(CLI::App& app);
+void add_report(CLI::App& app);
 void add_sample(CLI::App& app);
 void add_train(CLI::App& app);
 void add_validate(CLI::App& app);

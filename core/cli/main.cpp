@@ -155,6 +155,7 @@ int run(int argc, char** argv) {
   add_optimize(app);
   add_evaluate(app);
   add_compare(app);
+  add_report(app);
   add_export(app);
   add_import(app);
   add_map(app);

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <utility>
 
-namespace dosa::report {
+namespace dosa::html {
 
 std::string short_number(double value) {
   static constexpr std::array<std::pair<double, const char*>, 5> kPrefixes{
@@ -116,4 +116,4 @@ Spacing spacing_for(const std::vector<double>& values) {
   return *low > 0 && *high >= kLogarithmicFrom * *low ? Spacing::kLogarithmic : Spacing::kLinear;
 }
 
-}  // namespace dosa::report
+}  // namespace dosa::html

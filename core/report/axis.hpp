@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace dosa::report {
+namespace dosa::html {
 
 /// A number for people: three significant digits and a prefix of the SI, "6.38 M", "142", "0.025", "1.2e-05".
 std::string short_number(double value);
@@ -45,4 +45,4 @@ class Axis {
 inline constexpr double kLogarithmicFrom = 20;
 Spacing spacing_for(const std::vector<double>& values);
 
-}  // namespace dosa::report
+}  // namespace dosa::html

@@ -7,14 +7,8 @@
 
 #include "dosa/core/report/axis.hpp"
 
-namespace dosa::report {
+namespace dosa::html {
 namespace {
-
-double sum_of(const std::vector<Segment>& segments) {
-  double sum = 0;
-  for (const Segment& segment : segments) sum += segment.value;
-  return sum;
-}
 
 Markup swatch(const std::string& colour) {
   return element("svg", {{"class", "swatch"}, {"viewBox", "0 0 10 10"}, {"aria-hidden", "true"}},
@@ -22,6 +16,12 @@ Markup swatch(const std::string& colour) {
 }
 
 }  // namespace
+
+double total_of(const std::vector<Segment>& segments) {
+  double sum = 0;
+  for (const Segment& segment : segments) sum += segment.value;
+  return sum;
+}
 
 Markup bar(const std::vector<Segment>& segments, double full,
            const std::function<std::string(double)>& told) {
@@ -41,7 +41,7 @@ Markup bar(const std::vector<Segment>& segments, double full,
 }
 
 Markup summary_bar(const std::vector<Segment>& segments, const std::string& label) {
-  const double full = sum_of(segments);
+  const double full = total_of(segments);
   const auto share = [full](double value) { return percentage(full > 0 ? value / full : 0); };
   std::vector<Markup> items;
   for (const Segment& segment : segments) {
@@ -55,7 +55,9 @@ Markup summary_bar(const std::vector<Segment>& segments, const std::string& labe
 
 Markup legend(const std::vector<Segment>& entries) {
   std::vector<Markup> items;
-  for (const Segment& entry : entries) items.push_back(element("li", {}, {swatch(entry.colour), entry.name}));
+  for (const Segment& entry : entries) {
+    if (entry.value > 0) items.push_back(element("li", {}, {swatch(entry.colour), entry.name}));
+  }
   return element("ul", {{"class", "legend"}}, items);
 }
 
@@ -87,4 +89,4 @@ Markup changes(const std::vector<Change>& bars, const std::vector<Change>& marks
   return element("svg", {{"class", "bar changes"}, {"aria-hidden", "true"}}, parts);
 }
 
-}  // namespace dosa::report
+}  // namespace dosa::html

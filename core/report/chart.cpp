@@ -7,12 +7,12 @@
 
 #include "dosa/models/base/text.hpp"
 
-namespace dosa::report {
+namespace dosa::html {
 namespace {
 
 /// The area of a chart within its figure; room around it for ticks in the large letters of narrow screens.
 constexpr double kWidth = 720, kHeight = 420;
-constexpr double kLeft = 84, kRight = 24, kTop = 20, kBottom = 62;
+constexpr double kLeft = 100, kRight = 24, kTop = 20, kBottom = 62;
 constexpr double kInnerWidth = kWidth - kLeft - kRight, kInnerHeight = kHeight - kTop - kBottom;
 
 double x_of(const Axis& axis, double value) { return kLeft + kInnerWidth * axis.place(value); }
@@ -84,6 +84,7 @@ class Labels {
     }
     return {};
   }
+  /// Keeps names off a place.
   void take(double x, double y, double radius) {
     taken_.push_back({x - radius, y - radius, x + radius, y + radius});
   }
@@ -97,11 +98,15 @@ constexpr double kLetter = 6.6, kLargeLetter = 10.4;
 
 double radius_of(const RooflinePoint& point) { return std::max(4.0, 26 * std::sqrt(point.share)); }
 
-Markup points_of(const Roofline& roofline, const Axis& x, const Axis& y) {
-  // The largest first, so that smaller ones lie on top.
+/// The largest first, so that smaller ones are drawn on top and the names of larger ones placed first.
+std::vector<const RooflinePoint*> by_share(const Roofline& roofline) {
   std::vector<const RooflinePoint*> sorted;
   for (const RooflinePoint& point : roofline.points) sorted.push_back(&point);
   std::stable_sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->share > b->share; });
+  return sorted;
+}
+
+Markup points_of(const std::vector<const RooflinePoint*>& sorted, const Axis& x, const Axis& y) {
   Markup marks;
   for (const RooflinePoint* point : sorted) {
     const std::string told =
@@ -115,15 +120,46 @@ Markup points_of(const Roofline& roofline, const Axis& x, const Axis& y) {
                       {"class", "point " + point->colour}},
                      {element("title", {}, {told})});
   }
-  Labels labels;
+  return marks;
+}
+
+Markup names_of(const std::vector<const RooflinePoint*>& sorted, const Axis& x, const Axis& y, Labels& labels) {
   for (const RooflinePoint* point : sorted)
     labels.take(x_of(x, point->macs_per_word), y_of(y, point->macs_per_cycle), 0.6 * radius_of(*point));
   constexpr std::size_t kLarge = 3, kMost = 10, kLetters = 24;
+  Markup marks;
   for (std::size_t i = 0; i < std::min(sorted.size(), kMost); ++i) {
     const RooflinePoint& point = *sorted[i];
     marks += labels.place(x_of(x, point.macs_per_word), y_of(y, point.macs_per_cycle), radius_of(point),
                           shortened_in_the_middle(printable(point.name), kLetters),
                           i < kLarge ? kLargeLetter : kLetter, i < kLarge ? "name" : "name minor");
+  }
+  return marks;
+}
+
+/// The slope of DRAM's bandwidth from where it leaves the chart up to the ridge, and its name above it.
+Markup slope(const Roofline& roofline, const Axis& x, const Axis& y, Labels& labels) {
+  const double from = std::max(x.low(), y.low() / roofline.words_per_cycle);
+  const double x1 = x_of(x, from), y1 = y_of(y, from * roofline.words_per_cycle);
+  const double x2 = x_of(x, roofline.peak / roofline.words_per_cycle), y2 = y_of(y, roofline.peak);
+  Markup marks = line(x1, y1, x2, y2, "roof");
+  const std::string name = fmt::format("DRAM: {} words per cycle", short_number(roofline.words_per_cycle));
+  const double length = kLetter * static_cast<double>(display_width(name));
+  if (std::hypot(x2 - x1, y2 - y1) < 1.2 * length) return marks;
+  const double angle = std::atan2(y2 - y1, x2 - x1);
+  const double middle_x = 0.5 * (x1 + x2), middle_y = 0.5 * (y1 + y2);
+  const std::string turned = fmt::format("rotate({} {} {})", coordinate(angle * 180 / std::acos(-1.0)),
+                                         coordinate(middle_x), coordinate(middle_y));
+  marks += element("text",
+                   {{"x", coordinate(middle_x)},
+                    {"y", coordinate(middle_y - 8)},
+                    {"class", "note middle minor"},
+                    {"transform", turned}},
+                   {name});
+  constexpr double kStep = 12;
+  for (double along = -0.5 * length; along <= 0.5 * length; along += kStep) {
+    labels.take(middle_x + along * std::cos(angle) + kStep * std::sin(angle),
+                middle_y + along * std::sin(angle) - kStep * std::cos(angle), 0.6 * kStep);
   }
   return marks;
 }
@@ -145,41 +181,27 @@ Markup figure(const FigureText& text, double width, double height, const std::ve
 }
 
 Markup draw(const Roofline& roofline, const FigureText& text) {
-  std::vector<double> xs, ys{roofline.peak};
+  // Room above the roof for its name.
+  std::vector<double> xs, ys{roofline.peak, 2 * roofline.peak};
   for (const RooflinePoint& point : roofline.points) {
-    xs.push_back(point.macs_per_word);
-    ys.push_back(point.macs_per_cycle);
+    // Room beside the outermost points.
+    xs.push_back(0.7 * point.macs_per_word);
+    xs.push_back(1.4 * point.macs_per_word);
+    ys.push_back(0.7 * point.macs_per_cycle);
   }
   const bool has_slope = roofline.words_per_cycle > 0;
-  const double ridge = has_slope ? roofline.peak / roofline.words_per_cycle : 0;
-  if (has_slope) xs.push_back(ridge);
-  const Axis x(xs, Spacing::kLogarithmic);
-  // Room above the roof for its name.
-  ys.push_back(2 * roofline.peak);
-  const Axis y(ys, Spacing::kLogarithmic);
-  Markup marks = axes(x, "multiply-accumulates per word of DRAM", y, "multiply-accumulates per cycle");
+  if (has_slope) xs.push_back(roofline.peak / roofline.words_per_cycle);
+  const Axis x(xs, Spacing::kLogarithmic), y(ys, Spacing::kLogarithmic);
   const double peak_y = y_of(y, roofline.peak), right = kLeft + kInnerWidth;
-  marks += line(has_slope ? x_of(x, ridge) : kLeft, peak_y, right, peak_y, "roof");
-  marks += label(right - 4, peak_y - 7, "note end", fmt::format("all {} multipliers busy", short_number(roofline.peak)));
-  if (has_slope) {
-    // From the ridge down to where the roof leaves the chart.
-    const double from = std::max(x.low(), y.low() / roofline.words_per_cycle);
-    const double x1 = x_of(x, from), y1 = y_of(y, from * roofline.words_per_cycle);
-    const double x2 = x_of(x, ridge);
-    marks += line(x1, y1, x2, peak_y, "roof");
-    if (x2 - x1 > 150) {
-      const double angle = std::atan2(peak_y - y1, x2 - x1) * 180 / std::acos(-1.0);
-      const double at_x = 0.5 * (x1 + x2), at_y = 0.5 * (y1 + peak_y);
-      marks += element("text",
-                       {{"x", coordinate(at_x)},
-                        {"y", coordinate(at_y - 8)},
-                        {"class", "note middle"},
-                        {"transform", fmt::format("rotate({} {} {})", coordinate(angle), coordinate(at_x),
-                                                  coordinate(at_y))}},
-                       {fmt::format("DRAM: {} words per cycle", short_number(roofline.words_per_cycle))});
-    }
-  }
-  marks += points_of(roofline, x, y);
+  Labels labels;
+  Markup marks = axes(x, "multiply-accumulates per word of DRAM", y, "multiply-accumulates per cycle");
+  marks += line(has_slope ? x_of(x, xs.back()) : kLeft, peak_y, right, peak_y, "roof");
+  marks += label(right - 4, peak_y - 7, "note end",
+                 fmt::format("all {:.0f} multipliers busy", roofline.peak));
+  if (has_slope) marks += slope(roofline, x, y, labels);
+  const std::vector<const RooflinePoint*> sorted = by_share(roofline);
+  marks += points_of(sorted, x, y);
+  marks += names_of(sorted, x, y, labels);
   return figure(text, kWidth, kHeight, {marks});
 }
 
@@ -251,4 +273,4 @@ Markup draw(const Curves& curves, const FigureText& text) {
   return figure(text, kWidth, kHeight, {marks});
 }
 
-}  // namespace dosa::report
+}  // namespace dosa::html

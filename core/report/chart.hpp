@@ -7,7 +7,7 @@
 #include "dosa/core/report/axis.hpp"
 #include "dosa/core/report/markup.hpp"
 
-namespace dosa::report {
+namespace dosa::html {
 
 /// What a reader who cannot see a figure is told of it, and where links find it.
 struct FigureText {
@@ -56,4 +56,4 @@ struct Curves {
 /// are many times worse leave the chart at its top.
 Markup draw(const Curves& curves, const FigureText& text);
 
-}  // namespace dosa::report
+}  // namespace dosa::html

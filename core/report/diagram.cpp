@@ -7,7 +7,7 @@
 
 #include "dosa/models/base/text.hpp"
 
-namespace dosa::report {
+namespace dosa::html {
 namespace {
 
 constexpr double kDiagramWidth = 720;
@@ -73,32 +73,34 @@ Markup block(const Block& level, double top) {
   return marks;
 }
 
+/// The lines of text beside the grid of multipliers, below their number.
+std::vector<std::string> lines_of(const Diagram& diagram) {
+  std::vector<std::string> lines{percentage(diagram.mean_busy) + " busy in a mean cycle",
+                                 percentage(diagram.energy_share) + " of the energy"};
+  for (const MeshLine& axis : diagram.mesh)
+    lines.push_back(fmt::format("{}: {:.3g} of {:.6g} in use", axis.where, axis.mean_used, axis.size));
+  return lines;
+}
+
+constexpr double kLine = 24;
+double height_of_multipliers(const Diagram& diagram) {
+  return 38 + kLine * static_cast<double>(lines_of(diagram).size() + 1);
+}
+
 /// The multipliers, as a grid in which the share that works is filled.
 Markup multipliers(const Diagram& diagram, double top) {
   constexpr int kCells = 12;
   constexpr double kCell = 9;
-  Markup marks = rectangle(kBlockLeft, top, kBlockWidth, kBlockHeight + 44, "block");
+  Markup marks = rectangle(kBlockLeft, top, kBlockWidth, height_of_multipliers(diagram), "block");
   const int busy = static_cast<int>(std::lround(diagram.mean_busy * kCells * kCells));
   for (int i = 0; i < kCells * kCells; ++i) {
-    marks += rectangle(kBlockLeft + 16 + kCell * (i % kCells), top + 10 + kCell * (i / kCells), kCell - 1.5,
+    marks += rectangle(kBlockLeft + 16 + kCell * (i % kCells), top + 12 + kCell * (i / kCells), kCell - 1.5,
                        kCell - 1.5, i < busy ? "work" : "cell");
   }
   const double left = kBlockLeft + 16 + kCell * kCells + 16;
-  marks += diagram_text(left, top + 25, "block-name", fmt::format("{} multipliers", short_number(diagram.multipliers)));
-  marks += diagram_text(left, top + 48, "note",
-                        fmt::format("{} of them do useful work in a mean cycle", percentage(diagram.mean_busy)));
-  marks += diagram_text(left, top + 69, "note", percentage(diagram.energy_share) + " of the energy");
-  // Two axes in each line.
-  double y = top + 90;
-  for (std::size_t i = 0; i < diagram.mesh.size() && i < 4; i += 2, y += 21) {
-    std::string use;
-    for (std::size_t j = i; j < std::min(i + 2, diagram.mesh.size()); ++j) {
-      const MeshLine& axis = diagram.mesh[j];
-      use += fmt::format("{}{}: {:.3g} of {:.6g} in use", use.empty() ? "" : "; ", axis.where, axis.mean_used,
-                         axis.size);
-    }
-    marks += diagram_text(left, y, "note", use);
-  }
+  double y = top + 26;
+  marks += diagram_text(left, y, "block-name", fmt::format("{:.0f} multipliers", diagram.multipliers));
+  for (const std::string& text : lines_of(diagram)) marks += diagram_text(left, y += kLine, "note", text);
   return marks;
 }
 
@@ -114,7 +116,7 @@ Markup draw(const Diagram& diagram, const FigureText& text) {
   blocks.push_back(multipliers(diagram, top));
   std::vector<Markup> marks{lanes(top)};
   marks.insert(marks.end(), blocks.begin(), blocks.end());
-  return figure(text, kDiagramWidth, top + kBlockHeight + 44 + 4, marks);
+  return figure(text, kDiagramWidth, top + height_of_multipliers(diagram) + 4, marks);
 }
 
-}  // namespace dosa::report
+}  // namespace dosa::html

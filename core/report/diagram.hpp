@@ -8,7 +8,7 @@
 #include "dosa/core/report/chart.hpp"
 #include "dosa/models/layer.hpp"
 
-namespace dosa::report {
+namespace dosa::html {
 
 /// One memory level.
 struct Block {
@@ -37,4 +37,4 @@ struct Diagram {
 
 Markup draw(const Diagram& diagram, const FigureText& text);
 
-}  // namespace dosa::report
+}  // namespace dosa::html

@@ -4,7 +4,7 @@
 
 #include "dosa/models/base/text.hpp"
 
-namespace dosa::report {
+namespace dosa::html {
 namespace {
 
 std::string escaped(std::string_view text) {
@@ -72,4 +72,4 @@ std::string coordinate(double value) {
 
 std::string percent(double share) { return coordinate(100 * share) + "%"; }
 
-}  // namespace dosa::report
+}  // namespace dosa::html

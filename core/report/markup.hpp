@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-namespace dosa::report {
+namespace dosa::html {
 
 /// A piece of a page in the common part of HTML and XML: every element is closed, every value quoted.
 class Markup {
@@ -43,4 +43,4 @@ std::string coordinate(double value);
 /// The same as a share of the whole, 0 to 1: "12.5%".
 std::string percent(double share);
 
-}  // namespace dosa::report
+}  // namespace dosa::html

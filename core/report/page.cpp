@@ -5,7 +5,7 @@
 
 #include "dosa/core/report/templates.hpp"
 
-namespace dosa::report {
+namespace dosa::html {
 namespace {
 
 /// A template with markup in the places "{{key}}"; what is put in is not searched for places again.
@@ -36,7 +36,7 @@ Markup as_markup(const Section& section) {
 
 }  // namespace
 
-std::string html(const Page& page) {
+std::string document(const Page& page) {
   Markup body;
   for (const Section& section : page.sections) body += as_markup(section);
   const std::string title = Markup(page.title).text();
@@ -83,4 +83,4 @@ Markup code_block(const std::string& text) {
   return element("pre", {{"tabindex", "0"}}, {element("code", {}, {text})});
 }
 
-}  // namespace dosa::report
+}  // namespace dosa::html

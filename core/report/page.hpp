@@ -6,7 +6,7 @@
 
 #include "dosa/core/report/markup.hpp"
 
-namespace dosa::report {
+namespace dosa::html {
 
 /// A part of a page, under a heading that the list of contents leads to.
 struct Section {
@@ -23,7 +23,7 @@ struct Page {
 };
 
 /// The whole file, from templates/page.html and templates/style.css.
-std::string html(const Page& page);
+std::string document(const Page& page);
 
 /// A cell of a table.
 struct Cell {
@@ -42,4 +42,4 @@ Markup scrolling(const std::string& label, const Markup& content);
 /// A text to be copied, as a shell or an editor takes it.
 Markup code_block(const std::string& text);
 
-}  // namespace dosa::report
+}  // namespace dosa::html

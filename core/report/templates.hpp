@@ -2,9 +2,9 @@
 // templates.cpp of them (templates.cpp.in).
 #pragma once
 
-namespace dosa::report {
+namespace dosa::html {
 
 extern const char* const kPageTemplate;   ///< page.html: {{style}}, {{title}}, {{lead}}, {{contents}}, {{body}}
 extern const char* const kStyleTemplate;  ///< style.css
 
-}  // namespace dosa::report
+}  // namespace dosa::html
