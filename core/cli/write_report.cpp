@@ -10,7 +10,8 @@ void write_report(const Design& design, const Target& target, const KnownOfSearc
                   const std::string& path) {
   const DesignAnalysis analysis = analyse(design, target);
   html::DesignFacts facts;
-  if (const auto comparison = target.compare_with_default(analysis.design)) facts.comparison = comparison->json;
+  if (const auto comparison = target.compare_with_default(analysis.design))
+    facts.comparison = comparison->json;
   Json found = Json::object();
   std::string ignored;
   add_as_built(analysis.design, target.machine(), found, ignored);

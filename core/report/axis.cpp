@@ -19,7 +19,10 @@ std::string short_number(double value) {
     if (size < factor * 0.9995) continue;
     const double scaled = value / factor;
     // Three significant digits, which never become an exponent.
-    return fmt::format("{:.{}f} {}", scaled, std::abs(scaled) >= 99.95 ? 0 : std::abs(scaled) >= 9.995 ? 1 : 2,
+    return fmt::format("{:.{}f} {}", scaled,
+                       std::abs(scaled) >= 99.95   ? 0
+                       : std::abs(scaled) >= 9.995 ? 1
+                                                   : 2,
                        prefix);
   }
   return fmt::format("{:.3g}", value);

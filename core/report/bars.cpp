@@ -46,11 +46,12 @@ Markup summary_bar(const std::vector<Segment>& segments, const std::string& labe
   std::vector<Markup> items;
   for (const Segment& segment : segments) {
     if (!(segment.value > 0)) continue;
-    items.push_back(element("li", {}, {swatch(segment.colour), element("b", {}, {share(segment.value)}), " ",
-                                       segment.name}));
+    items.push_back(element(
+        "li", {}, {swatch(segment.colour), element("b", {}, {share(segment.value)}), " ", segment.name}));
   }
-  return element("div", {{"class", "summary"}},
-                 {bar(segments, full, share), element("ul", {{"class", "legend"}, {"aria-label", label}}, items)});
+  return element(
+      "div", {{"class", "summary"}},
+      {bar(segments, full, share), element("ul", {{"class", "legend"}, {"aria-label", label}}, items)});
 }
 
 Markup legend(const std::vector<Segment>& entries) {
@@ -82,9 +83,9 @@ Markup changes(const std::vector<Change>& bars, const std::vector<Change>& marks
   parts.push_back(
       element("line", {{"x1", "50%"}, {"x2", "50%"}, {"y1", "0"}, {"y2", "100%"}, {"class", "middle-line"}}));
   for (const Change& mark : marks) {
-    parts.push_back(element("circle",
-                            {{"cx", percent(place(mark.value))}, {"cy", "50%"}, {"r", "4"}, {"class", mark.colour}},
-                            {element("title", {}, {mark.told})}));
+    parts.push_back(element(
+        "circle", {{"cx", percent(place(mark.value))}, {"cy", "50%"}, {"r", "4"}, {"class", mark.colour}},
+        {element("title", {}, {mark.told})}));
   }
   return element("svg", {{"class", "bar changes"}, {"aria-hidden", "true"}}, parts);
 }

@@ -22,8 +22,7 @@ double total_of(const std::vector<Segment>& segments);
 
 /// The segments beside one another; `full` is the value of the whole width. What a pointer over one tells is
 /// its name and `told(value)`. Readers who cannot see it are told nothing: the numbers stand beside it.
-Markup bar(const std::vector<Segment>& segments, double full,
-           const std::function<std::string(double)>& told);
+Markup bar(const std::vector<Segment>& segments, double full, const std::function<std::string(double)>& told);
 
 /// The same alone, with a list of names, shares and colours below it, the parts of nothing left out.
 Markup summary_bar(const std::vector<Segment>& segments, const std::string& label);

@@ -76,8 +76,8 @@ class Labels {
     for (const Box& box : choices) {
       const bool inside = box.left >= kLeft && box.right <= kLeft + kInnerWidth && box.top >= kTop &&
                           box.bottom <= kTop + kInnerHeight;
-      const bool is_free = std::none_of(taken_.begin(), taken_.end(),
-                                        [&](const Box& other) { return box.overlaps(other); });
+      const bool is_free =
+          std::none_of(taken_.begin(), taken_.end(), [&](const Box& other) { return box.overlaps(other); });
       if (!inside || !is_free) continue;
       taken_.push_back(box);
       return label(box.left, box.bottom - 0.28 * height, style, text);
@@ -85,8 +85,9 @@ class Labels {
     return {};
   }
   /// Keeps names off a place.
-  void take(double x, double y, double radius) {
-    taken_.push_back({x - radius, y - radius, x + radius, y + radius});
+  void take(const Box& box) { taken_.push_back(box); }
+  bool is_free(const Box& box) const {
+    return std::none_of(taken_.begin(), taken_.end(), [&](const Box& other) { return box.overlaps(other); });
   }
 
  private:
@@ -102,7 +103,8 @@ double radius_of(const RooflinePoint& point) { return std::max(4.0, 26 * std::sq
 std::vector<const RooflinePoint*> by_share(const Roofline& roofline) {
   std::vector<const RooflinePoint*> sorted;
   for (const RooflinePoint& point : roofline.points) sorted.push_back(&point);
-  std::stable_sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->share > b->share; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto* a, const auto* b) { return a->share > b->share; });
   return sorted;
 }
 
@@ -123,9 +125,8 @@ Markup points_of(const std::vector<const RooflinePoint*>& sorted, const Axis& x,
   return marks;
 }
 
-Markup names_of(const std::vector<const RooflinePoint*>& sorted, const Axis& x, const Axis& y, Labels& labels) {
-  for (const RooflinePoint* point : sorted)
-    labels.take(x_of(x, point->macs_per_word), y_of(y, point->macs_per_cycle), 0.6 * radius_of(*point));
+Markup names_of(const std::vector<const RooflinePoint*>& sorted, const Axis& x, const Axis& y,
+                Labels& labels) {
   constexpr std::size_t kLarge = 3, kMost = 10, kLetters = 24;
   Markup marks;
   for (std::size_t i = 0; i < std::min(sorted.size(), kMost); ++i) {
@@ -137,31 +138,41 @@ Markup names_of(const std::vector<const RooflinePoint*>& sorted, const Axis& x, 
   return marks;
 }
 
-/// The slope of DRAM's bandwidth from where it leaves the chart up to the ridge, and its name above it.
-Markup slope(const Roofline& roofline, const Axis& x, const Axis& y, Labels& labels) {
-  const double from = std::max(x.low(), y.low() / roofline.words_per_cycle);
-  const double x1 = x_of(x, from), y1 = y_of(y, from * roofline.words_per_cycle);
-  const double x2 = x_of(x, roofline.peak / roofline.words_per_cycle), y2 = y_of(y, roofline.peak);
-  Markup marks = line(x1, y1, x2, y2, "roof");
-  const std::string name = fmt::format("DRAM: {} words per cycle", short_number(roofline.words_per_cycle));
+/// A straight line.
+struct Line {
+  double x1, y1, x2, y2;
+  double length() const { return std::hypot(x2 - x1, y2 - y1); }
+  double angle() const { return std::atan2(y2 - y1, x2 - x1); }
+};
+
+/// A name along the line and above it, where there is room.
+Markup name_along(const Line& line, const std::string& name, Labels& labels) {
   const double length = kLetter * static_cast<double>(display_width(name));
-  if (std::hypot(x2 - x1, y2 - y1) < 1.2 * length) return marks;
-  const double angle = std::atan2(y2 - y1, x2 - x1);
-  const double middle_x = 0.5 * (x1 + x2), middle_y = 0.5 * (y1 + y2);
-  const std::string turned = fmt::format("rotate({} {} {})", coordinate(angle * 180 / std::acos(-1.0)),
-                                         coordinate(middle_x), coordinate(middle_y));
-  marks += element("text",
-                   {{"x", coordinate(middle_x)},
-                    {"y", coordinate(middle_y - 8)},
-                    {"class", "note middle minor"},
-                    {"transform", turned}},
-                   {name});
+  const double step_x = std::cos(line.angle()), step_y = std::sin(line.angle());
   constexpr double kStep = 12;
-  for (double along = -0.5 * length; along <= 0.5 * length; along += kStep) {
-    labels.take(middle_x + along * std::cos(angle) + kStep * std::sin(angle),
-                middle_y + along * std::sin(angle) - kStep * std::cos(angle), 0.6 * kStep);
+  for (const double part : {0.5, 0.3, 0.7, 0.2, 0.8}) {
+    const double middle = part * line.length();
+    if (middle < 0.5 * length || middle > line.length() - 0.5 * length) continue;
+    std::vector<Box> boxes;
+    for (double along = middle - 0.5 * length; along <= middle + 0.5 * length; along += kStep) {
+      const double x = line.x1 + along * step_x + kStep * step_y,
+                   y = line.y1 + along * step_y - kStep * step_x;
+      boxes.push_back({x - 0.6 * kStep, y - 0.6 * kStep, x + 0.6 * kStep, y + 0.6 * kStep});
+    }
+    if (!std::all_of(boxes.begin(), boxes.end(), [&](const Box& box) { return labels.is_free(box); }))
+      continue;
+    for (const Box& box : boxes) labels.take(box);
+    const std::string x = coordinate(line.x1 + middle * step_x), y = coordinate(line.y1 + middle * step_y);
+    const std::string degrees = coordinate(line.angle() * 180 / std::acos(-1.0));
+    return element("text",
+                   {{"x", x},
+                    {"y", y},
+                    {"dy", "-8"},
+                    {"class", "note middle minor"},
+                    {"transform", fmt::format("rotate({} {} {})", degrees, x, y)}},
+                   {name});
   }
-  return marks;
+  return {};
 }
 
 }  // namespace
@@ -190,16 +201,29 @@ Markup draw(const Roofline& roofline, const FigureText& text) {
     ys.push_back(0.7 * point.macs_per_cycle);
   }
   const bool has_slope = roofline.words_per_cycle > 0;
-  if (has_slope) xs.push_back(roofline.peak / roofline.words_per_cycle);
+  const double ridge = has_slope ? roofline.peak / roofline.words_per_cycle : 0;
+  if (has_slope) xs.push_back(ridge);
   const Axis x(xs, Spacing::kLogarithmic), y(ys, Spacing::kLogarithmic);
   const double peak_y = y_of(y, roofline.peak), right = kLeft + kInnerWidth;
   Labels labels;
   Markup marks = axes(x, "multiply-accumulates per word of DRAM", y, "multiply-accumulates per cycle");
-  marks += line(has_slope ? x_of(x, xs.back()) : kLeft, peak_y, right, peak_y, "roof");
-  marks += label(right - 4, peak_y - 7, "note end",
-                 fmt::format("all {:.0f} multipliers busy", roofline.peak));
-  if (has_slope) marks += slope(roofline, x, y, labels);
+  marks += line(has_slope ? x_of(x, ridge) : kLeft, peak_y, right, peak_y, "roof");
+  marks +=
+      label(right - 4, peak_y - 7, "note end", fmt::format("all {:.0f} multipliers busy", roofline.peak));
   const std::vector<const RooflinePoint*> sorted = by_share(roofline);
+  for (const RooflinePoint* point : sorted) {
+    const double r = 0.6 * radius_of(*point);
+    const double cx = x_of(x, point->macs_per_word), cy = y_of(y, point->macs_per_cycle);
+    labels.take({cx - r, cy - r, cx + r, cy + r});
+  }
+  if (has_slope) {
+    // From where the roof leaves the chart up to the ridge.
+    const double from = std::max(x.low(), y.low() / roofline.words_per_cycle);
+    const Line slope{x_of(x, from), y_of(y, from * roofline.words_per_cycle), x_of(x, ridge), peak_y};
+    marks += line(slope.x1, slope.y1, slope.x2, slope.y2, "roof");
+    marks += name_along(
+        slope, fmt::format("DRAM: {} words per cycle", short_number(roofline.words_per_cycle)), labels);
+  }
   marks += points_of(sorted, x, y);
   marks += names_of(sorted, x, y, labels);
   return figure(text, kWidth, kHeight, {marks});
@@ -207,20 +231,22 @@ Markup draw(const Roofline& roofline, const FigureText& text) {
 
 namespace {
 
-/// "M x y H ...": a step function until `end`, of one of a point's values.
-std::string steps(const Curve& curve, const Axis& x, const Axis& y, double end, double CurvePoint::*value) {
+double end_of(const Curve& curve) { return std::max(curve.end, curve.points.back().x); }
+
+/// "M x y H ...": a step function of one of a point's values.
+std::string steps(const Curve& curve, const Axis& x, const Axis& y, double CurvePoint::*value) {
   std::string path;
   for (const CurvePoint& point : curve.points) {
     const std::string at_x = coordinate(x_of(x, point.x)), at_y = coordinate(y_of(y, point.*value));
     path += path.empty() ? fmt::format("M{} {}", at_x, at_y) : fmt::format("H{}V{}", at_x, at_y);
   }
-  return path + fmt::format("H{}", coordinate(x_of(x, std::max(end, curve.points.back().x))));
+  return path + fmt::format("H{}", coordinate(x_of(x, end_of(curve))));
 }
 
 /// The area between the lows and the highs.
-std::string band(const Curve& curve, const Axis& x, const Axis& y, double end) {
-  std::string path = steps(curve, x, y, end, &CurvePoint::low);
-  double right = x_of(x, std::max(end, curve.points.back().x));
+std::string band(const Curve& curve, const Axis& x, const Axis& y) {
+  std::string path = steps(curve, x, y, &CurvePoint::low);
+  double right = x_of(x, end_of(curve));
   for (auto point = curve.points.rbegin(); point != curve.points.rend(); ++point) {
     path += fmt::format("L{} {}", coordinate(right), coordinate(y_of(y, point->high)));
     right = x_of(x, point->x);
@@ -248,8 +274,9 @@ std::vector<double> shown_values(const Curves& curves) {
 }  // namespace
 
 Markup draw(const Curves& curves, const FigureText& text) {
-  std::vector<double> xs{curves.end};
+  std::vector<double> xs;
   for (const Curve& curve : curves.curves) {
+    xs.push_back(end_of(curve));
     for (const CurvePoint& point : curve.points) xs.push_back(point.x);
   }
   const std::vector<double> ys = shown_values(curves);
@@ -257,12 +284,13 @@ Markup draw(const Curves& curves, const FigureText& text) {
   Markup marks = axes(x, curves.x_title, y, curves.y_title);
   for (const Curve& curve : curves.curves) {
     const CurvePoint& last = curve.points.back();
-    if (std::any_of(curve.points.begin(), curve.points.end(), [](const CurvePoint& p) { return p.high > p.low; }))
-      marks += element("path", {{"d", band(curve, x, y, curves.end)}, {"class", "band " + curve.colour}});
+    if (std::any_of(curve.points.begin(), curve.points.end(),
+                    [](const CurvePoint& p) { return p.high > p.low; }))
+      marks += element("path", {{"d", band(curve, x, y)}, {"class", "band " + curve.colour}});
     const std::string told = fmt::format("{}: {} at the end", curve.name, short_number(last.median));
-    marks += element("path",
-                     {{"d", steps(curve, x, y, curves.end, &CurvePoint::median)}, {"class", "curve " + curve.colour}},
-                     {element("title", {}, {told})});
+    marks +=
+        element("path", {{"d", steps(curve, x, y, &CurvePoint::median)}, {"class", "curve " + curve.colour}},
+                {element("title", {}, {told})});
     if (curve.points.size() == 1) {
       marks += element("circle", {{"cx", coordinate(x_of(x, last.x))},
                                   {"cy", coordinate(y_of(y, last.median))},

@@ -21,11 +21,11 @@ Markup figure(const FigureText& text, double width, double height, const std::ve
 /// A layer in a roofline.
 struct RooflinePoint {
   std::string name;
-  double macs_per_word = 0;   ///< of DRAM
+  double macs_per_word = 0;  ///< of DRAM
   double macs_per_cycle = 0;
-  double share = 0;           ///< of the network's cycles
-  std::string colour;         ///< a class of style.css
-  std::string note;           ///< what else a pointer over it tells
+  double share = 0;    ///< of the network's cycles
+  std::string colour;  ///< a class of style.css
+  std::string note;    ///< what else a pointer over it tells
 };
 
 /// Multiply-accumulates per cycle against multiply-accumulates per word of DRAM, both logarithmic.
@@ -45,12 +45,12 @@ struct CurvePoint {
 struct Curve {
   std::string name;
   std::string colour;
-  std::vector<CurvePoint> points;  ///< x ascends; a value holds until the next point
+  std::vector<CurvePoint> points;  ///< at least one; x ascends; a value holds until the next point
+  double end = 0;                  ///< until where the last value holds
 };
 struct Curves {
   std::string x_title, y_title;
-  double end = 0;  ///< of the x axis
-  std::vector<Curve> curves;
+  std::vector<Curve> curves;  ///< at least one
 };
 /// x is logarithmic where it ranges wide. y shows where the curves end and what led there: first designs that
 /// are many times worse leave the chart at its top.

@@ -19,7 +19,8 @@ Json member(const Json& object, const std::string& key) {
 }
 
 std::string text_of(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return value.is_string() ? value.get<std::string>()
+                           : value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 class Command {
@@ -109,7 +110,8 @@ std::string shell_command(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) {
     const bool is_plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
-      return std::isalnum(c) || std::string_view("-_./=,:+@").find(static_cast<char>(c)) != std::string_view::npos;
+      return std::isalnum(c) ||
+             std::string_view("-_./=,:+@").find(static_cast<char>(c)) != std::string_view::npos;
     });
     std::string quoted = word;
     if (!is_plain) {
@@ -125,16 +127,19 @@ std::string shell_command(const std::vector<std::string>& words) {
 Reproduction reproduction_of(const Design& design, const Target& target) {
   Reproduction result;
   const Json& record = design.provenance;
-  const std::string method = text_of(member(record, "method")), stopped = text_of(member(record, "stopped_by"));
+  const std::string method = text_of(member(record, "method")),
+                    stopped = text_of(member(record, "stopped_by"));
   const auto command = [&](const char* name) {
-    return Command({"dosa", name, design.workload, name == std::string("map") ? "--machine" : "--target", design.target});
+    return Command({"dosa", name, design.workload, name == std::string("map") ? "--machine" : "--target",
+                    design.target});
   };
   try {
     if (method == "default") {
       Command map = command("map");
       map.add_sizes(target.machine(), design.hardware);
       result.command = map.text() + " --default";
-    } else if (method == "exhaustive" || (method == "gradient" && member(member(record, "options"), "min").is_null())) {
+    } else if (method == "exhaustive" ||
+               (method == "gradient" && member(member(record, "options"), "min").is_null())) {
       result.command = map_command(command("map"), design, target);
     } else if (method == "gradient" || method == "enumeration") {
       result.command = optimize_command(command("optimize"), design, target, result.note);
@@ -148,11 +153,13 @@ Reproduction reproduction_of(const Design& design, const Target& target) {
   }
   const std::vector<std::string> shipped = shipped_names("workloads");
   if (std::find(shipped.begin(), shipped.end(), design.workload) == shipped.end())
-    result.note += "The network is not one that comes with the program: put its file in the place of its name. ";
+    result.note +=
+        "The network is not one that comes with the program: put its file in the place of its name. ";
   if (stopped == "time" || stopped == "evaluations" || stopped == "interrupt")
     result.note += fmt::format("The search was stopped by {}; this command goes on to the end. ", stopped);
   const Json model = member(record, "model");
-  if (!member(model, "baseline").is_null()) result.note += "It was given the baseline that is recorded below. ";
+  if (!member(model, "baseline").is_null())
+    result.note += "It was given the baseline that is recorded below. ";
   if (!result.note.empty()) result.note.pop_back();
   return result;
 }

@@ -66,7 +66,8 @@ std::vector<Segment> sum_of(const DesignAnalysis& analysis,
   std::vector<Segment> sum;
   for (const LayerAnalysis& layer : analysis.layers) {
     for (const Segment& part : parts_of(layer)) {
-      const auto known = std::find_if(sum.begin(), sum.end(), [&](const Segment& s) { return s.name == part.name; });
+      const auto known =
+          std::find_if(sum.begin(), sum.end(), [&](const Segment& s) { return s.name == part.name; });
       if (known == sum.end())
         sum.push_back(part);
       else
@@ -83,7 +84,8 @@ std::string joules(double microjoules) {
 }
 
 std::string times(double ratio, const char* better, const char* worse) {
-  return ratio >= 1 ? fmt::format("{:.2f} times {}", ratio, better) : fmt::format("{:.2f} times {}", 1 / ratio, worse);
+  return ratio >= 1 ? fmt::format("{:.2f} times {}", ratio, better)
+                    : fmt::format("{:.2f} times {}", 1 / ratio, worse);
 }
 
 // ---- The effect of a change on what the design was searched for.
@@ -133,12 +135,13 @@ Markup tile(const std::string& what, const std::string& value, const std::string
 Markup headline(const DesignAnalysis& analysis, const DesignFacts& facts) {
   const Design& design = analysis.design;
   const std::string sizes = design.machine->text(design.hardware);
-  Markup lead = element("p", {{"class", "lead"}},
-                        {fmt::format("A design of the machine {} for the network {} ({} different layers), "
-                                     "searched for the least {}: {}.",
-                                     design.target, design.workload, design.layers.size(),
-                                     design.objective == "edp" ? "product of energy and delay" : design.objective,
-                                     sizes.empty() ? "all sizes are fixed by the machine's file" : sizes)});
+  Markup lead =
+      element("p", {{"class", "lead"}},
+              {fmt::format("A design of the machine {} for the network {} ({} different layers), "
+                           "searched for the least {}: {}.",
+                           design.target, design.workload, design.layers.size(),
+                           design.objective == "edp" ? "product of energy and delay" : design.objective,
+                           sizes.empty() ? "all sizes are fixed by the machine's file" : sizes)});
   if (facts.comparison) {
     const Json& gain = facts.comparison->at("gain");
     const double latency = gain.at("latency"), energy = gain.at("energy"), edp = gain.at("edp");
@@ -159,7 +162,8 @@ Markup headline(const DesignAnalysis& analysis, const DesignFacts& facts) {
        tile("Energy", joules(totals.energy_uj), fmt::format("{:.6g} µJ", totals.energy_uj)),
        tile("EDP", short_number(totals.edp), "µJ × cycles"),
        tile("Area", fmt::format("{:.2f} mm²", totals.area_mm2),
-            facts.as_built ? fmt::format("{:.2f} mm² as built, double-buffered", facts.as_built->at("area_mm2").get<double>())
+            facts.as_built ? fmt::format("{:.2f} mm² as built, double-buffered",
+                                         facts.as_built->at("area_mm2").get<double>())
                            : "by the machine's file"),
        tile("Utilisation", percentage(analysis.utilisation.value()), "of all multipliers and cycles")});
   if (!facts.remark.empty()) lead += element("p", {}, {facts.remark});
@@ -179,10 +183,11 @@ std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
   const Segment& most_time = *std::max_element(time.begin(), time.end(), largest);
   const Segment& most_energy = *std::max_element(energy.begin(), energy.end(), largest);
   add({element("b", {}, {"Time: "}),
-       fmt::format("{} goes into {}; with every multiplier busy in every cycle the network would take {} cycles "
-                   "instead of {}.",
-                   percentage(most_time.value / total_of(time)), most_time.name,
-                   short_number(analysis.compute_bound_cycles), short_number(analysis.design.totals.cycles))});
+       fmt::format(
+           "{} goes into {}; with every multiplier busy in every cycle the network would take {} cycles "
+           "instead of {}.",
+           percentage(most_time.value / total_of(time)), most_time.name,
+           short_number(analysis.compute_bound_cycles), short_number(analysis.design.totals.cycles))});
   std::string bounds;
   for (std::size_t i = 0; i < std::min<std::size_t>(3, analysis.bounds.size()); ++i) {
     bounds += fmt::format("{}{} ({} of the time)", i == 0 ? "" : ", ", analysis.bounds[i].bound.text(),
@@ -199,7 +204,8 @@ std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
   add({element("b", {}, {"Layer that costs most: "}),
        fmt::format("{}, {} of the time and {} of the energy{}{}.", worst->layer.name,
                    percentage(worst->share_of_cycles), percentage(worst->share_of_energy),
-                   worst->reasons.empty() ? "" : "; ", worst->reasons.empty() ? "" : worst->reasons.front().text)});
+                   worst->reasons.empty() ? "" : "; ",
+                   worst->reasons.empty() ? "" : worst->reasons.front().text)});
   const Aim aim = aim_of(analysis.design);
   const auto sorted = by_effect(analysis, aim);
   constexpr std::size_t kNamed = 3;
@@ -249,7 +255,8 @@ double dram_words_per_cycle(const DesignAnalysis& analysis) {
 std::string size_text(const LevelBreakdown& level) {
   if (!level.capacity) return "";
   const std::string size = fmt::format("{:.6g} {}", *level.capacity, level.size_unit);
-  return level.size_unit == "words" && level.instances > 1 ? fmt::format("{:.0f} × {}", level.instances, size) : size;
+  return level.size_unit == "words" && level.instances > 1 ? fmt::format("{:.0f} × {}", level.instances, size)
+                                                           : size;
 }
 
 Diagram diagram_of(const DesignAnalysis& analysis) {
@@ -262,8 +269,14 @@ Diagram diagram_of(const DesignAnalysis& analysis) {
   diagram.energy_share = energy.back().value / all_energy;
   for (std::size_t i = 0; i < first.levels.size(); ++i) {
     const LevelBreakdown& level = level_of(first, i);
-    Block block{level.name, size_text(level), level.holds, -1, 0, bandwidth_of(level.name, analysis),
-                energy[i].value / all_energy, level_colour(i)};
+    Block block{level.name,
+                size_text(level),
+                level.holds,
+                -1,
+                0,
+                bandwidth_of(level.name, analysis),
+                energy[i].value / all_energy,
+                level_colour(i)};
     if (level.capacity) {
       block.most_full = 0;
       for (const LayerAnalysis& layer : analysis.layers) {
@@ -287,18 +300,20 @@ Section hardware(const DesignAnalysis& analysis) {
   const Diagram diagram = diagram_of(analysis);
   std::string description = "From the outside inwards:";
   for (const Block& block : diagram.blocks) {
-    description += fmt::format(" {}, {}, {} of the energy{};", block.name,
-                               block.size.empty() ? "unlimited" : block.size, percentage(block.energy_share),
-                               block.most_full < 0 ? "" : fmt::format(", at most {} full", percentage(block.most_full)));
+    description +=
+        fmt::format(" {}, {}, {} of the energy{};", block.name, block.size.empty() ? "unlimited" : block.size,
+                    percentage(block.energy_share),
+                    block.most_full < 0 ? "" : fmt::format(", at most {} full", percentage(block.most_full)));
   }
   description += fmt::format(" {:.0f} multipliers, {} of them at work in a mean cycle.", diagram.multipliers,
                              percentage(diagram.mean_busy));
-  return {"hardware", "The hardware",
-          "Data comes from DRAM at the top and goes down to the multipliers. Lines on the right are the three "
-          "tensors: weights (W), inputs (I) and outputs (O); a circle marks a memory that holds one, without it "
-          "the tensor passes by. Bars tell how full a memory is: in a mean cycle (coloured) and in the layer "
-          "that fills it most (grey).",
-          draw(diagram, {"hardware-figure", "Block diagram of the hardware", description})};
+  return {
+      "hardware", "The hardware",
+      "Data comes from DRAM at the top and goes down to the multipliers. Lines on the right are the three "
+      "tensors: weights (W), inputs (I) and outputs (O); a circle marks a memory that holds one, without it "
+      "the tensor passes by. Bars tell how full a memory is: in a mean cycle (coloured) and in the layer "
+      "that fills it most (grey).",
+      draw(diagram, {"hardware-figure", "Block diagram of the hardware", description})};
 }
 
 Section roofline(const DesignAnalysis& analysis) {
@@ -308,26 +323,31 @@ Section roofline(const DesignAnalysis& analysis) {
   for (const LayerAnalysis& layer : analysis.layers) {
     const double macs = static_cast<double>(layer.layer.macs()) * static_cast<double>(layer.layer.groups);
     if (!(layer.dram_words > 0) || !(layer.cycles > 0)) continue;
-    chart.points.push_back({layer.layer.name, macs / layer.dram_words, macs / layer.cycles, layer.share_of_cycles,
-                            colour_of_bound(layer), "bound by " + layer.bound.text()});
+    chart.points.push_back({layer.layer.name, macs / layer.dram_words, macs / layer.cycles,
+                            layer.share_of_cycles, colour_of_bound(layer), "bound by " + layer.bound.text()});
   }
   std::vector<Segment> colours;
   for (const LayerAnalysis& layer : analysis.layers) {
-    const std::string name = layer.bound.by == "compute" ? "bound by the multipliers" : "bound by " + layer.bound.by;
-    if (std::none_of(colours.begin(), colours.end(), [&](const Segment& known) { return known.name == name; }))
+    const std::string name =
+        layer.bound.by == "compute" ? "bound by the multipliers" : "bound by " + layer.bound.by;
+    if (std::none_of(colours.begin(), colours.end(),
+                     [&](const Segment& known) { return known.name == name; }))
       colours.push_back({name, layer.share_of_cycles, colour_of_bound(layer)});
   }
-  Markup content = draw(chart, {"roofline-figure", "Roofline of the layers",
-                                fmt::format("{} layers below the roof of {:.0f} multipliers and, on the left, of DRAM; the "
-                                            "table of layers holds the numbers.",
-                                            chart.points.size(), chart.peak)});
+  Markup content = draw(
+      chart, {"roofline-figure", "Roofline of the layers",
+              fmt::format("{} layers below the roof of {:.0f} multipliers and, on the left, of DRAM; the "
+                          "table of layers holds the numbers.",
+                          chart.points.size(), chart.peak)});
   content += legend(colours);
-  return {"roofline", "Roofline",
-          "Every circle is a layer, its area the layer's share of the time. The higher, the more of the multipliers work; "
-          "the further to the right, the more work is done with each word that DRAM moves. No layer can be above "
-          "the line: on its slope DRAM is the limit, on its flat part the number of multipliers. A circle far "
-          "below the line waits for something else, or leaves multipliers without work.",
-          content};
+  return {
+      "roofline", "Roofline",
+      "Every circle is a layer, its area the layer's share of the time. The higher, the more of the "
+      "multipliers work; "
+      "the further to the right, the more work is done with each word that DRAM moves. No layer can be above "
+      "the line: on its slope DRAM is the limit, on its flat part the number of multipliers. A circle far "
+      "below the line waits for something else, or leaves multipliers without work.",
+      content};
 }
 
 std::string name_with_count(const Layer& layer) {
@@ -359,9 +379,10 @@ Section layers(const DesignAnalysis& analysis) {
   content += legend(sum_of(analysis, time_parts));
   content += element("p", {}, {element("b", {}, {"Energy"})});
   content += legend(sum_of(analysis, energy_parts));
-  content += table("Time and energy of every layer, with all its runs", {{"Layer"}, {"Time"}, {"", true}, {"Energy"}, {"", true}},
-                   rows, "bars");
-  return {"layers", "Layer by layer", "Bars are as long as a layer's part of the network's time and energy.", content};
+  content += table("Time and energy of every layer, with all its runs",
+                   {{"Layer"}, {"Time"}, {"", true}, {"Energy"}, {"", true}}, rows, "bars");
+  return {"layers", "Layer by layer", "Bars are as long as a layer's part of the network's time and energy.",
+          content};
 }
 
 Section tornado(const DesignAnalysis& analysis) {
@@ -397,28 +418,32 @@ Section tornado(const DesignAnalysis& analysis) {
                     number_cell(signed_percentage(less))});
   }
   std::string intro = fmt::format(
-      "What 10 % more (upper bar) and 10 % less (lower bar) of a number of the machine does to {} while every "
+      "What 10 % more (upper bar) and 10 % less (lower bar) of a number of the machine does to {} while "
+      "every "
       "layer runs as it does: to the left it falls, which is better.",
       aim.name);
   if (any_resolved) intro += " Circles: the same with the layers searched again.";
   return {"sensitivities", "What a change would do", intro,
           table(fmt::format("Change of {} by 10 % more and less of each number", aim.name),
-                {{"Number of the machine"}, {fmt::format("{}, at most {} on either side", aim.name, percentage(most))},
-                 {"10 % more", true}, {"10 % less", true}},
+                {{"Number of the machine"},
+                 {fmt::format("{}, at most {} on either side", aim.name, percentage(most))},
+                 {"10 % more", true},
+                 {"10 % less", true}},
                 rows, "bars tornado")};
 }
 
 Section progress(const DesignAnalysis& analysis, const DesignFacts& facts) {
-  Curves curves{"evaluations of the model", "best " + analysis.design.objective + " so far",
-                facts.search.back().samples, {{"best design", "l1", {}}}};
+  Curves curves{"evaluations of the model",
+                "best " + analysis.design.objective + " so far",
+                {{"best design", "l1", {}, facts.search.back().samples}}};
   for (const FoundSoFar& found : facts.search)
-    curves.curves.front().points.push_back({found.samples, found.objective, found.objective, found.objective});
+    curves.curves.front().points.push_back(
+        {found.samples, found.objective, found.objective, found.objective});
   const FoundSoFar& first = facts.search.front();
   const FoundSoFar& last = facts.search.back();
-  const std::string intro =
-      fmt::format("The first design had {}, the best one {} after {} evaluations and {:.1f} s.",
-                  short_number(first.objective), short_number(last.objective), short_number(last.samples),
-                  last.seconds);
+  const std::string intro = fmt::format(
+      "The first design had {}, the best one {} after {} evaluations and {:.1f} s.",
+      short_number(first.objective), short_number(last.objective), short_number(last.samples), last.seconds);
   return {"search", "How the search went", intro,
           draw(curves, {"search-figure", "Best design against evaluations", intro})};
 }
@@ -437,18 +462,19 @@ Markup layer_table(const DesignAnalysis& analysis) {
                     {layer.bound.text()},
                     number_cell(fmt::format("{:.2f}", layer.over_bound()))});
   }
-  return scrolling("Costs of the layers",
-                   table("What one run of each layer costs. EDP share: mean of its shares of the network's time "
-                         "and energy. Times least: its cycles over those that multipliers and DRAM need at least.",
-                         {{"Layer"},
-                          {"Runs", true},
-                          {"Cycles", true},
-                          {"Energy, µJ", true},
-                          {"EDP share", true},
-                          {"Utilisation", true},
-                          {"Bound by"},
-                          {"Times least", true}},
-                         rows));
+  return scrolling(
+      "Costs of the layers",
+      table("What one run of each layer costs. EDP share: mean of its shares of the network's time "
+            "and energy. Times least: its cycles over those that multipliers and DRAM need at least.",
+            {{"Layer"},
+             {"Runs", true},
+             {"Cycles", true},
+             {"Energy, µJ", true},
+             {"EDP share", true},
+             {"Utilisation", true},
+             {"Bound by"},
+             {"Times least", true}},
+            rows));
 }
 
 Markup schedule_table(const DesignAnalysis& analysis) {
@@ -492,18 +518,19 @@ Markup sensitivity_table(const DesignAnalysis& analysis) {
                     number_cell(signed_percentage(number.more.edp)),
                     number_cell(signed_percentage(number.less.edp))});
   }
-  return scrolling("Sensitivities", table("Slopes: by how many per cent a quantity rises for one per cent more of the number, "
-                                          "schedules fixed. The last two columns are the exact model's.",
-                                          {{"Number"},
-                                           {"Value", true},
-                                           {"Unit"},
-                                           {"EDP", true},
-                                           {"Energy", true},
-                                           {"Latency", true},
-                                           {"Area", true},
-                                           {"EDP at +10 %", true},
-                                           {"EDP at −10 %", true}},
-                                          rows));
+  return scrolling("Sensitivities",
+                   table("Slopes: by how many per cent a quantity rises for one per cent more of the number, "
+                         "schedules fixed. The last two columns are the exact model's.",
+                         {{"Number"},
+                          {"Value", true},
+                          {"Unit"},
+                          {"EDP", true},
+                          {"Energy", true},
+                          {"Latency", true},
+                          {"Area", true},
+                          {"EDP at +10 %", true},
+                          {"EDP at −10 %", true}},
+                         rows));
 }
 
 Section tables(const DesignAnalysis& analysis) {
@@ -533,10 +560,11 @@ Section provenance(const DesignAnalysis& analysis, const DesignFacts& facts) {
     content += code_block(facts.command);
   }
   if (!facts.command_note.empty()) content += element("p", {}, {facts.command_note});
-  std::vector<std::vector<Cell>> rows{{{"network"}, {design.workload}},
-                                      {{"machine"}, {design.target}},
-                                      {{"what the machine's file is"}, {design.machine->description}},
-                                      {{"hash of the machine's file"}, {element("code", {}, {design.machine->hash})}}};
+  std::vector<std::vector<Cell>> rows{
+      {{"network"}, {design.workload}},
+      {{"machine"}, {design.target}},
+      {{"what the machine's file is"}, {design.machine->description}},
+      {{"hash of the machine's file"}, {element("code", {}, {design.machine->hash})}}};
   if (design.provenance.is_object()) {
     for (const auto& [key, value] : design.provenance.items()) {
       if (!value.is_object() || key != "options") {

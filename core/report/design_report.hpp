@@ -13,7 +13,7 @@ namespace dosa::html {
 
 /// The best design of a search until then.
 struct FoundSoFar {
-  double samples = 0;    ///< evaluations of the model
+  double samples = 0;  ///< evaluations of the model
   double seconds = 0;
   double objective = 0;
 };

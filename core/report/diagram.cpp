@@ -51,7 +51,8 @@ Markup block(const Block& level, double top) {
   constexpr std::size_t kNameLetters = 26;
   marks += diagram_text(kBlockLeft + 20, top + 25, "block-name",
                         shortened_in_the_middle(printable(level.name), kNameLetters));
-  marks += diagram_text(right - 12, top + 25, "block-size end", level.size.empty() ? "unlimited" : level.size);
+  marks +=
+      diagram_text(right - 12, top + 25, "block-size end", level.size.empty() ? "unlimited" : level.size);
   marks += diagram_text(kBlockLeft + 20, top + 48, "note", percentage(level.energy_share) + " of the energy");
   if (!level.bandwidth.empty()) marks += diagram_text(right - 12, top + 48, "note end", level.bandwidth);
   if (level.most_full >= 0) {
@@ -59,15 +60,15 @@ Markup block(const Block& level, double top) {
     marks += rectangle(left, bar_top, width, 12, "gauge");
     marks += rectangle(left, bar_top, width * std::min(1.0, level.most_full), 12, "gauge-most");
     marks += rectangle(left, bar_top, width * std::min(1.0, level.mean_full), 12, level.colour);
-    marks += diagram_text(left + width + 10, bar_top + 11, "note",
-                          fmt::format("{} full, {} at most", percentage(level.mean_full),
-                                      percentage(level.most_full)));
+    marks += diagram_text(
+        left + width + 10, bar_top + 11, "note",
+        fmt::format("{} full, {} at most", percentage(level.mean_full), percentage(level.most_full)));
   }
   for (std::size_t tensor = 0; tensor < kOperands; ++tensor) {
     if (!level.holds[tensor]) continue;
     const double x = lane_x(tensor), y = top + kBlockHeight / 2;
-    marks += element("circle",
-                     {{"cx", coordinate(x)}, {"cy", coordinate(y)}, {"r", "13"}, {"class", "stop"}});
+    marks +=
+        element("circle", {{"cx", coordinate(x)}, {"cy", coordinate(y)}, {"r", "13"}, {"class", "stop"}});
     marks += diagram_text(x, y + 5, "stop-name middle", std::string(1, kOperandNames[tensor]));
   }
   return marks;
@@ -84,7 +85,7 @@ std::vector<std::string> lines_of(const Diagram& diagram) {
 
 constexpr double kLine = 24;
 double height_of_multipliers(const Diagram& diagram) {
-  return 38 + kLine * static_cast<double>(lines_of(diagram).size() + 1);
+  return 20 + kLine * std::max(4.6, static_cast<double>(lines_of(diagram).size() + 1));
 }
 
 /// The multipliers, as a grid in which the share that works is filled.

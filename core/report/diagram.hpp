@@ -23,9 +23,9 @@ struct Block {
 
 /// How the multipliers are laid out along one axis.
 struct MeshLine {
-  std::string where;      ///< "rows"
-  double size = 1;        ///< built
-  double mean_used = 1;   ///< in a mean cycle
+  std::string where;     ///< "rows"
+  double size = 1;       ///< built
+  double mean_used = 1;  ///< in a mean cycle
 };
 
 struct Diagram {

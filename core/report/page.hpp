@@ -10,9 +10,9 @@ namespace dosa::html {
 
 /// A part of a page, under a heading that the list of contents leads to.
 struct Section {
-  std::string id;       ///< of the page's own
+  std::string id;  ///< of the page's own
   std::string heading;
-  std::string intro;    ///< what is to be seen and how to read it; may be empty
+  std::string intro;  ///< what is to be seen and how to read it; may be empty
   Markup content;
 };
 

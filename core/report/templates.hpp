@@ -4,7 +4,8 @@
 
 namespace dosa::html {
 
-extern const char* const kPageTemplate;   ///< page.html: {{style}}, {{title}}, {{lead}}, {{contents}}, {{body}}
+extern const char* const
+    kPageTemplate;  ///< page.html: {{style}}, {{title}}, {{lead}}, {{contents}}, {{body}}
 extern const char* const kStyleTemplate;  ///< style.css
 
 }  // namespace dosa::html

@@ -18,12 +18,12 @@ std::string pair_of(std::int64_t width, std::int64_t height) {
 std::string shape_of(const Layer& layer) {
   const std::string groups = layer.groups > 1 ? fmt::format(", in {} groups", layer.groups) : "";
   if (layer.is_matmul() && layer[Dim::N] == 1) {
-    return fmt::format("{} × {} times {} × {}{}", layer[Dim::P], layer[Dim::C], layer[Dim::C], layer[Dim::K], groups);
+    return fmt::format("{} × {} times {} × {}{}", layer[Dim::P], layer[Dim::C], layer[Dim::C], layer[Dim::K],
+                       groups);
   }
   std::string text = fmt::format("{} × {} filter, {} → {} channels, {} × {} outputs", layer[Dim::R],
                                  layer[Dim::S], layer[Dim::C], layer[Dim::K], layer[Dim::P], layer[Dim::Q]);
-  if (layer.wstride != 1 || layer.hstride != 1)
-    text += ", stride " + pair_of(layer.wstride, layer.hstride);
+  if (layer.wstride != 1 || layer.hstride != 1) text += ", stride " + pair_of(layer.wstride, layer.hstride);
   if (layer.wdilation != 1 || layer.hdilation != 1)
     text += ", dilation " + pair_of(layer.wdilation, layer.hdilation);
   if (layer[Dim::N] != 1) text += fmt::format(", batch {}", layer[Dim::N]);
