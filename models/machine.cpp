@@ -3,6 +3,7 @@
 #include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/chain/chain.hpp"
 
 namespace dosa {
@@ -52,10 +53,29 @@ JsonInput machine_file(const std::string& name_or_path) {
   return JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
 }
 
-MachinePtr load_machine(const std::string& name_or_path) {
-  const JsonInput json = machine_file(name_or_path);
-  if (is_chain(json)) return std::make_shared<Chain>(read_chain(json));
-  return std::make_shared<ArrayMachine>(read_array_machine(json));
+namespace {
+
+template <typename AnyMachine>
+MachinePtr with_record(AnyMachine machine, const NumberChanges& set) {
+  machine.set = set;
+  return std::make_shared<AnyMachine>(std::move(machine));
+}
+
+MachinePtr machine_of_file(const JsonInput& json, const NumberChanges& set) {
+  if (is_chain(json)) return with_record(read_chain(json), set);
+  return with_record(read_array_machine(json), set);
+}
+
+}  // namespace
+
+MachinePtr load_machine(const MachineChoice& choice) {
+  const JsonInput file = machine_file(choice.name_or_path);
+  if (choice.set.empty()) return machine_of_file(file, {});
+  try {
+    return machine_of_file(with_changes(file, choice.set), choice.set);
+  } catch (const Error& error) {
+    throw error.in(fmt::format("with {} set", printable(to_json(choice.set).dump())));
+  }
 }
 
 }  // namespace dosa

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dosa/models/base/json_input.hpp"
+#include "dosa/models/machine_numbers.hpp"
 
 namespace dosa {
 
@@ -51,7 +52,9 @@ class Machine {
 
   std::string name;
   std::string description;
-  std::string hash;  ///< content_hash of what its file says
+  std::string hash;  ///< content_hash of what its file says, with `set`
+  /// The numbers that are others than in its file. A design records them.
+  NumberChanges set;
   /// The rules by which layers run on it, one of core/targets/registry.cpp: "mappings" (loop nests),
   /// "gemmini".
   std::string rules;
@@ -81,7 +84,8 @@ using MachinePtr = std::shared_ptr<const Machine>;
 
 /// The content of a machine's file: a shipped name or the path of a JSON or YAML file. Throws Error.
 JsonInput machine_file(const std::string& name_or_path);
-/// The same as a machine, of any schema. Throws Error.
-MachinePtr load_machine(const std::string& name_or_path);
+/// The same as a machine, of any schema, with the numbers that were chosen. Throws Error, which names these
+/// where the file is not a machine with them.
+MachinePtr load_machine(const MachineChoice& choice);
 
 }  // namespace dosa

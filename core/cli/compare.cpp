@@ -22,7 +22,8 @@ constexpr const char* kGradient = "gradient";
 constexpr std::int64_t kMostSamples = std::int64_t{1} << 40;
 
 struct CompareFlags {
-  std::string workload, machine = "gemmini-tl", objective = "edp", csv, baseline;
+  MachineChoice machine = "gemmini-tl";
+  std::string workload, objective = "edp", csv, baseline;
   std::vector<std::int64_t> arrays;               // --pe: with several, a row for each
   std::vector<std::string> mapper_results;        // --timeloop-mapper
   std::vector<std::string> methods;               // empty: all that the target allows
@@ -301,6 +302,7 @@ void compare(const CompareFlags& flags, const Output& output) {
             {"interrupted", interrupt->load()},
             {"samples", asked > 0 ? Json(asked) : Json("as many as the first method takes")},
             {"methods", Json::array()}};
+  if (!problem.machine().set.empty()) json["set"] = to_json(problem.machine().set);
   std::string csv = "method,seed,samples,samples_per_layer,seconds,objective\n";
   Table table({{"method", ColumnKind::kName},
                {"median"},
@@ -401,8 +403,8 @@ void compare_what_was_asked(CompareFlags& flags, const CLI::App& command, const 
   }
   if (!flags.arrays.empty()) flags.sizes.fixed.push_back({"--pe", "pe_dim", flags.arrays.front()});
   if (!flags.machines.empty()) {
-    return compare_machines({flags.workload, flags.objective, flags.machines, flags.sizes, flags.options,
-                             flags.limits, flags.quiet},
+    return compare_machines({flags.workload, flags.objective, flags.machines, flags.machine.set, flags.sizes,
+                             flags.options, flags.limits, flags.quiet},
                             output);
   }
   refuse_options(command, {"--seed", "--time"},
@@ -461,7 +463,7 @@ void add_compare(CLI::App& app) {
       ->check(integer_in(1, 1000))
       ->capture_default_str();
   command->add_option("--csv", flags->csv, "Write the curve of every run to this file");
-  command->add_option("--machine", flags->machine, "Machine: a shipped name or a file")
+  add_machine(*command, flags->machine, "--machine", "Machine: a shipped name or a file")
       ->capture_default_str();
   command
       ->add_option("--machines", flags->machines,

@@ -56,7 +56,7 @@ std::vector<MachineRow> rows_of(const MachinesAsked& asked) {
   for (const std::string& given : asked.machines) {
     MachineRow row;
     row.given = given;
-    row.target = load_target(given, without_surrogate);
+    row.target = load_target({given, asked.set}, without_surrogate);
     if (gemmini::is_gemmini(*row.target)) {
       any_gemmini = true;
       if (!asked.options.surrogate.empty())

@@ -12,6 +12,7 @@ namespace dosa::cli {
 struct MachinesAsked {
   std::string workload, objective;
   std::vector<std::string> machines;  ///< shipped names or files
+  NumberChanges set;                  ///< of each of them
   SizeFlags sizes;
   TargetOptions options;  ///< a surrogate is that of the Gemminis among them
   SearchLimits limits;

@@ -9,7 +9,8 @@ namespace dosa::cli {
 
 void add_export(CLI::App& app) {
   struct Flags {
-    std::string design, format, folder, machine;
+    std::string design, format, folder;
+    MachineChoice machine;
     BatchLimits batch;
   };
   std::string purpose = "Write a design for other programs: all files of an export or none. Formats:";
@@ -25,8 +26,8 @@ void add_export(CLI::App& app) {
   command->add_option("--format", flags->format, "What to write, see above")->required();
   command->add_option("-o,--output", flags->folder, "New folder, or an earlier export to replace")
       ->required();
-  command->add_option("--machine", flags->machine,
-                      "Machine file, where the design's target is not a shipped one");
+  add_machine(*command, flags->machine, "--machine",
+              "Machine file, where the design's target is not a shipped one");
   const std::vector<CLI::Option*> batch = add_batch(*command, flags->batch);
   command->callback([flags, output, batch] {
     const Exporter& format = exporter(flags->format);

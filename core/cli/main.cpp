@@ -172,6 +172,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", DOSA_VERSION);
   add_optimize(app);
   add_evaluate(app);
+  add_explain(app);
+  add_diff(app);
   add_compare(app);
   add_report(app);
   add_export(app);

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/explain/explain.hpp"
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/targets/gemmini/library.hpp"
 #include "dosa/models/base/error.hpp"
@@ -15,7 +16,9 @@ namespace dosa::cli {
 namespace {
 
 struct MapFlags {
-  std::string input, machine, output, objective, stages = "auto", baseline;
+  MachineChoice machine;
+  std::string input, output, objective, stages = "auto", baseline;
+  double clock_hz = 0;
   bool use_default = false, certify = false, quiet = false;
   SizeFlags sizes;
   MapOptions map;
@@ -47,9 +50,9 @@ Json coverage_json(const MapSummary& summary) {
 
 void map_network(const MapFlags& flags, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
-  SearchProblem problem = problem_of(
-      flags.input, load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine, flags.options),
-      flags.objective.empty() ? "edp" : flags.objective);
+  SearchProblem problem =
+      problem_of(flags.input, load_target(flags.machine.or_else("gemmini-tl"), flags.options),
+                 flags.objective.empty() ? "edp" : flags.objective);
   warn_of(*problem.target);
   problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine());
   problem.target->check_hardware(problem.bounds.max);
@@ -76,7 +79,8 @@ void map_network(const MapFlags& flags, const Output& output) {
   Json json = to_json(summary.best);
   json["map_space"] = coverage_json(summary);
   add_remark(*problem.target, json);
-  std::string text = report(summary.best);
+  std::string text = report(summary.best, *problem.target);
+  add_at_clock(summary.best, flags.clock_hz, json, text);
   add_as_built(summary.best, problem.machine(), json, text);
   text += "\n" + report(summary);
   if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
@@ -108,8 +112,8 @@ void certify_design(const MapFlags& flags, const Output& output) {
 /// What the target's own software does with a network, as a design.
 void map_default(const MapFlags& flags, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
-  const TargetPtr target = against(
-      load_target(flags.machine.empty() ? gemmini::kTarget : flags.machine, flags.options), flags.baseline);
+  const TargetPtr target =
+      against(load_target(flags.machine.or_else(gemmini::kTarget), flags.options), flags.baseline);
   warn_of(*target);
   const Workload workload = network_of(flags.input);
   Design design;
@@ -140,12 +144,15 @@ void map_default(const MapFlags& flags, const Output& output) {
   Json json = to_json(design);
   if (!problems.empty()) json["problems"] = std::move(problems);
   add_remark(*target, json);
+  std::string clocked;
+  add_at_clock(design, flags.clock_hz, json, clocked);
+  text = clocked + text;
   if (!flags.baseline.empty()) {
     const std::optional<Explanation> comparison = target->compare_with_default(design);
     json["default_comparison"] = comparison->json;
     text = "\n" + comparison->text + text;
   }
-  output.print(json, report(design) + text);
+  output.print(json, report(design, *target) + text);
 }
 
 /// How a machine whose map spaces are too large is searched.
@@ -204,15 +211,15 @@ void add_map(CLI::App& app) {
                    "A shipped network's name or a workload JSON or YAML file; with --certify a design JSON")
       ->required();
   const std::vector<CLI::Option*> sizes = flags->sizes.add_fixed(*command, "{} (default: the machine's)");
-  command->add_option(
-      "--machine", flags->machine,
-      "Machine: a shipped name or a file (default: gemmini-tl; with --certify the design's target, "
-      "with --default gemmini-rtl)");
+  add_machine(*command, flags->machine, "--machine",
+              "Machine: a shipped name or a file (default: gemmini-tl; with --certify the design's target, "
+              "with --default gemmini-rtl)");
   CLI::Option* objective =
       command->add_option("--objective", flags->objective,
                           fmt::format("What to minimise: {} (default: edp; with --certify the design's)",
                                       fmt::join(Objective::names(), ", ")));
   add_target_options(*command, flags->options);
+  CLI::Option* clock = add_clock(*command, flags->clock_hz);
   CLI::Option* file =
       command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
   CLI::Option* nests =
@@ -225,7 +232,7 @@ void add_map(CLI::App& app) {
   std::vector<CLI::Option*> search = add_search(*command, *flags);
   CLI::Option* certify = command->add_flag("--certify", flags->certify,
                                            "Compare a design with the best mappings on its hardware");
-  certify->excludes(file);
+  certify->excludes(file)->excludes(clock);
   for (CLI::Option* size : sizes) certify->excludes(size);
   CLI::Option* library = command->add_flag("--default", flags->use_default,
                                            "The tiling that Gemmini's own C library picks (gemmini-rtl)");

@@ -5,6 +5,7 @@
 #include "dosa/core/cli/pareto.hpp"
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/cli/write_report.hpp"
+#include "dosa/core/explain/explain.hpp"
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/ranks.hpp"
@@ -16,7 +17,8 @@ namespace dosa::cli {
 namespace {
 
 struct OptimizeFlags {
-  std::string workload, target = "gemmini-tl", output, objective = "edp", stages;
+  std::string workload, output, objective = "edp", stages;
+  MachineChoice target = "gemmini-tl";
   std::string pareto;    // a folder
   std::string baseline;  // see against()
   std::string report;    // a page's path
@@ -27,6 +29,7 @@ struct OptimizeFlags {
   std::optional<double> learning_rate;
   SearchOptions search;  // of which the rest is used
   ParetoOptions front;
+  double clock_hz = 0;
   bool quiet = false, record_time = false, certify = false;
 };
 
@@ -113,7 +116,8 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   Json json = to_json(summary.best);
   json["provenance"]["wall_time_s"] = summary.wall_s;
   add_remark(*problem.target, json);
-  std::string text = report(summary.best);
+  std::string text = report(summary.best, *problem.target);
+  add_at_clock(summary.best, flags.clock_hz, json, text);
   add_as_built(summary.best, problem.machine(), json, text);
   text += summary.brief_report();
   if (flags.certify) {
@@ -155,15 +159,15 @@ void add_optimize(CLI::App& app) {
   add_workload(*command, flags->workload);
   CLI::Option* file =
       command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
-  command
-      ->add_option(
-          "--target,--machine", flags->target,
-          "Machine: a shipped name or a file. gemmini-rtl: a Gemmini that can be built, scored by latencies "
-          "learnt from its RTL")
+  add_machine(
+      *command, flags->target, "--target,--machine",
+      "Machine: a shipped name or a file. gemmini-rtl: a Gemmini that can be built, scored by latencies "
+      "learnt from its RTL")
       ->capture_default_str();
   add_target_options(*command, flags->target_options);
   add_baseline(*command, flags->baseline);
   add_objective(*command, flags->objective);
+  add_clock(*command, flags->clock_hz);
   flags->sizes.add_all(*command);
   SearchOptions& search = flags->search;
   command

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "dosa/core/explain/clock.hpp"
 #include "dosa/core/import/network.hpp"
 #include "dosa/core/targets/gemmini/buildable.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
@@ -93,6 +94,44 @@ void interrupt(int signal) {
 }
 
 }  // namespace
+
+CLI::Option* add_machine(CLI::App& command, MachineChoice& machine, const std::string& names,
+                         const std::string& meaning) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--set",
+          [&machine](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              try {
+                machine.set = joined(machine.set, {change_from_text(text)});
+              } catch (const Error& error) {
+                throw CLI::ValidationError("--set", error.what());
+              }
+            }
+          },
+          "Another number than the machine's file says, by its keys, where a level goes by its name: "
+          "dram.words_per_cycle=16, mac.energy_pj=0.3; as often as wanted")
+      ->type_name("NAME=NUMBER");
+  return command.add_option(names, machine.name_or_path, meaning);
+}
+
+CLI::Option* add_clock(CLI::App& command, double& hz) {
+  return command
+      .add_option("--clock", hz,
+                  "Clock (1GHz, 800MHz, 200kHz or plain Hz): ms, TOPS, TOPS/W and W beside cycles and uJ; a "
+                  "multiply-accumulate is two operations, power that of the model's accesses and MACs alone")
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, double>{{"Hz", 1}, {"kHz", 1e3}, {"MHz", 1e6}, {"GHz", 1e9}},
+          CLI::AsNumberWithUnit::UNIT_OPTIONAL, "CLOCK"))
+      ->check(over_zero("Hz"));
+}
+
+void add_at_clock(const Design& design, double hz, Json& json, std::string& text) {
+  if (hz == 0) return;
+  const Explanation clocked = at_clock(design, hz);
+  json["at_clock"] = clocked.json;
+  text += clocked.text;
+}
 
 CLI::Validator over_zero(const std::string& unit) {
   return CLI::Validator(

@@ -37,6 +37,15 @@ struct SizeFlags {
   Hardware hardware(const Machine& machine) const;
 };
 
+/// A machine under the flags `names`, and --set for its numbers. Returns the first option.
+CLI::Option* add_machine(CLI::App& command, MachineChoice& machine, const std::string& names,
+                         const std::string& meaning);
+
+/// --clock, in Hz; 0: not given. Returns the option.
+CLI::Option* add_clock(CLI::App& command, double& hz);
+/// What a design is at this clock, under "at_clock" and as a line for people, where one is given.
+void add_at_clock(const Design& design, double hz, Json& json, std::string& text);
+
 /// Prints what of a file is not read, a line each, on stderr: the first of them where there are many.
 void print_remarks(const std::vector<std::string>& remarks);
 

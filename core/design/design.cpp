@@ -47,20 +47,23 @@ void evaluate(Design& design, const Target& target) {
 
 namespace {
 
-/// The machine that a design names: `machine_override` if it is given, else a shipped one, else a file beside
-/// the design or wherever the name leads.
-MachinePtr machine_of(const JsonInput& target, const std::filesystem::path& path,
-                      const std::string& machine_override) {
-  if (!machine_override.empty()) return load_ruled_machine(machine_override);
+/// The machine that a design names: that of `choice` if it names one, else a shipped one, else a file beside
+/// the design or wherever the name leads, with the numbers that the design was made with.
+MachinePtr machine_of(const JsonInput& design, const std::filesystem::path& path,
+                      const MachineChoice& choice) {
+  const JsonInput target = design.at("target");
   const std::string name = target.text();
+  if (!choice.name_or_path.empty()) return load_ruled_machine(choice);
+  const auto recorded = design.find("set");
+  const NumberChanges set = joined(recorded ? changes_from_json(*recorded) : NumberChanges(), choice.set);
   const std::vector<std::string> shipped = shipped_names("hardware");
   const std::filesystem::path beside = path.parent_path() / (name + ".json");
   std::error_code ignored;
   const bool is_shipped = std::find(shipped.begin(), shipped.end(), name) != shipped.end();
   if (!is_shipped && std::filesystem::is_regular_file(beside, ignored))
-    return load_ruled_machine(beside.string());
+    return load_ruled_machine({beside.string(), set});
   try {
-    return load_ruled_machine(name);
+    return load_ruled_machine({name, set});
   } catch (const Error& error) {
     throw error.in(target.where());
   }
@@ -88,7 +91,7 @@ DesignLayer layer_of(const JsonInput& item, const Target& target, const Hardware
 
 }  // namespace
 
-LoadedDesign load_design(const std::filesystem::path& path, const std::string& machine_override) {
+LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
     fail(ErrorId::kFile, "{}: No such file; expected a design, as dosa optimize -o writes it", path.string());
@@ -96,9 +99,9 @@ LoadedDesign load_design(const std::filesystem::path& path, const std::string& m
   const JsonInput json = JsonInput::from_file(path);
   json.require_schema(kSchema);
   json.allow_only(
-      {"schema", "workload", "target", "hardware", "objective", "totals", "layers", "provenance"});
+      {"schema", "workload", "target", "set", "hardware", "objective", "totals", "layers", "provenance"});
   LoadedDesign loaded;
-  loaded.target = make_target(machine_of(json.at("target"), path, machine_override));
+  loaded.target = make_target(machine_of(json, path, machine));
   Design& design = loaded.design;
   design.machine = loaded.target->shared_machine();
   design.workload = json.at("workload").text();
@@ -134,47 +137,18 @@ Json to_json(const Design& design) {
     if (entry.costs.cycles_sd_log) layer["cycles_sd_log"] = *entry.costs.cycles_sd_log;
     layers.push_back(std::move(layer));
   }
-  return {{"schema", kSchema},
-          {"workload", design.workload},
-          {"target", design.target},
-          {"hardware", design.machine->to_json(design.hardware)},
-          {"objective", design.objective},
-          {"totals", to_json(design.totals)},
-          {"layers", std::move(layers)},
-          {"provenance", design.provenance}};
+  Json json{{"schema", kSchema}, {"workload", design.workload}, {"target", design.target}};
+  if (!design.machine->set.empty()) json["set"] = to_json(design.machine->set);
+  json["hardware"] = design.machine->to_json(design.hardware);
+  json["objective"] = design.objective;
+  json["totals"] = to_json(design.totals);
+  json["layers"] = std::move(layers);
+  json["provenance"] = design.provenance;
+  return json;
 }
 
 void save_design(const Design& design, const std::filesystem::path& path) {
   write_file(path, to_json(design).dump(2) + "\n");
-}
-
-std::string report(const Design& design) {
-  Table table({{"layer", ColumnKind::kName},
-               {"count"},
-               {"cycles"},
-               {"energy_uJ"},
-               {"EDP %"},
-               {"schedule", ColumnKind::kProse}});
-  for (const DesignLayer& entry : design.layers) {
-    const auto count = static_cast<double>(entry.layer.count);
-    // EDP = sum of cycles x sum of energy: a layer's share is the mean of its shares of the two.
-    const double share =
-        50 * count *
-        (entry.costs.cycles / design.totals.cycles + entry.costs.energy_uj / design.totals.energy_uj);
-    table.row({entry.layer.name, fmt::format("{}", entry.layer.count),
-               fmt::format("{:.0f}", entry.costs.cycles), fmt::format("{:.3f}", entry.costs.energy_uj),
-               fmt::format("{:.2f}", share), entry.schedule->text()});
-  }
-  std::string text = table.text();
-  if (std::any_of(design.layers.begin(), design.layers.end(),
-                  [](const DesignLayer& entry) { return entry.schedule->is_padded(); }))
-    text += "P57/113: P, of size 113, is padded to what its factors multiply to\n";
-  const std::string sizes = design.machine->text(design.hardware);
-  text += fmt::format("\n{} on {}: {}{}{:.3f} mm2\n", printable(design.workload), printable(design.target),
-                      sizes, sizes.empty() ? "" : ", ", design.totals.area_mm2);
-  text += fmt::format("cycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n", design.totals.cycles,
-                      design.totals.energy_uj, design.totals.edp);
-  return text;
 }
 
 }  // namespace dosa

@@ -46,18 +46,16 @@ struct Design {
 void evaluate(Design& design, const Target& target);
 
 /// Reads and checks a design file; costs are those in the file. The machine is the one that `target` names,
-/// or a file beside the design, or `machine_override` when it is not empty; its target has no surrogate.
+/// or a file beside the design, with the numbers that the design records as set, or another one where
+/// `machine` names one; what `machine` sets is set beside. Its target has no surrogate.
 struct LoadedDesign {
   Design design;
   TargetPtr target;
 };
-LoadedDesign load_design(const std::filesystem::path& path, const std::string& machine_override = "");
+LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine = {});
 Json to_json(const Design& design);
 
 /// Writes the JSON form atomically.
 void save_design(const Design& design, const std::filesystem::path& path);
-
-/// A table for people: per layer count, schedule, cycles, energy, share of the EDP; totals; hardware.
-std::string report(const Design& design);
 
 }  // namespace dosa

@@ -27,7 +27,7 @@ struct LevelBreakdown {
   OperandSet holds{};
   std::array<TensorAccesses, kOperands> tensors;  ///< by Operand; zeros where not held
   double energy_uj = 0;
-  double cycles = 0;  ///< that its bandwidth asks for; 0: no bandwidth
+  double cycles = 0;  ///< that its bandwidth asks for, not rounded up; 0: no bandwidth
   /// What tiles take and may take, in `size_unit`; no capacity: unlimited.
   double used = 0;
   std::optional<double> capacity;
@@ -56,6 +56,10 @@ struct Breakdown {
   double multipliers = 0;              ///< that are built
   std::vector<LevelBreakdown> levels;  ///< innermost first; the last one is DRAM
   std::vector<AxisUse> axes;
+  std::string padding;  ///< the sizes that are computed as larger ones, "P 197 as 203"; empty: none
+  /// Every element of each tensor that is used, once, by Operand: what moves to or from DRAM at least.
+  std::array<double, kOperands> compulsory_words{};
+  double compulsory_cycles = 0;  ///< of DRAM for these; 0: it has no bandwidth
   /// Where a surrogate predicts the cycles: what of its physical base takes longest, "load", "execute",
   /// "store" or "overhead"; "unknown" where it has no such base. Empty: cycles are those of the levels.
   std::string dominated_by;

@@ -87,27 +87,22 @@ struct Effects {
   double edp = 0, energy = 0, latency = 0, area = 0;
 };
 
-/// A number of the machine.
+/// A number of the machine, named as --set takes it, or a size, as --size does.
 struct Sensitivity {
-  enum class Kind { kParameter, kCapacity, kBandwidth, kEnergy, kArea };
-  std::string name;  ///< as --set (a parameter: --size) takes it: "dram.words_per_cycle", "scratchpad_kib"
-  std::string unit;  ///< "words/cycle"
-  Kind kind;
-  double value = 0;
-  Effects slope;       ///< d log(...) / d log(value), by autograd; schedules fixed
-  Effects more, less;  ///< relative changes (0.1: 10 % more) at 1.1 x and 0.9 x, by the exact model
-  /// Where latency is predicted by an ensemble: standard deviation of slope.latency over its networks.
+  MachineNumber number;
+  Effects slope;  ///< d log(...) / d log(value), by autograd; schedules fixed
+  /// Relative changes (0.1: 10 % more) at 1.1 and 0.9 times the value, by the exact model; schedules fixed.
+  Effects more, less;
+  /// Where an ensemble predicts the latency: standard deviation of slope.latency over its networks.
   std::optional<double> latency_sd;
-  /// The search run again with the number at 1.1 x and 0.9 x (of sizes that have to be whole or powers of
-  /// two: at the nearest ones, `resolved_at`), relative changes; only where that was asked for.
-  struct Resolved {
-    double more_at = 0, less_at = 0;  ///< values that were searched at; 0: none on that side
-    Effects more, less;
+  /// The search run again with another value, only where that was asked for.
+  struct Searched {
+    double value = 0;
+    Effects change;       ///< relative, to the design
     std::string problem;  ///< why there is none
   };
-  std::optional<Resolved> resolved;
+  std::vector<Searched> searched;
 };
-const char* to_string(Sensitivity::Kind kind);
 
 struct DesignAnalysis {
   Design design;  ///< evaluated
@@ -124,10 +119,21 @@ struct DesignAnalysis {
   };
   std::vector<CyclesShare> bounds;         ///< the largest first
   std::vector<Sensitivity> sensitivities;  ///< by the size of the slope of EDP, the largest first
+  /// What a search finds on the hardware as it is, where search_again() looked.
+  std::optional<DesignTotals> searched;
 };
 
-/// Analyses a design on its target. Throws as evaluate().
+/// Analyses the layers of an evaluated design, without what the analysis of a whole design adds. Throws as
+/// Target::price().
+std::vector<LayerAnalysis> analyse_layers(const Design& design, const PricedSchedules& priced);
+/// Evaluates a design on its target and analyses it. Throws as evaluate().
 DesignAnalysis analyse(Design design, const Target& target);
+/// What the sensitivities are of: the design's schedules with their prices.
+std::vector<Sensitivity> sensitivities(const Design& design, const PricedSchedules& priced);
+
+/// The table of a design for people: per layer count, cycles, energy, share of the EDP, utilisation and what
+/// binds, with its schedule below; totals; hardware.
+std::string report(const Design& design, const Target& target);
 
 /// Schema "dosa-explain/1", documented in core/explain/README.md.
 Json to_json(const DesignAnalysis& analysis);

@@ -172,7 +172,8 @@ Markup headline(const DesignAnalysis& analysis, const DesignFacts& facts) {
 
 /// What a number of the machine is, for those who have not read its file: "bandwidth dram.words_per_cycle".
 Markup name_of_number(const Sensitivity& number) {
-  return joined({std::string(to_string(number.kind)) + " ", element("code", {}, {number.name})});
+  return joined(
+      {std::string(to_string(number.number.kind)) + " ", element("code", {}, {number.number.name})});
 }
 
 std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
@@ -231,13 +232,14 @@ Section limits(const DesignAnalysis& analysis) {
 std::string bandwidth_of(const std::string& level, const DesignAnalysis& analysis) {
   std::string text;
   for (const Sensitivity& number : analysis.sensitivities) {
-    if (number.kind != Sensitivity::Kind::kBandwidth || number.name.rfind(level + ".", 0) != 0) continue;
-    const std::string of = number.name.substr(level.size() + 1);
+    if (number.number.kind != NumberKind::kBandwidth || number.number.name.rfind(level + ".", 0) != 0)
+      continue;
+    const std::string of = number.number.name.substr(level.size() + 1);
     text += fmt::format("{}{}{:.4g}", text.empty() ? "" : ", ",
                         of.rfind("read", 0) == 0    ? "reads "
                         : of.rfind("write", 0) == 0 ? "writes "
                                                     : "",
-                        number.value);
+                        number.number.value);
   }
   return text.empty() ? "" : text + " words per cycle";
 }
@@ -247,7 +249,8 @@ double dram_words_per_cycle(const DesignAnalysis& analysis) {
   const std::string dram = level_of(analysis.layers.front().breakdown, 0).name + ".";
   double sum = 0;
   for (const Sensitivity& number : analysis.sensitivities) {
-    if (number.kind == Sensitivity::Kind::kBandwidth && number.name.rfind(dram, 0) == 0) sum += number.value;
+    if (number.number.kind == NumberKind::kBandwidth && number.number.name.rfind(dram, 0) == 0)
+      sum += number.number.value;
   }
   return sum;
 }
@@ -395,34 +398,37 @@ Section tornado(const DesignAnalysis& analysis) {
                   fmt::format("{}: {} {}", direction, aim.name, signed_percentage(change))};
   };
   double most = 0;
-  bool any_resolved = false;
+  bool any_searched = false;
   for (const Sensitivity* number : sorted) {
     most = std::max(most, size_of(*number, aim));
-    if (!number->resolved) continue;
-    any_resolved = true;
-    for (const Effects& effects : {number->resolved->more, number->resolved->less}) {
-      if (std::isfinite(effects.*aim.effect)) most = std::max(most, std::abs(effects.*aim.effect));
+    for (const Sensitivity::Searched& searched : number->searched) {
+      any_searched = any_searched || searched.problem.empty();
+      if (searched.problem.empty()) most = std::max(most, std::abs(searched.change.*aim.effect));
     }
   }
   std::vector<std::vector<Cell>> rows;
   for (const Sensitivity* number : sorted) {
     const double more = number->more.*aim.effect, less = number->less.*aim.effect;
-    std::vector<Change> searched;
-    if (number->resolved && number->resolved->more_at > 0)
-      searched.push_back({number->resolved->more.*aim.effect, "mark", "10 % more, searched again"});
-    if (number->resolved && number->resolved->less_at > 0)
-      searched.push_back({number->resolved->less.*aim.effect, "mark", "10 % less, searched again"});
+    std::vector<Change> marks;
+    for (const Sensitivity::Searched& searched : number->searched) {
+      if (!searched.problem.empty()) continue;
+      marks.push_back(
+          {searched.change.*aim.effect, "mark",
+           fmt::format("{:.6g} instead of {:.6g}, searched again: {} {}", searched.value,
+                       number->number.value, aim.name, signed_percentage(searched.change.*aim.effect))});
+    }
     rows.push_back({{name_of_number(*number)},
-                    {changes({side("10 % more", more), side("10 % less", less)}, searched, most)},
+                    {changes({side("10 % more", more), side("10 % less", less)}, marks, most)},
                     number_cell(signed_percentage(more)),
                     number_cell(signed_percentage(less))});
   }
   std::string intro = fmt::format(
       "What 10 % more (upper bar) and 10 % less (lower bar) of a number of the machine does to {} while "
-      "every "
-      "layer runs as it does: to the left it falls, which is better.",
+      "every layer runs as it does: to the left it falls, which is better. Of a memory's size that is only "
+      "what its "
+      "accesses cost: nothing more is put into a larger one.",
       aim.name);
-  if (any_resolved) intro += " Circles: the same with the layers searched again.";
+  if (any_searched) intro += " Circles: with other numbers, and the layers searched again for them.";
   return {"sensitivities", "What a change would do", intro,
           table(fmt::format("Change of {} by 10 % more and less of each number", aim.name),
                 {{"Number of the machine"},
@@ -508,9 +514,9 @@ Markup sensitivity_table(const DesignAnalysis& analysis) {
   std::vector<std::vector<Cell>> rows;
   for (const Sensitivity& number : analysis.sensitivities) {
     const auto slope = [](double value) { return number_cell(fmt::format("{:.4f}", value)); };
-    rows.push_back({{element("code", {}, {number.name})},
-                    number_cell(fmt::format("{:.6g}", number.value)),
-                    {number.unit},
+    rows.push_back({{element("code", {}, {number.number.name})},
+                    number_cell(fmt::format("{:.6g}", number.number.value)),
+                    {number.number.unit},
                     slope(number.slope.edp),
                     slope(number.slope.energy),
                     slope(number.slope.latency),

@@ -20,6 +20,7 @@ struct Design;
 struct HardwareBounds;
 struct SearchOptions;
 struct SearchProblem;
+class PricedSchedules;
 class SearchSpace;
 
 /// How one layer runs on a target, in the target's own terms: a mapping, or a call of a library with its
@@ -100,6 +101,11 @@ class Target {
   /// What one layer does level by level. Throws like costs().
   virtual Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
                               const Hardware& hardware) const = 0;
+  /// Schedules on one hardware with what they cost as a function of the machine's numbers; schedule i belongs
+  /// to layer i. Throws like costs().
+  virtual std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,
+                                                 const std::vector<SchedulePtr>& schedules,
+                                                 const Hardware& hardware) const = 0;
   virtual MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule,
                                  const Hardware& hardware) const = 0;
   /// What the target's own software would do with a layer, in sizes as built; where that does not run, the
@@ -154,7 +160,7 @@ struct TargetOptions {
 
 /// The target of a machine, by its rules. Throws Error{kValue} for rules that are not known.
 TargetPtr make_target(const MachinePtr& machine, const TargetOptions& options = {});
-/// The same for a shipped machine's name or the path of a file.
-TargetPtr load_target(const std::string& name_or_path, const TargetOptions& options = {});
+/// The same for a shipped machine's name or the path of a file, with numbers that the user set.
+TargetPtr load_target(const MachineChoice& choice, const TargetOptions& options = {});
 
 }  // namespace dosa

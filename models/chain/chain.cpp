@@ -309,21 +309,13 @@ Chain Chain::at(const Hardware& hardware) const {
   return built;
 }
 
+ChainNumbers<double> numbers_of(const Chain& chain, const Hardware& hardware) {
+  const std::vector<double> sizes(hardware.values.begin(), hardware.values.end());
+  return numbers_of(chain, sizes, [](const MachineNumber& number) { return number.value; });
+}
+
 double Chain::area_mm2(const Hardware& hardware) const {
-  double mm2 = area.base, instances = 1;
-  for (std::size_t l = levels.size(); l-- > 0;) {
-    const ChainLevel& level = levels[l];
-    const ChainLevel::Rules& of = level.rules;
-    const double words =
-        of.built_words ? of.built_words->at(hardware) : static_cast<double>(level.built_words);
-    mm2 += instances *
-           (area.levels[l].per_instance + area.levels[l].per_kib * words * level.word_bits / 8 / 1024);
-    for (std::size_t axis = 0; axis < kAxes; ++axis) {
-      instances *=
-          of.fan_out[axis] ? of.fan_out[axis]->at(hardware) : static_cast<double>(level.fan_out[axis].size);
-    }
-  }
-  return mm2 + area.per_mac * instances;
+  return dosa::area_mm2(*this, numbers_of(*this, hardware));
 }
 
 CostBasis Chain::cost_basis() const {

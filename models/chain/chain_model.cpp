@@ -234,6 +234,14 @@ Tensor ChainTraffic::need_words(int level) const {
   return words;
 }
 
+ChainModel::ChainModel(Chain chain) : chain_(std::move(chain)) {
+  numbers_.mac_pj = chain_.mac_energy_pj;
+  for (const ChainLevel& level : chain_.levels) {
+    numbers_.levels.push_back(
+        {level.read_words_per_cycle, level.write_words_per_cycle, level.words_per_cycle, level.vector_pj});
+  }
+}
+
 ChainNests ChainModel::nests_of(const std::vector<Mapping>& mappings) const {
   const auto rows = static_cast<std::int64_t>(mappings.size());
   const auto levels = static_cast<std::int64_t>(chain_.levels.size());
@@ -318,13 +326,25 @@ ChainTraffic ChainModel::traffic(const ChainNests& nests, const LayerBatch& laye
 }
 
 ChainCost ChainModel::cost(const ChainTraffic& traffic, const Sharpness& sharpness) const {
+  return cost_with(traffic, sharpness, numbers_);
+}
+
+ChainCost ChainModel::cost(const ChainTraffic& traffic, const Sharpness& sharpness,
+                           const ChainNumbers<Tensor>& numbers) const {
+  return cost_with(traffic, sharpness, numbers);
+}
+
+template <typename Number>
+ChainCost ChainModel::cost_with(const ChainTraffic& traffic, const Sharpness& sharpness,
+                                const ChainNumbers<Number>& numbers) const {
   const Tensor& cycles_of_macs = traffic.compute_cycles;
-  const auto whole = [&](const Tensor& number) { return sharpness.exact ? number.ceil() : number; };
+  const auto whole = [&](const Tensor& number) { return sharpness.exact ? rounded_up(number) : number; };
   ChainCost cost;
   cost.cycles = cycles_of_macs;
-  cost.energy_pj = traffic.macs * chain_.mac_energy_pj;
+  cost.energy_pj = traffic.macs * numbers.mac_pj;
   for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
     const ChainLevel& level = chain_.levels[l];
+    const typename ChainNumbers<Number>::Level& of = numbers.levels[l];
     // Timeloop's own order of operations: in a few rows of a hundred, the rounding of these divisions is what
     // makes the last cycle.
     Tensor read_rate = torch::zeros_like(cycles_of_macs), write_rate = read_rate, vectors = read_rate;
@@ -336,21 +356,21 @@ ChainCost ChainModel::cost(const ChainTraffic& traffic, const Sharpness& sharpne
         vectors = vectors + whole(*words / level.vector_words);
     }
     Tensor slowdown, cycles;
-    const auto bound = [&](const std::optional<double>& words_per_cycle, const Tensor& rate) {
+    const auto bound = [&](const std::optional<Number>& words_per_cycle, const Tensor& rate) {
       if (!words_per_cycle) return;
       // Relaxed, a level may move no words at all, at any rate.
       const Tensor share = *words_per_cycle / (sharpness.exact ? rate : rate + kLeastRate);
       slowdown = slowdown.defined() ? torch::minimum(slowdown, share) : share.clamp_max(1);
     };
-    bound(level.read_words_per_cycle, read_rate);
-    bound(level.write_words_per_cycle, write_rate);
-    bound(level.words_per_cycle, write_rate + read_rate);
+    bound(of.read_words_per_cycle, read_rate);
+    bound(of.write_words_per_cycle, write_rate);
+    bound(of.words_per_cycle, write_rate + read_rate);
     if (slowdown.defined()) {
       cycles = whole(cycles_of_macs / slowdown);
       cost.cycles = torch::maximum(cost.cycles, cycles);
     }
     cost.level_cycles.push_back(cycles);
-    cost.level_energy_pj.push_back(vectors * level.vector_pj * traffic.used[l]);
+    cost.level_energy_pj.push_back(vectors * of.vector_pj * traffic.used[l]);
     cost.energy_pj = cost.energy_pj + cost.level_energy_pj.back();
   }
   return cost;

@@ -63,7 +63,7 @@ struct ChainCost {
 
 class ChainModel {
  public:
-  explicit ChainModel(Chain chain) : chain_(std::move(chain)) {}
+  explicit ChainModel(Chain chain);
 
   const Chain& chain() const { return chain_; }
 
@@ -76,9 +76,13 @@ class ChainModel {
   ChainTraffic traffic(const ChainNests& nests, const LayerBatch& layers,
                        const Sharpness& sharpness = {}) const;
 
-  /// Exact: vectors and cycles are rounded up as Timeloop rounds them; not differentiable. Relaxed: neither
-  /// is rounded; the level that bounds the latency has all the gradient.
+  /// Exact: vectors and cycles are rounded up as Timeloop rounds them. Relaxed: neither is rounded; the level
+  /// that bounds the latency has all the gradient.
   ChainCost cost(const ChainTraffic& traffic, const Sharpness& sharpness = {}) const;
+  /// The same with other bandwidths and energies than the chain's own, differentiable in them as rounded_up()
+  /// is.
+  ChainCost cost(const ChainTraffic& traffic, const Sharpness& sharpness,
+                 const ChainNumbers<torch::Tensor>& numbers) const;
 
   /// Whether every level has room for its tiles, [B] of bool.
   torch::Tensor fits(const ChainTraffic& traffic) const;
@@ -86,7 +90,12 @@ class ChainModel {
   void check_fits(const ChainTraffic& traffic, std::size_t index) const;
 
  private:
+  template <typename Number>
+  ChainCost cost_with(const ChainTraffic& traffic, const Sharpness& sharpness,
+                      const ChainNumbers<Number>& numbers) const;
+
   Chain chain_;
+  ChainNumbers<double> numbers_;  ///< of its levels and MACs; areas are left out
 };
 
 }  // namespace dosa

@@ -115,6 +115,7 @@ struct CostModel::Plan {
   };
 
   ArrayMachine machine;
+  ArrayNumbers<double> numbers;  ///< of the machine
   std::vector<Slot> slots;
   std::vector<NestOrder> orders;  ///< shared orders; empty when every nest brings its own
   torch::TensorOptions options;
@@ -173,6 +174,7 @@ struct CostModel::Plan {
   }
 
   void build() {
+    numbers = numbers_of(machine, [](const MachineNumber& number) { return number.value; });
     const auto levels = machine.levels.size();
     fill_index.resize(levels);
     tile_column.resize(levels);
@@ -657,15 +659,32 @@ HardwareTensors CostModel::need(const Traffic& traffic) const {
   return needed;
 }
 
+Tensor rounded_up(const Tensor& number) {
+  const Tensor up = number.ceil();
+  return number.requires_grad() ? number + (up - number).detach() : up;
+}
+
 Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware,
                      const Sharpness& sharpness) const {
+  return cost_with(traffic, hardware, sharpness, plan_->numbers);
+}
+
+Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness,
+                     const ArrayNumbers<Tensor>& numbers) const {
+  return cost_with(traffic, hardware, sharpness, numbers);
+}
+
+template <typename Number>
+Cost CostModel::cost_with(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness,
+                          const ArrayNumbers<Number>& numbers) const {
   const bool exact = sharpness.exact;
   const Tensor pe_dim = hardware.pe_dim.unsqueeze(-1);
   Cost cost;
   cost.cycles = traffic.compute_cycles;
-  Tensor energy = traffic.macs * machine().mac_energy_pj;
+  Tensor energy = traffic.macs * numbers.mac_pj;
   for (std::size_t level = 0; level < machine().levels.size(); ++level) {
     const MemoryLevel& memory = machine().levels[level];
+    const typename ArrayNumbers<Number>::Level& of = numbers.levels[level];
     const bool vectors = exact && (memory.vector_words.constant != 1 || memory.vector_words.per_pe_dim != 0);
     const Tensor vector = vectors ? memory.vector_words.at(pe_dim) : Tensor();
     const bool bounded = memory.words_per_cycle.has_value();
@@ -676,7 +695,7 @@ Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware,
         if (!kind->defined()) continue;
         Tensor& words = kind->size(-1) == 1 ? fixed_words : ordered_words;
         words = plus(words, *kind);
-        if (vectors) charged = plus(charged, (*kind / vector).ceil() * vector);
+        if (vectors) charged = plus(charged, rounded_up(*kind / vector) * vector);
       }
       if (exact && bounded) {
         const Tensor per_cycle = traffic.instances[level] * traffic.compute_cycles;
@@ -690,23 +709,22 @@ Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware,
     if (words.defined()) {
       const Tensor& paid = vectors ? charged : words;
       if (memory.energy.pj_per_kib == 0) {
-        level_energy = paid * memory.energy.pj;
+        level_energy = paid * of.pj;
       } else {
         const Tensor& kib =
             memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
         const bool one = memory.instances.constant == 1 && memory.instances.per_pe_dim == 0;
         const Tensor instance_kib = one ? kib.unsqueeze(-1) : kib.unsqueeze(-1) / memory.instances.at(pe_dim);
-        level_energy = paid * (instance_kib * memory.energy.pj_per_kib +
-                               (memory.energy.pj - memory.energy.at_kib * memory.energy.pj_per_kib));
+        level_energy = paid * (instance_kib * of.pj_per_kib + (of.pj - of.at_kib * of.pj_per_kib));
       }
       energy = energy + level_energy;
       if (bounded) {
-        const Tensor words_per_cycle = memory.words_per_cycle->at(pe_dim);
+        const Tensor words_per_cycle = of.words_per_cycle->at(pe_dim);
         if (exact) {
           // Timeloop's own order of operations: rates, their ratio to the bandwidth, then the ceiling. In one
           // row in fifteen the rounding of these divisions is what makes the last cycle.
           const Tensor slowdown = words_per_cycle / plus(read_rate, write_rate);
-          cycles = (traffic.compute_cycles / slowdown).ceil();
+          cycles = rounded_up(traffic.compute_cycles / slowdown);
         } else {
           cycles = words / (traffic.instances[level] * words_per_cycle);
         }

@@ -57,7 +57,7 @@ struct HardwareTensors {
 /// How sharply the model sees a factor.
 struct Sharpness {
   /// Exact: integer factors, hard reuse rule, ceilings, Timeloop's coincidences; every word count is rounded
-  /// to the integer that it is. Not differentiable.
+  /// to the integer that it is. Not differentiable in the nests; costs are in the numbers of the machine.
   bool exact = true;
   /// Relaxed: a loop that a tensor does not depend on counts as 1 - exp(-gate * sum of the log factors of the
   /// relevant loops inside it); no ceilings, no coincidences. Differentiable in the log factors and the
@@ -110,6 +110,10 @@ struct Cost {
 /// mm^2 of hardware of any batch shape. Differentiable.
 torch::Tensor area_mm2(const AreaModel& area, const HardwareTensors& hardware);
 
+/// The integers that are no less. Where derivatives are wanted, those of the number that is rounded: the
+/// slope of the staircase, not of its steps.
+torch::Tensor rounded_up(const torch::Tensor& number);
+
 class CostModel {
  public:
   /// A model of nests that share a list of loop orders: results carry a last dimension with one entry per
@@ -131,8 +135,12 @@ class CostModel {
   /// does not matter.
   Traffic tiles(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const;
 
-  /// Latency and energy on hardware that broadcasts to B.
+  /// Latency and energy on hardware that broadcasts to B. Exact, differentiable in the hardware as
+  /// rounded_up() is.
   Cost cost(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness) const;
+  /// The same with other numbers than the machine's own, differentiable in them.
+  Cost cost(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness,
+            const ArrayNumbers<torch::Tensor>& numbers) const;
 
   /// The smallest real-valued hardware that runs each nest: fields of shape B.
   HardwareTensors need(const Traffic& traffic) const;
@@ -144,6 +152,10 @@ class CostModel {
   Mapping mapping_of(const torch::Tensor& log_factors, std::int64_t order) const;
 
  private:
+  template <typename Number>
+  Cost cost_with(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness,
+                 const ArrayNumbers<Number>& numbers) const;
+
   struct Plan;
   std::shared_ptr<const Plan> plan_;
 };

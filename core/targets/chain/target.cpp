@@ -1,6 +1,7 @@
 #include "dosa/core/targets/chain/target.hpp"
 
 #include "dosa/core/design/analysis.hpp"
+#include "dosa/core/explain/priced.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/chain/space.hpp"
 #include "dosa/models/base/error.hpp"
@@ -50,6 +51,13 @@ class ChainTarget : public Target {
   Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
                       const Hardware& hardware) const override {
     return analyse_mapping(layer, mapping_of(schedule), ChainModel(chain_.at(hardware)));
+  }
+
+  std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,
+                                         const std::vector<SchedulePtr>& schedules,
+                                         const Hardware& hardware) const override {
+    costs(layers, schedules, hardware);  // checks them
+    return priced_on_chain(chain_, hardware, layers, mappings_of(schedules));
   }
 
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {

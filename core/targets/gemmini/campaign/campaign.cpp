@@ -40,8 +40,8 @@ struct Round {
 };
 
 /// A Gemmini. Throws Error where the machine is none, or has another DRAM than rows of a campaign tell of.
-std::shared_ptr<const ArrayMachine> campaign_machine(const std::string& name_or_path) {
-  const auto machine = as_array_machine(load_ruled_machine(name_or_path), "campaign");
+std::shared_ptr<const ArrayMachine> campaign_machine(const MachineChoice& choice) {
+  const auto machine = as_array_machine(load_ruled_machine(choice), "campaign");
   try {
     if (machine->rules != "gemmini")
       fail(ErrorId::kValue, "rules: found {}, a campaign measures on machines of the rules gemmini",
