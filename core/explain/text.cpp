@@ -88,36 +88,52 @@ std::string text_of_sensitivities(const DesignAnalysis& analysis) {
   return text + "schedules as they are: a larger buffer costs, but no larger tile is put into it\n";
 }
 
+/// Whether two changes of a logarithm have one sign and one size, within a factor of 1.5; or both are
+/// nothing.
+bool agree(double found, double expected) {
+  constexpr double kFactor = 1.5;
+  if (std::abs(found) < kLeastChange && std::abs(expected) < kLeastChange) return true;
+  return found * expected > 0 && found / expected < kFactor && expected / found < kFactor;
+}
+
 /// What a search on the changed machine gives, beside what the slopes say.
 std::string text_of_search(const DesignAnalysis& analysis) {
-  const double better = analysis.searched->edp / analysis.design.totals.edp - 1;
   Table table({{"searched again", ColumnKind::kName},
                {"from"},
                {"to"},
                {"EDP %"},
-               {"by slope"},
+               {"", ColumnKind::kText},
+               {"by slope %"},
                {"energy %"},
                {"latency %"}});
-  std::string problems;
+  std::string notes;
+  bool any_other = false;
   for (const Sensitivity& one : analysis.sensitivities) {
     for (const Sensitivity::Searched& searched : one.searched) {
       if (!searched.problem.empty()) {
-        problems += fmt::format("{} = {:.6g}: {}\n", one.number.name, searched.value, searched.problem);
+        notes += fmt::format("{} = {:.6g}: {}\n", one.number.name, searched.value, searched.problem);
         continue;
       }
-      const double by_slope = std::expm1(one.slope.edp * std::log(searched.value / one.number.value));
+      const double by_slope = one.slope.edp * std::log(searched.value / one.number.value);
+      const bool other = !agree(std::log1p(searched.change.edp), by_slope);
+      any_other = any_other || other;
       table.row({one.number.name, fmt::format("{:.5g}", one.number.value),
-                 fmt::format("{:.5g}", searched.value), change(searched.change.edp), change(by_slope),
-                 change(searched.change.energy), change(searched.change.latency)});
+                 fmt::format("{:.5g}", searched.value), change(searched.change.edp), other ? "*" : "",
+                 change(std::expm1(by_slope)), change(searched.change.energy),
+                 change(searched.change.latency)});
     }
   }
-  return "\n" + table.text() + problems +
+  if (any_other) {
+    notes +=
+        "*: another sign than the slope's, or 1.5 times as much or as little: within the step another memory "
+        "begins to bind, schedules need room that a capacity gives or takes, or a better schedule is found\n";
+  }
+  const double better = analysis.searched->edp / analysis.design.totals.edp - 1;
+  return "\n" + table.text() + notes +
          fmt::format(
              "on the same hardware, against what the same search finds with nothing changed ({:+.2f} % "
              "of this design's EDP)\n",
-             100 * better) +
-         "Where a capacity is in the way, schedules are not the best ones or whole numbers step, the search "
-         "says more than the slope.\n";
+             100 * better);
 }
 
 Json to_json(const Utilisation& use) {

@@ -12,8 +12,9 @@ using torch::Tensor;
 
 constexpr auto kAxesOfTensor = static_cast<std::int64_t>(kTensorAxes);
 
-/// Words per cycle that a relaxed level moves at least: keeps quotients finite.
-constexpr double kLeastRate = 1e-12;
+/// Words per cycle that a relaxed level moves at least: keeps quotients finite. An exact rate is 0 or more
+/// than the other number, which is there for the derivatives of what moves nothing.
+constexpr double kLeastRate = 1e-12, kNoRate = 1e-200;
 
 constexpr std::array<std::array<Dim, 2>, 2> kWindows{{{Dim::P, Dim::R}, {Dim::Q, Dim::S}}};
 
@@ -359,7 +360,7 @@ ChainCost ChainModel::cost_with(const ChainTraffic& traffic, const Sharpness& sh
     const auto bound = [&](const std::optional<Number>& words_per_cycle, const Tensor& rate) {
       if (!words_per_cycle) return;
       // Relaxed, a level may move no words at all, at any rate.
-      const Tensor share = *words_per_cycle / (sharpness.exact ? rate : rate + kLeastRate);
+      const Tensor share = *words_per_cycle / (sharpness.exact ? rate.clamp_min(kNoRate) : rate + kLeastRate);
       slowdown = slowdown.defined() ? torch::minimum(slowdown, share) : share.clamp_max(1);
     };
     bound(of.read_words_per_cycle, read_rate);

@@ -9,6 +9,7 @@ Design quick_design(const std::string& network, const TargetPtr& target) {
   problem.bounds.min = problem.bounds.max = target->machine().default_hardware;
   Design design = problem.blank_design();
   design.hardware = problem.bounds.max;
+  design.layers.clear();
   for (const Layer& layer : problem.workload.layers) {
     const auto own = target->default_schedule(layer, design.hardware);
     if (!own) break;
@@ -19,7 +20,8 @@ Design quick_design(const std::string& network, const TargetPtr& target) {
     return design;
   }
   MapOptions options;
-  options.max_nests = options.samples = 64;
+  options.max_nests = 1024;
+  options.samples = 64;
   options.stages = Stages::kPolish;
   return map_exhaustively(problem, options).best;
 }
