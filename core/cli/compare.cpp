@@ -7,6 +7,7 @@
 #include "dosa/core/cli/compare_machines.hpp"
 #include "dosa/core/cli/compare_mapper.hpp"
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/report/compare_report.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/space.hpp"
 #include "dosa/models/base/error.hpp"
@@ -387,6 +388,7 @@ void refuse_options(const CLI::App& command, std::initializer_list<const char*> 
 
 /// Several machines or arrays are compared with one another, by dosa's own search; else its methods are.
 void compare_what_was_asked(CompareFlags& flags, const CLI::App& command, const Output& output) {
+  output.check_report();
   const std::initializer_list<const char*> of_methods{"--methods", "--samples-per-layer", "--seeds", "--csv",
                                                       "--timeloop-mapper"};
   if (!flags.machines.empty()) {
@@ -435,10 +437,13 @@ void add_compare(CLI::App& app) {
                                      "--samples-per-layer 10000 --json >compare.json",
                                      "dosa compare my_network.json --pe 16 --samples 500000",
                                      "dosa compare bert --machine gemmini-rtl --pe 8,16,32 --max-area 1.15",
-                                     "dosa compare resnet50 --machines eyeriss,simba,nvdla,tpu --max-area 4",
+                                     "dosa compare resnet50 --machines eyeriss,simba,nvdla,tpu --max-area 4 "
+                                     "--report machines.html",
                                      "dosa compare bert --methods descent,descent+polish,polish"}));
   const auto flags = std::make_shared<CompareFlags>();
   const auto output = std::make_shared<Output>(*command);
+  output->add_report(
+      *command, [](const Json& json) { return html::document(html::comparison_page(json, command_line())); });
   add_workload(*command, flags->workload);
   command
       ->add_option(

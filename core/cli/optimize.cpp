@@ -4,6 +4,7 @@
 
 #include "dosa/core/cli/pareto.hpp"
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/cli/write_report.hpp"
 #include "dosa/core/explain/explain.hpp"
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/search/optimizer.hpp"
@@ -20,6 +21,7 @@ struct OptimizeFlags {
   MachineChoice target = "gemmini-tl";
   std::string pareto;    // a folder
   std::string baseline;  // see against()
+  std::string report;    // a page's path
   SizeFlags sizes;
   TargetOptions target_options;
   // What the target has defaults for.
@@ -60,9 +62,15 @@ SearchOptions options_of(const OptimizeFlags& flags, const Target& target) {
   return options;
 }
 
+/// Adds what a search has found, where it is better than before.
+void add_found(const html::FoundSoFar& now, std::vector<html::FoundSoFar>& found) {
+  if (std::isfinite(now.objective) && (found.empty() || now.objective < found.back().objective))
+    found.push_back(now);
+}
+
 void optimize(const OptimizeFlags& flags, const Output& output) {
   const bool is_root = Ranks::here().is_root();
-  for (const std::string& path : {flags.output, flags.search.checkpoint.string()}) {
+  for (const std::string& path : {flags.output, flags.report, flags.search.checkpoint.string()}) {
     if (!path.empty() && is_root) check_writable(path);
   }
   SearchProblem problem =
@@ -84,14 +92,27 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   }
   const std::atomic<bool>* interrupted = catch_interrupts();
   SearchSummary summary;
+  std::vector<html::FoundSoFar> found;
   {
     ProgressLine line(flags.quiet);
     summary = dosa::optimize(
-        problem, search, [&](const SearchProgress& now) { line.show(text_of(now)); }, interrupted);
+        problem, search,
+        [&](const SearchProgress& now) {
+          line.show(text_of(now));
+          add_found({static_cast<double>(now.evaluations), now.elapsed_s, now.best_objective}, found);
+        },
+        interrupted);
   }
   if (!is_root) return;
   summary.best.provenance = provenance(flags, problem, search, summary);
   if (!flags.output.empty()) save_design(summary.best, flags.output);
+  if (!flags.report.empty()) {
+    const DesignTotals& totals = summary.best.totals;
+    add_found({static_cast<double>(summary.evaluations), summary.wall_s,
+               problem.objective.value(totals.energy_uj, totals.cycles)},
+              found);
+    write_report(summary.best, *problem.target, {std::move(found), command_line()}, flags.report);
+  }
   Json json = to_json(summary.best);
   json["provenance"]["wall_time_s"] = summary.wall_s;
   add_remark(*problem.target, json);
@@ -112,7 +133,9 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
     json["default_comparison"] = comparison->json;
     text += "\n" + comparison->text;
   }
-  if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
+  for (const std::string& path : {flags.output, flags.report}) {
+    if (!path.empty()) text += fmt::format("written: {}\n", path);
+  }
   output.print(json, text);
 }
 
@@ -127,7 +150,9 @@ void add_optimize(CLI::App& app) {
                  "dosa optimize resnet50 --target gemmini-rtl --pe 16 -o design.json",
                  "dosa optimize bert --target gemmini-rtl --pe 8 --baseline 8x64/16",
                  "dosa optimize my_network.json --max-pe 64 --objective latency --seed 3 --json",
-                 "dosa optimize resnet50 --max-area 2 --certify", "dosa optimize resnet50 --pareto front",
+                 "dosa optimize resnet50 --max-area 2 --certify",
+                 "dosa optimize resnet50 -o design.json --report report.html",
+                 "dosa optimize resnet50 --pareto front",
                  "mpirun -n 4 dosa optimize unet --starts 64 --checkpoint unet.ckpt -o design.json"}));
   const auto flags = std::make_shared<OptimizeFlags>();
   const auto output = std::make_shared<Output>(*command);
@@ -189,14 +214,15 @@ void add_optimize(CLI::App& app) {
   CLI::Option* certificate = command->add_flag(
       "--certify", flags->certify,
       "Compare with the proven best mappings on the hardware found, as dosa map DESIGN --certify does");
-  command
-      ->add_option(
-          "--pareto", flags->pareto,
-          "Instead of one design, write those that no other one beats in energy, latency and area into "
-          "this folder: design_01.json ..., front.json, front.csv; without gradients, for every "
-          "objective under a row of area limits for a row of shapes of the machine")
-      ->excludes(file)
-      ->excludes(certificate);
+  CLI::Option* front =
+      command
+          ->add_option(
+              "--pareto", flags->pareto,
+              "Instead of one design, write those that no other one beats in energy, latency and area into "
+              "this folder: design_01.json ..., front.json, front.csv; without gradients, for every "
+              "objective under a row of area limits for a row of shapes of the machine")
+          ->excludes(file)
+          ->excludes(certificate);
   command->add_option("--pareto-points", flags->front.points, "Most designs of the front")
       ->capture_default_str()
       ->check(integer_in(2, 1000));
@@ -204,6 +230,10 @@ void add_optimize(CLI::App& app) {
       ->add_option("--min-area", flags->front.min_area_mm2,
                    "With --pareto: least mm2 of a design (default: area limits down to a 32nd of the most)")
       ->check(over_zero("mm2"));
+  command
+      ->add_option("--report", flags->report,
+                   "Write a page on the design to this file, as dosa report does, with the search's progress")
+      ->excludes(front);
   command->add_option("--checkpoint", search.checkpoint,
                       "Save the state of the descent to this file every 10 s and at its end");
   command->add_option("--resume", search.resume,
