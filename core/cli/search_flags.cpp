@@ -265,6 +265,24 @@ CLI::Option* add_seconds(CLI::App& command, const std::string& name, double& sec
       ->check(over_zero("seconds"));
 }
 
+CLI::Option* add_percentage(CLI::App& command, const std::string& name, double& share,
+                            const std::string& meaning) {
+  return command
+      .add_option_function<std::string>(
+          name,
+          [name, &share](const std::string& text) {
+            char* end = nullptr;
+            const double percent = std::strtod(text.c_str(), &end);
+            const bool is_percentage = end != text.c_str() && std::string(end) == "%";
+            if (!is_percentage || !(percent > 0) || percent > 10'000)
+              throw CLI::ValidationError(
+                  name, fmt::format("found '{}', expected a percentage over 0 to 10000, as 1%", text));
+            share = percent / 100;
+          },
+          meaning)
+      ->type_name("N%");
+}
+
 void add_time_limit(CLI::App& command, double& seconds) {
   add_seconds(command, "--time", seconds, "Stop after about this long with the best design so far");
 }

@@ -74,6 +74,10 @@ CLI::Validator over_zero(const std::string& unit);
 CLI::Option* add_seconds(CLI::App& command, const std::string& name, double& seconds,
                          const std::string& meaning);
 
+/// An option with a share over zero as a percentage, "1%".
+CLI::Option* add_percentage(CLI::App& command, const std::string& name, double& share,
+                            const std::string& meaning);
+
 /// --time.
 void add_time_limit(CLI::App& command, double& seconds);
 

@@ -157,6 +157,7 @@ TEST_F(Commands, JsonIsOneObjectOnStdout) {
   EXPECT_TRUE(printed["provenance"].contains("wall_time_s"));
   printed["provenance"].erase("wall_time_s");
   printed.erase("as_built");
+  printed.erase("smaller");
   EXPECT_EQ(printed, json::parse(content("design.json")));
   EXPECT_EQ(run(small_search("design.json", {"--json", "--quiet"})).err, "");
   for (const std::vector<std::string>& arguments :
@@ -283,6 +284,25 @@ TEST_F(Commands, OptimizeKeepsToAnArea) {
   const json design = json::parse(content("design.json"));
   EXPECT_LE(design["totals"]["area_mm2"], 1.25);
   EXPECT_EQ(design["provenance"]["options"]["max_area_mm2"], 1.25);
+}
+
+// A report says where a much smaller design is nearly as good, and --within takes the smallest.
+TEST_F(Commands, OptimizeNamesAndTakesSmallerDesigns) {
+  const Finished best = run({"optimize", "bert", "-o", "best.json"});
+  EXPECT_THAT(best.out, HasSubstr("--within 1%: "));
+  const json printed = json::parse(run({"optimize", "bert", "--json"}).out);
+  const json found = json::parse(content("best.json"));
+  EXPECT_EQ(found["totals"], printed["totals"]);
+  EXPECT_LE(printed["smaller"]["totals"]["area_mm2"], 0.9 * found["totals"]["area_mm2"].get<double>());
+  EXPECT_LE(printed["smaller"]["objective_ratio"], 1.01);
+
+  const Finished smaller = run({"optimize", "bert", "--within", "1%", "-o", "smaller.json"});
+  EXPECT_THAT(smaller.out, HasSubstr("against the best, of "));
+  const json design = json::parse(content("smaller.json"));
+  EXPECT_LE(design["totals"]["area_mm2"], printed["smaller"]["totals"]["area_mm2"]);
+  EXPECT_LE(design["totals"]["edp"], 1.01 * found["totals"]["edp"].get<double>());
+  EXPECT_EQ(design["provenance"]["within"], 0.01);
+  EXPECT_EQ(design["provenance"]["best"]["totals"], found["totals"]);
 }
 
 TEST_F(Commands, ParetoWritesAFolderOfDesigns) {
