@@ -25,7 +25,7 @@ struct OptimizeFlags {
   std::optional<double> learning_rate;
   SearchOptions search;  // of which the rest is used
   ParetoOptions front;
-  bool quiet = false, record_time = false, certify = false;
+  bool quiet = false, record_time = false, certify = false, strict = false;
 };
 
 Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
@@ -64,7 +64,7 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   }
   SearchProblem problem =
       problem_of(flags.workload, against(load_target(flags.target, flags.target_options), flags.baseline),
-                 flags.objective);
+                 flags.objective, flags.strict);
   warn_of(*problem.target);
   problem.bounds = flags.sizes.bounds(*problem.target);
   const SearchOptions search = options_of(flags, *problem.target);
@@ -77,6 +77,7 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
     }
     front.nests = search.polish_nests;
     front.threads = search.threads;
+    print_cpu_work(problem);
     return write_pareto_front(problem, front, flags.pareto, flags.quiet, output);
   }
   const std::atomic<bool>* interrupted = catch_interrupts();
@@ -138,6 +139,7 @@ void add_optimize(CLI::App& app) {
       ->capture_default_str();
   add_target_options(*command, flags->target_options);
   add_baseline(*command, flags->baseline);
+  add_strict(*command, flags->strict);
   add_objective(*command, flags->objective);
   flags->sizes.add_all(*command);
   SearchOptions& search = flags->search;

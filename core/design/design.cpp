@@ -95,8 +95,8 @@ LoadedDesign load_design(const std::filesystem::path& path, const std::string& m
   expect_kind(path, Wanted::kDesign);
   const JsonInput json = JsonInput::from_file(path);
   json.require_schema(kSchema);
-  json.allow_only(
-      {"schema", "workload", "target", "hardware", "objective", "totals", "layers", "provenance"});
+  json.allow_only({"schema", "workload", "target", "hardware", "objective", "totals", "layers", "left_to_cpu",
+                   "provenance"});
   LoadedDesign loaded;
   loaded.target = make_target(machine_of(json.at("target"), path, machine_override));
   Design& design = loaded.design;
@@ -109,6 +109,9 @@ LoadedDesign load_design(const std::filesystem::path& path, const std::string& m
   if (const auto provenance = json.find("provenance")) design.provenance = provenance->value();
   for (const JsonInput& item : json.at("layers").items())
     design.layers.push_back(layer_of(item, *loaded.target, design.hardware));
+  if (const auto left = json.find("left_to_cpu")) {
+    for (const JsonInput& item : left->items()) design.left_to_cpu.push_back(cpu_layer_from_json(item));
+  }
   if (design.layers.empty()) {
     fail(ErrorId::kValue, "{}: found an empty list, expected at least one layer", json.at("layers").where());
   }
@@ -134,14 +137,16 @@ Json to_json(const Design& design) {
     if (entry.costs.cycles_sd_log) layer["cycles_sd_log"] = *entry.costs.cycles_sd_log;
     layers.push_back(std::move(layer));
   }
-  return {{"schema", kSchema},
-          {"workload", design.workload},
-          {"target", design.target},
-          {"hardware", design.machine->to_json(design.hardware)},
-          {"objective", design.objective},
-          {"totals", to_json(design.totals)},
-          {"layers", std::move(layers)},
-          {"provenance", design.provenance}};
+  Json json{{"schema", kSchema},
+            {"workload", design.workload},
+            {"target", design.target},
+            {"hardware", design.machine->to_json(design.hardware)},
+            {"objective", design.objective},
+            {"totals", to_json(design.totals)},
+            {"layers", std::move(layers)},
+            {"provenance", design.provenance}};
+  for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
+  return json;
 }
 
 void save_design(const Design& design, const std::filesystem::path& path) {
@@ -169,6 +174,7 @@ std::string report(const Design& design) {
   if (std::any_of(design.layers.begin(), design.layers.end(),
                   [](const DesignLayer& entry) { return entry.schedule->is_padded(); }))
     text += "P57/113: P, of size 113, is padded to what its factors multiply to\n";
+  for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
   const std::string sizes = design.machine->text(design.hardware);
   text += fmt::format("\n{} on {}: {}{}{:.3f} mm2\n", printable(design.workload), printable(design.target),
                       sizes, sizes.empty() ? "" : ", ", design.totals.area_mm2);
