@@ -259,6 +259,7 @@ void compare(const CompareFlags& flags, const Output& output) {
   SearchProblem problem = problem_of(
       flags.workload, against(load_target(flags.machine, flags.options), flags.baseline), flags.objective);
   warn_of(*problem.target);
+  print_cpu_work(problem);
   problem.bounds = flags.sizes.bounds(*problem.target);
   problem.check_bounds();
   std::optional<MapperRow> mapper;

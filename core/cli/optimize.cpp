@@ -31,7 +31,7 @@ struct OptimizeFlags {
   ParetoOptions front;
   double clock_hz = 0;
   double within = 0;  // a share; 0: not asked for
-  bool quiet = false, record_time = false, certify = false;
+  bool quiet = false, record_time = false, certify = false, strict = false;
 };
 
 Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
@@ -124,7 +124,7 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   }
   SearchProblem problem =
       problem_of(flags.workload, against(load_target(flags.target, flags.target_options), flags.baseline),
-                 flags.objective);
+                 flags.objective, flags.strict);
   warn_of(*problem.target);
   problem.bounds = flags.sizes.bounds(*problem.target);
   SearchOptions search = options_of(flags, *problem.target);
@@ -139,6 +139,7 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
     }
     front.nests = search.polish_nests;
     front.threads = search.threads;
+    print_cpu_work(problem);
     return write_pareto_front(problem, front, flags.pareto, flags.quiet, output);
   }
   const std::atomic<bool>* interrupted = catch_interrupts();
@@ -224,6 +225,7 @@ void add_optimize(CLI::App& app) {
   add_remainders(*command, flags->target);
   add_target_options(*command, flags->target_options);
   add_baseline(*command, flags->baseline);
+  add_strict(*command, flags->strict);
   add_objective(*command, flags->objective);
   add_clock(*command, flags->clock_hz);
   flags->sizes.add_all(*command);

@@ -230,8 +230,21 @@ Workload network_of(const std::string& name_or_path) {
   return std::move(network.workload);
 }
 
-SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective) {
-  return SearchProblem::of(network_of(workload), std::move(target), Objective::from_name(objective));
+SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective,
+                         bool strict) {
+  Workload network = network_of(workload);
+  if (strict) refuse_cpu_work(network, *target);
+  return SearchProblem::of(std::move(network), std::move(target), Objective::from_name(objective));
+}
+
+void print_cpu_work(const SearchProblem& problem) {
+  print_remarks(cpu_remarks(problem.workload, problem.left_to_cpu, *problem.target));
+}
+
+void add_strict(CLI::App& command, bool& strict) {
+  command.add_flag("--strict", strict,
+                   "gemmini-rtl: refuse a network for which the CPU has to do something, im2col or a whole "
+                   "layer, none of which is counted");
 }
 
 void add_workload(CLI::App& command, std::string& name) {

@@ -55,8 +55,14 @@ void print_remarks(const std::vector<std::string>& remarks);
 /// Throws Error.
 Workload network_of(const std::string& name_or_path);
 
-/// A shipped network or a file on a target, without bounds. Throws Error.
-SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective);
+/// A shipped network or a file on a target, without bounds; `strict` refuses what the target leaves to the
+/// CPU. Throws Error.
+SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective,
+                         bool strict = false);
+/// Says on stderr what of a network the CPU does, for commands that print no report of a design.
+void print_cpu_work(const SearchProblem& problem);
+/// --strict.
+void add_strict(CLI::App& command, bool& strict);
 
 /// The network to work on, as the first argument.
 void add_workload(CLI::App& command, std::string& name);

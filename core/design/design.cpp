@@ -109,8 +109,8 @@ LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice&
   expect_kind(path, Wanted::kDesign);
   const JsonInput json = JsonInput::from_file(path);
   json.require_schema(kSchema);
-  json.allow_only(
-      {"schema", "workload", "target", "set", "hardware", "objective", "totals", "layers", "provenance"});
+  json.allow_only({"schema", "workload", "target", "set", "hardware", "objective", "totals", "layers",
+                   "left_to_cpu", "provenance"});
   LoadedDesign loaded;
   loaded.target = make_target(machine_of(json, path, machine));
   Design& design = loaded.design;
@@ -123,6 +123,9 @@ LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice&
   if (const auto provenance = json.find("provenance")) design.provenance = provenance->value();
   for (const JsonInput& item : json.at("layers").items())
     design.layers.push_back(layer_of(item, *loaded.target, design.hardware));
+  if (const auto left = json.find("left_to_cpu")) {
+    for (const JsonInput& item : left->items()) design.left_to_cpu.push_back(cpu_layer_from_json(item));
+  }
   if (design.layers.empty()) {
     fail(ErrorId::kValue, "{}: found an empty list, expected at least one layer", json.at("layers").where());
   }
@@ -155,6 +158,7 @@ Json to_json(const Design& design) {
   json["totals"] = to_json(design.totals);
   json["layers"] = std::move(layers);
   json["provenance"] = design.provenance;
+  for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
   return json;
 }
 

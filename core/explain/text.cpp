@@ -275,6 +275,7 @@ std::string report(const Design& design, const Target& target) {
   if (any(Remainders::kPadded))
     text += "P57/113: P, of size 113, is padded to what its factors multiply to\n";
   if (any(Remainders::kCut)) text += "P7,3: the last run of this loop has 3 iterations\n";
+  for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
   return text + "\n" + head(design);
 }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "dosa/models/base/files.hpp"
 #include "dosa/models/base/text.hpp"
 #include "tests/core/cli/program.hpp"
 
@@ -188,11 +189,9 @@ TEST_F(Commands, OptimizeFollowsALinkToItsOutput) {
 
 TEST_F(Commands, WorkloadsListsNetworksAndLayers) {
   const std::string all = run({"workloads"}).out;
-  for (const char* name :
-       {"bert", "resnet50", "retinanet", "unet", "vgg16", "alexnet", "mobilenet_v2", "resnext50"}) {
-    EXPECT_THAT(all, HasSubstr(name));
-  }
+  for (const std::string& name : shipped_names("workloads")) EXPECT_THAT(all, HasSubstr(name));
   EXPECT_THAT(run({"workloads", "bert"}).out, HasSubstr("encoder.attention.scores"));
+  EXPECT_EQ(run({"workloads", "--show", "bert"}).out, run({"workloads", "bert"}).out);
 }
 
 TEST_F(Commands, NetworksOfOtherPrograms) {
