@@ -45,10 +45,10 @@ Markup axes(const Axis& x, const std::string& x_title, const Axis& y, const std:
   marks += label(kLeft + kInnerWidth / 2, kHeight - 14, "axis middle", x_title);
   const double middle = kTop + kInnerHeight / 2;
   marks += element("text",
-                   {{"x", "18"},
+                   {{"x", "26"},
                     {"y", coordinate(middle)},
                     {"class", "axis middle"},
-                    {"transform", fmt::format("rotate(-90 18 {})", coordinate(middle))}},
+                    {"transform", fmt::format("rotate(-90 26 {})", coordinate(middle))}},
                    {y_title});
   return marks;
 }

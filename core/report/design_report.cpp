@@ -101,9 +101,12 @@ Aim aim_of(const Design& design) {
   return {"EDP", &Effects::edp};
 }
 
+/// Changes below this are not worth a line.
+constexpr double kNothing = 5e-5;
+
 std::string signed_percentage(double change) {
   if (!std::isfinite(change)) return "–";
-  if (std::abs(change) < 5e-5) return "0 %";
+  if (std::abs(change) < kNothing) return "0 %";
   return (change < 0 ? "−" : "+") + percentage(std::abs(change));
 }
 
@@ -114,7 +117,6 @@ double size_of(const Sensitivity& number, const Aim& aim) {
 
 /// The numbers whose change by 10 % does something to the aim, the largest effect first.
 std::vector<const Sensitivity*> by_effect(const DesignAnalysis& analysis, const Aim& aim) {
-  constexpr double kNothing = 5e-5;
   std::vector<const Sensitivity*> sorted;
   for (const Sensitivity& number : analysis.sensitivities) {
     if (size_of(number, aim) >= kNothing) sorted.push_back(&number);
@@ -138,11 +140,11 @@ Markup headline(const DesignAnalysis& analysis, const DesignFacts& facts) {
   const std::string sizes = design.machine->text(design.hardware);
   Markup lead =
       element("p", {{"class", "lead"}},
-              {fmt::format("A design of the machine {} for the network {} ({} different layers), "
-                           "searched for the least {}: {}.",
-                           design.target, design.workload, design.layers.size(),
-                           design.objective == "edp" ? "product of energy and delay" : design.objective,
-                           sizes.empty() ? "all sizes are fixed by the machine's file" : sizes)});
+              {fmt::format("The network {} ({} different layers) on the machine {}: {}. What the design is "
+                           "to have least of: {}.",
+                           design.workload, design.layers.size(), design.target,
+                           sizes.empty() ? "all sizes are fixed by its file" : sizes,
+                           design.objective == "edp" ? "EDP, energy times delay" : design.objective)});
   if (facts.comparison) {
     const Json& gain = facts.comparison->at("gain");
     const double latency = gain.at("latency"), energy = gain.at("energy"), edp = gain.at("edp");
@@ -215,17 +217,23 @@ std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
                    worst->reasons.empty() ? "" : "; ",
                    worst->reasons.empty() ? "" : worst->reasons.front().text)});
   const Aim aim = aim_of(analysis.design);
-  // What a size does alone, without larger tiles, is no advice.
   constexpr std::size_t kNamed = 3;
-  std::size_t named = 0;
+  std::vector<const Sensitivity*> helping;
+  const auto best = [&aim](const Sensitivity* number) {
+    return std::min(number->more.*aim.effect, number->less.*aim.effect);
+  };
   for (const Sensitivity* number : by_effect(analysis, aim)) {
+    // What a size does alone, without larger tiles, is no advice.
     const NumberKind kind = number->number.kind;
-    if (kind != NumberKind::kBandwidth && kind != NumberKind::kEnergy) continue;
-    if (named++ == kNamed) break;
-    const double more = number->more.*aim.effect, less = number->less.*aim.effect;
-    const bool takes_more = more < less;
-    add({element("b", {}, {takes_more ? "10 % more " : "10 % less "}), name_of_number(*number),
-         fmt::format(": {} {}.", aim.name, signed_percentage(takes_more ? more : less))});
+    if ((kind == NumberKind::kBandwidth || kind == NumberKind::kEnergy) && best(number) < -kNothing)
+      helping.push_back(number);
+  }
+  std::stable_sort(helping.begin(), helping.end(),
+                   [&](const Sensitivity* a, const Sensitivity* b) { return best(a) < best(b); });
+  for (std::size_t i = 0; i < std::min(kNamed, helping.size()); ++i) {
+    const bool takes_more = helping[i]->more.*aim.effect == best(helping[i]);
+    add({element("b", {}, {takes_more ? "10 % more " : "10 % less "}), name_of_number(*helping[i]),
+         fmt::format(": {} {}.", aim.name, signed_percentage(best(helping[i])))});
   }
   return items;
 }
@@ -300,7 +308,7 @@ Diagram diagram_of(const DesignAnalysis& analysis) {
     diagram.blocks.push_back(std::move(block));
   }
   for (std::size_t axis = 0; axis < first.axes.size(); ++axis) {
-    MeshLine line{"spread below " + first.axes[axis].where, first.axes[axis].size, 0};
+    MeshLine line{"below " + first.axes[axis].where, first.axes[axis].size, 0};
     for (const LayerAnalysis& layer : analysis.layers)
       line.mean_used += layer.breakdown.axes[axis].used * layer.share_of_cycles;
     if (line.size > 1) diagram.mesh.push_back(line);
@@ -582,6 +590,8 @@ Section provenance(const DesignAnalysis& analysis, const DesignFacts& facts) {
       {{"machine"}, {design.target}},
       {{"what the machine's file is"}, {design.machine->description}},
       {{"hash of the machine's file"}, {element("code", {}, {design.machine->hash})}}};
+  for (const NumberChange& change : design.machine->set)
+    rows.push_back({{"set " + change.name}, {fmt::format("{}", change.value)}});
   if (design.provenance.is_object()) {
     for (const auto& [key, value] : design.provenance.items()) {
       if (!value.is_object() || key != "options") {
