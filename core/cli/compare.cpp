@@ -259,6 +259,7 @@ void compare(const CompareFlags& flags, const Output& output) {
   SearchProblem problem = problem_of(
       flags.workload, against(load_target(flags.machine, flags.options), flags.baseline), flags.objective);
   warn_of(*problem.target);
+  print_cpu_work(problem);
   problem.bounds = flags.sizes.bounds(*problem.target);
   problem.check_bounds();
   std::optional<MapperRow> mapper;
@@ -465,6 +466,7 @@ void add_compare(CLI::App& app) {
   command->add_option("--csv", flags->csv, "Write the curve of every run to this file");
   add_machine(*command, flags->machine, "--machine", "Machine: a shipped name or a file")
       ->capture_default_str();
+  add_remainders(*command, flags->machine);
   command
       ->add_option("--machines", flags->machines,
                    "Shipped names or files, separated by commas: instead of methods, compare the best design "

@@ -35,7 +35,7 @@ std::vector<std::string> why_of(const LayerAnalysis& a, const LayerAnalysis& b) 
   const auto add = [&](const char* name, double first, double second) {
     if (differs(first / second))
       factors.push_back(
-          {name, first / second, fmt::format("{} {:.0f} -> {:.0f} %", name, 100 * first, 100 * second)});
+          {name, first / second, fmt::format("{} {:.3g} -> {:.3g} %", name, 100 * first, 100 * second)});
   };
   add("unpadded", a.utilisation.unpadded, b.utilisation.unpadded);
   add("array used", a.utilisation.spread, b.utilisation.spread);

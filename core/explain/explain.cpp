@@ -109,8 +109,13 @@ std::vector<Reason> reasons_of(const LayerAnalysis& analysis) {
       break;
     }
   }
-  std::stable_sort(reasons.begin(), reasons.end(),
-                   [](const Reason& a, const Reason& b) { return a.factor > b.factor; });
+  const auto is_of_words = [](const Reason& reason) {
+    return reason.kind == Reason::Kind::kRefetch || reason.kind == Reason::Kind::kFullBuffer;
+  };
+  std::stable_sort(reasons.begin(), reasons.end(), [&](const Reason& a, const Reason& b) {
+    if (is_of_words(a) != is_of_words(b)) return is_of_words(b);
+    return a.factor > b.factor;
+  });
   return reasons;
 }
 

@@ -77,7 +77,7 @@ struct LayerAnalysis {
   double dram_words = 0;            ///< that move to and from DRAM
   double compulsory_words = 0;      ///< every element of every tensor that is used, once
   std::vector<EnergyShare> energy;  ///< all of it, the largest first
-  std::vector<Reason> reasons;      ///< the largest first; empty: at a bound
+  std::vector<Reason> reasons;      ///< of the cycles, the largest first, then of the words of DRAM
   /// cycles / the larger of the two bounds.
   double over_bound() const;
 };

@@ -85,6 +85,13 @@ std::string text_of_sensitivities(const DesignAnalysis& analysis) {
   }
   std::string text = table.text();
   if (left > 0) text += fmt::format("and {} more that matter less (--json has all)\n", left);
+  for (const Sensitivity& one : analysis.sensitivities) {
+    if (one.latency_sd && *one.latency_sd > 0) {
+      text +=
+          fmt::format("{}: d log latency / d log of it {:.3f} +- {:.3f} over the networks of the surrogate\n",
+                      one.number.name, one.slope.latency, *one.latency_sd);
+    }
+  }
   return text + "schedules as they are: a larger buffer costs, but no larger tile is put into it\n";
 }
 
@@ -261,9 +268,14 @@ std::string report(const Design& design, const Target& target) {
   text +=
       "share %: half the layer's share of the cycles and half that of the energy\n"
       "use %: MACs of the layer over what all multipliers could do in its cycles\n";
-  if (std::any_of(schedules.begin(), schedules.end(),
-                  [](const SchedulePtr& schedule) { return schedule->is_padded(); }))
+  const auto any = [&](Remainders remainders) {
+    return std::any_of(schedules.begin(), schedules.end(),
+                       [&](const SchedulePtr& schedule) { return schedule->remainders() == remainders; });
+  };
+  if (any(Remainders::kPadded))
     text += "P57/113: P, of size 113, is padded to what its factors multiply to\n";
+  if (any(Remainders::kCut)) text += "P7,3: the last run of this loop has 3 iterations\n";
+  for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
   return text + "\n" + head(design);
 }
 
