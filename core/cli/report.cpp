@@ -9,7 +9,8 @@ namespace dosa::cli {
 namespace {
 
 struct ReportFlags {
-  std::string design, page, machine, surrogate, baseline;
+  std::string design, page, surrogate, baseline;
+  MachineChoice machine;
 };
 
 void report_on(const ReportFlags& flags, const Output& output) {
@@ -36,13 +37,13 @@ void add_report(CLI::App& app) {
       described("One page on a design: what limits it, its hardware, its layers, what a change would "
                 "do. The file is HTML, needs no network, and prints.",
                 {"dosa report design.json -o report.html",
-                 "dosa report design.json --baseline 16x256/64 -o report.html"}));
+                 "dosa report design.json --set dram.words_per_cycle=16 -o faster.html"}));
   const auto flags = std::make_shared<ReportFlags>();
   const auto output = std::make_shared<Output>(*command);
   command->add_option("design", flags->design, "A design file of dosa optimize")->required();
   command->add_option("-o,--output", flags->page, "Write the page to this file")->required();
-  command->add_option("--machine", flags->machine,
-                      "Machine: a shipped name or a file (default: the design's target)");
+  add_machine(*command, flags->machine, "--machine",
+              "Machine: a shipped name or a file (default: the design's target)");
   command->add_option(
       "--surrogate", flags->surrogate,
       "Latencies of layers with tiles: trained by dosa train (default: the shipped one where the "

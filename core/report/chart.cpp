@@ -12,7 +12,7 @@ namespace {
 
 /// The area of a chart within its figure; room around it for ticks in the large letters of narrow screens.
 constexpr double kWidth = 720, kHeight = 420;
-constexpr double kLeft = 100, kRight = 24, kTop = 20, kBottom = 62;
+constexpr double kLeft = 100, kRight = 24, kTop = 20, kBottom = 72;
 constexpr double kInnerWidth = kWidth - kLeft - kRight, kInnerHeight = kHeight - kTop - kBottom;
 
 double x_of(const Axis& axis, double value) { return kLeft + kInnerWidth * axis.place(value); }
@@ -35,7 +35,7 @@ Markup axes(const Axis& x, const std::string& x_title, const Axis& y, const std:
   for (const Tick& tick : x.ticks()) {
     const double at = x_of(x, tick.value);
     marks += line(at, kTop, at, kTop + kInnerHeight, "grid");
-    marks += label(at, kTop + kInnerHeight + 20, "tick middle", tick.label);
+    marks += label(at, kTop + kInnerHeight + 28, "tick middle", tick.label);
   }
   for (const Tick& tick : y.ticks()) {
     const double at = y_of(y, tick.value);
@@ -45,10 +45,10 @@ Markup axes(const Axis& x, const std::string& x_title, const Axis& y, const std:
   marks += label(kLeft + kInnerWidth / 2, kHeight - 14, "axis middle", x_title);
   const double middle = kTop + kInnerHeight / 2;
   marks += element("text",
-                   {{"x", "18"},
+                   {{"x", "26"},
                     {"y", coordinate(middle)},
                     {"class", "axis middle"},
-                    {"transform", fmt::format("rotate(-90 18 {})", coordinate(middle))}},
+                    {"transform", fmt::format("rotate(-90 26 {})", coordinate(middle))}},
                    {y_title});
   return marks;
 }
@@ -67,7 +67,7 @@ class Labels {
   /// Beside a point of this radius, in letters this wide; empty where there is no room.
   Markup place(double x, double y, double radius, const std::string& text, double letter,
                const std::string& style) {
-    const double width = letter * static_cast<double>(display_width(text)), height = 2 * letter;
+    const double width = letter * static_cast<double>(display_width(text)), height = 1.7 * letter;
     const double gap = radius + 4;
     const Box choices[] = {{x + gap, y - height / 2, x + gap + width, y + height / 2},
                            {x - gap - width, y - height / 2, x - gap, y + height / 2},
@@ -95,7 +95,7 @@ class Labels {
 };
 
 /// Letters of labels, and those of the narrow screens that style.css enlarges.
-constexpr double kLetter = 6.6, kLargeLetter = 10.4;
+constexpr double kLetter = 7.9, kLargeLetter = 12.8;
 
 double radius_of(const RooflinePoint& point) { return std::max(4.0, 26 * std::sqrt(point.share)); }
 
@@ -208,8 +208,10 @@ Markup draw(const Roofline& roofline, const FigureText& text) {
   Labels labels;
   Markup marks = axes(x, "multiply-accumulates per word of DRAM", y, "multiply-accumulates per cycle");
   marks += line(has_slope ? x_of(x, ridge) : kLeft, peak_y, right, peak_y, "roof");
-  marks +=
-      label(right - 4, peak_y - 7, "note end", fmt::format("all {:.0f} multipliers busy", roofline.peak));
+  const std::string peak_name = fmt::format("all {:.0f} multipliers busy", roofline.peak);
+  const double peak_width = kLargeLetter * static_cast<double>(display_width(peak_name));
+  marks += label(right - 4, peak_y - 7, "note end", peak_name);
+  labels.take({right - 4 - peak_width, peak_y - 24, right, peak_y});
   const std::vector<const RooflinePoint*> sorted = by_share(roofline);
   for (const RooflinePoint* point : sorted) {
     const double r = 0.6 * radius_of(*point);

@@ -130,8 +130,11 @@ Reproduction reproduction_of(const Design& design, const Target& target) {
   const std::string method = text_of(member(record, "method")),
                     stopped = text_of(member(record, "stopped_by"));
   const auto command = [&](const char* name) {
-    return Command({"dosa", name, design.workload, name == std::string("map") ? "--machine" : "--target",
-                    design.target});
+    Command words({"dosa", name, design.workload, name == std::string("map") ? "--machine" : "--target",
+                   design.target});
+    for (const NumberChange& change : target.machine().set)
+      words.add("--set", change.name + "=" + Json(change.value).dump());
+    return words;
   };
   try {
     if (method == "default") {

@@ -313,7 +313,7 @@ Section basis_of(const Json& comparison) {
                 "is its file's doing as much as the machine's.",
                 fmt::join(differing, ", "));
   return {"basis", "Whether they can be compared", verdict,
-          table("Figures of each machine's own file", titles, rows)};
+          scrolling("Figures", table("Figures of each machine's own file", titles, rows))};
 }
 
 Page machines_page(const Json& comparison, const std::string& command) {

@@ -10,6 +10,7 @@
 #include "dosa/core/report/chart.hpp"
 #include "dosa/core/report/diagram.hpp"
 #include "dosa/core/report/words.hpp"
+#include "dosa/models/chain/chain.hpp"
 
 namespace dosa::html {
 namespace {
@@ -100,9 +101,12 @@ Aim aim_of(const Design& design) {
   return {"EDP", &Effects::edp};
 }
 
+/// Changes below this are not worth a line.
+constexpr double kNothing = 5e-5;
+
 std::string signed_percentage(double change) {
   if (!std::isfinite(change)) return "–";
-  if (std::abs(change) < 5e-5) return "0 %";
+  if (std::abs(change) < kNothing) return "0 %";
   return (change < 0 ? "−" : "+") + percentage(std::abs(change));
 }
 
@@ -113,7 +117,6 @@ double size_of(const Sensitivity& number, const Aim& aim) {
 
 /// The numbers whose change by 10 % does something to the aim, the largest effect first.
 std::vector<const Sensitivity*> by_effect(const DesignAnalysis& analysis, const Aim& aim) {
-  constexpr double kNothing = 5e-5;
   std::vector<const Sensitivity*> sorted;
   for (const Sensitivity& number : analysis.sensitivities) {
     if (size_of(number, aim) >= kNothing) sorted.push_back(&number);
@@ -137,11 +140,11 @@ Markup headline(const DesignAnalysis& analysis, const DesignFacts& facts) {
   const std::string sizes = design.machine->text(design.hardware);
   Markup lead =
       element("p", {{"class", "lead"}},
-              {fmt::format("A design of the machine {} for the network {} ({} different layers), "
-                           "searched for the least {}: {}.",
-                           design.target, design.workload, design.layers.size(),
-                           design.objective == "edp" ? "product of energy and delay" : design.objective,
-                           sizes.empty() ? "all sizes are fixed by the machine's file" : sizes)});
+              {fmt::format("The network {} ({} different layers) on the machine {}: {}. What the design is "
+                           "to have least of: {}.",
+                           design.workload, design.layers.size(), design.target,
+                           sizes.empty() ? "all sizes are fixed by its file" : sizes,
+                           design.objective == "edp" ? "EDP, energy times delay" : design.objective)});
   if (facts.comparison) {
     const Json& gain = facts.comparison->at("gain");
     const double latency = gain.at("latency"), energy = gain.at("energy"), edp = gain.at("edp");
@@ -176,6 +179,12 @@ Markup name_of_number(const Sensitivity& number) {
       {std::string(to_string(number.number.kind)) + " ", element("code", {}, {number.number.name})});
 }
 
+/// "the multipliers", "dram (weights)".
+std::string words_for(const Bound& bound) {
+  if (bound.by == "compute") return "the multipliers";
+  return bound.tensor ? fmt::format("{} ({})", bound.by, name_of(*bound.tensor)) : bound.by;
+}
+
 std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
   std::vector<Markup> items;
   const auto add = [&items](const std::vector<Markup>& text) { items.push_back(element("li", {}, text)); };
@@ -191,10 +200,10 @@ std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
            short_number(analysis.compute_bound_cycles), short_number(analysis.design.totals.cycles))});
   std::string bounds;
   for (std::size_t i = 0; i < std::min<std::size_t>(3, analysis.bounds.size()); ++i) {
-    bounds += fmt::format("{}{} ({} of the time)", i == 0 ? "" : ", ", analysis.bounds[i].bound.text(),
-                          percentage(analysis.bounds[i].share));
+    bounds += fmt::format("{}by {} for {} of the time", i == 0 ? "" : ", ",
+                          words_for(analysis.bounds[i].bound), percentage(analysis.bounds[i].share));
   }
-  add({element("b", {}, {"What layers wait for: "}), bounds, "."});
+  add({element("b", {}, {"Layers are bound "}), bounds, "."});
   add({element("b", {}, {"Energy: "}),
        fmt::format("{} goes into {}. DRAM moves {} words, {:.2f} times as many as if each were moved once.",
                    percentage(most_energy.value / total_of(energy)), most_energy.name,
@@ -208,13 +217,23 @@ std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
                    worst->reasons.empty() ? "" : "; ",
                    worst->reasons.empty() ? "" : worst->reasons.front().text)});
   const Aim aim = aim_of(analysis.design);
-  const auto sorted = by_effect(analysis, aim);
   constexpr std::size_t kNamed = 3;
-  for (std::size_t i = 0; i < std::min(kNamed, sorted.size()); ++i) {
-    const double more = sorted[i]->more.*aim.effect, less = sorted[i]->less.*aim.effect;
-    const bool takes_more = more < less;
-    add({element("b", {}, {takes_more ? "10 % more " : "10 % less "}), name_of_number(*sorted[i]),
-         fmt::format(": {} {}.", aim.name, signed_percentage(takes_more ? more : less))});
+  std::vector<const Sensitivity*> helping;
+  const auto best = [&aim](const Sensitivity* number) {
+    return std::min(number->more.*aim.effect, number->less.*aim.effect);
+  };
+  for (const Sensitivity* number : by_effect(analysis, aim)) {
+    // What a size does alone, without larger tiles, is no advice.
+    const NumberKind kind = number->number.kind;
+    if ((kind == NumberKind::kBandwidth || kind == NumberKind::kEnergy) && best(number) < -kNothing)
+      helping.push_back(number);
+  }
+  std::stable_sort(helping.begin(), helping.end(),
+                   [&](const Sensitivity* a, const Sensitivity* b) { return best(a) < best(b); });
+  for (std::size_t i = 0; i < std::min(kNamed, helping.size()); ++i) {
+    const bool takes_more = helping[i]->more.*aim.effect == best(helping[i]);
+    add({element("b", {}, {takes_more ? "10 % more " : "10 % less "}), name_of_number(*helping[i]),
+         fmt::format(": {} {}.", aim.name, signed_percentage(best(helping[i])))});
   }
   return items;
 }
@@ -228,42 +247,38 @@ Section limits(const DesignAnalysis& analysis) {
   return {"limits", "What limits this design", "", content};
 }
 
-/// "8 words per cycle", or reads and writes apart, of the level of this name.
-std::string bandwidth_of(const std::string& level, const DesignAnalysis& analysis) {
+/// What the name of a count begins with where there are many: "64 × ".
+std::string each_of(std::int64_t count) { return count > 1 ? fmt::format("{} × ", count) : ""; }
+
+/// "8 words per cycle", or reads and writes apart, of each instance of a level.
+std::string bandwidth_of(const ChainLevel& level, std::int64_t instances) {
+  if (level.words_per_cycle)
+    return fmt::format("{}{:.4g} words per cycle", each_of(instances), *level.words_per_cycle);
   std::string text;
-  for (const Sensitivity& number : analysis.sensitivities) {
-    if (number.number.kind != NumberKind::kBandwidth || number.number.name.rfind(level + ".", 0) != 0)
-      continue;
-    const std::string of = number.number.name.substr(level.size() + 1);
-    text += fmt::format("{}{}{:.4g}", text.empty() ? "" : ", ",
-                        of.rfind("read", 0) == 0    ? "reads "
-                        : of.rfind("write", 0) == 0 ? "writes "
-                                                    : "",
-                        number.number.value);
-  }
-  return text.empty() ? "" : text + " words per cycle";
+  if (level.read_words_per_cycle) text = fmt::format("reads {:.4g}", *level.read_words_per_cycle);
+  if (level.write_words_per_cycle)
+    text += fmt::format("{}writes {:.4g}", text.empty() ? "" : ", ", *level.write_words_per_cycle);
+  return text.empty() ? "" : each_of(instances) + text + " words per cycle";
 }
 
-/// Words per cycle of DRAM: where reads and writes have bandwidths of their own, both together.
-double dram_words_per_cycle(const DesignAnalysis& analysis) {
-  const std::string dram = level_of(analysis.layers.front().breakdown, 0).name + ".";
-  double sum = 0;
-  for (const Sensitivity& number : analysis.sensitivities) {
-    if (number.number.kind == NumberKind::kBandwidth && number.number.name.rfind(dram, 0) == 0)
-      sum += number.number.value;
-  }
-  return sum;
+/// Words per cycle of DRAM: where reads and writes have bandwidths of their own, both together; 0: no limit.
+double words_per_cycle(const ChainLevel& dram) {
+  if (dram.words_per_cycle) return *dram.words_per_cycle;
+  const bool limited = dram.read_words_per_cycle && dram.write_words_per_cycle;
+  return limited ? *dram.read_words_per_cycle + *dram.write_words_per_cycle : 0;
 }
 
-std::string size_text(const LevelBreakdown& level) {
+/// What a tile may take, as often as a memory holds it.
+std::string size_text(const LevelBreakdown& level, const ChainLevel& built, std::int64_t instances) {
   if (!level.capacity) return "";
-  const std::string size = fmt::format("{:.6g} {}", *level.capacity, level.size_unit);
-  return level.size_unit == "words" && level.instances > 1 ? fmt::format("{:.0f} × {}", level.instances, size)
-                                                           : size;
+  const std::string size =
+      each_of(built.buffering) + fmt::format("{:.6g} {}", *level.capacity, level.size_unit);
+  return level.size_unit == "words" ? each_of(instances) + size : size;
 }
 
 Diagram diagram_of(const DesignAnalysis& analysis) {
   Diagram diagram;
+  const Chain chain = chain_of(*analysis.design.machine, analysis.design.hardware);
   const Breakdown& first = analysis.layers.front().breakdown;
   diagram.multipliers = first.multipliers;
   diagram.mean_busy = analysis.utilisation.value();
@@ -272,12 +287,14 @@ Diagram diagram_of(const DesignAnalysis& analysis) {
   diagram.energy_share = energy.back().value / all_energy;
   for (std::size_t i = 0; i < first.levels.size(); ++i) {
     const LevelBreakdown& level = level_of(first, i);
+    const int place = chain.dram() - static_cast<int>(i);
+    const ChainLevel& built = chain.levels[static_cast<std::size_t>(place)];
     Block block{level.name,
-                size_text(level),
+                size_text(level, built, chain.instances(place)),
                 level.holds,
                 -1,
                 0,
-                bandwidth_of(level.name, analysis),
+                bandwidth_of(built, chain.instances(place)),
                 energy[i].value / all_energy,
                 level_colour(i)};
     if (level.capacity) {
@@ -291,7 +308,7 @@ Diagram diagram_of(const DesignAnalysis& analysis) {
     diagram.blocks.push_back(std::move(block));
   }
   for (std::size_t axis = 0; axis < first.axes.size(); ++axis) {
-    MeshLine line{first.axes[axis].where, first.axes[axis].size, 0};
+    MeshLine line{"below " + first.axes[axis].where, first.axes[axis].size, 0};
     for (const LayerAnalysis& layer : analysis.layers)
       line.mean_used += layer.breakdown.axes[axis].used * layer.share_of_cycles;
     if (line.size > 1) diagram.mesh.push_back(line);
@@ -322,12 +339,14 @@ Section hardware(const DesignAnalysis& analysis) {
 Section roofline(const DesignAnalysis& analysis) {
   Roofline chart;
   chart.peak = analysis.layers.front().breakdown.multipliers;
-  chart.words_per_cycle = dram_words_per_cycle(analysis);
+  chart.words_per_cycle =
+      words_per_cycle(chain_of(*analysis.design.machine, analysis.design.hardware).levels.back());
   for (const LayerAnalysis& layer : analysis.layers) {
     const double macs = static_cast<double>(layer.layer.macs()) * static_cast<double>(layer.layer.groups);
     if (!(layer.dram_words > 0) || !(layer.cycles > 0)) continue;
     chart.points.push_back({layer.layer.name, macs / layer.dram_words, macs / layer.cycles,
-                            layer.share_of_cycles, colour_of_bound(layer), "bound by " + layer.bound.text()});
+                            layer.share_of_cycles, colour_of_bound(layer),
+                            "bound by " + words_for(layer.bound)});
   }
   std::vector<Segment> colours;
   for (const LayerAnalysis& layer : analysis.layers) {
@@ -465,7 +484,7 @@ Markup layer_table(const DesignAnalysis& analysis) {
                     number_cell(fmt::format("{:.3f}", layer.energy_uj)),
                     number_cell(percentage(layer.share_of_edp)),
                     number_cell(percentage(layer.utilisation.value())),
-                    {layer.bound.text()},
+                    {words_for(layer.bound)},
                     number_cell(fmt::format("{:.2f}", layer.over_bound()))});
   }
   return scrolling(
@@ -571,6 +590,8 @@ Section provenance(const DesignAnalysis& analysis, const DesignFacts& facts) {
       {{"machine"}, {design.target}},
       {{"what the machine's file is"}, {design.machine->description}},
       {{"hash of the machine's file"}, {element("code", {}, {design.machine->hash})}}};
+  for (const NumberChange& change : design.machine->set)
+    rows.push_back({{"set " + change.name}, {fmt::format("{}", change.value)}});
   if (design.provenance.is_object()) {
     for (const auto& [key, value] : design.provenance.items()) {
       if (!value.is_object() || key != "options") {

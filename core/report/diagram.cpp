@@ -13,7 +13,7 @@ namespace {
 constexpr double kDiagramWidth = 720;
 /// Blocks on the left, and on their right a line for each tensor.
 constexpr double kBlockLeft = 8, kBlockWidth = 566, kFirstLane = 612, kLaneStep = 38;
-constexpr double kHeader = 34, kBlockHeight = 84, kBlockGap = 16;
+constexpr double kHeader = 34, kBlockHeight = 108, kBlockGap = 16;
 
 double lane_x(std::size_t tensor) { return kFirstLane + kLaneStep * static_cast<double>(tensor); }
 
@@ -54,9 +54,9 @@ Markup block(const Block& level, double top) {
   marks +=
       diagram_text(right - 12, top + 25, "block-size end", level.size.empty() ? "unlimited" : level.size);
   marks += diagram_text(kBlockLeft + 20, top + 48, "note", percentage(level.energy_share) + " of the energy");
-  if (!level.bandwidth.empty()) marks += diagram_text(right - 12, top + 48, "note end", level.bandwidth);
+  if (!level.bandwidth.empty()) marks += diagram_text(kBlockLeft + 20, top + 71, "note", level.bandwidth);
   if (level.most_full >= 0) {
-    const double width = 190, left = kBlockLeft + 20, bar_top = top + 60;
+    const double width = 190, left = kBlockLeft + 20, bar_top = top + 84;
     marks += rectangle(left, bar_top, width, 12, "gauge");
     marks += rectangle(left, bar_top, width * std::min(1.0, level.most_full), 12, "gauge-most");
     marks += rectangle(left, bar_top, width * std::min(1.0, level.mean_full), 12, level.colour);
@@ -79,7 +79,7 @@ std::vector<std::string> lines_of(const Diagram& diagram) {
   std::vector<std::string> lines{percentage(diagram.mean_busy) + " busy in a mean cycle",
                                  percentage(diagram.energy_share) + " of the energy"};
   for (const MeshLine& axis : diagram.mesh)
-    lines.push_back(fmt::format("{}: {:.3g} of {:.6g} in use", axis.where, axis.mean_used, axis.size));
+    lines.push_back(fmt::format("{}: {:.3g} of {:.6g}", axis.where, axis.mean_used, axis.size));
   return lines;
 }
 

@@ -23,7 +23,7 @@ struct Block {
 
 /// How the multipliers are laid out along one axis.
 struct MeshLine {
-  std::string where;     ///< "rows"
+  std::string where;     ///< "below scratchpad"
   double size = 1;       ///< built
   double mean_used = 1;  ///< in a mean cycle
 };

@@ -358,4 +358,9 @@ Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware) {
   return chain;
 }
 
+Chain chain_of(const Machine& machine, const Hardware& hardware) {
+  if (const auto* chain = dynamic_cast<const Chain*>(&machine)) return chain->at(hardware);
+  return chain_of(dynamic_cast<const ArrayMachine&>(machine), ArraySizes::of(hardware));
+}
+
 }  // namespace dosa

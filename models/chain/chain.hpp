@@ -206,5 +206,7 @@ Chain load_chain(const std::string& name_or_path);
 /// A machine of schema 1 with these sizes as a chain: the array's rows and columns become fan-outs on X.
 /// Sizes that are built double-buffered hold two tiles. Bounds of searches and the area model stay behind.
 Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware);
+/// The same of a machine of either schema.
+Chain chain_of(const Machine& machine, const Hardware& hardware);
 
 }  // namespace dosa

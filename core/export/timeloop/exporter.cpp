@@ -149,8 +149,7 @@ class TimeloopExporter : public Exporter {
       padded = padded || entry.schedule->key() == std::string("tile");
     }
     const std::vector<LayerCosts> costs = costs_of(design, target, written);
-    const DescribedMachine machine = timeloop::describe(
-        chain ? chain->at(design.hardware) : chain_of(*array, ArraySizes::of(design.hardware)), written);
+    const DescribedMachine machine = timeloop::describe(chain_of(target.machine(), design.hardware), written);
     std::vector<OutputFile> files{{"README.md", readme(padded, cut, machine, format_)},
                                   {"architecture.yaml", timeloop::architecture_file(machine, format_)}};
     if (is_tree()) files.push_back({"constraints.yaml", timeloop::constraints_file(machine)});
