@@ -49,6 +49,12 @@ std::string Machine::text(const Hardware& hardware) const {
   return text;
 }
 
+Remainders remainders_from_json(const JsonInput& json) {
+  if (const auto remainders = remainders_from_name(json.text())) return *remainders;
+  fail(ErrorId::kValue, "{}: found \"{}\", expected \"padded\" or \"cut\"", json.where(),
+       printable(json.text()));
+}
+
 JsonInput machine_file(const std::string& name_or_path) {
   return JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
 }
@@ -56,23 +62,28 @@ JsonInput machine_file(const std::string& name_or_path) {
 namespace {
 
 template <typename AnyMachine>
-MachinePtr with_record(AnyMachine machine, const NumberChanges& set) {
-  machine.set = set;
+MachinePtr with_choice(AnyMachine machine, const MachineChoice& choice) {
+  machine.set = choice.set;
+  if (choice.remainders) {
+    if (machine.rules == "gemmini" && *choice.remainders == Remainders::kPadded)
+      fail(ErrorId::kValue, "remainders: found padded, the tiles of Gemmini's library are always cut");
+    machine.remainders = *choice.remainders;
+  }
   return std::make_shared<AnyMachine>(std::move(machine));
 }
 
-MachinePtr machine_of_file(const JsonInput& json, const NumberChanges& set) {
-  if (is_chain(json)) return with_record(read_chain(json), set);
-  return with_record(read_array_machine(json), set);
+MachinePtr machine_of_file(const JsonInput& json, const MachineChoice& choice) {
+  if (is_chain(json)) return with_choice(read_chain(json), choice);
+  return with_choice(read_array_machine(json), choice);
 }
 
 }  // namespace
 
 MachinePtr load_machine(const MachineChoice& choice) {
   const JsonInput file = machine_file(choice.name_or_path);
-  if (choice.set.empty()) return machine_of_file(file, {});
+  if (choice.set.empty()) return machine_of_file(file, choice);
   try {
-    return machine_of_file(with_changes(file, choice.set), choice.set);
+    return machine_of_file(with_changes(file, choice.set), choice);
   } catch (const Error& error) {
     throw error.in(fmt::format("with {} set", printable(to_json(choice.set).dump())));
   }

@@ -1,10 +1,12 @@
 // The numbers of a machine by name: what a user may change in its file, and what a design is sensitive to.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "dosa/models/base/json_input.hpp"
+#include "dosa/models/mapping.hpp"
 
 namespace dosa {
 
@@ -47,6 +49,7 @@ NumberChanges joined(NumberChanges earlier, const NumberChanges& later);
 struct MachineChoice {
   std::string name_or_path;
   NumberChanges set;
+  std::optional<Remainders> remainders;  ///< other than the file says
 
   MachineChoice() = default;
   // Most callers have a name alone.
@@ -57,7 +60,9 @@ struct MachineChoice {
 
   /// This one, or where it names no machine, `name` with the same numbers.
   MachineChoice or_else(const std::string& name) const {
-    return {name_or_path.empty() ? name : name_or_path, set};
+    MachineChoice choice = *this;
+    if (name_or_path.empty()) choice.name_or_path = name;
+    return choice;
   }
 };
 

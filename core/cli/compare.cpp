@@ -7,6 +7,7 @@
 #include "dosa/core/cli/compare_machines.hpp"
 #include "dosa/core/cli/compare_mapper.hpp"
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/report/compare_report.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/space.hpp"
 #include "dosa/models/base/error.hpp"
@@ -258,6 +259,7 @@ void compare(const CompareFlags& flags, const Output& output) {
   SearchProblem problem = problem_of(
       flags.workload, against(load_target(flags.machine, flags.options), flags.baseline), flags.objective);
   warn_of(*problem.target);
+  print_cpu_work(problem);
   problem.bounds = flags.sizes.bounds(*problem.target);
   problem.check_bounds();
   std::optional<MapperRow> mapper;
@@ -387,6 +389,7 @@ void refuse_options(const CLI::App& command, std::initializer_list<const char*> 
 
 /// Several machines or arrays are compared with one another, by dosa's own search; else its methods are.
 void compare_what_was_asked(CompareFlags& flags, const CLI::App& command, const Output& output) {
+  output.check_report();
   const std::initializer_list<const char*> of_methods{"--methods", "--samples-per-layer", "--seeds", "--csv",
                                                       "--timeloop-mapper"};
   if (!flags.machines.empty()) {
@@ -435,10 +438,13 @@ void add_compare(CLI::App& app) {
                                      "--samples-per-layer 10000 --json >compare.json",
                                      "dosa compare my_network.json --pe 16 --samples 500000",
                                      "dosa compare bert --machine gemmini-rtl --pe 8,16,32 --max-area 1.15",
-                                     "dosa compare resnet50 --machines eyeriss,simba,nvdla,tpu --max-area 4",
+                                     "dosa compare resnet50 --machines eyeriss,simba,nvdla,tpu --max-area 4 "
+                                     "--report machines.html",
                                      "dosa compare bert --methods descent,descent+polish,polish"}));
   const auto flags = std::make_shared<CompareFlags>();
   const auto output = std::make_shared<Output>(*command);
+  output->add_report(
+      *command, [](const Json& json) { return html::document(html::comparison_page(json, command_line())); });
   add_workload(*command, flags->workload);
   command
       ->add_option(
@@ -460,6 +466,7 @@ void add_compare(CLI::App& app) {
   command->add_option("--csv", flags->csv, "Write the curve of every run to this file");
   add_machine(*command, flags->machine, "--machine", "Machine: a shipped name or a file")
       ->capture_default_str();
+  add_remainders(*command, flags->machine);
   command
       ->add_option("--machines", flags->machines,
                    "Shipped names or files, separated by commas: instead of methods, compare the best design "

@@ -84,10 +84,15 @@ bool is_of_the_machine(const Error& error) {
          error.id() == ErrorId::kMapping || error.id() == ErrorId::kValue;
 }
 
-void search(MachineRow& row, const std::string& place, const MachinesAsked& asked, SearchProblem problem,
+void search(MachineRow& row, const std::string& place, const MachinesAsked& asked, const Workload& workload,
             const std::atomic<bool>* interrupt) {
   ProgressLine line(asked.quiet);
   try {
+    SearchProblem problem = SearchProblem::of(workload, row.target, Objective::from_name(asked.objective));
+    if (!problem.left_to_cpu.empty()) {
+      const CpuLayer& first = problem.left_to_cpu.front();
+      fail(ErrorId::kValue, "layer {}: {}", first.layer.name, first.reason);
+    }
     problem.bounds = asked.sizes.bounds(*row.target);
     row.design = optimize(
                      problem, asked.limits.options_for(*row.target),
@@ -114,6 +119,7 @@ std::string notes_of(const MachineRow& row, const MachinesAsked& asked) {
   std::string notes = row.target->machine().text(row.design->hardware);
   if (notes.empty()) notes = "sizes are fixed by its file";
   if (predicts(*row.design)) notes += "; cycles are predicted, from measurements";
+  for (const std::string& remark : cpu_remarks(*row.design)) notes += "; " + remark;
   Json json;
   std::string built;
   add_as_built(*row.design, row.target->machine(), json, built);
@@ -195,16 +201,15 @@ std::string text_of_machines(const std::vector<MachineRow>& rows, const Machines
 }  // namespace
 
 void compare_machines(const MachinesAsked& asked, const Output& output) {
-  const Workload workload = load_workload(asked.workload);
-  const Objective objective = Objective::from_name(asked.objective);
+  const Workload workload = network_of(asked.workload);
+  Objective::from_name(asked.objective);  // throws where there is none
   std::vector<MachineRow> rows = rows_of(asked);
   for (const MachineRow& row : rows) warn_of(*row.target);
   const std::atomic<bool>* interrupt = catch_interrupts();
   std::size_t done = 0;
   for (; done < rows.size() && !*interrupt; ++done) {
     MachineRow& row = rows[done];
-    search(row, fmt::format("{} of {}", done + 1, rows.size()), asked,
-           SearchProblem::of(workload, row.target, objective), interrupt);
+    search(row, fmt::format("{} of {}", done + 1, rows.size()), asked, workload, interrupt);
   }
   rows.resize(done);
   if (rows.empty()) fail(ErrorId::kUsage, "interrupted before the first search");

@@ -45,8 +45,11 @@ void add_export(CLI::App& app) {
     write_folder(flags->folder, flags->format, files);
     Json names = Json::array();
     for (const OutputFile& file : files) names.push_back(file.name);
-    output->print({{"format", flags->format}, {"folder", flags->folder}, {"files", names}},
-                  fmt::format("{}: {} files\n", flags->folder, files.size()));
+    std::string text = fmt::format("{}: {} files\n", flags->folder, files.size());
+    for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
+    Json json{{"format", flags->format}, {"folder", flags->folder}, {"files", names}};
+    for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
+    output->print(json, text);
   });
 }
 

@@ -19,7 +19,7 @@ struct MapFlags {
   MachineChoice machine;
   std::string input, output, objective, stages = "auto", baseline;
   double clock_hz = 0;
-  bool use_default = false, certify = false, quiet = false;
+  bool use_default = false, certify = false, quiet = false, strict = false;
   SizeFlags sizes;
   MapOptions map;
   TargetOptions options;
@@ -52,7 +52,7 @@ void map_network(const MapFlags& flags, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
   SearchProblem problem =
       problem_of(flags.input, load_target(flags.machine.or_else("gemmini-tl"), flags.options),
-                 flags.objective.empty() ? "edp" : flags.objective);
+                 flags.objective.empty() ? "edp" : flags.objective, flags.strict);
   warn_of(*problem.target);
   problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine());
   problem.target->check_hardware(problem.bounds.max);
@@ -115,8 +115,10 @@ void map_default(const MapFlags& flags, const Output& output) {
   const TargetPtr target =
       against(load_target(flags.machine.or_else(gemmini::kTarget), flags.options), flags.baseline);
   warn_of(*target);
-  const Workload workload = network_of(flags.input);
+  Workload workload = network_of(flags.input);
+  if (flags.strict) refuse_cpu_work(workload, *target);
   Design design;
+  design.left_to_cpu = take_cpu_layers(workload, *target);
   design.workload = workload.name;
   design.target = target->machine().name;
   design.hardware = flags.sizes.hardware(target->machine());
@@ -214,6 +216,7 @@ void add_map(CLI::App& app) {
   add_machine(*command, flags->machine, "--machine",
               "Machine: a shipped name or a file (default: gemmini-tl; with --certify the design's target, "
               "with --default gemmini-rtl)");
+  add_remainders(*command, flags->machine);
   CLI::Option* objective =
       command->add_option("--objective", flags->objective,
                           fmt::format("What to minimise: {} (default: edp; with --certify the design's)",
@@ -239,6 +242,7 @@ void add_map(CLI::App& app) {
   for (CLI::Option* other : {objective, nests, threads, certify}) library->excludes(other);
   for (CLI::Option* other : search) library->excludes(other);
   add_baseline(*command, flags->baseline)->needs(library);
+  add_strict(*command, flags->strict);
   command->add_flag("-q,--quiet", flags->quiet, "No progress line");
   command->callback([flags, output] {
     flags->map.stages = stages_from_name(flags->stages);

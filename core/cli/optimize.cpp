@@ -4,6 +4,7 @@
 
 #include "dosa/core/cli/pareto.hpp"
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/cli/write_report.hpp"
 #include "dosa/core/explain/explain.hpp"
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/search/optimizer.hpp"
@@ -20,6 +21,7 @@ struct OptimizeFlags {
   MachineChoice target = "gemmini-tl";
   std::string pareto;    // a folder
   std::string baseline;  // see against()
+  std::string report;    // a page's path
   SizeFlags sizes;
   TargetOptions target_options;
   // What the target has defaults for.
@@ -28,7 +30,8 @@ struct OptimizeFlags {
   SearchOptions search;  // of which the rest is used
   ParetoOptions front;
   double clock_hz = 0;
-  bool quiet = false, record_time = false, certify = false;
+  double within = 0;  // a share; 0: not asked for
+  bool quiet = false, record_time = false, certify = false, strict = false;
 };
 
 Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
@@ -43,7 +46,55 @@ Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const 
             {"samples", summary.evaluations},
             {"whole_map_space", summary.complete}};
   if (flags.record_time) json["wall_time_s"] = summary.wall_s;
+  if (flags.within > 0) {
+    json["within"] = flags.within;
+    json["best"] = {{"hardware", problem.machine().to_json(summary.best.hardware)},
+                    {"totals", to_json(summary.best.totals)}};
+  }
   return json;
+}
+
+// A smaller design that is said of unasked, and from which share of the best one's area.
+constexpr double kNearlyAsGood = 0.01, kMuchSmaller = 0.9;
+
+/// What a design is of the best one in area and objective.
+struct AgainstBest {
+  double area, objective;
+};
+
+AgainstBest against_best(const Design& design, const Design& best, const Objective& objective) {
+  const auto value = [&](const Design& of) { return objective.value(of.totals.energy_uj, of.totals.cycles); };
+  return {design.totals.area_mm2 / best.totals.area_mm2, value(design) / value(best)};
+}
+
+Json to_json(const AgainstBest& ratio) {
+  return {{"area_ratio", ratio.area}, {"objective_ratio", ratio.objective}};
+}
+
+/// Of a design that was asked for by --within: how it stands to the best one.
+void add_within(const SearchSummary& summary, const SearchProblem& problem, Json& json, std::string& text) {
+  const Design& best = summary.best;
+  if (!summary.smallest) {
+    text += "no smaller hardware was found that is nearly as good\n";
+    return;
+  }
+  const AgainstBest ratio = against_best(*summary.smallest, best, problem.objective);
+  json["against_best"] = to_json(ratio);
+  text += fmt::format("against the best, of {:.3f} mm2: {} {:+.3f} %, area {:+.1f} %\n", best.totals.area_mm2,
+                      problem.objective.name, 100 * (ratio.objective - 1), 100 * (ratio.area - 1));
+}
+
+/// One line on a much smaller design that is nearly as good, where there is one.
+void add_smaller(const SearchSummary& summary, const SearchProblem& problem, Json& json, std::string& text) {
+  if (!summary.smallest) return;
+  const AgainstBest ratio = against_best(*summary.smallest, summary.best, problem.objective);
+  if (ratio.area > kMuchSmaller) return;
+  json["smaller"] = to_json(ratio);
+  json["smaller"]["hardware"] = problem.machine().to_json(summary.smallest->hardware);
+  json["smaller"]["totals"] = to_json(summary.smallest->totals);
+  text += fmt::format("--within 1%: {:.3f} mm2 instead, {:.1f} % less, for {:+.2f} % of {}\n",
+                      summary.smallest->totals.area_mm2, 100 * (1 - ratio.area), 100 * (ratio.objective - 1),
+                      problem.objective.name);
 }
 
 /// What the user gave, and the target's own options for the rest.
@@ -60,17 +111,25 @@ SearchOptions options_of(const OptimizeFlags& flags, const Target& target) {
   return options;
 }
 
+/// Adds what a search has found, where it is better than before.
+void add_found(const html::FoundSoFar& now, std::vector<html::FoundSoFar>& found) {
+  if (std::isfinite(now.objective) && (found.empty() || now.objective < found.back().objective))
+    found.push_back(now);
+}
+
 void optimize(const OptimizeFlags& flags, const Output& output) {
   const bool is_root = Ranks::here().is_root();
-  for (const std::string& path : {flags.output, flags.search.checkpoint.string()}) {
+  for (const std::string& path : {flags.output, flags.report, flags.search.checkpoint.string()}) {
     if (!path.empty() && is_root) check_writable(path);
   }
   SearchProblem problem =
       problem_of(flags.workload, against(load_target(flags.target, flags.target_options), flags.baseline),
-                 flags.objective);
+                 flags.objective, flags.strict);
   warn_of(*problem.target);
   problem.bounds = flags.sizes.bounds(*problem.target);
-  const SearchOptions search = options_of(flags, *problem.target);
+  SearchOptions search = options_of(flags, *problem.target);
+  search.within_everywhere = flags.within > 0;
+  search.within = flags.within > 0 ? flags.within : kNearlyAsGood;
   if (!flags.pareto.empty()) {
     if (Ranks::here().size() > 1) fail(ErrorId::kUsage, "--pareto is not there for mpirun");
     ParetoOptions front = flags.front;
@@ -80,39 +139,61 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
     }
     front.nests = search.polish_nests;
     front.threads = search.threads;
+    print_cpu_work(problem);
     return write_pareto_front(problem, front, flags.pareto, flags.quiet, output);
   }
   const std::atomic<bool>* interrupted = catch_interrupts();
   SearchSummary summary;
+  std::vector<html::FoundSoFar> found;
   {
     ProgressLine line(flags.quiet);
     summary = dosa::optimize(
-        problem, search, [&](const SearchProgress& now) { line.show(text_of(now)); }, interrupted);
+        problem, search,
+        [&](const SearchProgress& now) {
+          line.show(text_of(now));
+          add_found({static_cast<double>(now.evaluations), now.elapsed_s, now.best_objective}, found);
+        },
+        interrupted);
   }
   if (!is_root) return;
-  summary.best.provenance = provenance(flags, problem, search, summary);
-  if (!flags.output.empty()) save_design(summary.best, flags.output);
-  Json json = to_json(summary.best);
+  Design design = flags.within > 0 && summary.smallest ? *summary.smallest : summary.best;
+  design.provenance = provenance(flags, problem, search, summary);
+  if (!flags.output.empty()) save_design(design, flags.output);
+  if (!flags.report.empty()) {
+    const DesignTotals& totals = summary.best.totals;
+    add_found({static_cast<double>(summary.evaluations), summary.wall_s,
+               problem.objective.value(totals.energy_uj, totals.cycles)},
+              found);
+    write_report(design, *problem.target, {std::move(found), command_line()}, flags.report);
+  }
+  Json json = to_json(design);
   json["provenance"]["wall_time_s"] = summary.wall_s;
   add_remark(*problem.target, json);
-  std::string text = report(summary.best, *problem.target);
-  add_at_clock(summary.best, flags.clock_hz, json, text);
-  add_as_built(summary.best, problem.machine(), json, text);
+  std::string text = report(design, *problem.target);
+  add_at_clock(design, flags.clock_hz, json, text);
+  add_as_built(design, problem.machine(), json, text);
+  if (flags.within > 0) {
+    add_within(summary, problem, json, text);
+  } else {
+    add_smaller(summary, problem, json, text);
+  }
   text += summary.brief_report();
   if (flags.certify) {
     MapOptions map;
     map.threads = search.threads;
     const TargetPtr target =
         make_target(problem.target->shared_machine(), without_trust(flags.target_options));
-    const Certificate certificate = certify(summary.best, target, problem.objective, map, {}, interrupted);
+    const Certificate certificate = certify(design, target, problem.objective, map, {}, interrupted);
     json["certificate"] = to_json(certificate);
     text += "\n" + report(certificate);
   }
-  if (const auto comparison = problem.target->compare_with_default(summary.best)) {
+  if (const auto comparison = problem.target->compare_with_default(design)) {
     json["default_comparison"] = comparison->json;
     text += "\n" + comparison->text;
   }
-  if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
+  for (const std::string& path : {flags.output, flags.report}) {
+    if (!path.empty()) text += fmt::format("written: {}\n", path);
+  }
   output.print(json, text);
 }
 
@@ -127,7 +208,9 @@ void add_optimize(CLI::App& app) {
                  "dosa optimize resnet50 --target gemmini-rtl --pe 16 -o design.json",
                  "dosa optimize bert --target gemmini-rtl --pe 8 --baseline 8x64/16",
                  "dosa optimize my_network.json --max-pe 64 --objective latency --seed 3 --json",
-                 "dosa optimize resnet50 --max-area 2 --certify", "dosa optimize resnet50 --pareto front",
+                 "dosa optimize resnet50 --max-area 2 --certify",
+                 "dosa optimize resnet50 -o design.json --report report.html",
+                 "dosa optimize bert --within 1%", "dosa optimize resnet50 --pareto front",
                  "mpirun -n 4 dosa optimize unet --starts 64 --checkpoint unet.ckpt -o design.json"}));
   const auto flags = std::make_shared<OptimizeFlags>();
   const auto output = std::make_shared<Output>(*command);
@@ -139,8 +222,10 @@ void add_optimize(CLI::App& app) {
       "Machine: a shipped name or a file. gemmini-rtl: a Gemmini that can be built, scored by latencies "
       "learnt from its RTL")
       ->capture_default_str();
+  add_remainders(*command, flags->target);
   add_target_options(*command, flags->target_options);
   add_baseline(*command, flags->baseline);
+  add_strict(*command, flags->strict);
   add_objective(*command, flags->objective);
   add_clock(*command, flags->clock_hz);
   flags->sizes.add_all(*command);
@@ -188,14 +273,19 @@ void add_optimize(CLI::App& app) {
   CLI::Option* certificate = command->add_flag(
       "--certify", flags->certify,
       "Compare with the proven best mappings on the hardware found, as dosa map DESIGN --certify does");
-  command
-      ->add_option(
-          "--pareto", flags->pareto,
-          "Instead of one design, write those that no other one beats in energy, latency and area into "
-          "this folder: design_01.json ..., front.json, front.csv; without gradients, for every "
-          "objective under a row of area limits for a row of shapes of the machine")
-      ->excludes(file)
-      ->excludes(certificate);
+  CLI::Option* within = add_percentage(
+      *command, "--within", flags->within,
+      "Take the smallest hardware whose objective is within so many percent of the best's (1%)");
+  CLI::Option* front =
+      command
+          ->add_option(
+              "--pareto", flags->pareto,
+              "Instead of one design, write those that no other one beats in energy, latency and area into "
+              "this folder: design_01.json ..., front.json, front.csv; without gradients, for every "
+              "objective under a row of area limits for a row of shapes of the machine")
+          ->excludes(file)
+          ->excludes(certificate)
+          ->excludes(within);
   command->add_option("--pareto-points", flags->front.points, "Most designs of the front")
       ->capture_default_str()
       ->check(integer_in(2, 1000));
@@ -203,6 +293,10 @@ void add_optimize(CLI::App& app) {
       ->add_option("--min-area", flags->front.min_area_mm2,
                    "With --pareto: least mm2 of a design (default: area limits down to a 32nd of the most)")
       ->check(over_zero("mm2"));
+  command
+      ->add_option("--report", flags->report,
+                   "Write a page on the design to this file, as dosa report does, with the search's progress")
+      ->excludes(front);
   command->add_option("--checkpoint", search.checkpoint,
                       "Save the state of the descent to this file every 10 s and at its end");
   command->add_option("--resume", search.resume,

@@ -115,6 +115,18 @@ CLI::Option* add_machine(CLI::App& command, MachineChoice& machine, const std::s
   return command.add_option(names, machine.name_or_path, meaning);
 }
 
+void add_remainders(CLI::App& command, MachineChoice& machine) {
+  command
+      .add_option_function<std::string>(
+          "--remainders",
+          [&machine](const std::string& name) { machine.remainders = remainders_from_name(name); },
+          "Sizes that factors do not divide: padded to what they multiply to, which any machine can run, or "
+          "cut, "
+          "on a machine whose loops can end early (default: as the machine's file says, else padded)")
+      ->check(CLI::IsMember({name_of(Remainders::kPadded), name_of(Remainders::kCut)}))
+      ->type_name("padded|cut");
+}
+
 CLI::Option* add_clock(CLI::App& command, double& hz) {
   return command
       .add_option("--clock", hz,
@@ -218,8 +230,21 @@ Workload network_of(const std::string& name_or_path) {
   return std::move(network.workload);
 }
 
-SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective) {
-  return SearchProblem::of(network_of(workload), std::move(target), Objective::from_name(objective));
+SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective,
+                         bool strict) {
+  Workload network = network_of(workload);
+  if (strict) refuse_cpu_work(network, *target);
+  return SearchProblem::of(std::move(network), std::move(target), Objective::from_name(objective));
+}
+
+void print_cpu_work(const SearchProblem& problem) {
+  print_remarks(cpu_remarks(problem.workload, problem.left_to_cpu, *problem.target));
+}
+
+void add_strict(CLI::App& command, bool& strict) {
+  command.add_flag("--strict", strict,
+                   "gemmini-rtl: refuse a network for which the CPU has to do something, im2col or a whole "
+                   "layer, none of which is counted");
 }
 
 void add_workload(CLI::App& command, std::string& name) {
@@ -251,6 +276,24 @@ CLI::Option* add_seconds(CLI::App& command, const std::string& name, double& sec
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}},
                                         CLI::AsNumberWithUnit::UNIT_OPTIONAL, "TIME"))
       ->check(over_zero("seconds"));
+}
+
+CLI::Option* add_percentage(CLI::App& command, const std::string& name, double& share,
+                            const std::string& meaning) {
+  return command
+      .add_option_function<std::string>(
+          name,
+          [name, &share](const std::string& text) {
+            char* end = nullptr;
+            const double percent = std::strtod(text.c_str(), &end);
+            const bool is_percentage = end != text.c_str() && std::string(end) == "%";
+            if (!is_percentage || !(percent > 0) || percent > 10'000)
+              throw CLI::ValidationError(
+                  name, fmt::format("found '{}', expected a percentage over 0 to 10000, as 1%", text));
+            share = percent / 100;
+          },
+          meaning)
+      ->type_name("N%");
 }
 
 void add_time_limit(CLI::App& command, double& seconds) {

@@ -40,6 +40,8 @@ struct SizeFlags {
 /// A machine under the flags `names`, and --set for its numbers. Returns the first option.
 CLI::Option* add_machine(CLI::App& command, MachineChoice& machine, const std::string& names,
                          const std::string& meaning);
+/// --remainders, for commands that search.
+void add_remainders(CLI::App& command, MachineChoice& machine);
 
 /// --clock, in Hz; 0: not given. Returns the option.
 CLI::Option* add_clock(CLI::App& command, double& hz);
@@ -53,8 +55,14 @@ void print_remarks(const std::vector<std::string>& remarks);
 /// Throws Error.
 Workload network_of(const std::string& name_or_path);
 
-/// A shipped network or a file on a target, without bounds. Throws Error.
-SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective);
+/// A shipped network or a file on a target, without bounds; `strict` refuses what the target leaves to the
+/// CPU. Throws Error.
+SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective,
+                         bool strict = false);
+/// Says on stderr what of a network the CPU does, for commands that print no report of a design.
+void print_cpu_work(const SearchProblem& problem);
+/// --strict.
+void add_strict(CLI::App& command, bool& strict);
 
 /// The network to work on, as the first argument.
 void add_workload(CLI::App& command, std::string& name);
@@ -71,6 +79,10 @@ CLI::Validator over_zero(const std::string& unit);
 /// An option with a number of seconds over zero, also as 30s, 5m or 1h.
 CLI::Option* add_seconds(CLI::App& command, const std::string& name, double& seconds,
                          const std::string& meaning);
+
+/// An option with a share over zero as a percentage, "1%".
+CLI::Option* add_percentage(CLI::App& command, const std::string& name, double& share,
+                            const std::string& meaning);
 
 /// --time.
 void add_time_limit(CLI::App& command, double& seconds);

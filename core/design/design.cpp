@@ -14,7 +14,6 @@ namespace {
 
 constexpr const char* kSchema = "dosa-design/1";
 /// How a layer's design file calls the rule by which its schedule pads sizes that do not divide.
-constexpr const char* kPadded = "padded";
 
 DesignTotals totals_from_json(const JsonInput& json) {
   json.allow_only({"cycles", "energy_uj", "edp", "area_mm2"});
@@ -48,22 +47,32 @@ void evaluate(Design& design, const Target& target) {
 namespace {
 
 /// The machine that a design names: that of `choice` if it names one, else a shipped one, else a file beside
-/// the design or wherever the name leads, with the numbers that the design was made with.
+/// the design or wherever the name leads, with the numbers that the design was made with, and cutting loops
+/// where a layer of it does.
 MachinePtr machine_of(const JsonInput& design, const std::filesystem::path& path,
                       const MachineChoice& choice) {
   const JsonInput target = design.at("target");
   const std::string name = target.text();
-  if (!choice.name_or_path.empty()) return load_ruled_machine(choice);
+  MachineChoice own = choice;
+  const std::string cut = name_of(Remainders::kCut);
+  for (const JsonInput& layer : design.at("layers").items()) {
+    const auto rule = layer.find("remainders");
+    if (!own.remainders && rule && rule->text() == cut) own.remainders = Remainders::kCut;
+  }
+  if (!own.name_or_path.empty()) return load_ruled_machine(own);
   const auto recorded = design.find("set");
-  const NumberChanges set = joined(recorded ? changes_from_json(*recorded) : NumberChanges(), choice.set);
+  own.set = joined(recorded ? changes_from_json(*recorded) : NumberChanges(), choice.set);
+  const auto named = [&](const std::string& machine) {
+    own.name_or_path = machine;
+    return load_ruled_machine(own);
+  };
   const std::vector<std::string> shipped = shipped_names("hardware");
   const std::filesystem::path beside = path.parent_path() / (name + ".json");
   std::error_code ignored;
   const bool is_shipped = std::find(shipped.begin(), shipped.end(), name) != shipped.end();
-  if (!is_shipped && std::filesystem::is_regular_file(beside, ignored))
-    return load_ruled_machine({beside.string(), set});
+  if (!is_shipped && std::filesystem::is_regular_file(beside, ignored)) return named(beside.string());
   try {
-    return load_ruled_machine({name, set});
+    return named(name);
   } catch (const Error& error) {
     throw error.in(target.where());
   }
@@ -77,9 +86,11 @@ DesignLayer layer_of(const JsonInput& item, const Target& target, const Hardware
   entry.layer = layer_from_json(item, keys);
   entry.schedule = target.read_schedule(item, entry.layer, hardware);
   if (const auto rule = item.find("remainders")) {
-    if (rule->text() != kPadded || !entry.schedule->is_padded()) {
-      fail(ErrorId::kValue, "{}: found {}, allowed: {}, where the schedule pads a dimension", rule->where(),
-           rule->value().dump(), kPadded);
+    const auto remainders = entry.schedule->remainders();
+    if (!remainders || rule->text() != name_of(*remainders)) {
+      fail(ErrorId::kValue, "{}: found {}, expected {}", rule->where(), rule->value().dump(),
+           remainders ? fmt::format("\"{}\", as the schedule is", name_of(*remainders))
+                      : "none: the schedule's factors divide all sizes");
     }
   }
   entry.costs.cycles = item.at("cycles").number(0);
@@ -98,8 +109,8 @@ LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice&
   expect_kind(path, Wanted::kDesign);
   const JsonInput json = JsonInput::from_file(path);
   json.require_schema(kSchema);
-  json.allow_only(
-      {"schema", "workload", "target", "set", "hardware", "objective", "totals", "layers", "provenance"});
+  json.allow_only({"schema", "workload", "target", "set", "hardware", "objective", "totals", "layers",
+                   "left_to_cpu", "provenance"});
   LoadedDesign loaded;
   loaded.target = make_target(machine_of(json, path, machine));
   Design& design = loaded.design;
@@ -112,6 +123,9 @@ LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice&
   if (const auto provenance = json.find("provenance")) design.provenance = provenance->value();
   for (const JsonInput& item : json.at("layers").items())
     design.layers.push_back(layer_of(item, *loaded.target, design.hardware));
+  if (const auto left = json.find("left_to_cpu")) {
+    for (const JsonInput& item : left->items()) design.left_to_cpu.push_back(cpu_layer_from_json(item));
+  }
   if (design.layers.empty()) {
     fail(ErrorId::kValue, "{}: found an empty list, expected at least one layer", json.at("layers").where());
   }
@@ -130,7 +144,7 @@ Json to_json(const Design& design) {
   for (const DesignLayer& entry : design.layers) {
     Json layer = to_json(entry.layer);
     layer[entry.schedule->key()] = entry.schedule->json();
-    if (entry.schedule->is_padded()) layer["remainders"] = kPadded;
+    if (const auto remainders = entry.schedule->remainders()) layer["remainders"] = name_of(*remainders);
     layer["cycles"] = entry.costs.cycles;
     layer["energy_uj"] = entry.costs.energy_uj;
     if (entry.costs.analytical_cycles) layer["analytical_cycles"] = *entry.costs.analytical_cycles;
@@ -144,6 +158,7 @@ Json to_json(const Design& design) {
   json["totals"] = to_json(design.totals);
   json["layers"] = std::move(layers);
   json["provenance"] = design.provenance;
+  for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
   return json;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dosa/core/design/cpu_layers.hpp"
 #include "dosa/core/targets/target.hpp"
 #include "dosa/models/layer.hpp"
 #include "dosa/models/machine.hpp"
@@ -38,6 +39,7 @@ struct Design {
   std::string objective = "edp";
   DesignTotals totals;
   std::vector<DesignLayer> layers;
+  std::vector<CpuLayer> left_to_cpu;  ///< layers of the network that the target does not run; in no total
   Json provenance = Json::object();
 };
 

@@ -205,7 +205,8 @@ PricedArray::PricedArray(CostModel model, Traffic traffic, const ArraySizes& har
       const Accesses& accesses = traffic_.accesses[index][o];
       const std::vector<double> reads = of_layers(accesses.reads, layers.size()),
                                 writes = of_layers(accesses.writes, layers.size()),
-                                updates = of_layers(accesses.updates, layers.size());
+                                updates = of_layers(accesses.updates, layers.size()),
+                                at_once = of_layers(accesses.if_all_move_the_most(), layers.size());
       for (std::size_t i = 0; i < layers.size(); ++i) {
         LevelBreakdown& level = breakdowns_[i].levels[index];
         TensorAccesses& tensor = level.tensors[o];
@@ -213,7 +214,7 @@ PricedArray::PricedArray(CostModel model, Traffic traffic, const ArraySizes& har
         tensor.writes = writes[i];
         tensor.updates = updates[i];
         if (!memory.words_per_cycle) continue;
-        tensor.cycles = tensor.words() / (used[i] * memory.words_per_cycle->at(pe_dim));
+        tensor.cycles = at_once[i] / (used[i] * memory.words_per_cycle->at(pe_dim));
         level.cycles += tensor.cycles;
       }
     }
@@ -272,7 +273,7 @@ class PricedOnChain : public PricedSchedules {
     const IntoList list(numbers_, every_);
     const std::vector<double> sizes = sizes_of(chain_, hardware_, list);
     numbers_of(chain_, sizes, list);
-    traffic_ = model_.traffic(model_.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64));
+    traffic_ = model_.traffic_of(layers, mappings);
     break_down(layers, mappings);
   }
 
@@ -316,18 +317,18 @@ class PricedOnChain : public PricedSchedules {
     level.used = traffic_.need_words(l)[row].item<double>();
     level.size_unit = "words";
     if (memory.capacity_words) level.capacity = static_cast<double>(*memory.capacity_words);
-    double read = 0, written = 0;  // by one instance
+    double read = 0, written = 0;  // by the instance that moves the most
     for (const Operand operand : all_operands()) {
       const auto o = static_cast<std::size_t>(operand);
       const ChainAccesses& accesses = traffic_.accesses[index][o];
       if (!accesses.reads.defined()) continue;
       const auto words = [&](const Tensor& kind) { return kind[row].item<double>(); };
-      const double reads = words(accesses.reads), fills = words(accesses.fills),
-                   updates = words(accesses.updates);
-      level.tensors[o] = {reads * level.used_instances, fills * level.used_instances,
-                          updates * level.used_instances, 0, port_cycles(memory, reads, fills + updates)};
-      read += reads;
-      written += fills + updates;
+      const double most_read = words(accesses.read_by_one()), most_written = words(accesses.written_by_one());
+      level.tensors[o] = {
+          words(accesses.reads) * level.used_instances, words(accesses.fills) * level.used_instances,
+          words(accesses.updates) * level.used_instances, 0, port_cycles(memory, most_read, most_written)};
+      read += most_read;
+      written += most_written;
     }
     level.cycles = port_cycles(memory, read, written);
     return level;

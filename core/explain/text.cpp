@@ -268,9 +268,14 @@ std::string report(const Design& design, const Target& target) {
   text +=
       "share %: half the layer's share of the cycles and half that of the energy\n"
       "use %: MACs of the layer over what all multipliers could do in its cycles\n";
-  if (std::any_of(schedules.begin(), schedules.end(),
-                  [](const SchedulePtr& schedule) { return schedule->is_padded(); }))
+  const auto any = [&](Remainders remainders) {
+    return std::any_of(schedules.begin(), schedules.end(),
+                       [&](const SchedulePtr& schedule) { return schedule->remainders() == remainders; });
+  };
+  if (any(Remainders::kPadded))
     text += "P57/113: P, of size 113, is padded to what its factors multiply to\n";
+  if (any(Remainders::kCut)) text += "P7,3: the last run of this loop has 3 iterations\n";
+  for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
   return text + "\n" + head(design);
 }
 

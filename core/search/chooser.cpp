@@ -109,9 +109,14 @@ class FrontierTable {
     return best;
   }
 
-  /// What chosen rows [layers] need of a buffer.
-  std::int64_t need(const Tensor& entries, std::size_t b) const {
-    return std::llround(numbers_[Frontier::need(b)].gather(-1, entries.unsqueeze(-1)).max().item<double>());
+  /// What chosen rows [hardware, layers] need of every buffer, [hardware, buffers].
+  Tensor needs(const Tensor& entries) const {
+    std::vector<Tensor> all;
+    for (std::size_t b = 0; b < buffers_; ++b) {
+      const Tensor needs = numbers_[Frontier::need(b)].unsqueeze(0).expand({entries.size(0), -1, -1});
+      all.push_back(needs.gather(-1, entries.unsqueeze(-1)).squeeze(-1).amax(-1));
+    }
+    return torch::stack(all, -1);
   }
 
   /// Chosen rows [layers] as indices into the layers' frontiers.
@@ -151,15 +156,18 @@ Tensor table_of(const std::vector<Hardware>& hardware, std::size_t buffers) {
       .view({static_cast<std::int64_t>(hardware.size()), static_cast<std::int64_t>(buffers)});
 }
 
-/// A design under construction: the best seen so far, and how to look further.
+/// A design under construction: the best seen so far, and how to look further. With a limit of the
+/// objective's logarithm the best is the one with the least area within it.
 class BufferSearch {
  public:
-  BufferSearch(const SearchProblem& problem, const std::function<bool()>& stopped, const Hardware& largest)
-      : problem_(problem), stopped_(stopped) {
+  BufferSearch(const SearchProblem& problem, const std::function<bool()>& stopped, const Hardware& largest,
+               double log_limit)
+      : problem_(problem), log_limit_(log_limit), stopped_(stopped) {
     best.hardware = largest;
   }
 
   Choice best;
+  double score() const { return score_; }
 
   /// Looks at buffer sizes; keeps the best, with hardware only as large as its entries need.
   bool look(const FrontierTable& table, std::vector<Hardware> sizes) {
@@ -171,14 +179,14 @@ class BufferSearch {
       hardware = problem_.within_area(hardware);
     }
     const FrontierTable::Best found = table.best(table_of(sizes, buffers_));
-    const std::int64_t at = found.log_objective.argmin().item<std::int64_t>();
-    const double value = found.log_objective[at].item<double>();
-    if (!(value < best.log_objective - 1e-12)) return false;
-    const Tensor entries = found.entries[at];
-    best.log_objective = value;
-    best.entry = table.frontier_entries(entries);
-    for (std::size_t b = 0; b < buffers_; ++b)
-      buffer(best.hardware, b) = std::max(buffer(bounds.min, b), table.need(entries, b));
+    const Tensor scores = log_limit_ < kInfinity ? log_areas(table, found) : found.log_objective;
+    const std::int64_t at = scores.argmin().item<std::int64_t>();
+    const double score = scores[at].item<double>();
+    if (!(score < score_ - 1e-12)) return false;
+    score_ = score;
+    best.log_objective = found.log_objective[at].item<double>();
+    best.entry = table.frontier_entries(found.entries[at]);
+    best.hardware = shrunk(table.needs(found.entries.narrow(0, at, 1))[0]);
     best.energy_pj = found.total_energy[at].item<double>();
     best.cycles = found.total_cycles[at].item<double>();
     return true;
@@ -187,7 +195,7 @@ class BufferSearch {
   /// From the best, searches a box around it as long as that moves it.
   void descend(const FrontierTable& all) {
     for (int round = 0; round < 20 && !best.entry.empty() && !stopped_(); ++round) {
-      const double before = best.log_objective;
+      const double before = score_;
       BufferRange box;
       for (std::size_t b = 0; b < buffers_; ++b) {
         const auto size = static_cast<double>(buffer(best.hardware, b));
@@ -199,7 +207,7 @@ class BufferSearch {
       look_at_grid(table, box);
       shrink(table);
       for (const double step : {1.03, 1.006}) look_along_lines(table, step);
-      if (best.log_objective > before - 1e-9) break;
+      if (score_ > before - 1e-9) break;
     }
   }
 
@@ -216,6 +224,27 @@ class BufferSearch {
   }
 
  private:
+  /// The hardware with buffers of these needs [buffers].
+  Hardware shrunk(const Tensor& needs) const {
+    Hardware hardware = best.hardware;
+    for (std::size_t b = 0; b < buffers_; ++b) {
+      const double need = needs[static_cast<std::int64_t>(b)].item<double>();
+      buffer(hardware, b) = std::max<std::int64_t>(buffer(problem_.bounds.min, b), std::llround(need));
+    }
+    return hardware;
+  }
+
+  /// Logarithms of the areas of what is within the limit, infinity for the others, [hardware].
+  Tensor log_areas(const FrontierTable& table, const FrontierTable::Best& found) const {
+    Tensor areas = torch::full_like(found.log_objective, kInfinity);
+    const Tensor needs = table.needs(found.entries);
+    for (std::int64_t i = 0; i < areas.size(0); ++i) {
+      if (found.log_objective[i].item<double>() <= log_limit_)
+        areas[i] = std::log(problem_.machine().area_mm2(shrunk(needs[i])));
+    }
+    return areas;
+  }
+
   /// Scores the best entries again at the sizes they need, which can be less than the sizes looked at.
   void shrink(const FrontierTable& table) {
     while (look(table, {best.hardware})) {
@@ -294,8 +323,35 @@ class BufferSearch {
 
   const SearchProblem& problem_;
   std::size_t buffers_ = problem_.buffers();
+  double log_limit_;
+  double score_ = kInfinity;  // of the best: the logarithm of its objective or, with a limit, of its area
   const std::function<bool()>& stopped_;
 };
+
+/// The best of searches that begin at every one of `from` and, with `everywhere`, because the objective has
+/// several valleys, at the best of a coarse grid. The result does not depend on `threads`.
+Choice best_of_searches(const SearchProblem& problem, const FrontierTable& all, const Hardware& largest,
+                        const std::vector<Hardware>& from, bool everywhere, double log_limit,
+                        const std::function<bool()>& stopped, std::int64_t threads) {
+  std::vector<BufferSearch> searches(from.size() + (everywhere ? 1 : 0),
+                                     BufferSearch(problem, stopped, largest, log_limit));
+  parallel(static_cast<std::int64_t>(searches.size()), threads, [&](std::int64_t i) {
+    const torch::InferenceMode no_gradients_here;
+    const auto s = static_cast<std::size_t>(i);
+    if (stopped()) return;
+    if (s < from.size()) {
+      searches[s].look(all, {from[s]});
+    } else {
+      searches[s].look_at_coarse_grid(all);
+    }
+    searches[s].descend(all);
+  });
+  const BufferSearch* best = &searches.front();
+  for (const BufferSearch& search : searches) {
+    if (search.score() < best->score()) best = &search;
+  }
+  return best->best;
+}
 
 /// A layer's energies and cycles [entries] as a lower convex hull, from the fewest cycles to the least
 /// energy.
@@ -330,6 +386,23 @@ struct Exchange {
   std::size_t layer;
   Point from, to;
 };
+
+/// What `find` finds of a problem, no slower in expectation than the space allows if that can be had: where
+/// the objective would trade latency away, latency counts more and more. log_objective is by the problem's
+/// own objective in any case.
+Choice no_slower(const SearchProblem& problem, const SearchSpace& space,
+                 const std::function<Choice(const SearchProblem& asked)>& find) {
+  SearchProblem asked = problem;
+  Choice best = find(asked);
+  for (int attempt = 0; attempt < 12 && !best.entry.empty(); ++attempt) {
+    if (best.expected_cycles <= space.most_cycles() * (1 + 1e-12)) break;
+    asked.objective.latency = std::max(0.25, 2 * asked.objective.latency);
+    best = find(asked);
+  }
+  if (!best.entry.empty())
+    best.log_objective = problem.objective.log_value(best.energy_pj * 1e-6, best.cycles);
+  return best;
+}
 
 void add_totals(const SearchProblem& problem, const std::vector<Frontier>& frontiers, Choice& choice) {
   choice.energy_pj = choice.cycles = choice.expected_cycles = 0;
@@ -416,25 +489,9 @@ Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& fr
   if (!all_found(frontiers)) return best;
   const FrontierTable all(problem, frontiers);
   const std::function<bool()> stopped = [&] { return stop && stop(); };
-  // From every start, from the largest buffers and, because the objective has several valleys, from the best
-  // of a coarse grid.
   std::vector<Hardware> from = starts;
   if (std::find(from.begin(), from.end(), largest) == from.end()) from.push_back(largest);
-  std::vector<BufferSearch> searches(from.size() + 1, BufferSearch(problem, stopped, largest));
-  parallel(static_cast<std::int64_t>(searches.size()), threads, [&](std::int64_t i) {
-    const torch::InferenceMode no_gradients_here;
-    const auto s = static_cast<std::size_t>(i);
-    if (stopped()) return;
-    if (s < from.size()) {
-      searches[s].look(all, {from[s]});
-    } else {
-      searches[s].look_at_coarse_grid(all);
-    }
-    searches[s].descend(all);
-  });
-  for (const BufferSearch& search : searches) {
-    if (search.best.log_objective < best.log_objective) best = search.best;
-  }
+  best = best_of_searches(problem, all, largest, from, true, kInfinity, stopped, threads);
   if (best.entry.empty()) {
     // Tight sizes or a tight area: the least of every buffer that every layer has a schedule for.
     Hardware least = problem.bounds.min;
@@ -445,7 +502,7 @@ Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& fr
         problem.buffer(least, b) = std::max(problem.buffer(least, b), need);
       }
     }
-    BufferSearch tight(problem, stopped, largest);
+    BufferSearch tight(problem, stopped, largest, kInfinity);
     tight.look(all, {least});
     tight.descend(all);
     best = tight.best;
@@ -488,19 +545,50 @@ Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
 Choice choose(const SearchProblem& problem, const SearchSpace& space, const std::vector<Frontier>& frontiers,
               const Shape& shape, const std::vector<Hardware>& starts, const std::function<bool()>& stop,
               std::int64_t threads) {
-  SearchProblem asked = problem;
-  const auto best_asked = [&] {
+  return no_slower(problem, space, [&](const SearchProblem& asked) {
     return best_buildable(asked, space, frontiers, shape, starts, stop, threads);
+  });
+}
+
+Choice smallest_within(const SearchProblem& problem, const SearchSpace& space,
+                       const std::vector<Frontier>& frontiers, const Choice& from,
+                       const ObjectiveLimits& limits, bool everywhere, const std::function<bool()>& stop,
+                       std::int64_t threads) {
+  const torch::InferenceMode no_gradients;
+  const std::function<bool()> stopped = [&] { return stop && stop(); };
+  const auto area = [&](const Hardware& hardware) { return problem.machine().area_mm2(hardware); };
+  Choice smallest = from;
+  const auto offer = [&](const Choice& choice) {
+    const bool is_within =
+        !choice.entry.empty() && choice.log_objective <= limits.counted &&
+        problem.objective.log_value(choice.energy_pj * 1e-6, choice.expected_cycles) <= limits.expected &&
+        choice.expected_cycles <= std::max(space.most_cycles() * (1 + 1e-12), from.expected_cycles);
+    if (is_within && area(choice.hardware) < area(smallest.hardware)) smallest = choice;
+    return is_within;
   };
-  Choice best = best_asked();
-  for (int attempt = 0; attempt < 12 && !best.entry.empty(); ++attempt) {
-    if (best.expected_cycles <= space.most_cycles() * (1 + 1e-12)) break;
-    asked.objective.latency = std::max(0.25, 2 * asked.objective.latency);
-    best = best_asked();
+  const Shape shape = problem.shape_of(from.hardware);
+  std::vector<Hardware> list = space.buildable(shape);
+  if (!list.empty()) {
+    std::stable_sort(list.begin(), list.end(),
+                     [&](const Hardware& a, const Hardware& b) { return area(a) < area(b); });
+    for (const Hardware& hardware : list) {
+      if (stopped() || area(hardware) >= area(from.hardware)) break;
+      if (offer(no_slower(problem, space, [&](const SearchProblem& asked) {
+            return best_entries(asked, frontiers, hardware);
+          })))
+        break;
+    }
+    return smallest;
   }
-  if (!best.entry.empty())
-    best.log_objective = problem.objective.log_value(best.energy_pj * 1e-6, best.cycles);
-  return best;
+  if (problem.buffers() == 0) return smallest;
+  Choice found = best_of_searches(problem, FrontierTable(problem, frontiers),
+                                  problem.with_shape(problem.bounds.max, shape), {from.hardware}, everywhere,
+                                  std::min(limits.counted, limits.expected), stopped, threads);
+  if (found.entry.empty()) return smallest;
+  add_totals(problem, frontiers, found);
+  offer(found);
+  offer(best_entries(problem, frontiers, found.hardware));
+  return smallest;
 }
 
 Design to_design(const SearchProblem& problem, const SearchSpace& space,

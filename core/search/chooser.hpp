@@ -58,6 +58,21 @@ Choice choose(const SearchProblem& problem, const SearchSpace& space, const std:
               const Shape& shape, const std::vector<Hardware>& starts, const std::function<bool()>& stop = {},
               std::int64_t threads = 1);
 
+/// What the logarithm of a nearly best objective may be: with cycles as the search counts them, and with
+/// those that are expected.
+struct ObjectiveLimits {
+  double counted, expected;
+};
+
+/// The least area of a shape that keeps the limits, with the best entries on it; `from`, which keeps them, is
+/// of that shape and is returned where nothing smaller is found. Of hardware that is listed
+/// (SearchSpace::buildable) exactly the least for these frontiers; of any whole sizes by the searches of
+/// best_of_any. No slower in expectation than the space allows, or than `from`.
+Choice smallest_within(const SearchProblem& problem, const SearchSpace& space,
+                       const std::vector<Frontier>& frontiers, const Choice& from,
+                       const ObjectiveLimits& limits, bool everywhere, const std::function<bool()>& stop = {},
+                       std::int64_t threads = 1);
+
 /// A choice as a Design with exact costs.
 Design to_design(const SearchProblem& problem, const SearchSpace& space,
                  const std::vector<Frontier>& frontiers, const Choice& choice);

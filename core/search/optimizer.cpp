@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -10,6 +11,7 @@
 #include "dosa/core/search/descent.hpp"
 #include "dosa/core/search/layers.hpp"
 #include "dosa/core/search/ranks.hpp"
+#include "dosa/core/search/smaller.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/math.hpp"
 #include "dosa/models/base/threads.hpp"
@@ -69,6 +71,7 @@ class Optimizer {
         budget_(options.time_limit_s, options.max_evaluations, interrupt),
         space_(problem.target->space(problem, options.device)) {
     space_->set_seed(options.seed);
+    summary_.space = space_->enumerated();
     threads_ = options.threads > 0 ? options.threads : ranks_.cores();
     if (options.stages == Stages::kAutomatic) choose_stages();
     descends_ = options_.stages == Stages::kDescent || options_.stages == Stages::kDescentAndPolish;
@@ -97,6 +100,11 @@ class Optimizer {
     if (!has_design()) find_any();
     TORCH_CHECK(has_design(), "no design found");
     summary_.evaluations = budget_.spent();
+    if (options_.within > 0 && !budget_.interrupted()) {
+      summary_.smallest = smallest_hardware(
+          problem_, *space_, options_, budget_, threads_,
+          {summary_.best, best_objective_, looked_at_, [this] { report("smaller hardware"); }});
+    }
     summary_.wall_s = budget_.elapsed();
     return std::move(summary_);
   }
@@ -112,7 +120,6 @@ class Optimizer {
                                 ? can_enumerate()
                                 : stages_of_checkpoint(options_.resume) == Stages::kAutomatic;
     summary_.enumerated = enumerates;
-    summary_.space = space_->enumerated();
     if (!enumerates) options_.stages = Stages::kDescentAndPolish;
   }
 
@@ -244,7 +251,16 @@ class Optimizer {
   bool realise(const Shape& shape, const std::vector<Start>& starts, std::int64_t limit, bool improves) {
     // Without a design yet, one that fits matters more than the clock.
     const std::function<bool()> stop = [this] { return has_design() && budget_.has_to_end(); };
-    LayerSearch layers(problem_, *space_, shape, threads_, budget_, stop);
+    ShapeSearch search;
+    search.layers = std::make_unique<LayerSearch>(problem_, *space_, shape, threads_, budget_, stop);
+    const bool whole = look_at(shape, search, starts, limit, improves, stop);
+    if (options_.within > 0 && limit >= options_.polish_nests) looked_at_[shape] = std::move(search);
+    return whole;
+  }
+
+  bool look_at(const Shape& shape, ShapeSearch& search, const std::vector<Start>& starts, std::int64_t limit,
+               bool improves, const std::function<bool()>& stop) {
+    LayerSearch& layers = *search.layers;
     std::vector<Hardware> from;
     for (const Start& start : starts) {
       if (std::find(from.begin(), from.end(), start.hardware) == from.end()) from.push_back(start.hardware);
@@ -257,14 +273,17 @@ class Optimizer {
     }
     limited_ = limited_ || layers.fell_short();
     if (cut_short()) return false;
-    offer(layers, choose(problem_, *space_, layers.frontiers(), shape, from, stop, threads_));
-    report(work_name());
+    const auto offer_best = [&] {
+      search.best = choose(problem_, *space_, layers.frontiers(), shape, from, stop, threads_);
+      offer(layers, search.best);
+      report(work_name());
+    };
+    offer_best();
     while (improves && has_design() && layers.improvable() && !cut_short()) {
       const double before = best_objective_;
       if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_), summary_.best.hardware))
         break;
-      offer(layers, choose(problem_, *space_, layers.frontiers(), shape, from, stop, threads_));
-      report(work_name());
+      offer_best();
       // A layer that ran out of evaluations is not at its end: others may have left some for it.
       if (!layers.fell_short() && !(best_objective_ < before - 1e-12)) break;
     }
@@ -416,7 +435,8 @@ class Optimizer {
   std::int64_t threads_ = 1;
   std::int64_t per_step_ = 0;  // evaluations
   SearchSummary summary_;
-  double best_objective_ = kInfinity;  // logarithm, with cycles as the search counts them
+  std::map<Shape, ShapeSearch> looked_at_;  // by the polish, where smaller hardware is searched
+  double best_objective_ = kInfinity;       // logarithm, with cycles as the search counts them
   double best_energy_pj_ = 0, best_cycles_ = 0;
   bool best_is_fast_ = false;
   std::int64_t stale_ = 0;        // roundings since it changed
@@ -451,7 +471,7 @@ bool SearchOptions::is_valid(std::string* error) const {
          in_range("learning-rate", learning_rate, 1e-9, 10) &&
          in_range("polish-nests", static_cast<double>(polish_nests), 64, 1e8) &&
          in_range("threads", static_cast<double>(threads), 0, 1024) &&
-         in_range("time", time_limit_s, 0, 1e9) &&
+         in_range("time", time_limit_s, 0, 1e9) && in_range("within", within, 0, 100) &&
          in_range("samples", static_cast<double>(max_evaluations), 0, 1e18);
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,12 @@ struct SearchOptions {
   /// A checkpoint to go on from, of the same problem and options; the result is that of a run without a
   /// break. Empty: from the beginning.
   std::filesystem::path resume;
+  /// Afterwards look for the smallest hardware, too, whose objective is within this share of the best's: 0.01
+  /// for 1 %. 0 to 100; 0: do not.
+  double within = 0;
+  /// Look for it on every shape that may have it, not only on those that come by little work
+  /// (smallest_hardware).
+  bool within_everywhere = false;
   /// Where the descent runs: "cpu" or "cuda". The polish runs on the CPU in any case.
   std::string device = "cpu";
 
@@ -74,14 +81,16 @@ struct SearchProgress {
   Hardware hardware;             ///< of the best integer design, or of the best start, rounded up
   double elapsed_s = 0, eta_s = 0;
   std::int64_t evaluations = 0;  ///< so far; see SearchSummary
-  std::string phase;             ///< "descent", "polish" or "enumeration"
+  std::string phase;             ///< "descent", "polish", "enumeration" or "smaller hardware"
 };
 
 struct SearchSummary {
   Design best;
+  /// The smallest hardware within SearchOptions::within, where it is smaller than the best design's.
+  std::optional<Design> smallest;
   std::int64_t steps = 0;
   /// Evaluations of the model: every layer's schedule in every loop order, relaxed or exact, of every step,
-  /// rounding and polish, and every lower bound.
+  /// rounding and polish, and every lower bound; those for `smallest` are not counted.
   std::int64_t evaluations = 0;
   double wall_s = 0;
   std::string stopped =

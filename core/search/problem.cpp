@@ -9,6 +9,7 @@ namespace dosa {
 
 SearchProblem SearchProblem::of(Workload workload, TargetPtr target, Objective objective) {
   SearchProblem problem;
+  problem.left_to_cpu = take_cpu_layers(workload, *target);
   problem.workload = std::move(workload);
   problem.target = std::move(target);
   problem.objective = std::move(objective);
@@ -22,6 +23,7 @@ Design SearchProblem::blank_design() const {
   design.machine = target->shared_machine();
   design.objective = objective.name;
   for (const Layer& layer : workload.layers) design.layers.push_back({layer, nullptr, {}});
+  design.left_to_cpu = left_to_cpu;
   return design;
 }
 

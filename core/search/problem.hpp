@@ -21,12 +21,13 @@ struct HardwareBounds {
 using Shape = std::vector<std::int64_t>;
 
 struct SearchProblem {
-  Workload workload;
+  Workload workload;  ///< without the layers that the target leaves to the CPU
   TargetPtr target;
   HardwareBounds bounds;
   Objective objective;
+  std::vector<CpuLayer> left_to_cpu{};  ///< layers of the network that are not in `workload`
 
-  /// Without bounds yet.
+  /// Without bounds yet. Throws Error{kValue} where the target runs none of the layers.
   static SearchProblem of(Workload workload, TargetPtr target, Objective objective);
 
   const Machine& machine() const { return target->machine(); }

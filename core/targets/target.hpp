@@ -34,8 +34,10 @@ class Schedule {
   virtual Json json() const = 0;
   /// The same for people, in one line.
   virtual std::string text() const = 0;
-  /// Whether sizes that its factors do not divide are computed as larger ones that they do (Mapping).
-  virtual bool is_padded() const { return false; }
+  /// How sizes are run that its factors do not divide; nothing where they all do.
+  virtual std::optional<Remainders> remainders() const { return std::nullopt; }
+  /// What the host's CPU does for it that no cost counts, in a few words; empty: nothing.
+  virtual std::string cpu_work() const { return ""; }
 };
 using SchedulePtr = std::shared_ptr<const Schedule>;
 
@@ -63,6 +65,13 @@ struct MappedLayer {
   std::string comment;  ///< empty: the layer as it is
 };
 
+/// A layer that a target cannot run as it is.
+struct CpuWork {
+  bool everything = false;  ///< whether the host's CPU runs all of it; else it prepares what the target runs
+  std::string kind;         ///< what it does to prepare it, as Schedule::cpu_work()
+  std::string reason;       ///< in a line, without the layer's name
+};
+
 struct DefaultSchedule {
   SchedulePtr schedule;
   std::string problem;  ///< empty: the schedule is the software's own
@@ -75,6 +84,10 @@ class Target {
 
   const Machine& machine() const { return *machine_; }
   const MachinePtr& shared_machine() const { return machine_; }
+
+  /// What the host's CPU has to do for a layer, which the target's costs do not count; nothing where the
+  /// target runs the layer as it is.
+  virtual std::optional<CpuWork> cpu_work(const Layer& /*layer*/) const { return std::nullopt; }
 
   // ---- Designs.
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/chain/cut_nest.hpp"
 
 namespace dosa {
 namespace {
@@ -317,13 +318,66 @@ ChainTraffic ChainModel::traffic(const ChainNests& nests, const LayerBatch& laye
             operand == Operand::I ? sliding_fills(unfolded, level) : disjoint_fills(unfolded, operand, level);
       }
       const bool sums = operand == Operand::O;
-      accesses = {sums ? content - partial_sums[l] : content, fills,
-                  sums ? content : torch::zeros_like(content)};
+      accesses.reads = sums ? content - partial_sums[l] : content;
+      accesses.fills = fills;
+      accesses.updates = sums ? content : torch::zeros_like(content);
       traffic.tile_words[l][o] = unfolded.tile_words(operand, level);
       content = fills;
     }
   }
   return traffic;
+}
+
+ChainTraffic ChainModel::traffic_of(const std::vector<Layer>& layers,
+                                    const std::vector<Mapping>& mappings) const {
+  ChainTraffic traffic = this->traffic(nests_of(mappings), LayerBatch::from(layers, torch::kFloat64));
+  if (std::none_of(mappings.begin(), mappings.end(), [](const Mapping& m) { return m.is_cut(); }))
+    return traffic;
+  const auto own = [](Tensor& tensor) { tensor = tensor.clone(); };
+  own(traffic.macs);
+  own(traffic.compute_cycles);
+  for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
+    own(traffic.used[l]);
+    for (std::size_t o = 0; o < kOperands; ++o) {
+      if (!chain_.levels[l].holds[o]) continue;
+      ChainAccesses& accesses = traffic.accesses[l][o];
+      accesses.most_read = accesses.read_by_one();
+      accesses.most_written = accesses.written_by_one();
+      for (Tensor* words :
+           {&accesses.reads, &accesses.fills, &accesses.updates, &accesses.most_read, &accesses.most_written})
+        own(*words);
+      own(traffic.tile_words[l][o]);
+    }
+  }
+  for (std::size_t i = 0; i < mappings.size(); ++i) {
+    if (mappings[i].is_cut())
+      set_cut(CutNest::of(layers[i], mappings[i]), static_cast<std::int64_t>(i), traffic);
+  }
+  return traffic;
+}
+
+void ChainModel::set_cut(const CutNest& nest, std::int64_t row, ChainTraffic& traffic) const {
+  traffic.macs[row] = nest.macs();
+  traffic.compute_cycles[row] = nest.cycles();
+  for (const Operand operand : all_operands()) {
+    const auto o = static_cast<std::size_t>(operand);
+    int inner = -1;
+    for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
+      const double used = nest.used(l);
+      traffic.used[l][row] = used;
+      if (!chain_.levels[l].holds[o]) continue;
+      const CutAccesses all = nest.accesses(operand, l, inner, true);
+      const CutAccesses most = nest.accesses(operand, l, inner, false);
+      ChainAccesses& accesses = traffic.accesses[l][o];
+      accesses.reads[row] = all.reads / used;
+      accesses.fills[row] = all.fills / used;
+      accesses.updates[row] = all.updates / used;
+      accesses.most_read[row] = most.reads;
+      accesses.most_written[row] = most.fills + most.updates;
+      traffic.tile_words[l][o][row] = nest.tile_words(operand, l);
+      inner = static_cast<int>(l);
+    }
+  }
 }
 
 ChainCost ChainModel::cost(const ChainTraffic& traffic, const Sharpness& sharpness) const {
@@ -351,8 +405,8 @@ ChainCost ChainModel::cost_with(const ChainTraffic& traffic, const Sharpness& sh
     Tensor read_rate = torch::zeros_like(cycles_of_macs), write_rate = read_rate, vectors = read_rate;
     for (const ChainAccesses& accesses : traffic.accesses[l]) {
       if (!accesses.reads.defined()) continue;
-      read_rate = read_rate + accesses.reads / cycles_of_macs;
-      write_rate = write_rate + (accesses.fills + accesses.updates) / cycles_of_macs;
+      read_rate = read_rate + accesses.read_by_one() / cycles_of_macs;
+      write_rate = write_rate + accesses.written_by_one() / cycles_of_macs;
       for (const Tensor* words : {&accesses.reads, &accesses.fills, &accesses.updates})
         vectors = vectors + whole(*words / level.vector_words);
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/chain/cut_nest.hpp"
 
 namespace dosa {
 namespace {
@@ -470,6 +471,7 @@ CostModel::CostModel(ArrayMachine machine, torch::TensorOptions options) {
 
 const ArrayMachine& CostModel::machine() const { return plan_->machine; }
 const std::vector<Slot>& CostModel::slots() const { return plan_->slots; }
+const std::vector<NestOrder>& CostModel::orders() const { return plan_->orders; }
 std::int64_t CostModel::order_count() const { return plan_->orders.empty() ? 1 : Plan::count(plan_->orders); }
 torch::TensorOptions CostModel::options() const { return plan_->options; }
 
@@ -618,6 +620,67 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
   return traffic;
 }
 
+Tensor Accesses::written_by_most() const {
+  return most_written.defined() ? most_written : plus(writes, updates);
+}
+
+Tensor Accesses::if_all_move_the_most() const { return plus(read_by_most(), written_by_most()); }
+
+Traffic CostModel::traffic_of(const std::vector<Layer>& layers, const std::vector<Mapping>& mappings) const {
+  Traffic traffic = this->traffic(nests_of(mappings), LayerBatch::from(layers, torch::kFloat64), Sharpness{});
+  if (std::none_of(mappings.begin(), mappings.end(), [](const Mapping& m) { return m.is_cut(); }))
+    return traffic;
+  const auto rows = static_cast<std::int64_t>(layers.size());
+  const auto own = [&](Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.expand({rows, 1}).clone();
+  };
+  own(traffic.macs);
+  own(traffic.compute_cycles);
+  for (Tensor& instances : traffic.instances) own(instances);
+  for (std::size_t l = 0; l < traffic.accesses.size(); ++l) {
+    for (std::size_t o = 0; o < kOperands; ++o) {
+      Accesses& accesses = traffic.accesses[l][o];
+      accesses.most_read = accesses.read_by_most();
+      accesses.most_written = accesses.written_by_most();
+      for (Tensor* words : {&accesses.reads, &accesses.writes, &accesses.updates, &accesses.most_read,
+                            &accesses.most_written, &traffic.tile_words[l][o]})
+        own(*words);
+    }
+  }
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const Mapping& mapping = mappings[static_cast<std::size_t>(i)];
+    if (mapping.is_cut()) set_cut(CutNest::of(layers[static_cast<std::size_t>(i)], mapping), i, traffic);
+  }
+  return traffic;
+}
+
+void CostModel::set_cut(const CutNest& nest, std::int64_t row, Traffic& traffic) const {
+  const auto set = [&](Tensor& tensor, double number) {
+    if (tensor.defined()) tensor[row] = number;
+  };
+  set(traffic.macs, nest.macs());
+  set(traffic.compute_cycles, nest.cycles());
+  for (const Operand operand : all_operands()) {
+    const auto o = static_cast<std::size_t>(operand);
+    int inner = -1;
+    for (std::size_t l = 0; l < machine().levels.size(); ++l) {
+      const double used = nest.used(l);
+      set(traffic.instances[l], used);
+      if (!machine().levels[l].holds_operand(operand)) continue;
+      const CutAccesses all = nest.accesses(operand, l, inner, true);
+      const CutAccesses most = nest.accesses(operand, l, inner, false);
+      Accesses& accesses = traffic.accesses[l][o];
+      set(accesses.reads, all.reads);
+      set(accesses.writes, all.fills);
+      set(accesses.updates, all.updates);
+      set(accesses.most_read, most.reads * used);
+      set(accesses.most_written, (most.fills + most.updates) * used);
+      set(traffic.tile_words[l][o], nest.tile_words(operand, l));
+      inner = static_cast<int>(l);
+    }
+  }
+}
+
 Traffic CostModel::tiles(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const {
   const Plan& plan = *plan_;
   const std::vector<Tensor> sums = torch::matmul(nests.log_factors, plan.columns).unbind(-1);
@@ -699,8 +762,8 @@ Cost CostModel::cost_with(const Traffic& traffic, const HardwareTensors& hardwar
       }
       if (exact && bounded) {
         const Tensor per_cycle = traffic.instances[level] * traffic.compute_cycles;
-        const Tensor written = plus(accesses.writes, accesses.updates);
-        if (accesses.reads.defined()) read_rate = plus(read_rate, accesses.reads / per_cycle);
+        const Tensor read = accesses.read_by_most(), written = accesses.written_by_most();
+        if (read.defined()) read_rate = plus(read_rate, read / per_cycle);
         if (written.defined()) write_rate = plus(write_rate, written / per_cycle);
       }
     }

@@ -19,6 +19,8 @@
 
 namespace dosa {
 
+class CutNest;
+
 /// Where a factor can stand: a temporal loop or a spatial fan-out at a level.
 struct Slot {
   int level;
@@ -83,6 +85,14 @@ struct Nests {
 /// order does not matter. Undefined where the level does not see such an access.
 struct Accesses {
   torch::Tensor reads, writes, updates;
+  /// What it would be if every instance moved as much as the one that moves the most; undefined where no
+  /// mapping is cut, since all move the same.
+  torch::Tensor most_read, most_written;
+
+  torch::Tensor read_by_most() const { return most_read.defined() ? most_read : reads; }
+  torch::Tensor written_by_most() const;
+  /// All of it; undefined where the level sees no access.
+  torch::Tensor if_all_move_the_most() const;
 };
 
 /// What a nest moves and needs; does not depend on the hardware sizes. O is 1 or the number of shared orders.
@@ -126,10 +136,16 @@ class CostModel {
   const ArrayMachine& machine() const;
   const std::vector<Slot>& slots() const;
   std::int64_t order_count() const;
+  /// The shared orders.
+  const std::vector<NestOrder>& orders() const;
   torch::TensorOptions options() const;
 
   /// Accesses and tiles of nests of shape B; the layers broadcast to B.
   Traffic traffic(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const;
+
+  /// Exact traffic of one mapping for every layer, [layers, 1], those that are cut by the counts of CutNest;
+  /// for a model without shared orders.
+  Traffic traffic_of(const std::vector<Layer>& layers, const std::vector<Mapping>& mappings) const;
 
   /// Only the tile words of `traffic`, for a fraction of its time. What the slots of the outermost level hold
   /// does not matter.
@@ -152,6 +168,8 @@ class CostModel {
   Mapping mapping_of(const torch::Tensor& log_factors, std::int64_t order) const;
 
  private:
+  /// Puts the counts of a nest that is cut into a row of the traffic.
+  void set_cut(const CutNest& nest, std::int64_t row, Traffic& traffic) const;
   template <typename Number>
   Cost cost_with(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness,
                  const ArrayNumbers<Number>& numbers) const;

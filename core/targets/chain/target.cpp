@@ -36,8 +36,7 @@ class ChainTarget : public Target {
     const std::vector<Mapping> mappings = mappings_of(schedules);
     for (std::size_t i = 0; i < layers.size(); ++i)
       check_layer_of_many(layers[i], [&] { check_mapping(mappings[i], layers[i], model.chain()); });
-    const ChainTraffic traffic =
-        model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64));
+    const ChainTraffic traffic = model.traffic_of(layers, mappings);
     const ChainCost cost = model.cost(traffic);
     std::vector<LayerCosts> costs;
     for (std::size_t i = 0; i < layers.size(); ++i) {

@@ -17,11 +17,10 @@ RtlModel::RtlModel(const ArrayMachine& machine, const Surrogate* surrogate)
       keeps_operands_(gemmini::library_of(machine).keeps_operands()) {}
 
 LayerRun RtlModel::run(const Layer& layer, gemmini::Call call) const {
-  const bool dilated =
-      (layer[Dim::R] > 1 && layer.wdilation > 1) || (layer[Dim::S] > 1 && layer.hdilation > 1);
-  if (call == gemmini::Call::kConv && dilated) {
+  if (call == gemmini::Call::kConv && gemmini::is_dilated(layer)) {
     fail(ErrorId::kValue,
-         "layer {}: dilation: found {} x {}, gemmini-rtl has costs for kernels without dilation only",
+         "layer {}: dilation: found {} x {}, tiled_conv has costs for kernels without dilation only; nearest "
+         "legal: an im2col tile",
          layer.name, layer.wdilation, layer.hdilation);
   }
   LayerRun run = LayerRun::of(layer, call);

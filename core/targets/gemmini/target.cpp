@@ -48,6 +48,14 @@ class GemminiTarget : public ArrayTarget {
     if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", summary(violations));
   }
 
+  std::optional<CpuWork> cpu_work(const Layer& layer) const override {
+    if (std::string reason = why_not_at_all(layer); !reason.empty())
+      return CpuWork{true, "", std::move(reason)};
+    if (std::string reason = why_im2col(layer); !reason.empty())
+      return CpuWork{false, kIm2colWork, std::move(reason)};
+    return std::nullopt;
+  }
+
   std::vector<const char*> schedule_keys() const override { return {"tile", "mapping"}; }
 
   SchedulePtr read_schedule(const JsonInput& entry, const Layer& layer,

@@ -20,8 +20,7 @@ Exact exact_cost(const std::vector<Layer>& layers, const std::vector<Mapping>& m
   const torch::InferenceMode no_gradients;
   const CostModel model(machine, torch::kFloat64);
   Exact exact;
-  exact.traffic =
-      model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64), Sharpness{});
+  exact.traffic = model.traffic_of(layers, mappings);
   exact.cost = model.cost(exact.traffic, HardwareTensors::from(hardware, torch::kFloat64), Sharpness{});
   return exact;
 }
@@ -72,9 +71,7 @@ class MappingTarget : public ArrayTarget {
     const std::vector<Mapping> mappings = mappings_of(schedules);
     costs_of_mappings(layers, mappings, sizes, array_machine());  // checks them
     const CostModel model(array_machine(), torch::kFloat64);
-    Traffic traffic =
-        model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64), Sharpness{});
-    return priced_mappings(model, std::move(traffic), sizes, layers, mappings);
+    return priced_mappings(model, model.traffic_of(layers, mappings), sizes, layers, mappings);
   }
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {
     return padded_problem(layer, mapping_of(schedule));

@@ -289,6 +289,10 @@ TEST_F(BadInput, Flags) {
     expect({"optimize", "bert", "--max-area", bad}, "usage",
            {"--max-area", "found '" + bad + "'", "expected a number of mm2 over 0"});
   }
+  for (const std::string bad : {"1", "0%", "-1%", "nan%", "1e9%", "%", "1%%"}) {
+    expect({"optimize", "bert", "--within", bad}, "usage",
+           {"--within", "found '" + bad + "'", "expected a percentage over 0"});
+  }
   expect({"optimize", "bert", "--learning-rate", "0"}, "value", {"learning-rate", "found 0"});
   expect({"validate", "x.csv", "--worst", "-1"}, "usage", {"--worst", "found '-1'"});
   for (const std::string bad : {"0", "-2", "1.5", "2147483649", "99999999999999999999"}) {

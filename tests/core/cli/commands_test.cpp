@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "dosa/models/base/files.hpp"
 #include "dosa/models/base/text.hpp"
 #include "tests/core/cli/program.hpp"
 
@@ -98,6 +99,48 @@ TEST_F(Commands, PaddedDesignsSaySo) {
   EXPECT_THAT(refused.err, AllOf(HasSubstr("other.json: layers[0].remainders"), HasSubstr("padded")));
 }
 
+TEST_F(Commands, CutDesignsSaySo) {
+  folder_.file("primes.json",
+               R"({"schema": "dosa-workload/1", "name": "primes", "layers": [
+                   {"name": "primes", "dims": {"P": 113, "C": 57, "K": 37}}]})");
+  const auto edp = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"map", "primes.json", "-q", "--json", "-o", "design.json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return json::parse(run(arguments).out)["totals"]["edp"].get<double>();
+  };
+  for (const std::string machine : {"gemmini-tl", "simba"}) {
+    const std::vector<std::string> small =
+        machine == "simba" ? std::vector<std::string>{"--samples", "30000"} : std::vector<std::string>{};
+    std::vector<std::string> cut{"--machine", machine, "--remainders", "cut"};
+    std::vector<std::string> padded{"--machine", machine};
+    for (auto* arguments : {&cut, &padded}) arguments->insert(arguments->end(), small.begin(), small.end());
+    const double with_padding = edp(padded);
+    EXPECT_LT(edp(cut), with_padding);
+    const json design = json::parse(content("design.json"));
+    EXPECT_EQ(design["layers"][0]["remainders"], "cut");
+    const Finished evaluated = run({"evaluate", "design.json"});
+    EXPECT_THAT(evaluated.out, HasSubstr("P7,3: the last run of this loop has 3 iterations"));
+    EXPECT_EQ(json::parse(run({"evaluate", "design.json", "--json"}).out)["totals_as_recorded"], true);
+    EXPECT_THAT(run({"explain", "design.json"}).out, HasSubstr("bound by"));
+    run({"export", "design.json", "--format", "timeloop", "-o", "timeloop"});
+    const json expected = json::parse(content("timeloop/expected.json"));
+    EXPECT_EQ(expected["layers"][0]["remainders"], "cut");
+    EXPECT_EQ(expected["totals"]["edp"], design["totals"]["edp"]);
+    // The mapping comes back as it was.
+    const Finished imported = run({"import", "timeloop/000_primes.problem.yaml",
+                                   "timeloop/000_primes.mapping.yaml", "--machine", machine, "--json"});
+    EXPECT_EQ(json::parse(imported.out)["mapping"], design["layers"][0]["mapping"]);
+  }
+  const auto refusal = [&](const std::vector<std::string>& arguments) {
+    const Finished refused = run_dosa(folder_.path(), arguments);
+    EXPECT_EQ(refused.code, 2);
+    return refused.err;
+  };
+  EXPECT_THAT(refusal({"map", "primes.json", "--machine", "gemmini-rtl", "--remainders", "padded"}),
+              HasSubstr("always cut"));
+  EXPECT_THAT(refusal({"map", "primes.json", "--remainders", "none"}), HasSubstr("padded,cut"));
+}
+
 TEST_F(Commands, OptimizeGivesTheSameBytesForTheSameSeed) {
   run(small_search("a.json", {"--seed", "7", "--threads", "1"}));
   run(small_search("b.json", {"--seed", "7", "--threads", "1"}));
@@ -115,6 +158,7 @@ TEST_F(Commands, JsonIsOneObjectOnStdout) {
   EXPECT_TRUE(printed["provenance"].contains("wall_time_s"));
   printed["provenance"].erase("wall_time_s");
   printed.erase("as_built");
+  printed.erase("smaller");
   EXPECT_EQ(printed, json::parse(content("design.json")));
   EXPECT_EQ(run(small_search("design.json", {"--json", "--quiet"})).err, "");
   for (const std::vector<std::string>& arguments :
@@ -145,11 +189,9 @@ TEST_F(Commands, OptimizeFollowsALinkToItsOutput) {
 
 TEST_F(Commands, WorkloadsListsNetworksAndLayers) {
   const std::string all = run({"workloads"}).out;
-  for (const char* name :
-       {"bert", "resnet50", "retinanet", "unet", "vgg16", "alexnet", "mobilenet_v2", "resnext50"}) {
-    EXPECT_THAT(all, HasSubstr(name));
-  }
+  for (const std::string& name : shipped_names("workloads")) EXPECT_THAT(all, HasSubstr(name));
   EXPECT_THAT(run({"workloads", "bert"}).out, HasSubstr("encoder.attention.scores"));
+  EXPECT_EQ(run({"workloads", "--show", "bert"}).out, run({"workloads", "bert"}).out);
 }
 
 TEST_F(Commands, NetworksOfOtherPrograms) {
@@ -241,6 +283,25 @@ TEST_F(Commands, OptimizeKeepsToAnArea) {
   const json design = json::parse(content("design.json"));
   EXPECT_LE(design["totals"]["area_mm2"], 1.25);
   EXPECT_EQ(design["provenance"]["options"]["max_area_mm2"], 1.25);
+}
+
+// A report says where a much smaller design is nearly as good, and --within takes the smallest.
+TEST_F(Commands, OptimizeNamesAndTakesSmallerDesigns) {
+  const Finished best = run({"optimize", "bert", "-o", "best.json"});
+  EXPECT_THAT(best.out, HasSubstr("--within 1%: "));
+  const json printed = json::parse(run({"optimize", "bert", "--json"}).out);
+  const json found = json::parse(content("best.json"));
+  EXPECT_EQ(found["totals"], printed["totals"]);
+  EXPECT_LE(printed["smaller"]["totals"]["area_mm2"], 0.9 * found["totals"]["area_mm2"].get<double>());
+  EXPECT_LE(printed["smaller"]["objective_ratio"], 1.01);
+
+  const Finished smaller = run({"optimize", "bert", "--within", "1%", "-o", "smaller.json"});
+  EXPECT_THAT(smaller.out, HasSubstr("against the best, of "));
+  const json design = json::parse(content("smaller.json"));
+  EXPECT_LE(design["totals"]["area_mm2"], printed["smaller"]["totals"]["area_mm2"]);
+  EXPECT_LE(design["totals"]["edp"], 1.01 * found["totals"]["edp"].get<double>());
+  EXPECT_EQ(design["provenance"]["within"], 0.01);
+  EXPECT_EQ(design["provenance"]["best"]["totals"], found["totals"]);
 }
 
 TEST_F(Commands, ParetoWritesAFolderOfDesigns) {

@@ -1,0 +1,158 @@
+#include "dosa/core/search/smaller.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "dosa/models/base/math.hpp"
+
+namespace dosa {
+namespace {
+
+// Areas are equal up to this share of them.
+constexpr double kSameArea = 1e-9;
+
+class SmallerSearch {
+ public:
+  SmallerSearch(const SearchProblem& problem, const SearchSpace& space, const SearchOptions& options,
+                Budget& budget, std::int64_t threads, const SmallerFrom& from)
+      : problem_(problem),
+        space_(space),
+        options_(options),
+        budget_(budget),
+        threads_(threads),
+        from_(from),
+        area_(from.best.totals.area_mm2) {
+    const double share = std::log1p(options.within);
+    const DesignTotals& totals = from.best.totals;
+    limits_ = {from.log_objective + share,
+               problem.objective.log_value(totals.energy_uj, totals.cycles) + share};
+    const std::int64_t most = space.polish_evaluations();
+    enough_ = budget.spent() + (most == kNoLimit ? budget.spent() : std::max(most, budget.spent()));
+  }
+
+  std::optional<Design> run() {
+    for (auto& [shape, search] : from_.looked_at) shrink(search);
+    std::vector<Shape> others = other_shapes();
+    std::size_t low = 0, high = others.size();
+    while (low < high && !ends()) {
+      const std::size_t middle = (low + high) / 2;
+      if (may_be_smaller(others[middle]) && attempt(others[middle])) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    for (const Shape& shape : others) {
+      if (!options_.within_everywhere || ends()) break;
+      if (may_be_smaller(shape)) attempt(shape);
+    }
+    return std::move(smallest_);
+  }
+
+ private:
+  bool ends() const { return budget_.has_to_end() || budget_.spent() > enough_; }
+
+  double least_area(const Shape& shape) const {
+    return problem_.machine().area_mm2(problem_.with_shape(problem_.bounds.min, shape));
+  }
+
+  bool may_be_smaller(const Shape& shape) const {
+    return from_.looked_at.count(shape) == 0 && least_area(shape) < area_ * (1 - kSameArea);
+  }
+
+  /// The shapes that were not looked at and may have what is searched, by their least area. Without
+  /// within_everywhere those that promise it: least costs that are above those of the best shape by no more
+  /// than the best objective may be exceeded.
+  std::vector<Shape> other_shapes() const {
+    const double of_best = log_least(problem_.shape_of(from_.best.hardware));
+    const double promising = of_best + std::log1p(options_.within);
+    std::vector<Shape> others;
+    for (const Shape& shape : space_.shapes()) {
+      if (!may_be_smaller(shape)) continue;
+      const double least = log_least(shape);
+      if (options_.within_everywhere ? least <= limits_.expected
+                                     : std::isfinite(of_best) && least <= promising)
+        others.push_back(shape);
+    }
+    std::stable_sort(others.begin(), others.end(),
+                     [&](const Shape& a, const Shape& b) { return least_area(a) < least_area(b); });
+    return others;
+  }
+
+  /// The logarithm of the objective of a shape's least costs; -infinity where nothing is known of them.
+  double log_least(const Shape& shape) const {
+    const LayerCosts least = space_.least_costs(shape);
+    return least.cycles > 0 && least.energy_uj > 0
+               ? problem_.objective.log_value(least.energy_uj, least.cycles)
+               : -kInfinity;
+  }
+
+  /// Looks at a shape. Whether it has a design within the limits.
+  bool attempt(const Shape& shape) {
+    ShapeSearch& search = from_.looked_at[shape];
+    const std::function<bool()> stop = [this] { return budget_.has_to_end(); };
+    search.layers = std::make_unique<LayerSearch>(problem_, space_, shape, threads_, budget_, stop);
+    if (!search.layers->look({}, options_.polish_nests, false)) return false;
+    const auto choose_best = [&] {
+      return choose(problem_, space_, search.layers->frontiers(), shape, {}, stop, threads_);
+    };
+    search.best = choose_best();
+    while (!search.best.entry.empty() && search.layers->improvable() && !ends()) {
+      if (!improve(search, search.best)) break;
+      Choice next = choose_best();
+      if (!(next.log_objective < search.best.log_objective - 1e-12)) break;
+      search.best = std::move(next);
+    }
+    const bool is_within = shrink(search);
+    from_.report();
+    return is_within;
+  }
+
+  bool improve(ShapeSearch& search, const Choice& at) {
+    return search.layers->improve(problem_.objective.prices(at.energy_pj, at.cycles), at.hardware);
+  }
+
+  /// Keeps the smallest of a shape. Whether it has a design within the limits.
+  bool shrink(ShapeSearch& search) {
+    if (search.best.entry.empty() || search.best.log_objective > limits_.counted) return false;
+    Choice smallest = search.best;
+    for (bool smaller = true; smaller;) {
+      const double before = area_of(smallest);
+      smallest = smallest_within(
+          problem_, space_, search.layers->frontiers(), smallest, limits_, options_.within_everywhere,
+          [this] { return budget_.has_to_end(); }, threads_);
+      smaller = options_.within_everywhere && area_of(smallest) < before * (1 - kSameArea) &&
+                search.layers->improvable() && !ends() && improve(search, smallest);
+    }
+    if (area_of(smallest) >= area_ * (1 - kSameArea)) return true;
+    Design design = to_design(problem_, space_, search.layers->frontiers(), smallest);
+    const DesignTotals& totals = design.totals;
+    if (problem_.objective.log_value(totals.energy_uj, totals.cycles) > limits_.expected) return false;
+    area_ = totals.area_mm2;
+    smallest_ = std::move(design);
+    return true;
+  }
+
+  double area_of(const Choice& choice) const { return problem_.machine().area_mm2(choice.hardware); }
+
+  const SearchProblem& problem_;
+  const SearchSpace& space_;
+  const SearchOptions& options_;
+  Budget& budget_;
+  std::int64_t threads_;
+  const SmallerFrom& from_;
+  ObjectiveLimits limits_{};
+  std::int64_t enough_ = 0;  // evaluations after which no further shape is looked at
+  double area_;              // the least so far
+  std::optional<Design> smallest_;
+};
+
+}  // namespace
+
+std::optional<Design> smallest_hardware(const SearchProblem& problem, const SearchSpace& space,
+                                        const SearchOptions& options, Budget& budget, std::int64_t threads,
+                                        const SmallerFrom& from) {
+  return SmallerSearch(problem, space, options, budget, threads, from).run();
+}
+
+}  // namespace dosa
