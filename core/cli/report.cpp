@@ -9,7 +9,8 @@ namespace dosa::cli {
 namespace {
 
 struct ReportFlags {
-  std::string design, page, machine, surrogate, baseline;
+  std::string design, page, surrogate, baseline;
+  MachineChoice machine;
 };
 
 void report_on(const ReportFlags& flags, const Output& output) {
@@ -41,8 +42,8 @@ void add_report(CLI::App& app) {
   const auto output = std::make_shared<Output>(*command);
   command->add_option("design", flags->design, "A design file of dosa optimize")->required();
   command->add_option("-o,--output", flags->page, "Write the page to this file")->required();
-  command->add_option("--machine", flags->machine,
-                      "Machine: a shipped name or a file (default: the design's target)");
+  add_machine(*command, flags->machine, "--machine",
+              "Machine: a shipped name or a file (default: the design's target)");
   command->add_option(
       "--surrogate", flags->surrogate,
       "Latencies of layers with tiles: trained by dosa train (default: the shipped one where the "
