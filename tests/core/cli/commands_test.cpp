@@ -355,8 +355,8 @@ TEST_F(Commands, AnInterruptedComparisonReportsWhatItHas) {
 
 TEST_F(Commands, EveryHelpHasAnExample) {
   EXPECT_THAT(run({"--help"}).out, HasSubstr("Exit codes: 0 "));
-  for (const std::string command : {"collect", "compare", "evaluate", "export", "map", "optimize", "predict",
-                                    "sample", "train", "validate", "workloads"}) {
+  for (const std::string command : {"collect", "compare", "diff", "evaluate", "explain", "export", "map",
+                                    "optimize", "predict", "sample", "train", "validate", "workloads"}) {
     const Finished help = run({command, "--help"});
     EXPECT_THAT(help.out, HasSubstr("\nUsage: dosa " + command + " ")) << "without the program's folder";
     EXPECT_THAT(help.out, HasSubstr("\n  dosa " + command)) << "an example";
