@@ -68,6 +68,7 @@ class Optimizer {
         space_(problem.target->space(problem, options.device)),
         next_checkpoint_(options.checkpoint_every_s) {
     space_->set_seed(options.seed);
+    summary_.space = space_->enumerated();
     threads_ = options.threads > 0 ? options.threads : ranks_.cores();
     if (options.stages == Stages::kAutomatic) choose_stages();
     descends_ = options_.stages == Stages::kDescent || options_.stages == Stages::kDescentAndPolish;
@@ -111,7 +112,6 @@ class Optimizer {
                                 ? can_enumerate()
                                 : stages_of_checkpoint(options_.resume) == Stages::kAutomatic;
     summary_.enumerated = enumerates;
-    summary_.space = space_->enumerated();
     if (!enumerates) options_.stages = Stages::kDescentAndPolish;
   }
 

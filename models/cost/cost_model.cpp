@@ -468,6 +468,7 @@ CostModel::CostModel(ArrayMachine machine, torch::TensorOptions options) {
 
 const ArrayMachine& CostModel::machine() const { return plan_->machine; }
 const std::vector<Slot>& CostModel::slots() const { return plan_->slots; }
+const std::vector<NestOrder>& CostModel::orders() const { return plan_->orders; }
 std::int64_t CostModel::order_count() const { return plan_->orders.empty() ? 1 : Plan::count(plan_->orders); }
 torch::TensorOptions CostModel::options() const { return plan_->options; }
 
