@@ -18,6 +18,8 @@ inline constexpr std::int64_t kMaxPeDim = 1 << 14;
 inline constexpr std::int64_t kMaxKib = 1 << 24;
 /// The largest energy of one access or operation.
 inline constexpr double kMaxPicojoules = 1e9;
+/// The largest area of one part.
+inline constexpr double kMaxAreaMm2 = 1e6;
 
 /// One whole number that a design chooses.
 struct Parameter {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -227,6 +228,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   dosa::keep_freed_memory();
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit then fails, as on a full disk
   const int code = dosa::cli::run(argc, argv);
   const bool failed = code == dosa::cli::kFailed || code == dosa::cli::kBadInput;
   if (failed) dosa::Ranks::here().abandon(code);

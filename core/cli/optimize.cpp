@@ -298,7 +298,10 @@ void add_optimize(CLI::App& app) {
                    "Write a page on the design to this file, as dosa report does, with the search's progress")
       ->excludes(front);
   command->add_option("--checkpoint", search.checkpoint,
-                      "Save the state of the descent to this file every 10 s and at its end");
+                      "Save the state of the descent to this file again and again and at its end");
+  command->add_option("--checkpoint-every", search.checkpoint_every_s, "Seconds between two checkpoints")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e6));
   command->add_option("--resume", search.resume,
                       "Go on from a checkpoint of the same network and options, to the same result");
   command->add_option("--device", search.device, "Where the descent runs: cpu or cuda")

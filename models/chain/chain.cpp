@@ -18,7 +18,6 @@ constexpr double kLeastBandwidth = 1e-6, kMostBandwidth = 1e12;
 constexpr std::int64_t kMostVectorWords = 1 << 20;
 constexpr std::int64_t kMostBuffers = 16;
 constexpr std::size_t kMostParameters = 16;
-constexpr double kMostArea = 1e6;
 
 constexpr DimSet every_dim() {
   DimSet all{};
@@ -220,10 +219,19 @@ ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Paramete
       parameters.number(json.at("vector_pj"), 0, kMaxPicojoules, Parameters::kCost, level.rules.vector_pj);
   if (const auto size = json.find("area_mm2")) {
     size->allow_only({"per_instance", "per_kib"});
-    if (const auto value = size->find("per_instance")) area.per_instance = value->number(0, kMostArea);
-    if (const auto value = size->find("per_kib")) area.per_kib = value->number(0, kMostArea);
+    if (const auto value = size->find("per_instance")) area.per_instance = value->number(0, kMaxAreaMm2);
+    if (const auto value = size->find("per_kib")) area.per_kib = value->number(0, kMaxAreaMm2);
   }
   return level;
+}
+
+void check_instances(const Chain& chain) {
+  double macs = 1;
+  for (const ChainLevel& level : chain.levels) macs *= static_cast<double>(level.children());
+  if (macs > static_cast<double>(kMostInstances)) {
+    fail(ErrorId::kValue, "found fan-outs that multiply to {:g} MACs, expected at most {}", macs,
+         kMostInstances);
+  }
 }
 
 }  // namespace
@@ -272,16 +280,19 @@ Chain read_chain(const JsonInput& json) {
   }
   if (const auto area = json.find("area_mm2")) {
     area->allow_only({"base", "per_mac"});
-    if (const auto value = area->find("base")) chain.area.base = value->number(0, kMostArea);
-    if (const auto value = area->find("per_mac")) chain.area.per_mac = value->number(0, kMostArea);
+    if (const auto value = area->find("base")) chain.area.base = value->number(0, kMaxAreaMm2);
+    if (const auto value = area->find("per_mac")) chain.area.per_mac = value->number(0, kMaxAreaMm2);
   }
-  double instances = 1;
-  for (const ChainLevel& level : chain.levels) instances *= static_cast<double>(level.children());
-  if (instances > static_cast<double>(kMostInstances)) {
-    fail(ErrorId::kValue, "{}: found fan-outs that multiply to {:g} MACs, expected at most {}",
-         levels.where(), instances, kMostInstances);
+  if (chain.mac_energy_pj + chain.levels.back().vector_pj == 0) {
+    fail(ErrorId::kValue, "{}: found 0, and 0 at the outermost level: designs would cost nothing",
+         json.at("mac").at("energy_pj").where());
   }
   parameters.describe(chain);
+  try {
+    check_instances(chain.at(chain.max_hardware));
+  } catch (const Error& error) {
+    throw error.in(levels.where());
+  }
   return chain;
 }
 
@@ -308,6 +319,7 @@ Chain Chain::at(const Hardware& hardware) const {
     if (of.write_words_per_cycle) level.write_words_per_cycle = of.write_words_per_cycle->at(hardware);
     if (of.words_per_cycle) level.words_per_cycle = of.words_per_cycle->at(hardware);
   }
+  check_instances(built);
   return built;
 }
 
