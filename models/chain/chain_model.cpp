@@ -408,7 +408,7 @@ ChainCost ChainModel::cost_with(const ChainTraffic& traffic, const Sharpness& sh
       read_rate = read_rate + accesses.read_by_one() / cycles_of_macs;
       write_rate = write_rate + accesses.written_by_one() / cycles_of_macs;
       for (const Tensor* words : {&accesses.reads, &accesses.fills, &accesses.updates})
-        vectors = vectors + whole(*words / level.vector_words);
+        vectors = vectors + (level.vector_words == 1 ? *words : whole(*words / level.vector_words));
     }
     Tensor slowdown, cycles;
     const auto bound = [&](const std::optional<Number>& words_per_cycle, const Tensor& rate) {

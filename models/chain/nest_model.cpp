@@ -210,6 +210,7 @@ bool NestModel::fits(const Loops& loops) const {
 }
 
 double NestModel::vectors(const Level& level, double words) const {
+  if (level.vector_words == 1) return words;
   return std::ceil(level.per_vector > 0 ? words * level.per_vector : words / level.vector_words);
 }
 
@@ -232,7 +233,7 @@ std::optional<DimSizes> NestModel::cut_sizes(const ChainNest& nest, const Sizes&
 
 CutNest NestModel::cut(const ChainNest& nest) const { return {nest, levels_.size(), sizes_, step_}; }
 
-NestCost NestModel::cost(const CutNest& nest, LevelCosts* levels) const {
+NestCost NestModel::cost(const CutNest& nest) const {
   NestCost cost;
   cost.fits = true;
   const double compute_cycles = nest.cycles();
@@ -257,17 +258,10 @@ NestCost NestModel::cost(const CutNest& nest, LevelCosts* levels) const {
       }
       inner[o] = static_cast<int>(l);
     }
-    double cycles = 0;
     if (level.bound) {
-      cycles = std::ceil(compute_cycles / level.slowdown(read_rate, write_rate));
-      cost.cycles = std::max(cost.cycles, cycles);
+      cost.cycles = std::max(cost.cycles, std::ceil(compute_cycles / level.slowdown(read_rate, write_rate)));
     }
-    const double energy_pj = vector_accesses * level.vector_pj * used;
-    cost.energy_pj += energy_pj;
-    if (levels) {
-      levels->cycles.push_back(cycles);
-      levels->energy_pj.push_back(energy_pj);
-    }
+    cost.energy_pj += vector_accesses * level.vector_pj * used;
   }
   return cost;
 }

@@ -45,12 +45,6 @@ struct NestCost {
   double energy_pj = 0;
 };
 
-/// The part of every level in a nest's cost.
-struct LevelCosts {
-  std::vector<double> cycles;  ///< 0 where it has no bandwidth
-  std::vector<double> energy_pj;
-};
-
 class CutNest;
 
 /// Pairs of iterations of an outer loop P and a filter loop R in space whose input positions coincide.
@@ -65,8 +59,7 @@ class NestModel {
   /// multiply to more than the layer's sizes, cut, those of CutNest. There, energy is charged for vectors of
   /// the average instance, and bandwidth binds the instance that moves the most. Fan-outs are not checked.
   NestCost cost(const ChainNest& nest) const;
-  /// The same of a nest that is cut, with the part of every level.
-  NestCost cost(const CutNest& nest, LevelCosts* levels = nullptr) const;
+  NestCost cost(const CutNest& nest) const;
   /// A nest whose factors multiply to more than the layer's sizes, cut to them.
   CutNest cut(const ChainNest& nest) const;
   /// Words that the tiles of one instance of a level take together.

@@ -9,12 +9,14 @@ namespace dosa {
 namespace {
 
 constexpr std::int64_t kLargestGoodPrime = 7;
+// The largest one of a size that is taken because it is near.
+constexpr std::int64_t kLargestFairPrime = 19;
 // Larger sizes that factors multiply to where loops are cut: any may be worth it.
 constexpr int kSizesOfCuts = 4;
 
-bool has_good_primes(std::int64_t size) {
+bool has_primes_up_to(std::int64_t largest, std::int64_t size) {
   const std::vector<std::int64_t> primes = prime_factors_of(size);
-  return primes.empty() || primes.back() <= kLargestGoodPrime;
+  return primes.empty() || primes.back() <= largest;
 }
 
 }  // namespace
@@ -28,11 +30,16 @@ std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer,
       sizes.push_back(larger);
   };
   const bool cuts = chain.remainders == Remainders::kCut;
-  if (cuts || !has_good_primes(size)) {
+  if (!has_primes_up_to(kLargestFairPrime, size)) {
+    std::int64_t fair = size + 1;
+    while (!has_primes_up_to(kLargestFairPrime, fair)) ++fair;
+    add(fair);
+  }
+  if (cuts || !has_primes_up_to(kLargestGoodPrime, size)) {
     std::int64_t good = size;
     for (int i = 0; i < (cuts ? kSizesOfCuts : 2); ++i) {
       do ++good;
-      while (!has_good_primes(good));
+      while (!has_primes_up_to(kLargestGoodPrime, good));
       add(good);
     }
   }

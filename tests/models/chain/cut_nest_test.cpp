@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "dosa/models/base/math.hpp"
+#include "dosa/models/chain/chain_model.hpp"
+#include "dosa/models/cost/cost_model.hpp"
 #include "tests/models/cost/oracle.hpp"
 #include "tests/models/random_mappings.hpp"
 
@@ -84,6 +86,32 @@ TEST(CutNest, CostsWhatTheExactModelSaysWhereFactorsDivide) {
     ASSERT_DOUBLE_EQ(cut.cycles, whole.cycles);
     ASSERT_NEAR(cut.energy_pj, whole.energy_pj, 1e-12 * whole.energy_pj);
   }
+}
+
+// What designs cost and what a search is told.
+TEST(CutNest, TensorsAndNumbersAgree) {
+  RandomCases random(14);
+  const ArrayMachine machine = load_array_machine("gemmini-tl");
+  const ArraySizes sizes{8, 4096, 4096};
+  const CostModel array(machine, torch::kFloat64);
+  int cut = 0;
+  for (int i = 0; i < 150; ++i) {
+    Chain chain = i % 2 == 0 ? random.chain() : chain_of(machine, sizes);
+    for (ChainLevel& level : chain.levels) level.capacity_words.reset();
+    const auto [layer, mapping] = random_cut(random, chain);
+    cut += mapping.is_cut();
+    const NestCost expected = NestModel(chain, layer, Remainders::kCut).cost(dosa::nest_of(mapping));
+    const ChainModel model(chain);
+    const ChainCost found = model.cost(model.traffic_of({layer}, {mapping}));
+    ASSERT_EQ(found.cycles.item<double>(), expected.cycles);
+    ASSERT_NEAR(found.energy_pj.item<double>(), expected.energy_pj, 1e-12 * expected.energy_pj);
+    if (i % 2 == 0) continue;
+    const Cost of_array = array.cost(array.traffic_of({layer}, {mapping}),
+                                     HardwareTensors::from(sizes, torch::kFloat64), Sharpness{});
+    ASSERT_EQ(of_array.cycles.item<double>(), expected.cycles);
+    ASSERT_NEAR(of_array.energy_pj.item<double>(), expected.energy_pj, 1e-12 * expected.energy_pj);
+  }
+  EXPECT_GT(cut, 40);
 }
 
 // Of the words that a level moves, those of one instance are at most all of them and at least the average.
