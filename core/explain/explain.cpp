@@ -19,7 +19,7 @@ constexpr double kRefetched = 1.05, kFull = 0.9;
 constexpr const char* kCompute = "compute";
 constexpr const char* kOverhead = "overhead";
 
-/// The tensor, of those for which `counts`, that has most of something.
+/// The tensor of a level that has most of something.
 template <typename Of>
 Operand most(const LevelBreakdown& level, const Of& of) {
   Operand best = Operand::W;

@@ -186,7 +186,7 @@ TEST_F(Campaigns, ACampaignIsForTheLibraryOfItsMachine) {
   machine["library"] = "2023-04";
   folder_.file("old.json", machine.dump());
   std::vector<std::string> on_old = campaign("c");
-  on_old.insert(on_old.end(), {"--machine", "old.json", "--json"});
+  on_old.insert(on_old.end(), {"--json", "--machine", "old.json"});
   const Finished done = dosa(on_old);
   ASSERT_EQ(done.code, 0) << done.err;
   const fs::path c = folder_.path() / "c";

@@ -12,24 +12,25 @@
 namespace dosa::testing {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 using ::testing::UnorderedElementsAreArray;
 
 TEST(JsonKeys, UndocumentedKeysAndOtherTypesAreFound) {
   EXPECT_THAT(undocumented("workloads", R"({"workloads": [{"name": "bert", "layers": 5, "gmacs": 1.5}]})"),
               IsEmpty());
   EXPECT_THAT(undocumented("workloads", R"({"workloads": [{"nick": "bert"}], "all": 1})"),
-              ElementsAre("workloads[].nick: not documented", "all: not documented"));
+              UnorderedElementsAre("workloads[].nick: not documented", "all: not documented"));
   EXPECT_THAT(undocumented("workloads", R"({"workloads": [{"layers": 5.5}]})"),
-              ElementsAre("workloads[].layers: 5.5 is documented as 'integer' "));
-  EXPECT_THAT(undocumented("export", R"({"files": ["a", 1], "folder": null})"),
-              ElementsAre("files[]: 1 is documented as 'text' ", "folder: null is documented as 'text' "));
+              UnorderedElementsAre("workloads[].layers: 5.5 is documented as 'integer' "));
+  EXPECT_THAT(
+      undocumented("export", R"({"files": ["a", 1], "folder": null})"),
+      UnorderedElementsAre("files[]: 1 is documented as 'text' ", "folder: null is documented as 'text' "));
   // Objects that several commands have in common, and those with any key.
   EXPECT_THAT(undocumented("explain", R"({"totals": {"cycles": 1, "edp": null}, "set": {"any": "x"}})"),
-              ElementsAre("totals.edp: null is documented as 'number' ",
-                          "set.any: \"x\" is documented as 'number' "));
-  EXPECT_THAT(undocumented("nothing", "{}"), ElementsAre("dosa nothing has no table"));
+              UnorderedElementsAre("totals.edp: null is documented as 'number' ",
+                                   "set.any: \"x\" is documented as 'number' "));
+  EXPECT_THAT(undocumented("nothing", "{}"), UnorderedElementsAre("dosa nothing has no table"));
 }
 
 TEST(JsonKeys, EveryCommandHasATable) {
