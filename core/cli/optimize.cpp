@@ -164,7 +164,7 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
     add_found({static_cast<double>(summary.evaluations), summary.wall_s,
                problem.objective.value(totals.energy_uj, totals.cycles)},
               found);
-    write_report(design, *problem.target, {std::move(found), command_line()}, flags.report);
+    write_report(design, *problem.target, {std::move(found), command_line(), false}, flags.report);
   }
   Json json = to_json(design);
   json["provenance"]["wall_time_s"] = summary.wall_s;

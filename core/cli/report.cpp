@@ -21,7 +21,9 @@ void report_on(const ReportFlags& flags, const Output& output) {
     options.surrogate = flags.surrogate;
     options.recorded = design.provenance;
     target = against(make_target(target->shared_machine(), options), flags.baseline);
-    write_report(design, *target, {}, flags.page);
+    KnownOfSearch known;
+    known.on_other_machine = !flags.machine.name_or_path.empty() || !flags.machine.set.empty();
+    write_report(design, *target, known, flags.page);
   } catch (const Error& error) {
     throw error.in(flags.design);
   }

@@ -20,7 +20,12 @@ void write_report(const Design& design, const Target& target, const KnownOfSearc
   facts.remark = found.value("remark", "");
   facts.search = known.search;
   facts.command = known.command;
-  if (facts.command.empty()) {
+  if (known.on_other_machine) {
+    facts.command_note =
+        "The page shows the design on another machine, or with other numbers, than it was made for; without "
+        "these, "
+        "dosa report says what makes it.";
+  } else if (facts.command.empty()) {
     const html::Reproduction made = html::reproduction_of(design, target);
     facts.command = made.command;
     facts.command_note = made.note;

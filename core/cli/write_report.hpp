@@ -8,12 +8,14 @@
 
 namespace dosa::cli {
 
-/// Analyses a design and writes its page atomically. Without a command in `known`, the one that the design's
-/// provenance tells is shown. Throws as analyse() and write_file().
+/// What only the command knows that has the design.
 struct KnownOfSearch {
   std::vector<html::FoundSoFar> search;
-  std::string command;  ///< empty: see above
+  std::string command;            ///< empty: the one that the design's provenance tells
+  bool on_other_machine = false;  ///< than the design was made for: no command makes it
 };
+
+/// Analyses a design and writes its page atomically. Throws as analyse() and write_file().
 void write_report(const Design& design, const Target& target, const KnownOfSearch& known,
                   const std::string& path);
 

@@ -23,9 +23,18 @@ Json SurrogateValidation::to_json() const {
             {"convolutions", dosa::to_json(convolutions)},
             {"matmuls", dosa::to_json(matmuls)},
             {"arrays", Json::array()},
-            {"dropped", dropped}};
+            {"dropped", dropped},
+            {"rows", Json::array()}};
   for (const auto& [pe_dim, of_array] : arrays)
     json["arrays"].push_back({{"pe_dim", pe_dim}, {"accuracy", dosa::to_json(of_array)}});
+  for (const Row& row : rows) {
+    json["rows"].push_back({{"file", row.file},
+                            {"line", row.line},
+                            {"pe_dim", row.pe_dim},
+                            {"matmul", row.matmul},
+                            {"measured_cycles", row.measured_cycles},
+                            {"predicted_cycles", row.predicted_cycles}});
+  }
   return json;
 }
 
@@ -54,6 +63,12 @@ SurrogateValidation validate_surrogate(const std::filesystem::path& table, const
   }
   const torch::NoGradGuard no_grad;
   const Estimate e = predictor.predict(runs.tile, runs.pe_dim, runs.runs, false);
+  const torch::Tensor predicted = e.log_cycles.exp().to(torch::kFloat64).contiguous();
+  for (std::size_t i = 0; i < measured.rows.size(); ++i) {
+    const Measurement& row = measured.rows[i];
+    v.rows.push_back({row.file, row.line, row.pe_dim, row.matmul, row.cycles,
+                      predicted[static_cast<std::int64_t>(i)].item<double>()});
+  }
   const auto part = [&](const std::function<bool(const Measurement&)>& belongs) {
     std::vector<std::int64_t> rows;
     for (std::int64_t i = 0; i < runs.set.rows(); ++i) {

@@ -9,11 +9,20 @@
 namespace dosa {
 
 struct SurrogateValidation {
+  /// A measurement and what is predicted of it.
+  struct Row {
+    std::string file;
+    std::size_t line = 0;
+    std::int64_t pe_dim = 0;
+    bool matmul = false;
+    double measured_cycles = 0, predicted_cycles = 0;
+  };
   std::string file;
   std::string surrogate;  ///< empty: the roofline
   Accuracy accuracy, convolutions, matmuls;
   std::vector<std::pair<std::int64_t, Accuracy>> arrays;  ///< by pe_dim, ascending, where there are several
   std::int64_t dropped = 0;
+  std::vector<Row> rows;
 
   std::string full_report() const;
   Json to_json() const;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <iterator>
 #include <sstream>
@@ -53,7 +54,14 @@ TEST(TrainCommand, WritesSurrogateCardCurvesAndProposals) {
   EXPECT_EQ(read_file(at("p.csv")).rfind("kind,R,S,", 0), 0);
   const Finished validated = dosa("validate " + table + " --surrogate " + at("s.safetensors") + " --json");
   ASSERT_EQ(validated.code, 0);
-  EXPECT_EQ(JsonInput::from_text(validated.out, "stdout").at("all").at("rows").integer(0, 1000), 120);
+  const JsonInput statistics = JsonInput::from_text(validated.out, "stdout");
+  EXPECT_EQ(statistics.at("all").at("rows").integer(0, 1000), 120);
+  // The rows are those that the statistics are of.
+  double error = 0;
+  for (const JsonInput& row : statistics.at("rows").items())
+    error += std::abs(row.at("predicted_cycles").number(0) / row.at("measured_cycles").number(1) - 1) / 120;
+  EXPECT_EQ(statistics.at("rows").items().size(), 120U);
+  EXPECT_NEAR(error, statistics.at("all").at("mape").number(0), 1e-6);
   const Finished without = dosa("validate " + table);
   EXPECT_EQ(without.code, 2);
   EXPECT_NE(without.err.find("--surrogate"), std::string::npos) << without.err;

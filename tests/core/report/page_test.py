@@ -194,6 +194,13 @@ class Structure(unittest.TestCase):
         hostile = page("hostile_design.html").find(".//section[@id='provenance']")
         self.assertIn("put its file in the place of its name", text_of(hostile))
 
+    def test_numbers_that_are_set_are_said(self):
+        dosa("report", "gemmini-tl.json", "--set", "dram.words_per_cycle=16", "-o", "again.html")
+        provenance = page("again.html").find(".//section[@id='provenance']")
+        self.assertIsNone(provenance.find(".//pre"))
+        self.assertIn("set dram.words_per_cycle", text_of(provenance))
+        self.assertIn("16 words per cycle", text_of(page("again.html").find(".//section[@id='hardware']")))
+
     def test_comparisons_name_all_that_is_compared(self):
         for name, parts in (("methods", ["gradient", "random", "bayes", "annealing", "default"]),
                             ("machines", ["gemmini-tl", "nvdla", "The files differ in"]),
