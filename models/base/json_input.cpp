@@ -313,6 +313,16 @@ std::string JsonInput::text() const {
   return value_.get<std::string>();
 }
 
+std::string JsonInput::name() const {
+  std::string name = text();
+  if (name.empty()) fail(ErrorId::kValue, "{}: found \"\", expected a name", where());
+  if (name.size() > kMaxNameBytes) {
+    fail(ErrorId::kValue, "{}: found a name of {} bytes, expected at most {}", where(), name.size(),
+         kMaxNameBytes);
+  }
+  return name;
+}
+
 bool JsonInput::boolean() const {
   if (!value_.is_boolean())
     fail(ErrorId::kSchema, "{}: found {}, expected true or false", where(), shown(value_));
