@@ -47,7 +47,7 @@ MemoryLevel level_from_json(const JsonInput& json) {
                    "words_per_cycle", "vector_words", "whole_lines", "energy", "search_orders",
                    "search_temporal"});
   MemoryLevel level;
-  level.name = json.at("name").text();
+  level.name = json.at("name").name();
   level.holds = operands_from_json(json.at("holds"));
   if (const auto dims = json.find("temporal")) level.temporal = dims_from_json(*dims);
   if (const auto dims = json.find("spatial")) level.spatial = dims_from_json(*dims);
@@ -202,7 +202,7 @@ ArrayMachine read_array_machine(const JsonInput& json) {
                    "mac", "levels", "area_mm2", "hardware"});
   ArrayMachine machine;
   machine.hash = content_hash(json.value().dump());
-  machine.name = json.at("name").text();
+  machine.name = json.at("name").name();
   if (const auto text = json.find("description")) machine.description = text->text();
   if (const auto rules = json.find("rules")) machine.rules = rules->text();
   if (const auto buffering = json.find("buffering"))

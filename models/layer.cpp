@@ -150,8 +150,7 @@ Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& ext
   keys.insert(keys.end(), extra_keys.begin(), extra_keys.end());
   json.allow_only(keys);
   Layer layer;
-  layer.name = json.at("name").text();
-  if (layer.name.empty()) fail(ErrorId::kValue, "{}: found \"\", expected a name", json.at("name").where());
+  layer.name = json.at("name").name();
   if (const auto count = json.find("count")) layer.count = count->integer(1, kMaxRepeat);
   if (const auto groups = json.find("groups")) layer.groups = groups->integer(1, kMaxRepeat);
   if (const auto padding = json.find("padding")) layer.pad(sides_from_json(*padding));
@@ -214,6 +213,14 @@ void check_layer(const Layer& layer) {
     macs *= layer[dim];
   }
   for (const DimOption& option : kDimOptions) check(option.key, layer.*option.value, kMaxStep);
+  const double words = static_cast<double>(layer.padded_width()) *
+                       static_cast<double>(layer.padded_height()) * static_cast<double>(layer[Dim::C]) *
+                       static_cast<double>(layer[Dim::N]);
+  if (words > static_cast<double>(kMaxInputWords)) {
+    fail(ErrorId::kValue,
+         "the input has {:.4g} words, more than the {} that are counted exactly; split the layer", words,
+         kMaxInputWords);
+  }
   check("count", layer.count, kMaxRepeat);
   check("groups", layer.groups, kMaxRepeat);
   const auto check_input = [&](const char* key, const std::optional<std::int64_t>& input, const Axis& axis) {

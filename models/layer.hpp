@@ -109,6 +109,8 @@ struct Layer {
 /// MACs of one group may not exceed this: integers stay exact in the double-precision log-space model up to
 /// it.
 inline constexpr std::int64_t kMaxMacs = std::int64_t{1} << 43;
+/// Nor the input of one group, with its padding, this many words.
+inline constexpr std::int64_t kMaxInputWords = std::int64_t{1} << 53;
 inline constexpr std::int64_t kMaxDim = std::int64_t{1} << 31;
 inline constexpr std::int64_t kMaxStep = 1 << 16;  ///< strides and dilations
 

@@ -29,11 +29,16 @@ Workload workload_from_json(const JsonInput& json) {
   }
   json.allow_only({"schema", "name", "description", "source", "layers"});
   Workload workload;
-  workload.name = json.at("name").text();
+  workload.name = json.at("name").name();
   if (const auto text = json.find("description")) workload.description = text->text();
   if (const auto text = json.find("source")) workload.source = text->text();
   std::set<std::string> names;
-  for (const JsonInput& item : json.at("layers").items()) {
+  const std::vector<JsonInput> items = json.at("layers").items();
+  if (items.size() > kMaxLayers) {
+    fail(ErrorId::kValue, "{}: found {} layers, expected at most {}", json.at("layers").where(), items.size(),
+         kMaxLayers);
+  }
+  for (const JsonInput& item : items) {
     workload.layers.push_back(layer_from_json(item));
     const Layer& layer = workload.layers.back();
     if (is_first && has_uneven_padding(layer)) {

@@ -8,6 +8,9 @@
 
 namespace dosa {
 
+/// The most layers of a network.
+inline constexpr std::size_t kMaxLayers = 10000;
+
 /// Schema "dosa-workload/2": {schema, name, description?, source?, layers: [layer, ...]}. "dosa-workload/1"
 /// is the same without padding whose sides differ.
 struct Workload {

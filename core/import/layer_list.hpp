@@ -30,9 +30,6 @@ class LayerList {
   std::int64_t runs_ = 0;
 };
 
-/// More different layers than this are no network.
-inline constexpr std::size_t kMaxLayers = 10000;
-
 /// The content of a workload's file with these layers.
 Json workload_of(const LayerList& layers, const std::string& name, const std::string& description);
 

@@ -1,10 +1,12 @@
 #include "dosa/models/base/json_input.hpp"
 
 #include <yaml-cpp/depthguard.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -161,6 +163,48 @@ class FromYaml {
   std::size_t nodes_ = 0, text_ = 0;
 };
 
+/// Refuses the first value of a second document. YAML::LoadAll, which reads all of them, finds documents
+/// without end where one begins with a comma.
+class OneDocument : public YAML::EventHandler {
+ public:
+  explicit OneDocument(const std::string& where) : where_(where) {}
+
+  void OnDocumentStart(const YAML::Mark&) override { ++documents_; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { check(mark); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { check(mark); }
+  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t, const std::string&) override {
+    check(mark);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    check(mark);
+  }
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    check(mark);
+  }
+  void OnMapEnd() override {}
+
+ private:
+  void check(const YAML::Mark& mark) const {
+    if (documents_ > 1)
+      fail(ErrorId::kSyntax, "{}: line {}: found a second document, one is allowed", where_, mark.line + 1);
+  }
+
+  const std::string& where_;
+  std::size_t documents_ = 0;
+};
+
+void require_one_document(const std::string& text, const std::string& where) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  OneDocument handler(where);
+  while (parser.HandleNextDocument(handler)) {
+  }
+}
+
 /// A value as it may be shown in an error: short.
 std::string shown(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -191,12 +235,8 @@ JsonInput JsonInput::from_yaml(const std::string& text, const std::string& where
          kMaxYamlBytes >> 20);
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) {
-      fail(ErrorId::kSyntax, "{}: line {}: found a second document, one is allowed", where,
-           documents[1].Mark().line + 1);
-    }
-    Json value = documents.empty() ? Json() : FromYaml(where)(documents.front());
+    require_one_document(text, where);
+    Json value = FromYaml(where)(YAML::Load(text));
     static_cast<void>(value.dump());  // throws where text is not UTF-8, which YAML's reader lets pass
     return JsonInput(std::move(value), where, "");
   } catch (const Json::exception&) {
@@ -311,6 +351,16 @@ double JsonInput::number(double min, double max) const {
 std::string JsonInput::text() const {
   if (!value_.is_string()) fail(ErrorId::kSchema, "{}: found {}, expected text", where(), shown(value_));
   return value_.get<std::string>();
+}
+
+std::string JsonInput::name() const {
+  std::string name = text();
+  if (name.empty()) fail(ErrorId::kValue, "{}: found \"\", expected a name", where());
+  if (name.size() > kMaxNameBytes) {
+    fail(ErrorId::kValue, "{}: found a name of {} bytes, expected at most {}", where(), name.size(),
+         kMaxNameBytes);
+  }
+  return name;
 }
 
 bool JsonInput::boolean() const {

@@ -14,6 +14,9 @@ namespace dosa {
 /// Keys keep the order in which they are written.
 using Json = nlohmann::ordered_json;
 
+/// The longest name that a file may give to anything.
+inline constexpr std::size_t kMaxNameBytes = 1000;
+
 /// The member under which a YAML object keeps a tag of the file's own: "- !Component {...}" has the member
 /// "!" with the text "Component".
 inline constexpr const char* kYamlTag = "!";
@@ -50,6 +53,8 @@ class JsonInput {
   double number(double min = std::numeric_limits<double>::lowest(),
                 double max = std::numeric_limits<double>::max()) const;
   std::string text() const;
+  /// Text of 1 to kMaxNameBytes bytes.
+  std::string name() const;
   bool boolean() const;
 
   const Json& value() const { return value_; }

@@ -109,9 +109,7 @@ class Parameters {
     json.allow_only({"name", "unit", "default", "min", "max"});
     Declared declared;
     declared.where = json.where();
-    declared.parameter.name = declared.parameter.label = json.at("name").text();
-    if (declared.parameter.name.empty())
-      fail(ErrorId::kValue, "{}: found \"\", expected a name", json.at("name").where());
+    declared.parameter.name = declared.parameter.label = json.at("name").name();
     for (const Declared& other : declared_) {
       if (other.parameter.name == declared.parameter.name)
         fail(ErrorId::kValue, "{}: found \"{}\" twice", json.at("name").where(), other.parameter.name);
@@ -182,7 +180,7 @@ ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Paramete
                    "read_words_per_cycle", "write_words_per_cycle", "words_per_cycle", "vector_words",
                    "vector_pj", "area_mm2"});
   ChainLevel level;
-  level.name = json.at("name").text();
+  level.name = json.at("name").name();
   level.holds = operands_from_json(json.at("holds"));
   if (const std::string held = letters_of(level.holds); outermost ? held != kOperandNames : held.empty()) {
     fail(ErrorId::kValue, "{}: found \"{}\", expected {}", json.at("holds").where(), held,
@@ -261,7 +259,7 @@ Chain read_chain(const JsonInput& json) {
       {"schema", "name", "description", "source", "parameters", "remainders", "mac", "levels", "area_mm2"});
   Chain chain;
   chain.hash = content_hash(json.value().dump());
-  chain.name = json.at("name").text();
+  chain.name = json.at("name").name();
   if (const auto text = json.find("description")) chain.description = text->text();
   if (const auto source = json.find("source")) source->text();
   if (const auto remainders = json.find("remainders")) chain.remainders = remainders_from_json(*remainders);

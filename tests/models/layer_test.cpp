@@ -76,6 +76,24 @@ TEST(Layer, TooManyMacs) {
   EXPECT_EQ(with_dims(R"("C": 4194304, "K": 2097152)").macs(), kMaxMacs);
 }
 
+TEST(Layer, TooLargeAnInput) {
+  const char* const steps = R"("P": 2097152, "Q": 2097152, "wstride": 65536, "hstride": )";
+  expect_error([&] { with_dims(steps + std::string("65536")); }, ErrorId::kValue,
+               {"in.json: dims", "the input has 1.889e+22 words", "9007199254740992"});
+  EXPECT_EQ(with_dims(R"("P": 2048, "wstride": 65536, "C": 67108864)").padded_width(), 134152193);
+}
+
+TEST(Layer, LongNames) {
+  const auto with_name = [](std::size_t bytes) {
+    return layer_from_json(
+        JsonInput::from_text(R"({"dims": {}, "name": ")" + std::string(bytes, 'n') + "\"}", "in.json"));
+  };
+  EXPECT_EQ(with_name(kMaxNameBytes).name.size(), kMaxNameBytes);
+  expect_error([&] { with_name(kMaxNameBytes + 1); }, ErrorId::kValue,
+               {"in.json: name: found a name of 1001 bytes", "at most 1000"});
+  expect_error([&] { with_name(0); }, ErrorId::kValue, {"in.json: name", "expected a name"});
+}
+
 TEST(Layer, PaddingOfEachSide) {
   // Inputs of 10 x 11 with 3 x 3 taps: 10 + 1 + 2 - 2 columns, 11 + 3 - 2 rows.
   const Layer layer = read(

@@ -128,6 +128,13 @@ TEST_F(BadWorkload, EachMistakeIsNamed) {
   expect(replaced(kGood, "\"dims\"", "\"stride\": 1, \"dims\""), ErrorId::kSchema, {"layers[0]", "stride"});
 }
 
+TEST_F(BadWorkload, TooManyLayers) {
+  Json json = Json::parse(kGood);
+  for (std::size_t i = 1; i <= kMaxLayers; ++i)
+    json["layers"].push_back({{"name", i}, {"dims", Json::object()}});
+  expect(json.dump(), ErrorId::kValue, {"layers: found 10001 layers", "at most 10000"});
+}
+
 TEST_F(BadWorkload, MissingFileAndUnknownName) {
   const std::string missing = (folder_.path() / "none.json").string();
   expect_error([&] { load_workload(missing); }, ErrorId::kFile, {missing, "No such file"});

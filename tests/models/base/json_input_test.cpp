@@ -141,6 +141,13 @@ TEST(JsonInput, YamlIsReadLikeJson) {
   expect_error([&] { yaml.at("c").integer(1, 2); }, ErrorId::kSchema, {path + ": c", "\"text\""});
 }
 
+TEST(JsonInput, YamlThatBeginsWithACommaEnds) {
+  for (const char* text : {", a: 1", ",", ", C: 4, K:schema: x\nname: net\n"}) {
+    expect_error([&] { JsonInput::from_yaml(text, "in.yaml"); }, ErrorId::kSyntax,
+                 {"in.yaml: line 1: found a second document"});
+  }
+}
+
 TEST(JsonInput, YamlErrorsHaveAPosition) {
   const TemporaryFolder folder;
   const std::string path = folder.file("bad.yml", "a: 1\nb: [1, 2\nc: 3\n");
