@@ -31,8 +31,14 @@ struct dosa_row {
 #define DOSA_CHECK_POINTS 32
 #endif
 
-/* Before each measurement, what competes with the operands for the caches is read out of so many bytes, so
-   that they come from DRAM. A power of two, at least twice the last-level cache. */
+/* Operands must come from DRAM. Where the last-level cache is SiFive's inclusive one, as in Chipyard, it is
+   told to give up their lines, at its registers here (0: never). */
+#ifndef DOSA_CACHE_CONTROL
+#define DOSA_CACHE_CONTROL 0x2010000
+#endif
+
+/* Elsewhere, before each measurement, what competes with the operands for the caches is read out of so many
+   bytes. A power of two, at least twice the last-level cache. */
 #ifndef DOSA_EVICT_BYTES
 #define DOSA_EVICT_BYTES (1 << 20)
 #endif
@@ -94,7 +100,7 @@ static bool dosa_competes(uintptr_t at, const elem_t* data, size_t bytes) {
 }
 
 /* Reads what takes the place of the operands in the caches. */
-static void dosa_evict(const struct dosa_sizes* sizes) {
+static void dosa_displace(const struct dosa_sizes* sizes) {
   static volatile unsigned char lines[DOSA_EVICT_BYTES] __attribute__((aligned(64)));
   for (size_t i = 0; i < sizeof lines / 16; i += 64) {
     const uintptr_t at = (uintptr_t)&lines[i];
@@ -103,6 +109,47 @@ static void dosa_evict(const struct dosa_sizes* sizes) {
       continue;
     for (size_t way = 0; way < 16; ++way) (void)lines[i + way * (sizeof lines / 16)];
   }
+}
+
+/* Whether the last-level cache can be told to give up lines of 64 bytes. Its first register holds the numbers
+   of banks and ways and the logarithms of sets and bytes a line, one byte each; on other systems the read
+   gives something else or traps, to the instruction behind it. */
+static bool dosa_has_cache_control(void) {
+#if defined(__riscv) && DOSA_CACHE_CONTROL
+  uint32_t found = 0;
+  uintptr_t handler;
+  asm volatile(
+      "la %1, 1f\n"
+      "csrrw %1, mtvec, %1\n"
+      "lw %0, 0(%2)\n"
+      ".balign 4\n"
+      "1: csrw mtvec, %1"
+      : "+r"(found), "=&r"(handler)
+      : "r"((uintptr_t)DOSA_CACHE_CONTROL)
+      : "memory");
+  return (found & 0xff) != 0 && (found >> 8 & 0xff) != 0 && found >> 24 == 6;
+#else
+  return false;
+#endif
+}
+
+/* Writes the lines of these bytes back to DRAM and leaves no copy in a cache; the last store waits for it. */
+static void dosa_flush(const elem_t* data, size_t bytes) {
+  volatile uint64_t* const flush = (volatile uint64_t*)(uintptr_t)(DOSA_CACHE_CONTROL + 0x200);
+  for (size_t i = 0; i < bytes; i += 64) *flush = (uintptr_t)data + i;
+}
+
+/* Brings the operands from the caches to DRAM. */
+static void dosa_evict(const struct dosa_sizes* sizes) {
+  if (!dosa_has_cache_control()) {
+    dosa_displace(sizes);
+    return;
+  }
+  __sync_synchronize();
+  dosa_flush(dosa_input, sizes->input);
+  dosa_flush(dosa_weights, sizes->weights);
+  dosa_flush(dosa_output, sizes->output);
+  __sync_synchronize();
 }
 
 /* What the accumulator's scaling makes of a sum: times 2^-shift, rounded to nearest even, saturated. */

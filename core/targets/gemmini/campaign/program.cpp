@@ -91,9 +91,10 @@ constexpr const char* kMakefileNotes =
 #    or by hand, on FireSim or on the chip, from a log with one line for each measurement with a right result,
 #    dosa,<layer id>,<mapping id>,<cycles>:
 #      dosa collect uart.log --plan plan.json -o measurements.csv
-# Options, for CFLAGS: -DDOSA_EVICT_BYTES=8388608 with a last-level cache of 4 MiB; -DDOSA_CHECK_POINTS=-1 compares
-# every output. RUNTIME is a folder with start code (*.S), printf and exit (*.c) and a linker script (test.ld); the
-# library's speaks to a host that serves HTIF, as Chipyard's simulators do. make RUNTIME=... takes one of your own.
+# Options, for CFLAGS: -DDOSA_EVICT_BYTES=8388608 with a last-level cache of 4 MiB that is not SiFive's inclusive
+# one; -DDOSA_CHECK_POINTS=-1 compares every output. RUNTIME is a folder with start code (*.S), printf and exit
+# (*.c) and a linker script (test.ld); the library's speaks to a host that serves HTIF, as Chipyard's simulators do.
+# make RUNTIME=... takes one of your own.
 ROCC_TESTS ?= gemmini-rocc-tests
 RUNTIME ?= $(ROCC_TESTS)/riscv-tests/benchmarks/common
 RISCV_CC ?= riscv64-unknown-elf-gcc
