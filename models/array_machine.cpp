@@ -83,8 +83,9 @@ MemoryLevel level_from_json(const JsonInput& json) {
 
 AreaModel area_from_json(const JsonInput& json) {
   json.allow_only({"base", "per_pe", "per_scratchpad_kib", "per_accumulator_kib"});
-  return {json.at("base").number(), json.at("per_pe").number(0), json.at("per_scratchpad_kib").number(0),
-          json.at("per_accumulator_kib").number(0)};
+  const auto slope = [&](const char* key) { return json.at(key).number(0, kMaxAreaMm2); };
+  return {json.at("base").number(-kMaxAreaMm2, kMaxAreaMm2), slope("per_pe"), slope("per_scratchpad_kib"),
+          slope("per_accumulator_kib")};
 }
 
 /// What the cost model and the search assume of the levels beyond what their types say.
@@ -197,8 +198,8 @@ ArrayMachine load_array_machine(const std::string& name_or_path) {
 
 ArrayMachine read_array_machine(const JsonInput& json) {
   json.require_schema("dosa-hardware/1");
-  json.allow_only({"schema", "name", "description", "source", "rules", "buffering", "library", "mac",
-                   "levels", "area_mm2", "hardware"});
+  json.allow_only({"schema", "name", "description", "source", "rules", "buffering", "library", "remainders",
+                   "mac", "levels", "area_mm2", "hardware"});
   ArrayMachine machine;
   machine.hash = content_hash(json.value().dump());
   machine.name = json.at("name").text();
@@ -210,6 +211,11 @@ ArrayMachine read_array_machine(const JsonInput& json) {
     machine.library = library->text();
     if (machine.rules != "gemmini")
       fail(ErrorId::kValue, "{}: only a machine with the rules \"gemmini\" has one", library->where());
+  }
+  if (const auto remainders = json.find("remainders")) {
+    machine.remainders = remainders_from_json(*remainders);
+    if (machine.rules == "gemmini")
+      fail(ErrorId::kValue, "{}: the tiles of Gemmini's library are always cut", remainders->where());
   }
   json.at("mac").allow_only({"energy_pj"});
   machine.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);
@@ -256,6 +262,10 @@ ArrayMachine read_array_machine(const JsonInput& json) {
       fail(ErrorId::kValue, "{}: only the DRAM of a machine with the rules \"gemmini\" moves whole lines",
            levels.items()[l].at("whole_lines").where());
     }
+  }
+  if (machine.mac_energy_pj + machine.levels.back().energy.pj == 0) {
+    fail(ErrorId::kValue, "{}: found 0, and 0 at the outermost level: designs would cost nothing",
+         json.at("mac").at("energy_pj").where());
   }
   check_levels(machine, levels);
   machine.area = area_from_json(json.at("area_mm2"));

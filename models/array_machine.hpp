@@ -5,6 +5,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "dosa/models/layer.hpp"
@@ -53,17 +54,24 @@ inline constexpr std::size_t kArrayBuffers = kArraySizes.size() - 1;
 inline std::int64_t buffer(const ArraySizes& sizes, std::size_t b) { return sizes.*kArraySizes[b + 1].value; }
 inline std::int64_t& buffer(ArraySizes& sizes, std::size_t b) { return sizes.*kArraySizes[b + 1].value; }
 
-/// A quantity that is constant or grows with the array: constant + per_pe_dim * pe_dim.
-struct Quantity {
-  double constant = 0;
-  double per_pe_dim = 0;
-  /// For a number or a tensor; costs no operation where it is pe_dim itself.
+/// A quantity that is constant or grows with the array: constant + per_pe_dim * pe_dim. Of numbers or, where
+/// derivatives by them are wanted, of tensors of shape [].
+template <typename Number>
+struct QuantityOf {
+  Number constant{};
+  Number per_pe_dim{};
+  /// For a number or a tensor; of numbers, costs no operation where it is pe_dim itself.
   template <typename T>
   T at(const T& pe_dim) const {
-    const T scaled = per_pe_dim == 1 ? pe_dim : T(pe_dim * per_pe_dim);
-    return constant == 0 ? scaled : T(scaled + constant);
+    if constexpr (std::is_arithmetic_v<Number>) {
+      const T scaled = per_pe_dim == 1 ? pe_dim : T(pe_dim * per_pe_dim);
+      return constant == 0 ? scaled : T(scaled + constant);
+    } else {
+      return pe_dim * per_pe_dim + constant;
+    }
   }
 };
+using Quantity = QuantityOf<double>;
 
 /// Energy of one word: pj + pj_per_kib * (KiB of one instance - at_kib).
 struct WordEnergy {
@@ -92,16 +100,30 @@ struct MemoryLevel {
   bool holds_operand(Operand o) const { return holds[static_cast<std::size_t>(o)]; }
 };
 
-/// Linear area model in mm^2.
-struct AreaModel {
-  double base = 0, per_pe = 0, per_scratchpad_kib = 0, per_accumulator_kib = 0;
+/// Linear area model in mm^2, of numbers or of tensors.
+template <typename Number>
+struct AreaModelOf {
+  Number base{}, per_pe{}, per_scratchpad_kib{}, per_accumulator_kib{};
 
-  /// Of numbers or tensors.
+  /// Of sizes that are numbers or tensors.
   template <typename T>
   T mm2(const T& pe_dim, const T& scratchpad_kib, const T& accumulator_kib) const {
     return pe_dim * pe_dim * per_pe + scratchpad_kib * per_scratchpad_kib +
            accumulator_kib * per_accumulator_kib + base;
   }
+};
+using AreaModel = AreaModelOf<double>;
+
+/// The numbers of an ArrayMachine that what it costs depends on, as numbers or as tensors of shape [].
+template <typename Number>
+struct ArrayNumbers {
+  struct Level {
+    Number pj{}, pj_per_kib{}, at_kib{};  ///< WordEnergy
+    std::optional<QuantityOf<Number>> words_per_cycle;
+  };
+  Number mac_pj{};
+  std::vector<Level> levels;
+  AreaModelOf<Number> area;
 };
 
 /// A permutation of the seven dimensions, innermost first.
@@ -132,6 +154,44 @@ class ArrayMachine : public Machine {
   double area_mm2(const Hardware& hardware) const override;
   CostBasis cost_basis() const override;
 };
+
+/// The numbers of a machine, each as `read` gives it: a function of a MachineNumber, which is called for
+/// every number in the same order whatever it returns.
+template <typename Read>
+auto numbers_of(const ArrayMachine& machine, const Read& read) {
+  using Kind = NumberKind;
+  ArrayNumbers<decltype(read(MachineNumber{}))> numbers;
+  numbers.mac_pj = read(MachineNumber{Kind::kEnergy, machine.mac_energy_pj, "mac.energy_pj", "pJ"});
+  std::vector<std::string> names;
+  for (const MemoryLevel& memory : machine.levels) names.push_back(memory.name);
+  const std::vector<std::string> keys = level_keys(names);
+  for (std::size_t l = 0; l < machine.levels.size(); ++l) {
+    const MemoryLevel& memory = machine.levels[l];
+    auto& level = numbers.levels.emplace_back();
+    level.pj = read(MachineNumber{Kind::kEnergy, memory.energy.pj, keys[l] + ".energy.pj", "pJ/word"});
+    level.pj_per_kib = read(MachineNumber{Kind::kEnergy, memory.energy.pj_per_kib,
+                                          keys[l] + ".energy.pj_per_kib", "pJ/word/KiB"});
+    level.at_kib =
+        read(MachineNumber{Kind::kEnergy, memory.energy.at_kib, keys[l] + ".energy.at_kib", "KiB"});
+    if (!memory.words_per_cycle) continue;
+    const Quantity& words = *memory.words_per_cycle;
+    const std::string key = keys[l] + ".words_per_cycle";
+    const bool grows = words.per_pe_dim != 0;
+    auto& quantity = level.words_per_cycle.emplace();
+    quantity.constant =
+        read(MachineNumber{Kind::kBandwidth, words.constant, grows ? key + ".constant" : key, "words/cycle"});
+    quantity.per_pe_dim =
+        read(MachineNumber{Kind::kBandwidth, words.per_pe_dim, key + ".per_pe_dim", "words/cycle/pe_dim"});
+  }
+  const auto area = [&](double value, const char* key, const char* unit) {
+    return read(MachineNumber{Kind::kArea, value, std::string("area_mm2.") + key, unit});
+  };
+  numbers.area.base = area(machine.area.base, "base", "mm2");
+  numbers.area.per_pe = area(machine.area.per_pe, "per_pe", "mm2");
+  numbers.area.per_scratchpad_kib = area(machine.area.per_scratchpad_kib, "per_scratchpad_kib", "mm2/KiB");
+  numbers.area.per_accumulator_kib = area(machine.area.per_accumulator_kib, "per_accumulator_kib", "mm2/KiB");
+  return numbers;
+}
 
 /// The size in hardware of what sizes a level, which is sized by something.
 std::int64_t capacity_kib(const MemoryLevel& memory, const ArraySizes& hardware);

@@ -3,6 +3,7 @@
 #include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/chain/chain.hpp"
 
 namespace dosa {
@@ -48,14 +49,44 @@ std::string Machine::text(const Hardware& hardware) const {
   return text;
 }
 
+Remainders remainders_from_json(const JsonInput& json) {
+  if (const auto remainders = remainders_from_name(json.text())) return *remainders;
+  fail(ErrorId::kValue, "{}: found \"{}\", expected \"padded\" or \"cut\"", json.where(),
+       printable(json.text()));
+}
+
 JsonInput machine_file(const std::string& name_or_path) {
   return JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
 }
 
-MachinePtr load_machine(const std::string& name_or_path) {
-  const JsonInput json = machine_file(name_or_path);
-  if (is_chain(json)) return std::make_shared<Chain>(read_chain(json));
-  return std::make_shared<ArrayMachine>(read_array_machine(json));
+namespace {
+
+template <typename AnyMachine>
+MachinePtr with_choice(AnyMachine machine, const MachineChoice& choice) {
+  machine.set = choice.set;
+  if (choice.remainders) {
+    if (machine.rules == "gemmini" && *choice.remainders == Remainders::kPadded)
+      fail(ErrorId::kValue, "remainders: found padded, the tiles of Gemmini's library are always cut");
+    machine.remainders = *choice.remainders;
+  }
+  return std::make_shared<AnyMachine>(std::move(machine));
+}
+
+MachinePtr machine_of_file(const JsonInput& json, const MachineChoice& choice) {
+  if (is_chain(json)) return with_choice(read_chain(json), choice);
+  return with_choice(read_array_machine(json), choice);
+}
+
+}  // namespace
+
+MachinePtr load_machine(const MachineChoice& choice) {
+  const JsonInput file = machine_file(choice.name_or_path);
+  if (choice.set.empty()) return machine_of_file(file, choice);
+  try {
+    return machine_of_file(with_changes(file, choice.set), choice);
+  } catch (const Error& error) {
+    throw error.in(fmt::format("with {} set", printable(to_json(choice.set).dump())));
+  }
 }
 
 }  // namespace dosa

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "dosa/models/base/json_input.hpp"
+#include "dosa/models/machine_numbers.hpp"
+#include "dosa/models/mapping.hpp"
 
 namespace dosa {
 
@@ -16,6 +18,8 @@ inline constexpr std::int64_t kMaxPeDim = 1 << 14;
 inline constexpr std::int64_t kMaxKib = 1 << 24;
 /// The largest energy of one access or operation.
 inline constexpr double kMaxPicojoules = 1e9;
+/// The largest area of one part.
+inline constexpr double kMaxAreaMm2 = 1e6;
 
 /// One whole number that a design chooses.
 struct Parameter {
@@ -51,10 +55,14 @@ class Machine {
 
   std::string name;
   std::string description;
-  std::string hash;  ///< content_hash of what its file says
+  std::string hash;  ///< content_hash of what its file says, with `set`
+  /// The numbers that are others than in its file. A design records them.
+  NumberChanges set;
   /// The rules by which layers run on it, one of core/targets/registry.cpp: "mappings" (loop nests),
   /// "gemmini".
   std::string rules;
+  /// What its loops do where factors do not divide; "mappings" and "chain" only.
+  Remainders remainders = Remainders::kPadded;
   /// First those that shape the machine, so that a schedule costs something else with every value of theirs;
   /// then the sizes of buffers, of which a schedule needs so much and which its energy depends on linearly.
   std::vector<Parameter> parameters;
@@ -77,11 +85,14 @@ class Machine {
   /// "pe_dim 16, scratchpad 128 KiB, accumulator 32 KiB"
   std::string text(const Hardware& hardware) const;
 };
+/// The rule that a machine's file names. Throws Error with file and key.
+Remainders remainders_from_json(const JsonInput& json);
 using MachinePtr = std::shared_ptr<const Machine>;
 
 /// The content of a machine's file: a shipped name or the path of a JSON or YAML file. Throws Error.
 JsonInput machine_file(const std::string& name_or_path);
-/// The same as a machine, of any schema. Throws Error.
-MachinePtr load_machine(const std::string& name_or_path);
+/// The same as a machine, of any schema, with the numbers that were chosen. Throws Error, which names these
+/// where the file is not a machine with them.
+MachinePtr load_machine(const MachineChoice& choice);
 
 }  // namespace dosa

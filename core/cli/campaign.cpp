@@ -57,11 +57,9 @@ void add_campaign(CLI::App& app) {
   add_workload(*command, flags->workload);
   command->add_option("-o,--output", flags->folder, "New folder, or that of the campaign to go on with")
       ->required();
-  command
-      ->add_option(
-          "--machine", o.machine,
-          "Machine of Gemmini's rules: a shipped name or a file, whose energies and areas, and whose "
-          "library, which the programs are compiled with")
+  add_machine(*command, o.machine, "--machine",
+              "Machine of Gemmini's rules: a shipped name or a file, whose energies and areas, and whose "
+              "library, which the programs are compiled with")
       ->capture_default_str();
   add_simulator(*command, o.run);
   command->add_option("--budget", o.budget, "Measurements in all")

@@ -7,6 +7,7 @@
 #include "dosa/core/cli/compare_machines.hpp"
 #include "dosa/core/cli/compare_mapper.hpp"
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/report/compare_report.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/space.hpp"
 #include "dosa/models/base/error.hpp"
@@ -21,8 +22,9 @@ constexpr const char* kGradient = "gradient";
 constexpr std::int64_t kMostSamples = std::int64_t{1} << 40;
 
 struct CompareFlags {
+  MachineChoice machine = "gemmini-tl";
   std::vector<std::string> workloads;
-  std::string machine = "gemmini-tl", objective = "edp", combine = "geomean", csv, baseline;
+  std::string objective = "edp", combine = "geomean", csv, baseline;
   std::vector<std::int64_t> arrays;               // --pe: with several, a row for each
   std::vector<std::string> mapper_results;        // --timeloop-mapper
   std::vector<std::string> methods;               // empty: all that the target allows
@@ -268,6 +270,7 @@ void compare(const CompareFlags& flags, const Output& output) {
       problem_of(flags.workloads, against(load_target(flags.machine, flags.options), flags.baseline),
                  flags.objective, flags.combine);
   warn_of(*problem.target);
+  print_cpu_work(problem);
   problem.bounds = flags.sizes.bounds(*problem.target);
   problem.check_bounds();
   std::optional<MapperRow> mapper;
@@ -313,6 +316,7 @@ void compare(const CompareFlags& flags, const Output& output) {
             {"interrupted", interrupt->load()},
             {"samples", asked > 0 ? Json(asked) : Json("as many as the first method takes")},
             {"methods", Json::array()}};
+  if (!problem.machine().set.empty()) json["set"] = to_json(problem.machine().set);
   std::string csv = "method,seed,samples,samples_per_layer,seconds,objective\n";
   Table table({{"method", ColumnKind::kName},
                {"median"},
@@ -398,8 +402,10 @@ void refuse_options(const CLI::App& command, std::initializer_list<const char*> 
 
 /// Several machines or arrays are compared with one another, by dosa's own search; else its methods are.
 void compare_what_was_asked(CompareFlags& flags, const CLI::App& command, const Output& output) {
+  output.check_report();
   const std::initializer_list<const char*> of_methods{"--methods", "--samples-per-layer", "--seeds", "--csv",
                                                       "--timeloop-mapper"};
+  if (flags.workloads.size() > 1) refuse_options(command, {"--report"}, "a page is of one network");
   if (!flags.machines.empty()) {
     refuse_options(command, of_methods, "--machines compares designs, not methods");
     refuse_options(command, {"--machine", "--baseline"}, "--machines names every machine");
@@ -414,8 +420,8 @@ void compare_what_was_asked(CompareFlags& flags, const CLI::App& command, const 
   }
   if (!flags.arrays.empty()) flags.sizes.fixed.push_back({"--pe", "pe_dim", flags.arrays.front()});
   if (!flags.machines.empty()) {
-    return compare_machines({flags.workloads, flags.objective, flags.combine, flags.machines, flags.sizes,
-                             flags.options, flags.limits, flags.quiet},
+    return compare_machines({flags.workloads, flags.objective, flags.combine, flags.machines,
+                             flags.machine.set, flags.sizes, flags.options, flags.limits, flags.quiet},
                             output);
   }
   refuse_options(command, {"--seed", "--time"},
@@ -448,11 +454,14 @@ void add_compare(CLI::App& app) {
                                      "--samples-per-layer 10000 --json >compare.json",
                                      "dosa compare my_network.json --pe 16 --samples 500000",
                                      "dosa compare bert --machine gemmini-rtl --pe 8,16,32 --max-area 1.15",
-                                     "dosa compare resnet50 --machines eyeriss,simba,nvdla,tpu --max-area 4",
+                                     "dosa compare resnet50 --machines eyeriss,simba,nvdla,tpu --max-area 4 "
+                                     "--report machines.html",
                                      "dosa compare resnet50 bert:3 --machines simba,nvdla --max-area 4",
                                      "dosa compare bert --methods descent,descent+polish,polish"}));
   const auto flags = std::make_shared<CompareFlags>();
   const auto output = std::make_shared<Output>(*command);
+  output->add_report(
+      *command, [](const Json& json) { return html::document(html::comparison_page(json, command_line())); });
   add_workloads(*command, flags->workloads);
   command
       ->add_option(
@@ -472,8 +481,9 @@ void add_compare(CLI::App& app) {
       ->check(integer_in(1, 1000))
       ->capture_default_str();
   command->add_option("--csv", flags->csv, "Write the curve of every run to this file");
-  command->add_option("--machine", flags->machine, "Machine: a shipped name or a file")
+  add_machine(*command, flags->machine, "--machine", "Machine: a shipped name or a file")
       ->capture_default_str();
+  add_remainders(*command, flags->machine);
   command
       ->add_option("--machines", flags->machines,
                    "Shipped names or files, separated by commas: instead of methods, compare the best design "

@@ -111,6 +111,7 @@ void compare_arrays(const ArraysAsked& asked, const Output& output) {
   const TargetPtr target = against(load_target(asked.machine, asked.options), asked.baseline);
   warn_of(*target);
   const Workload workload = network_of(asked.workload);
+  print_cpu_work(SearchProblem::of(workload, target, Objective::from_name(asked.objective)));
   const std::atomic<bool>* interrupt = catch_interrupts();
   std::vector<ArrayRow> rows;
   for (const std::int64_t pe_dim : asked.arrays) {

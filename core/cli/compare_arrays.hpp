@@ -10,7 +10,9 @@ namespace dosa::cli {
 
 /// What the designs of several arrays have in common.
 struct ArraysAsked {
-  std::string workload, machine, objective, baseline;
+  std::string workload;
+  MachineChoice machine;
+  std::string objective, baseline;
   std::vector<std::int64_t> arrays;  ///< --pe
   SizeFlags sizes;                   ///< without an array
   TargetOptions options;

@@ -58,7 +58,7 @@ std::vector<MachineRow> rows_of(const MachinesAsked& asked) {
   for (const std::string& given : asked.machines) {
     MachineRow row;
     row.given = given;
-    row.target = load_target(given, without_surrogate);
+    row.target = load_target({given, asked.set}, without_surrogate);
     if (gemmini::is_gemmini(*row.target)) {
       any_gemmini = true;
       if (!asked.options.surrogate.empty())
@@ -86,10 +86,16 @@ bool is_of_the_machine(const Error& error) {
          error.id() == ErrorId::kMapping || error.id() == ErrorId::kValue;
 }
 
-void search(MachineRow& row, const std::string& place, const MachinesAsked& asked, SearchProblem problem,
-            const std::atomic<bool>* interrupt) {
+void search(MachineRow& row, const std::string& place, const MachinesAsked& asked,
+            const std::vector<WeightedNetwork>& networks, const std::atomic<bool>* interrupt) {
   ProgressLine line(asked.quiet);
   try {
+    SearchProblem problem = SearchProblem::of(networks, row.target, Objective::from_name(asked.objective),
+                                              combining_from_name(asked.combine));
+    if (!problem.left_to_cpu.empty()) {
+      const CpuLayer& first = problem.left_to_cpu.front();
+      fail(ErrorId::kValue, "layer {}: {}", first.layer.name, first.reason);
+    }
     problem.bounds = asked.sizes.bounds(*row.target);
     row.design = optimize(
                      problem, asked.limits.options_for(*row.target),
@@ -117,6 +123,7 @@ std::string notes_of(const MachineRow& row, const MachinesAsked& asked) {
   std::string notes = row.target->machine().text(row.design->hardware);
   if (notes.empty()) notes = "sizes are fixed by its file";
   if (predicts(*row.design)) notes += "; cycles are predicted, from measurements";
+  for (const std::string& remark : cpu_remarks(*row.design)) notes += "; " + remark;
   Json json;
   std::string built;
   add_as_built(*row.design, row.target->machine(), json, built);
@@ -217,16 +224,15 @@ std::string text_of_machines(const std::vector<MachineRow>& rows, const Machines
 
 void compare_machines(const MachinesAsked& asked, const Output& output) {
   const std::vector<WeightedNetwork> networks = networks_of(asked.workloads);
-  const Objective objective = Objective::from_name(asked.objective);
-  const Combining combining = combining_from_name(asked.combine);
+  Objective::from_name(asked.objective);  // throws where there is none
+  combining_from_name(asked.combine);
   std::vector<MachineRow> rows = rows_of(asked);
   for (const MachineRow& row : rows) warn_of(*row.target);
   const std::atomic<bool>* interrupt = catch_interrupts();
   std::size_t done = 0;
   for (; done < rows.size() && !*interrupt; ++done) {
     MachineRow& row = rows[done];
-    search(row, fmt::format("{} of {}", done + 1, rows.size()), asked,
-           SearchProblem::of(networks, row.target, objective, combining), interrupt);
+    search(row, fmt::format("{} of {}", done + 1, rows.size()), asked, networks, interrupt);
   }
   rows.resize(done);
   if (rows.empty()) fail(ErrorId::kUsage, "interrupted before the first search");
@@ -235,8 +241,9 @@ void compare_machines(const MachinesAsked& asked, const Output& output) {
   std::stable_sort(rows.begin(), rows.end(),
                    [](const MachineRow& a, const MachineRow& b) { return a.objective < b.objective; });
 
-  const std::string name =
-      SearchProblem::of(networks, rows.front().target, objective, combining).workload.name;
+  const auto with_design =
+      std::find_if(rows.begin(), rows.end(), [](const MachineRow& row) { return row.design; });
+  const std::string name = with_design->design->workload;
   Json differing = Json::array(), machines = Json::array();
   for (const BasisFigure* figure : differences(rows)) differing.push_back(figure->key);
   for (const MachineRow& row : rows) machines.push_back(json_of(row, rows.front().objective));

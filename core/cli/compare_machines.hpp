@@ -14,6 +14,7 @@ struct MachinesAsked {
   std::vector<std::string> workloads;  ///< one, or several with weights, that share the hardware
   std::string objective, combine;
   std::vector<std::string> machines;  ///< shipped names or files
+  NumberChanges set;                  ///< of each of them
   SizeFlags sizes;
   TargetOptions options;  ///< a surrogate is that of the Gemminis among them
   SearchLimits limits;

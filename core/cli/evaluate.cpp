@@ -5,15 +5,18 @@
 #include "dosa/core/cli/shared.hpp"
 #include "dosa/core/design/analysis.hpp"
 #include "dosa/core/design/design.hpp"
+#include "dosa/core/explain/explain.hpp"
 #include "dosa/models/base/error.hpp"
 
 namespace dosa::cli {
 namespace {
 
 struct EvaluateFlags {
-  std::string design, machine, mapping, surrogate, baseline;
+  std::string design, mapping, surrogate, baseline;
+  MachineChoice machine;
   Layer layer;
   SizeFlags sizes;
+  double clock_hz = 0;
   bool details = false;
 };
 
@@ -29,7 +32,8 @@ void evaluate_one(const EvaluateFlags& flags, const TargetPtr& target, Design& d
   json = to_json(design);
   json.erase("provenance");
   add_remark(*target, json);
-  text += report(design);
+  text += report(design, *target);
+  add_at_clock(design, flags.clock_hz, json, text);
   add_as_built(design, target->machine(), json, text);
   const bool same = recorded.cycles == design.totals.cycles && recorded.energy_uj == design.totals.energy_uj;
   json["totals_as_recorded"] = same;
@@ -92,7 +96,7 @@ void evaluate_flags(const EvaluateFlags& flags, const Output& output) {
   } catch (const Error& error) {
     throw error.in("command line");
   }
-  const TargetPtr target = load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine);
+  const TargetPtr target = load_target(flags.machine.or_else("gemmini-tl"));
   const Hardware hardware = flags.sizes.hardware(target->machine());
   try {
     const Mapping mapping = target->mapping_from_text(flags.mapping);
@@ -121,8 +125,8 @@ void add_evaluate(CLI::App& app) {
   const auto output = std::make_shared<Output>(*command);
   flags->layer.name = "layer";
   CLI::Option* design = command->add_option("design", flags->design, "A design JSON");
-  command->add_option("--machine", flags->machine,
-                      "Machine: a shipped name or a file (default: the design's target, or gemmini-tl)");
+  add_machine(*command, flags->machine, "--machine",
+              "Machine: a shipped name or a file (default: the design's target, or gemmini-tl)");
   command
       ->add_option(
           "--surrogate", flags->surrogate,
@@ -130,6 +134,7 @@ void add_evaluate(CLI::App& app) {
           "records a surrogate)")
       ->needs(design);
   add_baseline(*command, flags->baseline)->needs(design);
+  add_clock(*command, flags->clock_hz)->needs(design);
   command->add_flag("--details", flags->details,
                     "Accesses per level and tensor of every layer of the design");
   CLI::Option* mapping =

@@ -28,7 +28,8 @@ void make_folder(const std::filesystem::path& folder) {
 
 void add_export(CLI::App& app) {
   struct Flags {
-    std::string design, format, folder, machine;
+    std::string design, format, folder;
+    MachineChoice machine;
     BatchLimits batch;
   };
   std::string purpose =
@@ -47,8 +48,8 @@ void add_export(CLI::App& app) {
   command->add_option("--format", flags->format, "What to write, see above")->required();
   command->add_option("-o,--output", flags->folder, "New folder, or an earlier export to replace")
       ->required();
-  command->add_option("--machine", flags->machine,
-                      "Machine file, where the design's target is not a shipped one");
+  add_machine(*command, flags->machine, "--machine",
+              "Machine file, where the design's target is not a shipped one");
   const std::vector<CLI::Option*> batch = add_batch(*command, flags->batch);
   command->callback([flags, output, batch] {
     const Exporter& format = exporter(flags->format);
@@ -70,22 +71,20 @@ void add_export(CLI::App& app) {
       }
     }
     if (loaded.is_shared) make_folder(flags->folder);
-    Json names = Json::array(), of_networks = Json::array();
+    Json of_networks = Json::array();
     std::string text;
-    for (const auto& [folder, files] : folders) {
+    for (std::size_t n = 0; n < folders.size(); ++n) {
+      const auto& [folder, files] = folders[n];
+      const Design& design = loaded.shared.networks[n].design;
       write_folder(folder, flags->format, files);
-      names = Json::array();
-      for (const OutputFile& file : files) names.push_back(file.name);
-      of_networks.push_back({{"folder", folder.string()}, {"files", names}});
+      Json json{{"format", flags->format}, {"folder", folder.string()}, {"files", Json::array()}};
+      for (const OutputFile& file : files) json["files"].push_back(file.name);
       text += fmt::format("{}: {} files\n", folder.string(), files.size());
+      for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
+      for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
+      of_networks.push_back(std::move(json));
     }
-    Json json{{"format", flags->format}, {"folder", flags->folder}};
-    if (loaded.is_shared) {
-      json["networks"] = std::move(of_networks);
-    } else {
-      json["files"] = std::move(names);
-    }
-    output->print(json, text);
+    output->print(loaded.is_shared ? Json{{"networks", of_networks}} : of_networks.front(), text);
   });
 }
 

@@ -12,7 +12,8 @@ namespace {
 
 struct ImportFlags {
   std::vector<std::string> files, holds, dims;
-  std::string output, machine, name;
+  std::string output, name;
+  MachineChoice machine;
   std::int64_t batch = 0, sequence = 0, past = -1;
 };
 
@@ -44,7 +45,7 @@ ImportOptions options_of(const ImportFlags& flags) {
   if (flags.past >= 0) options.past = flags.past;
   for (const std::string& text : flags.dims) options.dims.insert(dim_of(text));
   for (const std::string& text : flags.holds) options.holds.push_back(holds_of(text));
-  if (!flags.machine.empty()) options.machine = load_machine(flags.machine);
+  if (!flags.machine.name_or_path.empty()) options.machine = load_machine(flags.machine);
   return options;
 }
 
@@ -130,7 +131,8 @@ void add_import(CLI::App& app) {
   command->add_option("--dim", flags->dims, "ONNX: NAME=SIZE of any other open dimension; may be given again")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->expected(1);
-  command->add_option("--machine", flags->machine, "Machine that a mapping is for: a shipped name or a file");
+  add_machine(*command, flags->machine, "--machine",
+              "Machine that a mapping is for: a shipped name or a file");
   command->callback([flags, output] { run_import(*flags, *output); });
 }
 

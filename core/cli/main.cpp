@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -11,8 +12,10 @@
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/report/command.hpp"
 #include "dosa/core/search/ranks.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/files.hpp"
 #include "dosa/models/base/memory.hpp"
 #include "dosa/models/base/table.hpp"
 
@@ -28,7 +31,20 @@ void print_at_once(const std::string& text) {
 }  // namespace
 
 void Output::print(const Json& json, const std::string& text) const {
-  print_at_once(json_ ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : folded(text));
+  if (!report_.empty()) write_file(report_, page_of_(json));
+  const std::string written = report_.empty() ? "" : fmt::format("written: {}\n", report_);
+  print_at_once(json_ ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
+                      : folded(text + written));
+}
+
+void Output::add_report(CLI::App& command, PageOf page_of) {
+  command.add_option("--report", report_,
+                     "Write figures and tables as one HTML file, which needs no network and prints");
+  page_of_ = page_of;
+}
+
+void Output::check_report() const {
+  if (!report_.empty()) check_writable(report_);
 }
 
 void Output::print_early(const std::string& text) const {
@@ -37,7 +53,10 @@ void Output::print_early(const std::string& text) const {
 
 namespace {
 int end_code = 0;
-}
+std::string typed;
+}  // namespace
+
+const std::string& command_line() { return typed; }
 
 void end_with(int code) { end_code = code; }
 
@@ -154,7 +173,10 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", DOSA_VERSION);
   add_optimize(app);
   add_evaluate(app);
+  add_explain(app);
+  add_diff(app);
   add_compare(app);
+  add_report(app);
   add_export(app);
   add_import(app);
   add_map(app);
@@ -175,6 +197,9 @@ int run(int argc, char** argv) {
                 fmt::format("unknown command '{}'; commands: {}", argv[1], fmt::join(commands, ", ")));
     return kBadInput;
   }
+  std::vector<std::string> words(argv, argv + argc);
+  if (!words.empty()) words.front() = "dosa";
+  typed = html::shell_command(words);
   try {
     app.parse(argc, argv);
     return was_interrupted() ? kInterrupted : end_code;
@@ -203,6 +228,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   dosa::keep_freed_memory();
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit then fails, as on a full disk
   const int code = dosa::cli::run(argc, argv);
   const bool failed = code == dosa::cli::kFailed || code == dosa::cli::kBadInput;
   if (failed) dosa::Ranks::here().abandon(code);

@@ -4,6 +4,7 @@
 
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/cli/shared.hpp"
+#include "dosa/core/explain/explain.hpp"
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/targets/gemmini/library.hpp"
 #include "dosa/models/base/error.hpp"
@@ -16,9 +17,11 @@ namespace dosa::cli {
 namespace {
 
 struct MapFlags {
+  MachineChoice machine;
   std::vector<std::string> inputs;
-  std::string machine, output, objective, combine = "geomean", stages = "auto", baseline;
-  bool use_default = false, certify = false, quiet = false;
+  std::string output, objective, combine = "geomean", stages = "auto", baseline;
+  double clock_hz = 0;
+  bool use_default = false, certify = false, quiet = false, strict = false;
   SizeFlags sizes;
   MapOptions map;
   TargetOptions options;
@@ -73,22 +76,25 @@ MapSummary mapped(const SearchProblem& problem, const MapFlags& flags) {
 
 void map_networks(const MapFlags& flags, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
-  SearchProblem problem = problem_of(
-      flags.inputs, load_target(flags.machine.empty() ? "gemmini-tl" : flags.machine, flags.options),
-      flags.objective.empty() ? "edp" : flags.objective, flags.combine);
+  SearchProblem problem =
+      problem_of(flags.inputs, load_target(flags.machine.or_else("gemmini-tl"), flags.options),
+                 flags.objective.empty() ? "edp" : flags.objective, flags.combine, flags.strict);
   warn_of(*problem.target);
   problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine());
   problem.target->check_hardware(problem.bounds.max);
   SharedDesign shared;
   shared.combine = flags.combine;
-  Json spaces = Json::array();
+  Json spaces = Json::array(), clocks = Json::array();
   std::string text, of_spaces;
   const std::vector<ProblemNetwork> networks = problem.networks();
   // On fixed hardware networks do not depend on each other.
   for (std::size_t n = 0; n < networks.size(); ++n) {
     MapSummary summary = mapped(problem.is_joint() ? problem.alone(n) : problem, flags);
     spaces.push_back(coverage_json(summary));
-    text += (n == 0 ? "" : "\n") + report(summary.best);
+    text += (n == 0 ? "" : "\n") + report(summary.best, *problem.target);
+    Json at_clock = Json::object();
+    add_at_clock(summary.best, flags.clock_hz, at_clock, text);
+    clocks.push_back(std::move(at_clock));
     of_spaces += "\n" + report(summary);
     shared.provenance = summary.best.provenance;
     shared.networks.push_back({networks[n].weight, std::move(summary.best), {}});
@@ -100,12 +106,16 @@ void map_networks(const MapFlags& flags, const Output& output) {
     for (const char* key : {"stopped_by", "samples", "whole_map_space"}) shared.provenance.erase(key);
     if (!flags.output.empty()) save_design(shared, flags.output);
     json = to_json(shared);
-    for (std::size_t n = 0; n < networks.size(); ++n) json["networks"][n]["map_space"] = spaces[n];
+    for (std::size_t n = 0; n < networks.size(); ++n) {
+      json["networks"][n]["map_space"] = spaces[n];
+      json["networks"][n].update(clocks[n]);
+    }
     text += "\n" + text_of_joint(shared);
   } else {
     if (!flags.output.empty()) save_design(first, flags.output);
     json = to_json(first);
     json["map_space"] = spaces.front();
+    json.update(clocks.front());
   }
   add_remark(*problem.target, json);
   add_as_built(first, problem.machine(), json, text);
@@ -149,11 +159,13 @@ void certify_design(const MapFlags& flags, const std::string& input, const Outpu
 /// What the target's own software does with a network, as a design.
 void map_default(const MapFlags& flags, const std::string& input, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
-  const TargetPtr target = against(
-      load_target(flags.machine.empty() ? gemmini::kTarget : flags.machine, flags.options), flags.baseline);
+  const TargetPtr target =
+      against(load_target(flags.machine.or_else(gemmini::kTarget), flags.options), flags.baseline);
   warn_of(*target);
-  const Workload workload = network_of(input);
+  Workload workload = network_of(input);
+  if (flags.strict) refuse_cpu_work(workload, *target);
   Design design;
+  design.left_to_cpu = take_cpu_layers(workload, *target);
   design.workload = workload.name;
   design.target = target->machine().name;
   design.hardware = flags.sizes.hardware(target->machine());
@@ -181,12 +193,15 @@ void map_default(const MapFlags& flags, const std::string& input, const Output& 
   Json json = to_json(design);
   if (!problems.empty()) json["problems"] = std::move(problems);
   add_remark(*target, json);
+  std::string clocked;
+  add_at_clock(design, flags.clock_hz, json, clocked);
+  text = clocked + text;
   if (!flags.baseline.empty()) {
     const std::optional<Explanation> comparison = target->compare_with_default(design);
     json["default_comparison"] = comparison->json;
     text = "\n" + comparison->text + text;
   }
-  output.print(json, report(design) + text);
+  output.print(json, report(design, *target) + text);
 }
 
 /// How a machine whose map spaces are too large is searched.
@@ -247,16 +262,17 @@ void add_map(CLI::App& app) {
           "colon if it is not 1; with --certify a design JSON")
       ->required();
   const std::vector<CLI::Option*> sizes = flags->sizes.add_fixed(*command, "{} (default: the machine's)");
-  command->add_option(
-      "--machine", flags->machine,
-      "Machine: a shipped name or a file (default: gemmini-tl; with --certify the design's target, "
-      "with --default gemmini-rtl)");
+  add_machine(*command, flags->machine, "--machine",
+              "Machine: a shipped name or a file (default: gemmini-tl; with --certify the design's target, "
+              "with --default gemmini-rtl)");
+  add_remainders(*command, flags->machine);
   CLI::Option* objective =
       command->add_option("--objective", flags->objective,
                           fmt::format("What to minimise: {} (default: edp; with --certify the design's)",
                                       fmt::join(Objective::names(), ", ")));
   CLI::Option* combine = add_combine(*command, flags->combine);
   add_target_options(*command, flags->options);
+  CLI::Option* clock = add_clock(*command, flags->clock_hz);
   CLI::Option* file =
       command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
   CLI::Option* nests =
@@ -269,7 +285,7 @@ void add_map(CLI::App& app) {
   std::vector<CLI::Option*> search = add_search(*command, *flags);
   CLI::Option* certify = command->add_flag("--certify", flags->certify,
                                            "Compare a design with the best mappings on its hardware");
-  certify->excludes(file);
+  certify->excludes(file)->excludes(clock);
   for (CLI::Option* size : sizes) certify->excludes(size);
   CLI::Option* library = command->add_flag("--default", flags->use_default,
                                            "The tiling that Gemmini's own C library picks (gemmini-rtl)");
@@ -277,6 +293,7 @@ void add_map(CLI::App& app) {
   certify->excludes(combine);
   for (CLI::Option* other : search) library->excludes(other);
   add_baseline(*command, flags->baseline)->needs(library);
+  add_strict(*command, flags->strict);
   command->add_flag("-q,--quiet", flags->quiet, "No progress line");
   command->callback([flags, output] {
     flags->map.stages = stages_from_name(flags->stages);

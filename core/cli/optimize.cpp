@@ -6,6 +6,8 @@
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/cli/shared.hpp"
 #include "dosa/core/cli/within.hpp"
+#include "dosa/core/cli/write_report.hpp"
+#include "dosa/core/explain/explain.hpp"
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/ranks.hpp"
@@ -20,9 +22,11 @@ namespace {
 
 struct OptimizeFlags {
   std::vector<std::string> workloads, own;  // --own: design files
-  std::string target = "gemmini-tl", output, objective = "edp", combine = "geomean", stages;
+  std::string output, objective = "edp", combine = "geomean", stages;
+  MachineChoice target = "gemmini-tl";
   std::string pareto;    // a folder
   std::string baseline;  // see against()
+  std::string report;    // a page's path
   SizeFlags sizes;
   TargetOptions target_options;
   // What the target has defaults for.
@@ -30,8 +34,9 @@ struct OptimizeFlags {
   std::optional<double> learning_rate;
   SearchOptions search;  // of which the rest is used
   ParetoOptions front;
+  double clock_hz = 0;
   double within = 0;  // a share; 0: not asked for
-  bool quiet = false, record_time = false, certify = false;
+  bool quiet = false, record_time = false, certify = false, strict = false;
 };
 
 /// `best` is the best design, which --within leaves for a smaller one.
@@ -70,8 +75,14 @@ SearchOptions options_of(const OptimizeFlags& flags, const Target& target) {
   return options;
 }
 
-/// What is said of a design beside the table of its layers: what is built for it, the certificate, and how it
-/// stands to the default.
+/// Adds what a search has found, where it is better than before.
+void add_found(const html::FoundSoFar& now, std::vector<html::FoundSoFar>& found) {
+  if (std::isfinite(now.objective) && (found.empty() || now.objective < found.back().objective))
+    found.push_back(now);
+}
+
+/// What is said of a design beside the table of its layers: the certificate, and how it stands to the
+/// default.
 void add_more(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
               const Design& design, const std::atomic<bool>* interrupted, Json& json, std::string& text) {
   if (flags.certify) {
@@ -93,19 +104,30 @@ void optimize_one(const OptimizeFlags& flags, const SearchProblem& problem, cons
                   const Output& output) {
   const std::atomic<bool>* interrupted = catch_interrupts();
   SearchSummary summary;
+  std::vector<html::FoundSoFar> found;
   {
     ProgressLine line(flags.quiet);
     summary = dosa::optimize(
-        problem, search, [&](const SearchProgress& now) { line.show(text_of(now)); }, interrupted);
+        problem, search,
+        [&](const SearchProgress& now) {
+          line.show(text_of(now));
+          add_found({static_cast<double>(now.evaluations), now.elapsed_s, now.best_objective}, found);
+        },
+        interrupted);
   }
   if (!Ranks::here().is_root()) return;
   Design design = flags.within > 0 && summary.smallest ? *summary.smallest : summary.best;
   design.provenance = provenance(flags, problem, search, summary, summary.best);
   if (!flags.output.empty()) save_design(design, flags.output);
+  if (!flags.report.empty()) {
+    add_found({static_cast<double>(summary.evaluations), summary.wall_s, problem.value(summary.best)}, found);
+    write_report(design, *problem.target, {std::move(found), command_line()}, flags.report);
+  }
   Json json = to_json(design);
   json["provenance"]["wall_time_s"] = summary.wall_s;
   add_remark(*problem.target, json);
-  std::string text = report(design);
+  std::string text = report(design, *problem.target);
+  add_at_clock(design, flags.clock_hz, json, text);
   add_as_built(design, problem.machine(), json, text);
   const Design* smallest = summary.smallest ? &*summary.smallest : nullptr;
   (flags.within > 0 ? add_within : add_smaller)(
@@ -114,7 +136,9 @@ void optimize_one(const OptimizeFlags& flags, const SearchProblem& problem, cons
       json, text);
   text += summary.brief_report();
   add_more(flags, problem, search, design, interrupted, json, text);
-  if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
+  for (const std::string& path : {flags.output, flags.report}) {
+    if (!path.empty()) text += fmt::format("written: {}\n", path);
+  }
   output.print(json, text);
 }
 
@@ -161,6 +185,8 @@ SharedDesign shared_of(const SearchProblem& problem, const SeveralSummary& summa
 
 void optimize_all(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
                   const Output& output) {
+  if (!flags.report.empty())
+    fail(ErrorId::kUsage, "--report is of one network, here are {}", problem.parts.size());
   const std::vector<std::optional<Design>> own = own_designs(flags, problem);
   const std::atomic<bool>* interrupted = catch_interrupts();
   SeveralSummary summary;
@@ -188,7 +214,8 @@ void optimize_all(const OptimizeFlags& flags, const SearchProblem& problem, cons
   std::string text;
   for (std::size_t n = 0; n < shared.networks.size(); ++n) {
     const Design& design = shared.networks[n].design;
-    text += report(design);
+    text += report(design, *problem.target);
+    add_at_clock(design, flags.clock_hz, json["networks"][n], text);
     add_more(flags, problem, search, design, interrupted, json["networks"][n], text);
     text += "\n";
   }
@@ -208,12 +235,12 @@ void optimize_all(const OptimizeFlags& flags, const SearchProblem& problem, cons
 }
 
 void optimize(const OptimizeFlags& flags, const Output& output) {
-  for (const std::string& path : {flags.output, flags.search.checkpoint.string()}) {
+  for (const std::string& path : {flags.output, flags.report, flags.search.checkpoint.string()}) {
     if (!path.empty() && Ranks::here().is_root()) check_writable(path);
   }
   SearchProblem problem =
       problem_of(flags.workloads, against(load_target(flags.target, flags.target_options), flags.baseline),
-                 flags.objective, flags.combine);
+                 flags.objective, flags.combine, flags.strict);
   warn_of(*problem.target);
   problem.bounds = flags.sizes.bounds(*problem.target);
   SearchOptions search = options_of(flags, *problem.target);
@@ -229,6 +256,7 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   }
   front.nests = search.polish_nests;
   front.threads = search.threads;
+  print_cpu_work(problem);
   write_pareto_front(problem, front, flags.pareto, flags.quiet, output);
 }
 
@@ -246,22 +274,24 @@ void add_optimize(CLI::App& app) {
                  "dosa optimize resnet50 --target gemmini-rtl --pe 16 -o design.json",
                  "dosa optimize bert --target gemmini-rtl --pe 8 --baseline 8x64/16",
                  "dosa optimize my_network.json --max-pe 64 --objective latency --seed 3 --json",
-                 "dosa optimize resnet50 --max-area 2 --certify", "dosa optimize bert --within 1%",
-                 "dosa optimize resnet50 --pareto front",
+                 "dosa optimize resnet50 --max-area 2 --certify",
+                 "dosa optimize resnet50 -o design.json --report report.html",
+                 "dosa optimize bert --within 1%", "dosa optimize resnet50 --pareto front",
                  "mpirun -n 4 dosa optimize unet --starts 64 --checkpoint unet.ckpt -o design.json"}));
   const auto flags = std::make_shared<OptimizeFlags>();
   const auto output = std::make_shared<Output>(*command);
   add_workloads(*command, flags->workloads);
   CLI::Option* file =
       command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
-  command
-      ->add_option(
-          "--target,--machine", flags->target,
-          "Machine: a shipped name or a file. gemmini-rtl: a Gemmini that can be built, scored by latencies "
-          "learnt from its RTL")
+  add_machine(
+      *command, flags->target, "--target,--machine",
+      "Machine: a shipped name or a file. gemmini-rtl: a Gemmini that can be built, scored by latencies "
+      "learnt from its RTL")
       ->capture_default_str();
+  add_remainders(*command, flags->target);
   add_target_options(*command, flags->target_options);
   add_baseline(*command, flags->baseline);
+  add_strict(*command, flags->strict);
   add_objective(*command, flags->objective);
   add_combine(*command, flags->combine);
   command
@@ -270,6 +300,7 @@ void add_optimize(CLI::App& app) {
           "Of several networks: design files of networks alone, separated by commas, to compare the shared "
           "one with, instead of searching them")
       ->delimiter(',');
+  add_clock(*command, flags->clock_hz);
   flags->sizes.add_all(*command);
   SearchOptions& search = flags->search;
   command
@@ -318,15 +349,16 @@ void add_optimize(CLI::App& app) {
   CLI::Option* within = add_percentage(
       *command, "--within", flags->within,
       "Take the smallest hardware whose objective is within so many percent of the best's (1%)");
-  command
-      ->add_option(
-          "--pareto", flags->pareto,
-          "Instead of one design, write those that no other one beats in energy, latency and area into "
-          "this folder: design_01.json ..., front.json, front.csv; without gradients, for every "
-          "objective under a row of area limits for a row of shapes of the machine")
-      ->excludes(file)
-      ->excludes(certificate)
-      ->excludes(within);
+  CLI::Option* front =
+      command
+          ->add_option(
+              "--pareto", flags->pareto,
+              "Instead of one design, write those that no other one beats in energy, latency and area into "
+              "this folder: design_01.json ..., front.json, front.csv; without gradients, for every "
+              "objective under a row of area limits for a row of shapes of the machine")
+          ->excludes(file)
+          ->excludes(certificate)
+          ->excludes(within);
   command->add_option("--pareto-points", flags->front.points, "Most designs of the front")
       ->capture_default_str()
       ->check(integer_in(2, 1000));
@@ -334,8 +366,15 @@ void add_optimize(CLI::App& app) {
       ->add_option("--min-area", flags->front.min_area_mm2,
                    "With --pareto: least mm2 of a design (default: area limits down to a 32nd of the most)")
       ->check(over_zero("mm2"));
+  command
+      ->add_option("--report", flags->report,
+                   "Write a page on the design to this file, as dosa report does, with the search's progress")
+      ->excludes(front);
   command->add_option("--checkpoint", search.checkpoint,
-                      "Save the state of the descent to this file every 10 s and at its end");
+                      "Save the state of the descent to this file again and again and at its end");
+  command->add_option("--checkpoint-every", search.checkpoint_every_s, "Seconds between two checkpoints")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e6));
   command->add_option("--resume", search.resume,
                       "Go on from a checkpoint of the same network and options, to the same result");
   command->add_option("--device", search.device, "Where the descent runs: cpu or cuda")

@@ -38,24 +38,24 @@ Json front_json(const SearchProblem& problem, const ParetoOptions& options, cons
                        {"hardware", machine.to_json(point.design.hardware)},
                        {"totals", to_json(point.design.totals)}});
   }
-  return {{"schema", kSchema},
-          {"workload", problem.workload.name},
-          {"target", machine.name},
-          {"program", fmt::format("dosa {}", DOSA_VERSION)},
-          {"options",
-           {{"points", options.points},
-            {"polish_nests", options.nests},
-            {"min", machine.to_json(problem.bounds.min)},
-            {"max", machine.to_json(problem.bounds.max)},
-            {"max_area_mm2", limit_json(problem.bounds.max_area_mm2)}}},
-          {"objectives", Objective::names()},
-          {"area_limits_mm2", summary.area_limits_mm2},
-          {"shapes", std::move(shapes)},
-          {"samples", summary.evaluations},
-          {"whole_map_space", summary.complete},
-          {"stopped_by", summary.interrupted ? "interrupt" : "end"},
-          {"found", summary.found},
-          {"designs", std::move(designs)}};
+  Json json{{"schema", kSchema}, {"workload", problem.workload.name}, {"target", machine.name}};
+  if (!machine.set.empty()) json["set"] = to_json(machine.set);
+  json.update(Json{{"program", fmt::format("dosa {}", DOSA_VERSION)},
+                   {"options",
+                    {{"points", options.points},
+                     {"polish_nests", options.nests},
+                     {"min", machine.to_json(problem.bounds.min)},
+                     {"max", machine.to_json(problem.bounds.max)},
+                     {"max_area_mm2", limit_json(problem.bounds.max_area_mm2)}}},
+                   {"objectives", Objective::names()},
+                   {"area_limits_mm2", summary.area_limits_mm2},
+                   {"shapes", std::move(shapes)},
+                   {"samples", summary.evaluations},
+                   {"whole_map_space", summary.complete},
+                   {"stopped_by", summary.interrupted ? "interrupt" : "end"},
+                   {"found", summary.found},
+                   {"designs", std::move(designs)}});
+  return json;
 }
 
 std::string front_csv(const SearchProblem& problem, const ParetoSummary& summary) {

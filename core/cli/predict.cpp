@@ -1,6 +1,6 @@
 #include <memory>
 
-#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/design/design.hpp"
 #include "dosa/core/targets/gemmini/machine_file.hpp"
 #include "dosa/core/targets/gemmini/model.hpp"
@@ -13,7 +13,8 @@ namespace dosa::cli {
 namespace {
 
 struct PredictFlags {
-  std::string design, machine, surrogate;
+  std::string design, surrogate;
+  MachineChoice machine;
   double sigmas = 1;
 };
 
@@ -91,18 +92,7 @@ void run_predict(const PredictFlags& flags, const Output& output) {
     const double cycles = groups * std::exp(e.log_cycles[row].item<double>());
     const double log_sd = std::max(outside.back().least_log_sd(), e.log_sd[row].item<double>());
     const double spread = std::expm1(flags.sigmas * log_sd);
-    std::string dominant = "unknown";
-    if (e.base.cycles.defined()) {
-      const std::pair<const char*, torch::Tensor> parts[] = {{"load", e.base.load},
-                                                             {"execute", e.base.execute},
-                                                             {"store", e.base.store},
-                                                             {"overhead", e.base.overhead}};
-      double most = -1;
-      for (const auto& [name, part] : parts) {
-        if (part[row].item<double>() > most)
-          std::tie(most, dominant) = std::make_pair(part[row].item<double>(), name);
-      }
-    }
+    const std::string dominant = dominant_part(e.base, row);
     const double count = static_cast<double>(layer.count);
     analytical += count * entry.costs.cycles;
     predicted += count * cycles;
@@ -134,8 +124,8 @@ void add_predict(CLI::App& app) {
   const auto flags = std::make_shared<PredictFlags>();
   const auto output = std::make_shared<Output>(*command);
   command->add_option("design", flags->design, "A design JSON")->required();
-  command->add_option("--machine", flags->machine,
-                      "Machine: a shipped name or a file (default: the design's target)");
+  add_machine(*command, flags->machine, "--machine",
+              "Machine: a shipped name or a file (default: the design's target)");
   command->add_option("--surrogate", flags->surrogate, "Trained by dosa train (default: the shipped one)");
   command->add_option("--sigmas", flags->sigmas, "Standard deviations of the uncertainty that is shown")
       ->capture_default_str()

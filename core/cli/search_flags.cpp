@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "dosa/core/explain/clock.hpp"
 #include "dosa/core/import/network.hpp"
 #include "dosa/core/targets/gemmini/buildable.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
@@ -95,6 +96,56 @@ void interrupt(int signal) {
 
 }  // namespace
 
+CLI::Option* add_machine(CLI::App& command, MachineChoice& machine, const std::string& names,
+                         const std::string& meaning) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--set",
+          [&machine](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              try {
+                machine.set = joined(machine.set, {change_from_text(text)});
+              } catch (const Error& error) {
+                throw CLI::ValidationError("--set", error.what());
+              }
+            }
+          },
+          "Another number than the machine's file says, by its keys, where a level goes by its name: "
+          "dram.words_per_cycle=16, mac.energy_pj=0.3; as often as wanted")
+      ->type_name("NAME=NUMBER");
+  return command.add_option(names, machine.name_or_path, meaning);
+}
+
+void add_remainders(CLI::App& command, MachineChoice& machine) {
+  command
+      .add_option_function<std::string>(
+          "--remainders",
+          [&machine](const std::string& name) { machine.remainders = remainders_from_name(name); },
+          "Sizes that factors do not divide: padded to what they multiply to, which any machine can run, or "
+          "cut, "
+          "on a machine whose loops can end early (default: as the machine's file says, else padded)")
+      ->check(CLI::IsMember({name_of(Remainders::kPadded), name_of(Remainders::kCut)}))
+      ->type_name("padded|cut");
+}
+
+CLI::Option* add_clock(CLI::App& command, double& hz) {
+  return command
+      .add_option("--clock", hz,
+                  "Clock (1GHz, 800MHz, 200kHz or plain Hz): ms, TOPS, TOPS/W and W beside cycles and uJ; a "
+                  "multiply-accumulate is two operations, power that of the model's accesses and MACs alone")
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, double>{{"Hz", 1}, {"kHz", 1e3}, {"MHz", 1e6}, {"GHz", 1e9}},
+          CLI::AsNumberWithUnit::UNIT_OPTIONAL, "CLOCK"))
+      ->check(over_zero("Hz"));
+}
+
+void add_at_clock(const Design& design, double hz, Json& json, std::string& text) {
+  if (hz == 0) return;
+  const Explanation clocked = at_clock(design, hz);
+  json["at_clock"] = clocked.json;
+  text += clocked.text;
+}
+
 CLI::Validator over_zero(const std::string& unit) {
   return CLI::Validator(
       [unit](std::string& text) {
@@ -180,8 +231,21 @@ Workload network_of(const std::string& name_or_path) {
   return std::move(network.workload);
 }
 
-SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective) {
-  return SearchProblem::of(network_of(workload), std::move(target), Objective::from_name(objective));
+SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective,
+                         bool strict) {
+  Workload network = network_of(workload);
+  if (strict) refuse_cpu_work(network, *target);
+  return SearchProblem::of(std::move(network), std::move(target), Objective::from_name(objective));
+}
+
+void print_cpu_work(const SearchProblem& problem) {
+  print_remarks(cpu_remarks(problem.workload, problem.left_to_cpu, *problem.target));
+}
+
+void add_strict(CLI::App& command, bool& strict) {
+  command.add_flag("--strict", strict,
+                   "gemmini-rtl: refuse a network for which the CPU has to do something, im2col or a whole "
+                   "layer, none of which is counted");
 }
 
 std::vector<WeightedNetwork> networks_of(const std::vector<std::string>& names) {
@@ -197,9 +261,10 @@ std::vector<WeightedNetwork> networks_of(const std::vector<std::string>& names) 
     char* end = nullptr;
     const double weight = std::strtod(number.c_str(), &end);
     const bool is_number = !number.empty() && end == number.c_str() + number.size();
-    if (!is_number || !(weight > 0) || !std::isfinite(weight)) {
-      fail(ErrorId::kValue, "{}: weight: found '{}', expected a number over 0 behind the colon, as in {}:3",
-           text, number, name.empty() ? "bert" : name);
+    if (!is_number || !(weight > 0) || weight > kMostWeight) {
+      fail(ErrorId::kValue,
+           "{}: weight: found '{}', expected a number over 0 to {} behind the colon, as in {}:3", text,
+           number, kMostWeight, name.empty() ? "bert" : name);
     }
     networks.push_back({network_of(name), weight});
   }
@@ -207,8 +272,12 @@ std::vector<WeightedNetwork> networks_of(const std::vector<std::string>& names) 
 }
 
 SearchProblem problem_of(const std::vector<std::string>& names, TargetPtr target,
-                         const std::string& objective, const std::string& combine) {
-  return SearchProblem::of(networks_of(names), std::move(target), Objective::from_name(objective),
+                         const std::string& objective, const std::string& combine, bool strict) {
+  std::vector<WeightedNetwork> networks = networks_of(names);
+  for (const WeightedNetwork& network : networks) {
+    if (strict) refuse_cpu_work(network.workload, *target);
+  }
+  return SearchProblem::of(std::move(networks), std::move(target), Objective::from_name(objective),
                            combining_from_name(combine));
 }
 

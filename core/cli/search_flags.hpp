@@ -37,6 +37,17 @@ struct SizeFlags {
   Hardware hardware(const Machine& machine) const;
 };
 
+/// A machine under the flags `names`, and --set for its numbers. Returns the first option.
+CLI::Option* add_machine(CLI::App& command, MachineChoice& machine, const std::string& names,
+                         const std::string& meaning);
+/// --remainders, for commands that search.
+void add_remainders(CLI::App& command, MachineChoice& machine);
+
+/// --clock, in Hz; 0: not given. Returns the option.
+CLI::Option* add_clock(CLI::App& command, double& hz);
+/// What a design is at this clock, under "at_clock" and as a line for people, where one is given.
+void add_at_clock(const Design& design, double hz, Json& json, std::string& text);
+
 /// Prints what of a file is not read, a line each, on stderr: the first of them where there are many.
 void print_remarks(const std::vector<std::string>& remarks);
 
@@ -44,8 +55,14 @@ void print_remarks(const std::vector<std::string>& remarks);
 /// Throws Error.
 Workload network_of(const std::string& name_or_path);
 
-/// A shipped network or a file on a target, without bounds. Throws Error.
-SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective);
+/// A shipped network or a file on a target, without bounds; `strict` refuses what the target leaves to the
+/// CPU. Throws Error.
+SearchProblem problem_of(const std::string& workload, TargetPtr target, const std::string& objective,
+                         bool strict = false);
+/// Says on stderr what of a network the CPU does, for commands that print no report of a design.
+void print_cpu_work(const SearchProblem& problem);
+/// --strict.
+void add_strict(CLI::App& command, bool& strict);
 
 /// The network to work on, as the first argument.
 void add_workload(CLI::App& command, std::string& name);
@@ -58,7 +75,7 @@ CLI::Option* add_combine(CLI::App& command, std::string& name);
 std::vector<WeightedNetwork> networks_of(const std::vector<std::string>& names);
 /// Them on a target, without bounds. Throws Error.
 SearchProblem problem_of(const std::vector<std::string>& names, TargetPtr target,
-                         const std::string& objective, const std::string& combine);
+                         const std::string& objective, const std::string& combine, bool strict = false);
 
 /// --threads, for what does not depend on their number.
 CLI::Option* add_threads(CLI::App& command, std::int64_t& threads);

@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "dosa/core/cli/commands.hpp"
+#include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/targets/array_target.hpp"
 #include "dosa/core/targets/gemmini/measurements.hpp"
 #include "dosa/core/targets/gemmini/validate_surrogate.hpp"
@@ -11,7 +11,8 @@ namespace dosa::cli {
 
 void add_validate(CLI::App& app) {
   struct Flags {
-    std::string table, hardware = "gemmini-tl", surrogate, library = gemmini::kTodaysLibrary;
+    MachineChoice machine = "gemmini-tl";
+    std::string table, surrogate, library = gemmini::kTodaysLibrary;
     bool measurements = false;
     std::size_t worst = 5;
   };
@@ -24,7 +25,7 @@ void add_validate(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
   const auto output = std::make_shared<Output>(*command);
   command->add_option("table", flags->table, "Mappings with cycles and energy, one a line")->required();
-  command->add_option("--machine", flags->hardware, "Machine the mappings run on: a shipped name or a file")
+  add_machine(*command, flags->machine, "--machine", "Machine the mappings run on: a shipped name or a file")
       ->capture_default_str();
   command->add_option("--worst", flags->worst, "How many of the worst rows to list")
       ->capture_default_str()
@@ -43,7 +44,7 @@ void add_validate(CLI::App& app) {
           validate_surrogate(flags->table, flags->surrogate, {flags->library, "--library"});
       return output->print(v.to_json(), v.full_report());
     }
-    const MachinePtr machine = load_machine(flags->hardware);
+    const MachinePtr machine = load_machine(flags->machine);
     const auto* chain = dynamic_cast<const Chain*>(machine.get());
     const ValidationReport report =
         chain != nullptr ? validate_table(flags->table, *chain, flags->worst)

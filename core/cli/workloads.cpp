@@ -14,7 +14,7 @@ void add_workloads(CLI::App& app) {
                 {"dosa workloads", "dosa workloads resnet50", "dosa workloads my_network.yaml --json"}));
   const auto name = std::make_shared<std::string>();
   const auto output = std::make_shared<Output>(*command);
-  command->add_option("workload", *name, "A shipped network's name or a workload JSON or YAML file");
+  command->add_option("workload,--show", *name, "A shipped network's name or a workload JSON or YAML file");
   command->callback([name, output] {
     Json json = Json::array();
     const auto gmacs = [](const Layer& layer) {
@@ -29,7 +29,9 @@ void add_workloads(CLI::App& app) {
         std::string dims;
         for (const Dim dim : all_dims()) dims += fmt::format("{}{} ", name_of(dim), layer[dim]);
         if (layer.wstride != 1 || layer.hstride != 1)
-          dims += fmt::format("stride {}x{}", layer.wstride, layer.hstride);
+          dims += fmt::format("stride {}x{} ", layer.wstride, layer.hstride);
+        if (layer.wdilation != 1 || layer.hdilation != 1)
+          dims += fmt::format("dilation {}x{} ", layer.wdilation, layer.hdilation);
         table.row({layer.name, std::to_string(layer.count), std::to_string(layer.groups),
                    fmt::format("{:.4f}", gmacs(layer)), dims});
       }

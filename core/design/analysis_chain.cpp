@@ -43,8 +43,7 @@ Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const Ch
   const Chain& chain = model.chain();
   check_mapping(mapping, layer, chain);
   const torch::InferenceMode no_gradients;
-  const ChainTraffic traffic =
-      model.traffic(model.nests_of({mapping}), LayerBatch::from({layer}, torch::kFloat64));
+  const ChainTraffic traffic = model.traffic_of({layer}, {mapping});
   model.check_fits(traffic, 0);
   const ChainCost cost = model.cost(traffic);
   const double cycles = at(cost.cycles, 0), compute = at(traffic.compute_cycles, 0);

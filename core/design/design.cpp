@@ -14,10 +14,7 @@ namespace dosa {
 namespace {
 
 constexpr const char* kSchema = "dosa-design/1";
-constexpr double kMostWeight = 1e9;  // of a network among several
 constexpr const char* kSharedSchema = "dosa-design/2";
-/// How a layer's design file calls the rule by which its schedule pads sizes that do not divide.
-constexpr const char* kPadded = "padded";
 
 DesignTotals totals_from_json(const JsonInput& json) {
   json.allow_only({"cycles", "energy_uj", "edp", "area_mm2"});
@@ -54,20 +51,44 @@ void evaluate(Design& design, const Target& target) {
 
 namespace {
 
-/// The machine that a design names: `machine_override` if it is given, else a shipped one, else a file beside
-/// the design or wherever the name leads.
-MachinePtr machine_of(const JsonInput& target, const std::filesystem::path& path,
-                      const std::string& machine_override) {
-  if (!machine_override.empty()) return load_ruled_machine(machine_override);
+/// The layers of a design file of either form.
+std::vector<JsonInput> layers_of(const JsonInput& design) {
+  const auto networks = design.find("networks");
+  if (!networks) return design.at("layers").items();
+  std::vector<JsonInput> all;
+  for (const JsonInput& network : networks->items()) {
+    for (const JsonInput& layer : network.at("layers").items()) all.push_back(layer);
+  }
+  return all;
+}
+
+/// The machine that a design names: that of `choice` if it names one, else a shipped one, else a file beside
+/// the design or wherever the name leads, with the numbers that the design was made with, and cutting loops
+/// where a layer of it does.
+MachinePtr machine_of(const JsonInput& design, const std::filesystem::path& path,
+                      const MachineChoice& choice) {
+  const JsonInput target = design.at("target");
   const std::string name = target.text();
+  MachineChoice own = choice;
+  const std::string cut = name_of(Remainders::kCut);
+  for (const JsonInput& layer : layers_of(design)) {
+    const auto rule = layer.find("remainders");
+    if (!own.remainders && rule && rule->text() == cut) own.remainders = Remainders::kCut;
+  }
+  if (!own.name_or_path.empty()) return load_ruled_machine(own);
+  const auto recorded = design.find("set");
+  own.set = joined(recorded ? changes_from_json(*recorded) : NumberChanges(), choice.set);
+  const auto named = [&](const std::string& machine) {
+    own.name_or_path = machine;
+    return load_ruled_machine(own);
+  };
   const std::vector<std::string> shipped = shipped_names("hardware");
   const std::filesystem::path beside = path.parent_path() / (name + ".json");
   std::error_code ignored;
   const bool is_shipped = std::find(shipped.begin(), shipped.end(), name) != shipped.end();
-  if (!is_shipped && std::filesystem::is_regular_file(beside, ignored))
-    return load_ruled_machine(beside.string());
+  if (!is_shipped && std::filesystem::is_regular_file(beside, ignored)) return named(beside.string());
   try {
-    return load_ruled_machine(name);
+    return named(name);
   } catch (const Error& error) {
     throw error.in(target.where());
   }
@@ -81,9 +102,11 @@ DesignLayer layer_of(const JsonInput& item, const Target& target, const Hardware
   entry.layer = layer_from_json(item, keys);
   entry.schedule = target.read_schedule(item, entry.layer, hardware);
   if (const auto rule = item.find("remainders")) {
-    if (rule->text() != kPadded || !entry.schedule->is_padded()) {
-      fail(ErrorId::kValue, "{}: found {}, allowed: {}, where the schedule pads a dimension", rule->where(),
-           rule->value().dump(), kPadded);
+    const auto remainders = entry.schedule->remainders();
+    if (!remainders || rule->text() != name_of(*remainders)) {
+      fail(ErrorId::kValue, "{}: found {}, expected {}", rule->where(), rule->value().dump(),
+           remainders ? fmt::format("\"{}\", as the schedule is", name_of(*remainders))
+                      : "none: the schedule's factors divide all sizes");
     }
   }
   entry.costs.cycles = item.at("cycles").number(0);
@@ -103,12 +126,15 @@ Design network_of(const JsonInput& json, const Design& common, const Target& tar
   if (design.layers.empty()) {
     fail(ErrorId::kValue, "{}: found an empty list, expected at least one layer", json.at("layers").where());
   }
+  if (const auto left = json.find("left_to_cpu")) {
+    for (const JsonInput& item : left->items()) design.left_to_cpu.push_back(cpu_layer_from_json(item));
+  }
   return design;
 }
 
 }  // namespace
 
-LoadedDesigns load_designs(const std::filesystem::path& path, const std::string& machine_override) {
+LoadedDesigns load_designs(const std::filesystem::path& path, const MachineChoice& machine) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
     fail(ErrorId::kFile, "{}: No such file; expected a design, as dosa optimize -o writes it", path.string());
@@ -119,13 +145,13 @@ LoadedDesigns load_designs(const std::filesystem::path& path, const std::string&
   loaded.is_shared = schema && schema->value() == kSharedSchema;
   if (loaded.is_shared) {
     json.allow_only(
-        {"schema", "target", "hardware", "objective", "combine", "value", "networks", "provenance"});
+        {"schema", "target", "set", "hardware", "objective", "combine", "value", "networks", "provenance"});
   } else {
     json.require_schema(kSchema);
-    json.allow_only(
-        {"schema", "workload", "target", "hardware", "objective", "totals", "layers", "provenance"});
+    json.allow_only({"schema", "workload", "target", "set", "hardware", "objective", "totals", "layers",
+                     "left_to_cpu", "provenance"});
   }
-  loaded.target = make_target(machine_of(json.at("target"), path, machine_override));
+  loaded.target = make_target(machine_of(json, path, machine));
   Design common;
   common.machine = loaded.target->shared_machine();
   common.target = json.at("target").text();
@@ -145,7 +171,7 @@ LoadedDesigns load_designs(const std::filesystem::path& path, const std::string&
   }
   shared.value = json.at("value").number(0);
   for (const JsonInput& network : json.at("networks").items()) {
-    network.allow_only({"workload", "weight", "totals", "own", "layers"});
+    network.allow_only({"workload", "weight", "totals", "own", "layers", "left_to_cpu"});
     shared.networks.push_back(
         {network.at("weight").number(0), network_of(network, common, *loaded.target), {}});
     const double weight = shared.networks.back().weight;
@@ -167,8 +193,8 @@ LoadedDesigns load_designs(const std::filesystem::path& path, const std::string&
   return loaded;
 }
 
-LoadedDesign load_design(const std::filesystem::path& path, const std::string& machine_override) {
-  LoadedDesigns loaded = load_designs(path, machine_override);
+LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine) {
+  LoadedDesigns loaded = load_designs(path, machine);
   if (loaded.is_shared) {
     fail(ErrorId::kSchema,
          "{}: found a design of {} networks ({}), expected one of one network; dosa evaluate, export and map "
@@ -190,21 +216,22 @@ Json to_json(const Design& design) {
   for (const DesignLayer& entry : design.layers) {
     Json layer = to_json(entry.layer);
     layer[entry.schedule->key()] = entry.schedule->json();
-    if (entry.schedule->is_padded()) layer["remainders"] = kPadded;
+    if (const auto remainders = entry.schedule->remainders()) layer["remainders"] = name_of(*remainders);
     layer["cycles"] = entry.costs.cycles;
     layer["energy_uj"] = entry.costs.energy_uj;
     if (entry.costs.analytical_cycles) layer["analytical_cycles"] = *entry.costs.analytical_cycles;
     if (entry.costs.cycles_sd_log) layer["cycles_sd_log"] = *entry.costs.cycles_sd_log;
     layers.push_back(std::move(layer));
   }
-  return {{"schema", kSchema},
-          {"workload", design.workload},
-          {"target", design.target},
-          {"hardware", design.machine->to_json(design.hardware)},
-          {"objective", design.objective},
-          {"totals", to_json(design.totals)},
-          {"layers", std::move(layers)},
-          {"provenance", design.provenance}};
+  Json json{{"schema", kSchema}, {"workload", design.workload}, {"target", design.target}};
+  if (!design.machine->set.empty()) json["set"] = to_json(design.machine->set);
+  json["hardware"] = design.machine->to_json(design.hardware);
+  json["objective"] = design.objective;
+  json["totals"] = to_json(design.totals);
+  json["layers"] = std::move(layers);
+  json["provenance"] = design.provenance;
+  for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
+  return json;
 }
 
 Json to_json(const SharedDesign& shared) {
@@ -215,16 +242,18 @@ Json to_json(const SharedDesign& shared) {
     Json json{{"workload", whole["workload"]}, {"weight", network.weight}, {"totals", whole["totals"]}};
     if (!network.own.is_null()) json["own"] = network.own;
     json["layers"] = std::move(whole["layers"]);
+    if (whole.contains("left_to_cpu")) json["left_to_cpu"] = std::move(whole["left_to_cpu"]);
     networks.push_back(std::move(json));
   }
-  return {{"schema", kSharedSchema},
-          {"target", first.target},
-          {"hardware", first.machine->to_json(first.hardware)},
-          {"objective", first.objective},
-          {"combine", shared.combine},
-          {"value", shared.value},
-          {"networks", std::move(networks)},
-          {"provenance", shared.provenance}};
+  Json json{{"schema", kSharedSchema}, {"target", first.target}};
+  if (!first.machine->set.empty()) json["set"] = to_json(first.machine->set);
+  json["hardware"] = first.machine->to_json(first.hardware);
+  json["objective"] = first.objective;
+  json["combine"] = shared.combine;
+  json["value"] = shared.value;
+  json["networks"] = std::move(networks);
+  json["provenance"] = shared.provenance;
+  return json;
 }
 
 void save_design(const SharedDesign& shared, const std::filesystem::path& path) {
@@ -233,35 +262,6 @@ void save_design(const SharedDesign& shared, const std::filesystem::path& path) 
 
 void save_design(const Design& design, const std::filesystem::path& path) {
   write_file(path, to_json(design).dump(2) + "\n");
-}
-
-std::string report(const Design& design) {
-  Table table({{"layer", ColumnKind::kName},
-               {"count"},
-               {"cycles"},
-               {"energy_uJ"},
-               {"EDP %"},
-               {"schedule", ColumnKind::kProse}});
-  for (const DesignLayer& entry : design.layers) {
-    const auto count = static_cast<double>(entry.layer.count);
-    // EDP = sum of cycles x sum of energy: a layer's share is the mean of its shares of the two.
-    const double share =
-        50 * count *
-        (entry.costs.cycles / design.totals.cycles + entry.costs.energy_uj / design.totals.energy_uj);
-    table.row({entry.layer.name, fmt::format("{}", entry.layer.count),
-               fmt::format("{:.0f}", entry.costs.cycles), fmt::format("{:.3f}", entry.costs.energy_uj),
-               fmt::format("{:.2f}", share), entry.schedule->text()});
-  }
-  std::string text = table.text();
-  if (std::any_of(design.layers.begin(), design.layers.end(),
-                  [](const DesignLayer& entry) { return entry.schedule->is_padded(); }))
-    text += "P57/113: P, of size 113, is padded to what its factors multiply to\n";
-  const std::string sizes = design.machine->text(design.hardware);
-  text += fmt::format("\n{} on {}: {}{}{:.3f} mm2\n", printable(design.workload), printable(design.target),
-                      sizes, sizes.empty() ? "" : ", ", design.totals.area_mm2);
-  text += fmt::format("cycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n", design.totals.cycles,
-                      design.totals.energy_uj, design.totals.edp);
-  return text;
 }
 
 }  // namespace dosa

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dosa/core/design/cpu_layers.hpp"
 #include "dosa/core/targets/target.hpp"
 #include "dosa/models/layer.hpp"
 #include "dosa/models/machine.hpp"
@@ -38,6 +39,7 @@ struct Design {
   std::string objective = "edp";
   DesignTotals totals;
   std::vector<DesignLayer> layers;
+  std::vector<CpuLayer> left_to_cpu;  ///< layers of the network that the target does not run; in no total
   Json provenance = Json::object();
 };
 
@@ -49,12 +51,13 @@ void sum_up(Design& design);
 void evaluate(Design& design, const Target& target);
 
 /// Reads and checks a design file; costs are those in the file. The machine is the one that `target` names,
-/// or a file beside the design, or `machine_override` when it is not empty; its target has no surrogate.
+/// or a file beside the design, with the numbers that the design records as set, or another one where
+/// `machine` names one; what `machine` sets is set beside. Its target has no surrogate.
 struct LoadedDesign {
   Design design;
   TargetPtr target;
 };
-LoadedDesign load_design(const std::filesystem::path& path, const std::string& machine_override = "");
+LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine = {});
 Json to_json(const Design& design);
 
 /// One network of several that share a machine's hardware.
@@ -83,12 +86,9 @@ struct LoadedDesigns {
   TargetPtr target;
 };
 /// Reads and checks a design file of either form, as load_design does, which takes the first only.
-LoadedDesigns load_designs(const std::filesystem::path& path, const std::string& machine_override = "");
+LoadedDesigns load_designs(const std::filesystem::path& path, const MachineChoice& machine = {});
 
 /// Writes the JSON form atomically.
 void save_design(const Design& design, const std::filesystem::path& path);
-
-/// A table for people: per layer count, schedule, cycles, energy, share of the EDP; totals; hardware.
-std::string report(const Design& design);
 
 }  // namespace dosa

@@ -65,7 +65,6 @@ class GammaImporter : public Importer {
   const char* description() const override { return "GAMMA table, CSV with the columns K,C,Y,X,R,S,T"; }
 
   bool knows(const ImportSource& source) const override {
-    if (source.content.find('\0') != std::string::npos) return false;
     const std::vector<Row> rows = rows_of(source, 1);
     return !rows.empty() && is_gamma_header(rows.front());
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <string_view>
 
 #include "dosa/core/import/file_kind.hpp"
 #include "dosa/core/import/layer_list.hpp"
@@ -82,8 +83,9 @@ const std::vector<const Importer*>& importers() {
 }
 
 const Importer* importer_of(const ImportSource& source) {
+  const bool binary = std::string_view(source.content).substr(0, kStart).find('\0') != std::string_view::npos;
   for (const Importer* candidate : importers()) {
-    if (candidate->knows(source)) return candidate;
+    if ((candidate->is_binary() || !binary) && candidate->knows(source)) return candidate;
   }
   return nullptr;
 }

@@ -58,6 +58,8 @@ class Importer {
   virtual const char* description() const = 0;
   /// What one file is, with its article: "a SCALE-Sim topology".
   virtual const char* kind() const = 0;
+  /// Whether its files are binary ones; all others hold no zero byte, and are asked about none that do.
+  virtual bool is_binary() const { return false; }
   /// Whether this is a file of its format, by the content, of which only the first kStart bytes may be there.
   virtual bool knows(const ImportSource& source) const = 0;
   /// Whether its networks leave dimensions open, for ImportOptions to say.

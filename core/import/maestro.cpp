@@ -303,7 +303,6 @@ class MaestroImporter : public Importer {
   }
 
   bool knows(const ImportSource& source) const override {
-    if (source.content.find('\0') != std::string::npos) return false;
     const MaestroText text({source.path, source.content.substr(0, kStart)});
     return text.has("Network", "{") && text.has("Layer", "{");
   }

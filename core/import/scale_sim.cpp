@@ -189,7 +189,6 @@ class ScaleSimImporter : public Importer {
   }
 
   bool knows(const ImportSource& source) const override {
-    if (source.content.find('\0') != std::string::npos) return false;
     const std::vector<Row> rows = rows_of(source, 1);
     return !rows.empty() && !header_of(rows.front()).empty();
   }

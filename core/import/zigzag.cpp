@@ -183,8 +183,7 @@ class ZigzagImporter : public Importer {
 
   bool knows(const ImportSource& source) const override {
     const std::string start = source.content.substr(0, kStart);
-    return start.find("loop_dims") != std::string::npos && start.find("equation") != std::string::npos &&
-           start.find('\0') == std::string::npos;
+    return start.find("loop_dims") != std::string::npos && start.find("equation") != std::string::npos;
   }
 
   Imported read(const std::vector<ImportSource>& sources, const ImportOptions& options) const override {

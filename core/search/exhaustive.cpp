@@ -212,7 +212,7 @@ namespace {
 std::string space_text(const MapSummary& summary) {
   const auto without = std::count_if(summary.coverage.begin(), summary.coverage.end(),
                                      [](const LayerCoverage& c) { return c.without_padding; });
-  return without == 0 ? "" : "unpadded: of the padded mappings only those near the best were looked at\n";
+  return without == 0 ? "" : "unpadded: of padded or cut mappings only those near the best were looked at\n";
 }
 
 /// Where lower bounds are known: how far each layer and the network are from them.

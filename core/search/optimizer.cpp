@@ -33,8 +33,6 @@ constexpr std::int64_t kRoundingNests = 400;
 constexpr double kDescentShare = 0.7;
 // Evaluations up to which a problem is enumerated at once rather than descended.
 constexpr std::int64_t kEnumerationEvaluations = 8'000'000;
-// Seconds between two checkpoints.
-constexpr double kCheckpointEvery = 10;
 // Starts that are rounded, best first.
 constexpr std::size_t kRounded = 2;
 
@@ -69,8 +67,10 @@ class Optimizer {
         options_(options),
         progress_(progress),
         budget_(options.time_limit_s, options.max_evaluations, interrupt),
-        space_(problem.target->space(problem, options.device)) {
+        space_(problem.target->space(problem, options.device)),
+        next_checkpoint_(options.checkpoint_every_s) {
     space_->set_seed(options.seed);
+    summary_.space = space_->enumerated();
     threads_ = options.threads > 0 ? options.threads : ranks_.cores();
     if (options.stages == Stages::kAutomatic) choose_stages();
     descends_ = options_.stages == Stages::kDescent || options_.stages == Stages::kDescentAndPolish;
@@ -119,7 +119,6 @@ class Optimizer {
                                 ? can_enumerate()
                                 : stages_of_checkpoint(options_.resume) == Stages::kAutomatic;
     summary_.enumerated = enumerates;
-    summary_.space = space_->enumerated();
     if (!enumerates) options_.stages = Stages::kDescentAndPolish;
   }
 
@@ -379,7 +378,7 @@ class Optimizer {
   void checkpoint(const SearchState& state) {
     if (options_.checkpoint.empty() || checkpoints_end_) return;
     save_checkpoint(options_.checkpoint, problem_, options_, state, descents_);
-    next_checkpoint_ = budget_.elapsed() + kCheckpointEvery;
+    next_checkpoint_ = budget_.elapsed() + options_.checkpoint_every_s;
   }
 
   void resume() {
@@ -425,7 +424,7 @@ class Optimizer {
   bool descends_ = false;
   std::vector<Descent> descents_;  ///< the groups of starts; on rank 0 all are up to date
   std::vector<std::size_t> mine_;  ///< the groups that this rank descends
-  double next_checkpoint_ = kCheckpointEvery;
+  double next_checkpoint_ = 0;
   std::int64_t threads_ = 1;
   std::int64_t per_step_ = 0;  // evaluations
   SearchSummary summary_;
@@ -466,6 +465,7 @@ bool SearchOptions::is_valid(std::string* error) const {
          in_range("polish-nests", static_cast<double>(polish_nests), 64, 1e8) &&
          in_range("threads", static_cast<double>(threads), 0, 1024) &&
          in_range("time", time_limit_s, 0, 1e9) && in_range("within", within, 0, 100) &&
+         in_range("checkpoint-every", checkpoint_every_s, 0, 1e6) &&
          in_range("samples", static_cast<double>(max_evaluations), 0, 1e18);
 }
 

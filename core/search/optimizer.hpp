@@ -51,8 +51,10 @@ struct SearchOptions {
   /// design is made in any case, which takes some evaluations for every layer
   /// (SearchSpace::least_evaluations). 0: no limit.
   std::int64_t max_evaluations = 0;
-  /// Where to save the descent every 10 s and at its end; empty: nowhere.
+  /// Where to save the descent, every so many seconds (0 to 1e6; 0: after every few steps) and at its end;
+  /// empty: nowhere.
   std::filesystem::path checkpoint;
+  double checkpoint_every_s = 10;
   /// A checkpoint to go on from, of the same problem and options; the result is that of a run without a
   /// break. Empty: from the beginning.
   std::filesystem::path resume;

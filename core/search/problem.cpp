@@ -7,11 +7,9 @@
 
 namespace dosa {
 
-// The most that a network may count among several.
-static constexpr double kMostWeight = 1e9;
-
 SearchProblem SearchProblem::of(Workload workload, TargetPtr target, Objective objective) {
   SearchProblem problem;
+  problem.left_to_cpu = take_cpu_layers(workload, *target);
   problem.workload = std::move(workload);
   problem.target = std::move(target);
   problem.objective = std::move(objective);
@@ -41,13 +39,17 @@ SearchProblem SearchProblem::of(std::vector<WeightedNetwork> networks, TargetPtr
   }
   if (distinct.size() == 1)
     return of(std::move(distinct.front().workload), std::move(target), std::move(objective));
-  SearchProblem problem = of({}, std::move(target), std::move(objective));
+  SearchProblem problem;
+  problem.target = std::move(target);
+  problem.objective = std::move(objective);
   problem.combining = combining;
   std::vector<Layer>& layers = problem.workload.layers;
-  for (const WeightedNetwork& network : distinct) {
+  for (WeightedNetwork& network : distinct) {
+    const std::vector<CpuLayer> left = take_cpu_layers(network.workload, *problem.target);
     const std::vector<Layer>& own = network.workload.layers;
     problem.parts.push_back(
-        {network.workload.name, network.weight, layers.size(), layers.size() + own.size()});
+        {network.workload.name, network.weight, layers.size(), layers.size() + own.size(), left});
+    problem.left_to_cpu.insert(problem.left_to_cpu.end(), left.begin(), left.end());
     layers.insert(layers.end(), own.begin(), own.end());
     problem.workload.name += (problem.workload.name.empty() ? "" : " + ") + network.workload.name;
   }
@@ -61,11 +63,13 @@ Design SearchProblem::blank_design() const {
   design.machine = target->shared_machine();
   design.objective = objective.name;
   for (const Layer& layer : workload.layers) design.layers.push_back({layer, nullptr, {}});
+  design.left_to_cpu = left_to_cpu;
   return design;
 }
 
 std::vector<ProblemNetwork> SearchProblem::networks() const {
-  return is_joint() ? parts : std::vector<ProblemNetwork>{{workload.name, 1, 0, workload.layers.size()}};
+  return is_joint() ? parts
+                    : std::vector<ProblemNetwork>{{workload.name, 1, 0, workload.layers.size(), left_to_cpu}};
 }
 
 NetworkRanges SearchProblem::ranges() const {
@@ -83,7 +87,7 @@ JointObjective SearchProblem::joint() const {
 
 SearchProblem SearchProblem::alone(std::size_t network) const {
   const ProblemNetwork own = networks()[network];
-  SearchProblem problem{{own.name, "", "", {}}, target, bounds, objective, {}, combining};
+  SearchProblem problem{{own.name, "", "", {}}, target, bounds, objective, own.left_to_cpu};
   const auto layers = workload.layers.begin();
   problem.workload.layers.assign(layers + static_cast<std::ptrdiff_t>(own.begin),
                                  layers + static_cast<std::ptrdiff_t>(own.end));
@@ -96,6 +100,7 @@ std::vector<Design> SearchProblem::split(const Design& design) const {
   for (const ProblemNetwork& network : parts) {
     Design own = design;
     own.workload = network.name;
+    own.left_to_cpu = network.left_to_cpu;
     const auto layers = design.layers.begin();
     own.layers.assign(layers + static_cast<std::ptrdiff_t>(network.begin),
                       layers + static_cast<std::ptrdiff_t>(network.end));

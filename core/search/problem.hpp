@@ -25,7 +25,8 @@ using Shape = std::vector<std::int64_t>;
 struct ProblemNetwork {
   std::string name;
   double weight = 1;
-  std::size_t begin = 0, end = 0;  ///< its layers are [begin, end) of the workload's
+  std::size_t begin = 0, end = 0;          ///< its layers are [begin, end) of the workload's
+  std::vector<CpuLayer> left_to_cpu = {};  ///< layers of it that are not there
 
   std::size_t layers() const { return end - begin; }
 };
@@ -44,14 +45,17 @@ struct WeightedNetwork {
 };
 
 struct SearchProblem {
-  Workload workload;  ///< of several networks all layers, one network after the other
+  /// Without the layers that the target leaves to the CPU. Of several networks all layers, one network after
+  /// the other.
+  Workload workload;
   TargetPtr target;
   HardwareBounds bounds;
   Objective objective;                              ///< of every network
-  std::vector<ProblemNetwork> parts = {};           ///< empty: the workload is one network
+  std::vector<CpuLayer> left_to_cpu{};              ///< layers of the networks that are not in `workload`
+  std::vector<ProblemNetwork> parts{};              ///< empty: the workload is one network
   Combining combining = Combining::kGeometricMean;  ///< of several networks
 
-  /// Without bounds yet.
+  /// Without bounds yet. Throws Error{kValue} where the target runs none of the layers.
   static SearchProblem of(Workload workload, TargetPtr target, Objective objective);
   /// The same of several networks: by name, whatever their order, equal ones as one with the sum of their
   /// weights; of one network the problem above. Throws Error{kValue} for a weight that is no number over 0

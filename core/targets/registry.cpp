@@ -39,22 +39,22 @@ TargetPtr make_target(const MachinePtr& machine, const TargetOptions& options) {
        fmt::join(names, ", "));
 }
 
-MachinePtr load_ruled_machine(const std::string& name_or_path) {
-  expect_kind(resolve_shipped(name_or_path, "hardware"), Wanted::kMachine);
-  MachinePtr machine = load_machine(name_or_path);
+MachinePtr load_ruled_machine(const MachineChoice& choice) {
+  expect_kind(resolve_shipped(choice.name_or_path, "hardware"), Wanted::kMachine);
+  MachinePtr machine = load_machine(choice);
   for (const Rules& rules : kRules) {
     if (machine->rules != rules.name || rules.check == nullptr) continue;
     try {
       rules.check(machine);
     } catch (const Error& error) {
-      throw error.in(name_or_path);
+      throw error.in(choice.name_or_path);
     }
   }
   return machine;
 }
 
-TargetPtr load_target(const std::string& name_or_path, const TargetOptions& options) {
-  return make_target(load_ruled_machine(name_or_path), options);
+TargetPtr load_target(const MachineChoice& choice, const TargetOptions& options) {
+  return make_target(load_ruled_machine(choice), options);
 }
 
 }  // namespace dosa

@@ -7,8 +7,7 @@
 
 namespace dosa {
 
-/// load_machine() of a shipped name or a path, and what the machine's rules ask of it. Throws Error with file
-/// and key.
-MachinePtr load_ruled_machine(const std::string& name_or_path);
+/// load_machine(), and what the machine's rules ask of it. Throws Error with file and key.
+MachinePtr load_ruled_machine(const MachineChoice& choice);
 
 }  // namespace dosa

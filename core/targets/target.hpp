@@ -20,6 +20,7 @@ struct Design;
 struct HardwareBounds;
 struct SearchOptions;
 struct SearchProblem;
+class PricedSchedules;
 class SearchSpace;
 
 /// How one layer runs on a target, in the target's own terms: a mapping, or a call of a library with its
@@ -33,8 +34,10 @@ class Schedule {
   virtual Json json() const = 0;
   /// The same for people, in one line.
   virtual std::string text() const = 0;
-  /// Whether sizes that its factors do not divide are computed as larger ones that they do (Mapping).
-  virtual bool is_padded() const { return false; }
+  /// How sizes are run that its factors do not divide; nothing where they all do.
+  virtual std::optional<Remainders> remainders() const { return std::nullopt; }
+  /// What the host's CPU does for it that no cost counts, in a few words; empty: nothing.
+  virtual std::string cpu_work() const { return ""; }
 };
 using SchedulePtr = std::shared_ptr<const Schedule>;
 
@@ -62,6 +65,13 @@ struct MappedLayer {
   std::string comment;  ///< empty: the layer as it is
 };
 
+/// A layer that a target cannot run as it is.
+struct CpuWork {
+  bool everything = false;  ///< whether the host's CPU runs all of it; else it prepares what the target runs
+  std::string kind;         ///< what it does to prepare it, as Schedule::cpu_work()
+  std::string reason;       ///< in a line, without the layer's name
+};
+
 struct DefaultSchedule {
   SchedulePtr schedule;
   std::string problem;  ///< empty: the schedule is the software's own
@@ -74,6 +84,10 @@ class Target {
 
   const Machine& machine() const { return *machine_; }
   const MachinePtr& shared_machine() const { return machine_; }
+
+  /// What the host's CPU has to do for a layer, which the target's costs do not count; nothing where the
+  /// target runs the layer as it is.
+  virtual std::optional<CpuWork> cpu_work(const Layer& /*layer*/) const { return std::nullopt; }
 
   // ---- Designs.
 
@@ -100,6 +114,11 @@ class Target {
   /// What one layer does level by level. Throws like costs().
   virtual Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
                               const Hardware& hardware) const = 0;
+  /// Schedules on one hardware with what they cost as a function of the machine's numbers; schedule i belongs
+  /// to layer i. Throws like costs().
+  virtual std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,
+                                                 const std::vector<SchedulePtr>& schedules,
+                                                 const Hardware& hardware) const = 0;
   virtual MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule,
                                  const Hardware& hardware) const = 0;
   /// What the target's own software would do with a layer, in sizes as built; where that does not run, the
@@ -154,7 +173,7 @@ struct TargetOptions {
 
 /// The target of a machine, by its rules. Throws Error{kValue} for rules that are not known.
 TargetPtr make_target(const MachinePtr& machine, const TargetOptions& options = {});
-/// The same for a shipped machine's name or the path of a file.
-TargetPtr load_target(const std::string& name_or_path, const TargetOptions& options = {});
+/// The same for a shipped machine's name or the path of a file, with numbers that the user set.
+TargetPtr load_target(const MachineChoice& choice, const TargetOptions& options = {});
 
 }  // namespace dosa

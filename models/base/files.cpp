@@ -14,6 +14,7 @@
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <random>
 
 #include "dosa/models/base/error.hpp"
 
@@ -91,6 +92,76 @@ std::string read_content(const fs::path& path, std::optional<std::size_t> bytes)
   return content;
 }
 
+/// A file that gets its name once it is complete. Until then it has none, where the file system can do that,
+/// so that nothing is left of it however the program ends; elsewhere it has one that cannot be guessed.
+class Draft {
+ public:
+  explicit Draft(const fs::path& path) : path_(path.string()) {
+    file_ = open(folder_of(path).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    if (file_ >= 0 && access(as_link().c_str(), F_OK) == 0) return;
+    close_file();
+    do {
+      name_ = fresh_name();
+      file_ = open(name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (file_ < 0 && errno == EEXIST);
+    if (file_ < 0) {
+      name_.clear();
+      fail_to_write();
+    }
+  }
+  Draft(const Draft&) = delete;
+  Draft& operator=(const Draft&) = delete;
+  ~Draft() {
+    close_file();
+    if (!name_.empty()) unlink(name_.c_str());
+  }
+
+  void write(const std::string& content) {
+    for (std::size_t done = 0; done < content.size();) {
+      const ssize_t count = ::write(file_, content.data() + done, content.size() - done);
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) fail_to_write();
+      done += static_cast<std::size_t>(count);
+    }
+  }
+
+  /// Flushed to disk, then in place of what is there.
+  void commit() {
+    if (fsync(file_) != 0) fail_to_write();
+    // Only a link to a name that is free is made in one step.
+    while (name_.empty()) {
+      if (linkat(AT_FDCWD, as_link().c_str(), AT_FDCWD, path_.c_str(), AT_SYMLINK_FOLLOW) == 0) return;
+      if (errno != EEXIST) fail_to_write();
+      const std::string name = fresh_name();
+      if (linkat(AT_FDCWD, as_link().c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+        name_ = name;
+      } else if (errno != EEXIST) {
+        fail_to_write();
+      }
+    }
+    if (std::rename(name_.c_str(), path_.c_str()) != 0) fail_to_write();
+    name_.clear();
+  }
+
+ private:
+  std::string as_link() const { return fmt::format("/proc/self/fd/{}", file_); }
+  std::string fresh_name() const {
+    std::random_device random;
+    return fmt::format("{}.{:08x}{:08x}", path_, random(), random());
+  }
+  void close_file() {
+    if (file_ >= 0) close(file_);
+    file_ = -1;
+  }
+  [[noreturn]] void fail_to_write() const {
+    fail(ErrorId::kFile, "{}: cannot be written: {}", path_, system_reason());
+  }
+
+  std::string path_;
+  std::string name_;  ///< while it is temporary; empty: none
+  int file_ = -1;
+};
+
 std::size_t edit_distance(const std::string& a, const std::string& b) {
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), 0);
@@ -113,34 +184,9 @@ std::string read_file(const fs::path& path) { return read_content(path, std::nul
 std::string read_start(const fs::path& path, std::size_t bytes) { return read_content(path, bytes); }
 
 void write_file(const fs::path& given, const std::string& content) {
-  const fs::path path = behind_links(given);
-  std::string temporary = path.string() + ".XXXXXX";
-  const int file = mkstemp(temporary.data());
-  if (file < 0) fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), system_reason());
-  std::size_t done = 0;
-  bool good = true;
-  while (good && done < content.size()) {
-    const ssize_t count = write(file, content.data() + done, content.size() - done);
-    if (count < 0 && errno == EINTR) continue;
-    good = count > 0;
-    if (good) done += static_cast<std::size_t>(count);
-  }
-  const mode_t mask = umask(0);
-  umask(mask);
-  good = good && fchmod(file, 0666 & ~mask) == 0 && fsync(file) == 0;
-  std::string reason = good ? "" : system_reason();
-  if (close(file) != 0 && good) {
-    good = false;
-    reason = system_reason();
-  }
-  if (good && std::rename(temporary.c_str(), path.c_str()) != 0) {
-    good = false;
-    reason = system_reason();
-  }
-  if (!good) {
-    unlink(temporary.c_str());
-    fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), reason);
-  }
+  Draft draft(behind_links(given));
+  draft.write(content);
+  draft.commit();
 }
 
 std::string content_hash(const std::string& bytes) {
@@ -164,11 +210,7 @@ void check_writable(const fs::path& given) {
     fail(ErrorId::kFile, "{}: cannot be written: is not a regular file", path.string());
   if (fs::exists(path, ignored) && access(path.c_str(), W_OK) != 0)
     fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), system_reason());
-  std::string temporary = path.string() + ".XXXXXX";
-  const int file = mkstemp(temporary.data());
-  if (file < 0) fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), system_reason());
-  close(file);
-  unlink(temporary.c_str());
+  const Draft tried(path);
 }
 
 fs::path data_folder() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <vector>
 
@@ -17,6 +18,17 @@ constexpr std::int64_t ceil_div(std::int64_t number, std::int64_t divisor) {
 /// The smallest multiple of `multiple` that is at least `number`; number >= 0, multiple > 0.
 constexpr std::int64_t round_up(std::int64_t number, std::int64_t multiple) {
   return ceil_div(number, multiple) * multiple;
+}
+
+/// The product of numbers >= 0, or the largest number there is where it is more than that.
+constexpr std::int64_t capped_product(std::initializer_list<std::int64_t> numbers) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  std::int64_t product = 1;
+  for (const std::int64_t number : numbers) {
+    if (number == 0) return 0;
+    product = product > kMost / number ? kMost : product * number;
+  }
+  return product;
 }
 
 constexpr bool is_power_of_two(std::int64_t number) { return number > 0 && (number & (number - 1)) == 0; }

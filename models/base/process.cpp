@@ -44,7 +44,7 @@ std::uintmax_t size_of(const std::filesystem::path& path) {
   if (getppid() != parent) _exit(126);
   struct sigaction standard {};
   standard.sa_handler = SIG_DFL;
-  for (const int number : {SIGINT, SIGTERM, SIGPIPE}) sigaction(number, &standard, nullptr);
+  for (const int number : {SIGINT, SIGTERM, SIGPIPE, SIGXFSZ}) sigaction(number, &standard, nullptr);
   const int input = open("/dev/null", O_RDONLY);
   if (input < 0 || (*folder != '\0' && chdir(folder) != 0)) _exit(126);
   if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0)

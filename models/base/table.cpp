@@ -10,13 +10,15 @@ namespace {
 constexpr std::size_t kGap = 2;  // blanks between columns
 constexpr std::size_t kLeastName = 12;
 constexpr std::size_t kLeastProse = 24;
+constexpr std::size_t kIndent = 4;  // of what stands below a row
 
 }  // namespace
 
 Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
   for (std::size_t i = 0; i < columns_.size(); ++i) {
     columns_[i].title = printable(columns_[i].title);
-    if (columns_[i].kind == ColumnKind::kProse && i + 1 < columns_.size())
+    const bool last = i + 1 == columns_.size();
+    if ((columns_[i].kind == ColumnKind::kProse || columns_[i].kind == ColumnKind::kBelow) && !last)
       throw std::logic_error("prose that is not the last column of its table");
   }
 }
@@ -31,6 +33,7 @@ void Table::row(std::vector<std::string> cells) {
 std::vector<std::size_t> Table::widths(std::size_t width) const {
   std::vector<std::size_t> widths(columns_.size());
   for (std::size_t c = 0; c < columns_.size(); ++c) {
+    if (columns_[c].kind == ColumnKind::kBelow) continue;
     widths[c] = display_width(columns_[c].title);
     for (const auto& row : rows_) widths[c] = std::max(widths[c], display_width(row[c]));
   }
@@ -78,7 +81,9 @@ std::string Table::text(std::size_t width) const {
   };
   const auto add_row = [&](std::vector<std::string> cells) {
     std::vector<std::string> rest;
+    std::string below;
     for (std::size_t c = 0; c < cells.size(); ++c) {
+      if (columns_[c].kind == ColumnKind::kBelow) std::swap(cells[c], below);
       if (columns_[c].kind == ColumnKind::kName) cells[c] = shortened_in_the_middle(cells[c], wide[c]);
       if (columns_[c].kind == ColumnKind::kProse) {
         rest = wrapped(cells[c], wide[c]);
@@ -86,6 +91,8 @@ std::string Table::text(std::size_t width) const {
       }
     }
     add_line(cells);
+    for (const std::string& line : wrapped(below, width - kIndent))
+      text += std::string(kIndent, ' ') + line + "\n";
     for (std::size_t i = 1; i < rest.size(); ++i) {
       std::vector<std::string> next(cells.size());
       next.back() = rest[i];
@@ -93,7 +100,8 @@ std::string Table::text(std::size_t width) const {
     }
   };
   std::vector<std::string> titles;
-  for (const Column& column : columns_) titles.push_back(column.title);
+  for (const Column& column : columns_)
+    titles.push_back(column.kind == ColumnKind::kBelow ? "" : column.title);
   add_row(std::move(titles));
   for (const auto& row : rows_) add_row(row);
   return text;

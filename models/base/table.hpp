@@ -15,6 +15,7 @@ enum class ColumnKind {
   kText,    ///< to the left, never shortened
   kName,    ///< to the left, shortened in the middle where the table would be too wide
   kProse,   ///< to the left, broken between words over several lines; at most one, the last column
+  kBelow,   ///< likewise, below the rest of its row, indented, without a title; at most one, the last column
 };
 
 /// A table with one line of titles whose columns are as wide as their contents, two blanks apart. Names and

@@ -18,7 +18,6 @@ constexpr double kLeastBandwidth = 1e-6, kMostBandwidth = 1e12;
 constexpr std::int64_t kMostVectorWords = 1 << 20;
 constexpr std::int64_t kMostBuffers = 16;
 constexpr std::size_t kMostParameters = 16;
-constexpr double kMostArea = 1e6;
 
 constexpr DimSet every_dim() {
   DimSet all{};
@@ -220,10 +219,19 @@ ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Paramete
       parameters.number(json.at("vector_pj"), 0, kMaxPicojoules, Parameters::kCost, level.rules.vector_pj);
   if (const auto size = json.find("area_mm2")) {
     size->allow_only({"per_instance", "per_kib"});
-    if (const auto value = size->find("per_instance")) area.per_instance = value->number(0, kMostArea);
-    if (const auto value = size->find("per_kib")) area.per_kib = value->number(0, kMostArea);
+    if (const auto value = size->find("per_instance")) area.per_instance = value->number(0, kMaxAreaMm2);
+    if (const auto value = size->find("per_kib")) area.per_kib = value->number(0, kMaxAreaMm2);
   }
   return level;
+}
+
+void check_instances(const Chain& chain) {
+  double macs = 1;
+  for (const ChainLevel& level : chain.levels) macs *= static_cast<double>(level.children());
+  if (macs > static_cast<double>(kMostInstances)) {
+    fail(ErrorId::kValue, "found fan-outs that multiply to {:g} MACs, expected at most {}", macs,
+         kMostInstances);
+  }
 }
 
 }  // namespace
@@ -249,12 +257,14 @@ Chain load_chain(const std::string& name_or_path) { return read_chain(machine_fi
 
 Chain read_chain(const JsonInput& json) {
   json.require_schema(kChainSchema);
-  json.allow_only({"schema", "name", "description", "source", "parameters", "mac", "levels", "area_mm2"});
+  json.allow_only(
+      {"schema", "name", "description", "source", "parameters", "remainders", "mac", "levels", "area_mm2"});
   Chain chain;
   chain.hash = content_hash(json.value().dump());
   chain.name = json.at("name").text();
   if (const auto text = json.find("description")) chain.description = text->text();
   if (const auto source = json.find("source")) source->text();
+  if (const auto remainders = json.find("remainders")) chain.remainders = remainders_from_json(*remainders);
   json.at("mac").allow_only({"energy_pj"});
   chain.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);
   Parameters parameters(json.find("parameters"));
@@ -270,16 +280,19 @@ Chain read_chain(const JsonInput& json) {
   }
   if (const auto area = json.find("area_mm2")) {
     area->allow_only({"base", "per_mac"});
-    if (const auto value = area->find("base")) chain.area.base = value->number(0, kMostArea);
-    if (const auto value = area->find("per_mac")) chain.area.per_mac = value->number(0, kMostArea);
+    if (const auto value = area->find("base")) chain.area.base = value->number(0, kMaxAreaMm2);
+    if (const auto value = area->find("per_mac")) chain.area.per_mac = value->number(0, kMaxAreaMm2);
   }
-  double instances = 1;
-  for (const ChainLevel& level : chain.levels) instances *= static_cast<double>(level.children());
-  if (instances > static_cast<double>(kMostInstances)) {
-    fail(ErrorId::kValue, "{}: found fan-outs that multiply to {:g} MACs, expected at most {}",
-         levels.where(), instances, kMostInstances);
+  if (chain.mac_energy_pj + chain.levels.back().vector_pj == 0) {
+    fail(ErrorId::kValue, "{}: found 0, and 0 at the outermost level: designs would cost nothing",
+         json.at("mac").at("energy_pj").where());
   }
   parameters.describe(chain);
+  try {
+    check_instances(chain.at(chain.max_hardware));
+  } catch (const Error& error) {
+    throw error.in(levels.where());
+  }
   return chain;
 }
 
@@ -306,24 +319,17 @@ Chain Chain::at(const Hardware& hardware) const {
     if (of.write_words_per_cycle) level.write_words_per_cycle = of.write_words_per_cycle->at(hardware);
     if (of.words_per_cycle) level.words_per_cycle = of.words_per_cycle->at(hardware);
   }
+  check_instances(built);
   return built;
 }
 
+ChainNumbers<double> numbers_of(const Chain& chain, const Hardware& hardware) {
+  const std::vector<double> sizes(hardware.values.begin(), hardware.values.end());
+  return numbers_of(chain, sizes, [](const MachineNumber& number) { return number.value; });
+}
+
 double Chain::area_mm2(const Hardware& hardware) const {
-  double mm2 = area.base, instances = 1;
-  for (std::size_t l = levels.size(); l-- > 0;) {
-    const ChainLevel& level = levels[l];
-    const ChainLevel::Rules& of = level.rules;
-    const double words =
-        of.built_words ? of.built_words->at(hardware) : static_cast<double>(level.built_words);
-    mm2 += instances *
-           (area.levels[l].per_instance + area.levels[l].per_kib * words * level.word_bits / 8 / 1024);
-    for (std::size_t axis = 0; axis < kAxes; ++axis) {
-      instances *=
-          of.fan_out[axis] ? of.fan_out[axis]->at(hardware) : static_cast<double>(level.fan_out[axis].size);
-    }
-  }
-  return mm2 + area.per_mac * instances;
+  return dosa::area_mm2(*this, numbers_of(*this, hardware));
 }
 
 CostBasis Chain::cost_basis() const {
@@ -338,6 +344,7 @@ Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware) {
   chain.name = machine.name;
   chain.description = machine.description;
   chain.hash = machine.hash;
+  chain.remainders = machine.remainders;
   chain.mac_energy_pj = machine.mac_energy_pj;
   for (const MemoryLevel& memory : machine.levels) {
     ChainLevel level;
@@ -361,6 +368,11 @@ Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware) {
     chain.levels.push_back(std::move(level));
   }
   return chain;
+}
+
+Chain chain_of(const Machine& machine, const Hardware& hardware) {
+  if (const auto* chain = dynamic_cast<const Chain*>(&machine)) return chain->at(hardware);
+  return chain_of(dynamic_cast<const ArrayMachine&>(machine), ArraySizes::of(hardware));
 }
 
 }  // namespace dosa

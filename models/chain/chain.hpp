@@ -81,6 +81,23 @@ struct ChainArea {
   std::vector<PerLevel> levels;  ///< [level]
 };
 
+/// The numbers of a chain that what it costs depends on, built with one hardware, as numbers or as tensors of
+/// shape []. Those of a level are those of one instance.
+template <typename Number>
+struct ChainNumbers {
+  struct Level {
+    std::optional<Number> read_words_per_cycle, write_words_per_cycle, words_per_cycle;
+    Number vector_pj{};
+    Number built_words{};
+    std::array<Number, kAxes> fan_out{};
+    Number per_instance{}, per_kib{};  ///< ChainArea::PerLevel
+  };
+  Number mac_pj{};
+  std::vector<Level> levels;
+  Number base{}, per_mac{};  ///< ChainArea
+  Number one{};              ///< the constant
+};
+
 /// A whole machine: schema "dosa-hardware/2", documented in data/hardware/README.md. The numbers of its
 /// levels are those of one hardware, at first of the default one.
 class Chain : public Machine {
@@ -105,6 +122,79 @@ class Chain : public Machine {
   CostBasis cost_basis() const override;
 };
 
+/// The numbers of a chain, each as `read` gives it: a function of a MachineNumber, which is called for every
+/// number in the same order whatever it returns. `parameters` are the sizes of the hardware, in the order of
+/// the machine, as what `read` returns.
+template <typename Read, typename Number>
+ChainNumbers<Number> numbers_of(const Chain& chain, const std::vector<Number>& parameters, const Read& read) {
+  using Kind = NumberKind;
+  /// A number that the file gives, or that follows from a parameter by two that it gives.
+  const auto given = [&](Kind kind, double value, const std::optional<ByParameter>& rule,
+                         const std::string& key, const std::string& unit) -> Number {
+    if (!rule) return read(MachineNumber{kind, value, key, unit});
+    const Number times = read(MachineNumber{kind, rule->times, key + ".times",
+                                            unit + " per " + chain.parameters[rule->parameter].name});
+    const Number constant = read(MachineNumber{kind, rule->constant, key + ".constant", unit});
+    return times * parameters[rule->parameter] + constant;
+  };
+  ChainNumbers<Number> numbers;
+  numbers.mac_pj = read(MachineNumber{Kind::kEnergy, chain.mac_energy_pj, "mac.energy_pj", "pJ"});
+  std::vector<std::string> names;
+  for (const ChainLevel& level : chain.levels) names.push_back(level.name);
+  const std::vector<std::string> keys = level_keys(names);
+  for (std::size_t l = 0; l < chain.levels.size(); ++l) {
+    const ChainLevel& level = chain.levels[l];
+    const std::string& key = keys[l];
+    auto& own = numbers.levels.emplace_back();
+    const auto bandwidth = [&](const std::optional<double>& words, const std::optional<ByParameter>& rule,
+                               const char* name, std::optional<Number>& number) {
+      if (words) number = given(Kind::kBandwidth, *words, rule, key + "." + name, "words/cycle");
+    };
+    bandwidth(level.read_words_per_cycle, level.rules.read_words_per_cycle, "read_words_per_cycle",
+              own.read_words_per_cycle);
+    bandwidth(level.write_words_per_cycle, level.rules.write_words_per_cycle, "write_words_per_cycle",
+              own.write_words_per_cycle);
+    bandwidth(level.words_per_cycle, level.rules.words_per_cycle, "words_per_cycle", own.words_per_cycle);
+    own.vector_pj =
+        given(Kind::kEnergy, level.vector_pj, level.rules.vector_pj, key + ".vector_pj", "pJ/vector");
+    own.built_words = given(level.built_words > 0 ? Kind::kCapacity : Kind::kConstant,
+                            static_cast<double>(level.built_words), level.rules.built_words,
+                            key + ".capacity_words", "words");
+    for (const MeshAxis axis : mesh_axes()) {
+      const auto a = static_cast<std::size_t>(axis);
+      const FanOut& fan_out = level.fan_out[a];
+      const bool fans = fan_out.dims != DimSet{};
+      own.fan_out[a] = given(fans ? Kind::kFanOut : Kind::kConstant, static_cast<double>(fan_out.size),
+                             level.rules.fan_out[a], key + ".fan_out." + name_of(axis) + ".size", "children");
+    }
+    const ChainArea::PerLevel& area = chain.area.levels[l];
+    own.per_instance =
+        read(MachineNumber{Kind::kArea, area.per_instance, key + ".area_mm2.per_instance", "mm2/instance"});
+    own.per_kib = read(MachineNumber{Kind::kArea, area.per_kib, key + ".area_mm2.per_kib", "mm2/KiB"});
+  }
+  numbers.base = read(MachineNumber{Kind::kArea, chain.area.base, "area_mm2.base", "mm2"});
+  numbers.per_mac = read(MachineNumber{Kind::kArea, chain.area.per_mac, "area_mm2.per_mac", "mm2/MAC"});
+  numbers.one = read(MachineNumber{Kind::kConstant, 1, "", ""});
+  return numbers;
+}
+
+/// The numbers themselves, of a chain with this hardware.
+ChainNumbers<double> numbers_of(const Chain& chain, const Hardware& hardware);
+
+/// mm^2 of what is built of these numbers.
+template <typename Number>
+Number area_mm2(const Chain& chain, const ChainNumbers<Number>& numbers) {
+  Number mm2 = numbers.base;
+  Number instances = numbers.one;
+  for (std::size_t l = chain.levels.size(); l-- > 0;) {
+    const auto& level = numbers.levels[l];
+    mm2 = mm2 + instances * (level.per_instance +
+                             level.per_kib * level.built_words * chain.levels[l].word_bits / 8 / 1024);
+    for (const Number& children : level.fan_out) instances = instances * children;
+  }
+  return mm2 + numbers.per_mac * instances;
+}
+
 /// Whether this is a machine of schema 2.
 bool is_chain(const JsonInput& json);
 
@@ -116,5 +206,7 @@ Chain load_chain(const std::string& name_or_path);
 /// A machine of schema 1 with these sizes as a chain: the array's rows and columns become fan-outs on X.
 /// Sizes that are built double-buffered hold two tiles. Bounds of searches and the area model stay behind.
 Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware);
+/// The same of a machine of either schema.
+Chain chain_of(const Machine& machine, const Hardware& hardware);
 
 }  // namespace dosa

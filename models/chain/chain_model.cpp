@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/chain/cut_nest.hpp"
 
 namespace dosa {
 namespace {
@@ -12,8 +13,9 @@ using torch::Tensor;
 
 constexpr auto kAxesOfTensor = static_cast<std::int64_t>(kTensorAxes);
 
-/// Words per cycle that a relaxed level moves at least: keeps quotients finite.
-constexpr double kLeastRate = 1e-12;
+/// Words per cycle that a relaxed level moves at least: keeps quotients finite. An exact rate is 0 or more
+/// than the other number, which is there for the derivatives of what moves nothing.
+constexpr double kLeastRate = 1e-12, kNoRate = 1e-200;
 
 constexpr std::array<std::array<Dim, 2>, 2> kWindows{{{Dim::P, Dim::R}, {Dim::Q, Dim::S}}};
 
@@ -234,6 +236,14 @@ Tensor ChainTraffic::need_words(int level) const {
   return words;
 }
 
+ChainModel::ChainModel(Chain chain) : chain_(std::move(chain)) {
+  numbers_.mac_pj = chain_.mac_energy_pj;
+  for (const ChainLevel& level : chain_.levels) {
+    numbers_.levels.push_back(
+        {level.read_words_per_cycle, level.write_words_per_cycle, level.words_per_cycle, level.vector_pj});
+  }
+}
+
 ChainNests ChainModel::nests_of(const std::vector<Mapping>& mappings) const {
   const auto rows = static_cast<std::int64_t>(mappings.size());
   const auto levels = static_cast<std::int64_t>(chain_.levels.size());
@@ -308,8 +318,9 @@ ChainTraffic ChainModel::traffic(const ChainNests& nests, const LayerBatch& laye
             operand == Operand::I ? sliding_fills(unfolded, level) : disjoint_fills(unfolded, operand, level);
       }
       const bool sums = operand == Operand::O;
-      accesses = {sums ? content - partial_sums[l] : content, fills,
-                  sums ? content : torch::zeros_like(content)};
+      accesses.reads = sums ? content - partial_sums[l] : content;
+      accesses.fills = fills;
+      accesses.updates = sums ? content : torch::zeros_like(content);
       traffic.tile_words[l][o] = unfolded.tile_words(operand, level);
       content = fills;
     }
@@ -317,40 +328,104 @@ ChainTraffic ChainModel::traffic(const ChainNests& nests, const LayerBatch& laye
   return traffic;
 }
 
+ChainTraffic ChainModel::traffic_of(const std::vector<Layer>& layers,
+                                    const std::vector<Mapping>& mappings) const {
+  ChainTraffic traffic = this->traffic(nests_of(mappings), LayerBatch::from(layers, torch::kFloat64));
+  if (std::none_of(mappings.begin(), mappings.end(), [](const Mapping& m) { return m.is_cut(); }))
+    return traffic;
+  const auto own = [](Tensor& tensor) { tensor = tensor.clone(); };
+  own(traffic.macs);
+  own(traffic.compute_cycles);
+  for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
+    own(traffic.used[l]);
+    for (std::size_t o = 0; o < kOperands; ++o) {
+      if (!chain_.levels[l].holds[o]) continue;
+      ChainAccesses& accesses = traffic.accesses[l][o];
+      accesses.most_read = accesses.read_by_one();
+      accesses.most_written = accesses.written_by_one();
+      for (Tensor* words :
+           {&accesses.reads, &accesses.fills, &accesses.updates, &accesses.most_read, &accesses.most_written})
+        own(*words);
+      own(traffic.tile_words[l][o]);
+    }
+  }
+  for (std::size_t i = 0; i < mappings.size(); ++i) {
+    if (mappings[i].is_cut())
+      set_cut(CutNest::of(layers[i], mappings[i]), static_cast<std::int64_t>(i), traffic);
+  }
+  return traffic;
+}
+
+void ChainModel::set_cut(const CutNest& nest, std::int64_t row, ChainTraffic& traffic) const {
+  traffic.macs[row] = nest.macs();
+  traffic.compute_cycles[row] = nest.cycles();
+  for (const Operand operand : all_operands()) {
+    const auto o = static_cast<std::size_t>(operand);
+    int inner = -1;
+    for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
+      const double used = nest.used(l);
+      traffic.used[l][row] = used;
+      if (!chain_.levels[l].holds[o]) continue;
+      const CutAccesses all = nest.accesses(operand, l, inner, true);
+      const CutAccesses most = nest.accesses(operand, l, inner, false);
+      ChainAccesses& accesses = traffic.accesses[l][o];
+      accesses.reads[row] = all.reads / used;
+      accesses.fills[row] = all.fills / used;
+      accesses.updates[row] = all.updates / used;
+      accesses.most_read[row] = most.reads;
+      accesses.most_written[row] = most.fills + most.updates;
+      traffic.tile_words[l][o][row] = nest.tile_words(operand, l);
+      inner = static_cast<int>(l);
+    }
+  }
+}
+
 ChainCost ChainModel::cost(const ChainTraffic& traffic, const Sharpness& sharpness) const {
+  return cost_with(traffic, sharpness, numbers_);
+}
+
+ChainCost ChainModel::cost(const ChainTraffic& traffic, const Sharpness& sharpness,
+                           const ChainNumbers<Tensor>& numbers) const {
+  return cost_with(traffic, sharpness, numbers);
+}
+
+template <typename Number>
+ChainCost ChainModel::cost_with(const ChainTraffic& traffic, const Sharpness& sharpness,
+                                const ChainNumbers<Number>& numbers) const {
   const Tensor& cycles_of_macs = traffic.compute_cycles;
-  const auto whole = [&](const Tensor& number) { return sharpness.exact ? number.ceil() : number; };
+  const auto whole = [&](const Tensor& number) { return sharpness.exact ? rounded_up(number) : number; };
   ChainCost cost;
   cost.cycles = cycles_of_macs;
-  cost.energy_pj = traffic.macs * chain_.mac_energy_pj;
+  cost.energy_pj = traffic.macs * numbers.mac_pj;
   for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
     const ChainLevel& level = chain_.levels[l];
+    const typename ChainNumbers<Number>::Level& of = numbers.levels[l];
     // Timeloop's own order of operations: in a few rows of a hundred, the rounding of these divisions is what
     // makes the last cycle.
     Tensor read_rate = torch::zeros_like(cycles_of_macs), write_rate = read_rate, vectors = read_rate;
     for (const ChainAccesses& accesses : traffic.accesses[l]) {
       if (!accesses.reads.defined()) continue;
-      read_rate = read_rate + accesses.reads / cycles_of_macs;
-      write_rate = write_rate + (accesses.fills + accesses.updates) / cycles_of_macs;
+      read_rate = read_rate + accesses.read_by_one() / cycles_of_macs;
+      write_rate = write_rate + accesses.written_by_one() / cycles_of_macs;
       for (const Tensor* words : {&accesses.reads, &accesses.fills, &accesses.updates})
         vectors = vectors + whole(*words / level.vector_words);
     }
     Tensor slowdown, cycles;
-    const auto bound = [&](const std::optional<double>& words_per_cycle, const Tensor& rate) {
+    const auto bound = [&](const std::optional<Number>& words_per_cycle, const Tensor& rate) {
       if (!words_per_cycle) return;
       // Relaxed, a level may move no words at all, at any rate.
-      const Tensor share = *words_per_cycle / (sharpness.exact ? rate : rate + kLeastRate);
+      const Tensor share = *words_per_cycle / (sharpness.exact ? rate.clamp_min(kNoRate) : rate + kLeastRate);
       slowdown = slowdown.defined() ? torch::minimum(slowdown, share) : share.clamp_max(1);
     };
-    bound(level.read_words_per_cycle, read_rate);
-    bound(level.write_words_per_cycle, write_rate);
-    bound(level.words_per_cycle, write_rate + read_rate);
+    bound(of.read_words_per_cycle, read_rate);
+    bound(of.write_words_per_cycle, write_rate);
+    bound(of.words_per_cycle, write_rate + read_rate);
     if (slowdown.defined()) {
       cycles = whole(cycles_of_macs / slowdown);
       cost.cycles = torch::maximum(cost.cycles, cycles);
     }
     cost.level_cycles.push_back(cycles);
-    cost.level_energy_pj.push_back(vectors * level.vector_pj * traffic.used[l]);
+    cost.level_energy_pj.push_back(vectors * of.vector_pj * traffic.used[l]);
     cost.energy_pj = cost.energy_pj + cost.level_energy_pj.back();
   }
   return cost;

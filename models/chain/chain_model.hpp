@@ -25,6 +25,8 @@
 
 namespace dosa {
 
+class CutNest;
+
 /// Mappings of one chain, shape [B]; dimensions in the order of Dim, levels from the innermost.
 struct ChainNests {
   torch::Tensor temporal;  ///< [B, levels, 7] factors of the loops in time
@@ -36,9 +38,14 @@ struct ChainNests {
 };
 
 /// Words of one instance of a level for one tensor, each [B]; undefined where the level does not hold it.
-/// All used instances of a level move the same.
+/// All used instances of a level move the same; where a mapping is cut, these are means, and one instance
+/// moves the most.
 struct ChainAccesses {
   torch::Tensor reads, fills, updates;
+  torch::Tensor most_read, most_written;  ///< by that one; undefined where no mapping is cut
+
+  torch::Tensor read_by_one() const { return most_read.defined() ? most_read : reads; }
+  torch::Tensor written_by_one() const { return most_written.defined() ? most_written : fills + updates; }
 };
 
 /// What mappings move and need.
@@ -63,7 +70,7 @@ struct ChainCost {
 
 class ChainModel {
  public:
-  explicit ChainModel(Chain chain) : chain_(std::move(chain)) {}
+  explicit ChainModel(Chain chain);
 
   const Chain& chain() const { return chain_; }
 
@@ -76,9 +83,16 @@ class ChainModel {
   ChainTraffic traffic(const ChainNests& nests, const LayerBatch& layers,
                        const Sharpness& sharpness = {}) const;
 
-  /// Exact: vectors and cycles are rounded up as Timeloop rounds them; not differentiable. Relaxed: neither
-  /// is rounded; the level that bounds the latency has all the gradient.
+  /// Exact traffic of one mapping for every layer, those that are cut by the counts of CutNest.
+  ChainTraffic traffic_of(const std::vector<Layer>& layers, const std::vector<Mapping>& mappings) const;
+
+  /// Exact: vectors and cycles are rounded up as Timeloop rounds them. Relaxed: neither is rounded; the level
+  /// that bounds the latency has all the gradient.
   ChainCost cost(const ChainTraffic& traffic, const Sharpness& sharpness = {}) const;
+  /// The same with other bandwidths and energies than the chain's own, differentiable in them as rounded_up()
+  /// is.
+  ChainCost cost(const ChainTraffic& traffic, const Sharpness& sharpness,
+                 const ChainNumbers<torch::Tensor>& numbers) const;
 
   /// Whether every level has room for its tiles, [B] of bool.
   torch::Tensor fits(const ChainTraffic& traffic) const;
@@ -86,7 +100,14 @@ class ChainModel {
   void check_fits(const ChainTraffic& traffic, std::size_t index) const;
 
  private:
+  /// Puts the counts of a nest that is cut into a row of the traffic.
+  void set_cut(const CutNest& nest, std::int64_t row, ChainTraffic& traffic) const;
+  template <typename Number>
+  ChainCost cost_with(const ChainTraffic& traffic, const Sharpness& sharpness,
+                      const ChainNumbers<Number>& numbers) const;
+
   Chain chain_;
+  ChainNumbers<double> numbers_;  ///< of its levels and MACs; areas are left out
 };
 
 }  // namespace dosa

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/chain/cut_nest.hpp"
 
 namespace dosa {
 namespace {
@@ -115,6 +116,7 @@ struct CostModel::Plan {
   };
 
   ArrayMachine machine;
+  ArrayNumbers<double> numbers;  ///< of the machine
   std::vector<Slot> slots;
   std::vector<NestOrder> orders;  ///< shared orders; empty when every nest brings its own
   torch::TensorOptions options;
@@ -173,6 +175,7 @@ struct CostModel::Plan {
   }
 
   void build() {
+    numbers = numbers_of(machine, [](const MachineNumber& number) { return number.value; });
     const auto levels = machine.levels.size();
     fill_index.resize(levels);
     tile_column.resize(levels);
@@ -468,6 +471,7 @@ CostModel::CostModel(ArrayMachine machine, torch::TensorOptions options) {
 
 const ArrayMachine& CostModel::machine() const { return plan_->machine; }
 const std::vector<Slot>& CostModel::slots() const { return plan_->slots; }
+const std::vector<NestOrder>& CostModel::orders() const { return plan_->orders; }
 std::int64_t CostModel::order_count() const { return plan_->orders.empty() ? 1 : Plan::count(plan_->orders); }
 torch::TensorOptions CostModel::options() const { return plan_->options; }
 
@@ -616,6 +620,67 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
   return traffic;
 }
 
+Tensor Accesses::written_by_most() const {
+  return most_written.defined() ? most_written : plus(writes, updates);
+}
+
+Tensor Accesses::if_all_move_the_most() const { return plus(read_by_most(), written_by_most()); }
+
+Traffic CostModel::traffic_of(const std::vector<Layer>& layers, const std::vector<Mapping>& mappings) const {
+  Traffic traffic = this->traffic(nests_of(mappings), LayerBatch::from(layers, torch::kFloat64), Sharpness{});
+  if (std::none_of(mappings.begin(), mappings.end(), [](const Mapping& m) { return m.is_cut(); }))
+    return traffic;
+  const auto rows = static_cast<std::int64_t>(layers.size());
+  const auto own = [&](Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.expand({rows, 1}).clone();
+  };
+  own(traffic.macs);
+  own(traffic.compute_cycles);
+  for (Tensor& instances : traffic.instances) own(instances);
+  for (std::size_t l = 0; l < traffic.accesses.size(); ++l) {
+    for (std::size_t o = 0; o < kOperands; ++o) {
+      Accesses& accesses = traffic.accesses[l][o];
+      accesses.most_read = accesses.read_by_most();
+      accesses.most_written = accesses.written_by_most();
+      for (Tensor* words : {&accesses.reads, &accesses.writes, &accesses.updates, &accesses.most_read,
+                            &accesses.most_written, &traffic.tile_words[l][o]})
+        own(*words);
+    }
+  }
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const Mapping& mapping = mappings[static_cast<std::size_t>(i)];
+    if (mapping.is_cut()) set_cut(CutNest::of(layers[static_cast<std::size_t>(i)], mapping), i, traffic);
+  }
+  return traffic;
+}
+
+void CostModel::set_cut(const CutNest& nest, std::int64_t row, Traffic& traffic) const {
+  const auto set = [&](Tensor& tensor, double number) {
+    if (tensor.defined()) tensor[row] = number;
+  };
+  set(traffic.macs, nest.macs());
+  set(traffic.compute_cycles, nest.cycles());
+  for (const Operand operand : all_operands()) {
+    const auto o = static_cast<std::size_t>(operand);
+    int inner = -1;
+    for (std::size_t l = 0; l < machine().levels.size(); ++l) {
+      const double used = nest.used(l);
+      set(traffic.instances[l], used);
+      if (!machine().levels[l].holds_operand(operand)) continue;
+      const CutAccesses all = nest.accesses(operand, l, inner, true);
+      const CutAccesses most = nest.accesses(operand, l, inner, false);
+      Accesses& accesses = traffic.accesses[l][o];
+      set(accesses.reads, all.reads);
+      set(accesses.writes, all.fills);
+      set(accesses.updates, all.updates);
+      set(accesses.most_read, most.reads * used);
+      set(accesses.most_written, (most.fills + most.updates) * used);
+      set(traffic.tile_words[l][o], nest.tile_words(operand, l));
+      inner = static_cast<int>(l);
+    }
+  }
+}
+
 Traffic CostModel::tiles(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const {
   const Plan& plan = *plan_;
   const std::vector<Tensor> sums = torch::matmul(nests.log_factors, plan.columns).unbind(-1);
@@ -657,15 +722,32 @@ HardwareTensors CostModel::need(const Traffic& traffic) const {
   return needed;
 }
 
+Tensor rounded_up(const Tensor& number) {
+  const Tensor up = number.ceil();
+  return number.requires_grad() ? number + (up - number).detach() : up;
+}
+
 Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware,
                      const Sharpness& sharpness) const {
+  return cost_with(traffic, hardware, sharpness, plan_->numbers);
+}
+
+Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness,
+                     const ArrayNumbers<Tensor>& numbers) const {
+  return cost_with(traffic, hardware, sharpness, numbers);
+}
+
+template <typename Number>
+Cost CostModel::cost_with(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness,
+                          const ArrayNumbers<Number>& numbers) const {
   const bool exact = sharpness.exact;
   const Tensor pe_dim = hardware.pe_dim.unsqueeze(-1);
   Cost cost;
   cost.cycles = traffic.compute_cycles;
-  Tensor energy = traffic.macs * machine().mac_energy_pj;
+  Tensor energy = traffic.macs * numbers.mac_pj;
   for (std::size_t level = 0; level < machine().levels.size(); ++level) {
     const MemoryLevel& memory = machine().levels[level];
+    const typename ArrayNumbers<Number>::Level& of = numbers.levels[level];
     const bool vectors = exact && (memory.vector_words.constant != 1 || memory.vector_words.per_pe_dim != 0);
     const Tensor vector = vectors ? memory.vector_words.at(pe_dim) : Tensor();
     const bool bounded = memory.words_per_cycle.has_value();
@@ -676,12 +758,12 @@ Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware,
         if (!kind->defined()) continue;
         Tensor& words = kind->size(-1) == 1 ? fixed_words : ordered_words;
         words = plus(words, *kind);
-        if (vectors) charged = plus(charged, (*kind / vector).ceil() * vector);
+        if (vectors) charged = plus(charged, rounded_up(*kind / vector) * vector);
       }
       if (exact && bounded) {
         const Tensor per_cycle = traffic.instances[level] * traffic.compute_cycles;
-        const Tensor written = plus(accesses.writes, accesses.updates);
-        if (accesses.reads.defined()) read_rate = plus(read_rate, accesses.reads / per_cycle);
+        const Tensor read = accesses.read_by_most(), written = accesses.written_by_most();
+        if (read.defined()) read_rate = plus(read_rate, read / per_cycle);
         if (written.defined()) write_rate = plus(write_rate, written / per_cycle);
       }
     }
@@ -690,23 +772,22 @@ Cost CostModel::cost(const Traffic& traffic, const HardwareTensors& hardware,
     if (words.defined()) {
       const Tensor& paid = vectors ? charged : words;
       if (memory.energy.pj_per_kib == 0) {
-        level_energy = paid * memory.energy.pj;
+        level_energy = paid * of.pj;
       } else {
         const Tensor& kib =
             memory.sized_by == SizedBy::kScratchpad ? hardware.scratchpad_kib : hardware.accumulator_kib;
         const bool one = memory.instances.constant == 1 && memory.instances.per_pe_dim == 0;
         const Tensor instance_kib = one ? kib.unsqueeze(-1) : kib.unsqueeze(-1) / memory.instances.at(pe_dim);
-        level_energy = paid * (instance_kib * memory.energy.pj_per_kib +
-                               (memory.energy.pj - memory.energy.at_kib * memory.energy.pj_per_kib));
+        level_energy = paid * (instance_kib * of.pj_per_kib + (of.pj - of.at_kib * of.pj_per_kib));
       }
       energy = energy + level_energy;
       if (bounded) {
-        const Tensor words_per_cycle = memory.words_per_cycle->at(pe_dim);
+        const Tensor words_per_cycle = of.words_per_cycle->at(pe_dim);
         if (exact) {
           // Timeloop's own order of operations: rates, their ratio to the bandwidth, then the ceiling. In one
           // row in fifteen the rounding of these divisions is what makes the last cycle.
           const Tensor slowdown = words_per_cycle / plus(read_rate, write_rate);
-          cycles = (traffic.compute_cycles / slowdown).ceil();
+          cycles = rounded_up(traffic.compute_cycles / slowdown);
         } else {
           cycles = words / (traffic.instances[level] * words_per_cycle);
         }

@@ -19,6 +19,8 @@
 
 namespace dosa {
 
+class CutNest;
+
 /// Where a factor can stand: a temporal loop or a spatial fan-out at a level.
 struct Slot {
   int level;
@@ -57,7 +59,7 @@ struct HardwareTensors {
 /// How sharply the model sees a factor.
 struct Sharpness {
   /// Exact: integer factors, hard reuse rule, ceilings, Timeloop's coincidences; every word count is rounded
-  /// to the integer that it is. Not differentiable.
+  /// to the integer that it is. Not differentiable in the nests; costs are in the numbers of the machine.
   bool exact = true;
   /// Relaxed: a loop that a tensor does not depend on counts as 1 - exp(-gate * sum of the log factors of the
   /// relevant loops inside it); no ceilings, no coincidences. Differentiable in the log factors and the
@@ -83,6 +85,14 @@ struct Nests {
 /// order does not matter. Undefined where the level does not see such an access.
 struct Accesses {
   torch::Tensor reads, writes, updates;
+  /// What it would be if every instance moved as much as the one that moves the most; undefined where no
+  /// mapping is cut, since all move the same.
+  torch::Tensor most_read, most_written;
+
+  torch::Tensor read_by_most() const { return most_read.defined() ? most_read : reads; }
+  torch::Tensor written_by_most() const;
+  /// All of it; undefined where the level sees no access.
+  torch::Tensor if_all_move_the_most() const;
 };
 
 /// What a nest moves and needs; does not depend on the hardware sizes. O is 1 or the number of shared orders.
@@ -110,6 +120,10 @@ struct Cost {
 /// mm^2 of hardware of any batch shape. Differentiable.
 torch::Tensor area_mm2(const AreaModel& area, const HardwareTensors& hardware);
 
+/// The integers that are no less. Where derivatives are wanted, those of the number that is rounded: the
+/// slope of the staircase, not of its steps.
+torch::Tensor rounded_up(const torch::Tensor& number);
+
 class CostModel {
  public:
   /// A model of nests that share a list of loop orders: results carry a last dimension with one entry per
@@ -122,17 +136,27 @@ class CostModel {
   const ArrayMachine& machine() const;
   const std::vector<Slot>& slots() const;
   std::int64_t order_count() const;
+  /// The shared orders.
+  const std::vector<NestOrder>& orders() const;
   torch::TensorOptions options() const;
 
   /// Accesses and tiles of nests of shape B; the layers broadcast to B.
   Traffic traffic(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const;
 
+  /// Exact traffic of one mapping for every layer, [layers, 1], those that are cut by the counts of CutNest;
+  /// for a model without shared orders.
+  Traffic traffic_of(const std::vector<Layer>& layers, const std::vector<Mapping>& mappings) const;
+
   /// Only the tile words of `traffic`, for a fraction of its time. What the slots of the outermost level hold
   /// does not matter.
   Traffic tiles(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const;
 
-  /// Latency and energy on hardware that broadcasts to B.
+  /// Latency and energy on hardware that broadcasts to B. Exact, differentiable in the hardware as
+  /// rounded_up() is.
   Cost cost(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness) const;
+  /// The same with other numbers than the machine's own, differentiable in them.
+  Cost cost(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness,
+            const ArrayNumbers<torch::Tensor>& numbers) const;
 
   /// The smallest real-valued hardware that runs each nest: fields of shape B.
   HardwareTensors need(const Traffic& traffic) const;
@@ -144,6 +168,12 @@ class CostModel {
   Mapping mapping_of(const torch::Tensor& log_factors, std::int64_t order) const;
 
  private:
+  /// Puts the counts of a nest that is cut into a row of the traffic.
+  void set_cut(const CutNest& nest, std::int64_t row, Traffic& traffic) const;
+  template <typename Number>
+  Cost cost_with(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness,
+                 const ArrayNumbers<Number>& numbers) const;
+
   struct Plan;
   std::shared_ptr<const Plan> plan_;
 };

@@ -33,6 +33,9 @@ struct Objective {
   Prices prices(double energy, double cycles) const;
 };
 
+/// The most that a network may count among several.
+inline constexpr double kMostWeight = 1e9;
+
 /// How the objectives of several networks make one.
 enum class Combining { kGeometricMean, kSum };
 inline constexpr std::array<const char*, 2> kCombiningNames{"geomean", "sum"};
@@ -44,7 +47,7 @@ Combining combining_from_name(const std::string& name);
 /// network's own.
 struct JointObjective {
   Combining combining = Combining::kGeometricMean;
-  std::vector<double> weights;  ///< by network, over 0; not empty
+  std::vector<double> weights;  ///< by network, over 0 to kMostWeight; not empty
 
   /// From the logarithms of the networks' values.
   double log_value(const std::vector<double>& of_networks) const;

@@ -62,6 +62,17 @@ TEST(ArrayMachine, LevelsAndOrdersAreBounded) {
                {"levels", "more than 1024 combinations"});
 }
 
+TEST(ArrayMachine, SomethingHasToCostEnergy) {
+  const TemporaryFolder folder;
+  Json machine = Json::parse(read_file(data_folder() / "hardware" / "gemmini-tl.json"));
+  machine["mac"]["energy_pj"] = 0;
+  load_array_machine(folder.file("memory.json", machine.dump()));
+  machine["levels"][3]["energy"]["pj"] = 0;
+  const std::string nothing = folder.file("nothing.json", machine.dump());
+  expect_error([&] { load_array_machine(nothing); }, ErrorId::kValue,
+               {"mac.energy_pj: found 0, and 0 at the outermost level"});
+}
+
 TEST(ArrayMachine, EachMistakeIsNamed) {
   const std::string good = read_file(data_folder() / "hardware" / "gemmini-tl.json");
   const std::vector<Mistake> mistakes{
@@ -107,6 +118,9 @@ TEST(ArrayMachine, EachMistakeIsNamed) {
        {"levels[3].whole_lines", "rules \"gemmini\""}},
       {"\"pj\": 100", "\"pj\": -100", ErrorId::kValue, {"levels[3].energy.pj: found -100"}},
       {"\"at_kib\": 0.5", "\"at_kib\": 500", ErrorId::kValue, {"levels[1].energy", "expected 0 or more"}},
+      {"\"pj\": 100", "\"pj\": 1e999", ErrorId::kSyntax, {"number overflow", "1e999"}},
+      {"\"base\": 0.0196", "\"base\": 1e300", ErrorId::kValue, {"area_mm2.base: found 1e+300"}},
+      {"\"per_pe\": 0.000422", "\"per_pe\": 1e308", ErrorId::kValue, {"area_mm2.per_pe: found 1e+308"}},
       {"\"base\": 0.0196", "\"base\": -5", ErrorId::kValue, {"area_mm2", "mm2 for the smallest hardware"}},
       {"\"sized_by\": \"accumulator_kib\",",
        "",

@@ -204,7 +204,7 @@ DescribedMachine describe(Chain chain, const std::vector<MappedLayer>& layers) {
       entries = 1;
       for (const MappedLayer& one : layers) {
         const NestModel model(chain, one.layer);
-        entries = std::max(entries, whole(model.need_words(model.nest_of(one.mapping), l)));
+        entries = std::max(entries, whole(model.need_words(nest_of(one.mapping), l)));
       }
     }
     if (l + 1 < chain.levels.size() && entries > kMostEntries) {

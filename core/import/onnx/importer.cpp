@@ -144,6 +144,8 @@ class OnnxImporter : public Importer {
   const char* kind() const override { return "an ONNX model"; }
   const char* description() const override { return "ONNX model, with or without its weights"; }
   bool has_open_sizes() const override { return true; }
+  bool is_binary() const override { return true; }
+
   bool knows(const ImportSource& source) const override { return begins_like_model(source.content); }
 
   Imported read(const std::vector<ImportSource>& sources, const ImportOptions& options) const override {

@@ -1,6 +1,7 @@
 #include "dosa/core/targets/chain/target.hpp"
 
 #include "dosa/core/design/analysis.hpp"
+#include "dosa/core/explain/priced.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/chain/space.hpp"
 #include "dosa/models/base/error.hpp"
@@ -35,8 +36,7 @@ class ChainTarget : public Target {
     const std::vector<Mapping> mappings = mappings_of(schedules);
     for (std::size_t i = 0; i < layers.size(); ++i)
       check_layer_of_many(layers[i], [&] { check_mapping(mappings[i], layers[i], model.chain()); });
-    const ChainTraffic traffic =
-        model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64));
+    const ChainTraffic traffic = model.traffic_of(layers, mappings);
     const ChainCost cost = model.cost(traffic);
     std::vector<LayerCosts> costs;
     for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -50,6 +50,13 @@ class ChainTarget : public Target {
   Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
                       const Hardware& hardware) const override {
     return analyse_mapping(layer, mapping_of(schedule), ChainModel(chain_.at(hardware)));
+  }
+
+  std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,
+                                         const std::vector<SchedulePtr>& schedules,
+                                         const Hardware& hardware) const override {
+    costs(layers, schedules, hardware);  // checks them
+    return priced_on_chain(chain_, hardware, layers, mappings_of(schedules));
   }
 
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {

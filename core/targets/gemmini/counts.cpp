@@ -238,10 +238,11 @@ Axis axes_of(const DimGroups& tile, const Tensor& pe_dim, const RunBatch& l) {
 LayerRun LayerRun::of(const Layer& layer, gemmini::Call call) {
   LayerRun run;
   run.layer = layer;
-  run.matmul = call == gemmini::Call::kMatmul;
+  run.matmul = gemmini::is_product(call);
   if (run.matmul) {
     run.layer.size = gemmini::extents(layer, call);
     run.layer.known_input_width = run.layer.known_input_height = run.layer.padding = std::nullopt;
+    run.layer.uneven_padding = std::nullopt;
     run.layer.wstride = run.layer.hstride = run.layer.wdilation = run.layer.hdilation = 1;
   }
   return run;

@@ -49,7 +49,8 @@ struct LayerRun {
   bool cold = true;                 ///< operands are in DRAM; else what fits is in the last-level cache
   bool keeps = true;  ///< the library keeps operands across calls (kept_operands): since May 2023, bd7de20
 
-  /// A layer run by a call that can run it. By tiled_matmul, its P*Q*N pixels are rows (gemmini::extents).
+  /// A layer run by a call that can run it. By tiled_matmul its sizes are those that the call sees, its P*Q*N
+  /// pixels rows (gemmini::extents).
   static LayerRun of(const Layer& layer, gemmini::Call call);
   /// By tiled_matmul where Layer::is_matmul, else by tiled_conv.
   static LayerRun of(const Layer& layer);

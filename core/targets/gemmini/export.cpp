@@ -42,8 +42,12 @@ std::string changes(const DimSizes& from, const DimSizes& to) {
 /// What a reader of the problem file must know: how it differs from the layer.
 std::string comment_of(const Layer& layer, const gemmini::Tile& tile, const Layer& padded) {
   std::string text = fmt::format("layer {} as the tile {} runs it", layer.name, gemmini::to_string(tile));
-  if (tile.call == gemmini::Call::kMatmul && !layer.is_matmul()) text += "; P*Q*N are rows in P";
-  if (gemmini::sees_one_pixel(layer)) text += "; of the kernel, the one position that sees the pixel";
+  if (gemmini::is_product(tile.call) && !layer.is_matmul()) text += "; P*Q*N are rows in P";
+  if (tile.call == gemmini::Call::kIm2col) {
+    text += "; of its im2col, R*S*C in C";
+  } else if (gemmini::sees_one_pixel(layer)) {
+    text += "; of the kernel, the one position that sees the pixel";
+  }
   if (tile.call == gemmini::Call::kConv && padded.wstride != layer.wstride)
     text += "; inputs that the stride passes over are not loaded";
   const std::string grown = changes(gemmini::extents(layer, tile.call), padded.size);
@@ -76,6 +80,7 @@ Plan plan_of(const Design& design, const Target& target) {
          "design"});
     plan.layers.push_back(layer.layer);
   }
+  plan.remarks = cpu_remarks(design);
   plan.assign_programs({});
   return plan;
 }
@@ -89,8 +94,10 @@ MappedLayer padded_problem(const Layer& layer, const gemmini::Tile& tile, const 
   Layer& padded = result.layer = layer;
   padded.size = gemmini::extents(layer, tile.call);
   padded.padding = padded.known_input_width = padded.known_input_height = std::nullopt;
-  if (tile.call == gemmini::Call::kMatmul) padded.wdilation = padded.hdilation = 1;
-  if (tile.call == gemmini::Call::kMatmul || gemmini::downsamples(layer)) padded.wstride = padded.hstride = 1;
+  padded.uneven_padding = std::nullopt;
+  const bool product = gemmini::is_product(tile.call);
+  if (product) padded.wdilation = padded.hdilation = 1;
+  if (product || gemmini::downsamples(layer)) padded.wstride = padded.hstride = 1;
   DimSizes inner{}, spatial{1, 1, 1, 1, 1, 1, 1};
   const auto at = [](Dim d) { return static_cast<std::size_t>(d); };
   const auto set_blocks = [&](Dim d, std::int64_t size, std::int64_t fan_out) {

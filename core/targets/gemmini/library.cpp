@@ -14,11 +14,14 @@ namespace {
 constexpr std::int64_t kIteratorMax = (1 << 16) - 1;             // the loop unroller counts in 16 bits
 constexpr std::int64_t kByteMax = (1 << 8) - 1;                  // stride and padding travel in 8 bits
 constexpr std::int64_t kDilationMax = (1 << 10) - 1;             // kernel dilation in 10
-constexpr std::int64_t kIndexMax = (std::int64_t{1} << 31) - 1;  // the library computes offsets in int
+constexpr std::int64_t kIndexMax = (std::int64_t{1} << 31) - 1;  // tiled_conv computes offsets in int
+// Programs have the lower half of Rocket's virtual addresses, which are of 39 bits (RISC-V's Sv39).
+constexpr std::int64_t kAddressMax = std::int64_t{1} << 38;
+constexpr std::array<const char*, 3> kCallNames{"matmul", "conv", "im2col"};
 /// The order in which the library counts a convolution's tile sizes.
 constexpr std::array<Dim, kDims> kLibraryOrder{Dim::N, Dim::Q, Dim::P, Dim::K, Dim::S, Dim::R, Dim::C};
 
-std::int64_t granule_of(Call call, std::int64_t pe_dim) { return call == Call::kMatmul ? pe_dim : 1; }
+std::int64_t granule_of(Call call, std::int64_t pe_dim) { return is_product(call) ? pe_dim : 1; }
 
 bool used_by(Call call, Dim dim) {
   return call == Call::kConv || dim == Dim::P || dim == Dim::C || dim == Dim::K;
@@ -144,15 +147,15 @@ bool shrink(Tile& tile, std::int64_t dim) {
        layer.name, pe_dim, pe_dim / 2 + 1);
 }
 
-Tile default_matmul(const Layer& layer, const Params& params) {
+Tile default_product(const Layer& layer, const Params& params, Call call) {
   const std::int64_t dim = params.dim;
-  const DimSizes extent = extents(layer, Call::kMatmul);
+  const DimSizes extent = extents(layer, call);
   const auto blocks = [&](Dim d) { return ceil_div(extent[static_cast<std::size_t>(d)], dim); };
   const std::int64_t square =
       static_cast<std::int64_t>(std::sqrt(static_cast<double>(params.accumulator_rows_per_tile() / dim)));
   const std::int64_t inner = params.bank_num * params.bank_rows / 4 / dim / square;
   Tile tile;
-  tile.call = Call::kMatmul;
+  tile.call = call;
   tile[Dim::P] = dim * std::min(blocks(Dim::P), square);
   tile[Dim::K] = dim * std::min(blocks(Dim::K), square);
   tile[Dim::C] = dim * std::min(blocks(Dim::C), inner);
@@ -209,6 +212,116 @@ void check_order(const std::vector<Loop>& loops, const char* order, const char* 
     }
     last = at;
   }
+}
+
+/// A list of the rules that do not hold.
+struct Rules {
+  std::vector<Violation> violations;
+
+  void require(bool holds, std::string rule, std::string found, std::string nearest) {
+    if (!holds) violations.push_back({std::move(rule), std::move(found), std::move(nearest)});
+  }
+};
+
+/// Of a layer that sees_one_pixel(), which only tiled_matmul may run: why it cannot.
+std::vector<Violation> check_pixel(const Layer& layer, Call call) {
+  const auto size = [&](Dim d) { return layer[d]; };
+  const std::int64_t padding = layer.padding.value_or(0);
+  // Of a kernel of one output, the position that lies on the pixel.
+  const bool centred = padding % layer.wdilation == 0 && padding / layer.wdilation < size(Dim::R) &&
+                       padding % layer.hdilation == 0 && padding / layer.hdilation < size(Dim::S);
+  const bool product = size(Dim::P) == 1 && size(Dim::Q) == 1 && centred;
+  Rules rules;
+  rules.require(
+      call == Call::kMatmul && product,
+      "a convolution of a single pixel with padding runs as the matrix product of the kernel's centre",
+      fmt::format("input 1 x 1, padding {}, P {}, Q {}", padding, size(Dim::P), size(Dim::Q)),
+      product ? "the matmul call"
+              : fmt::format("a matrix product with P {}, C {}, K {}, the weights that lie on the pixel "
+                            "for each output",
+                            size(Dim::N), size(Dim::C),
+                            capped_product({size(Dim::P), size(Dim::Q), size(Dim::K)})));
+  return rules.violations;
+}
+
+/// Padding whose sides differ; tiled_conv has one number for all.
+std::string text_of(const Sides& sides) {
+  return fmt::format("padding left {}, right {}, top {}, bottom {}", sides.left, sides.right, sides.top,
+                     sides.bottom);
+}
+
+std::vector<Violation> check_matmul(const Layer& layer) {
+  if (sees_one_pixel(layer)) return check_pixel(layer, Call::kMatmul);
+  Rules rules;
+  rules.require(layer[Dim::R] == 1 && layer[Dim::S] == 1, "tiled_matmul runs 1x1 kernels only",
+                fmt::format("R {}, S {}", layer[Dim::R], layer[Dim::S]), "the conv call");
+  rules.require(layer.wstride == 1 && layer.hstride == 1, "tiled_matmul has no stride",
+                fmt::format("wstride {}, hstride {}", layer.wstride, layer.hstride), "the conv call");
+  rules.require(!layer.uneven_padding && layer.padding.value_or(0) == 0, "tiled_matmul has no padding",
+                layer.uneven_padding ? text_of(*layer.uneven_padding)
+                                     : fmt::format("padding {}", layer.padding.value_or(0)),
+                "padding 0");
+  return rules.violations;
+}
+
+/// The kernel, the strides and the padding as tiled_conv takes them.
+void check_window(const Layer& layer, Rules& rules) {
+  const std::int64_t kernel = std::max(layer[Dim::R], layer[Dim::S]), padding = layer.padding.value_or(0);
+  rules.require(layer[Dim::R] == layer[Dim::S], "tiled_conv has square kernels",
+                fmt::format("R {}, S {}", layer[Dim::R], layer[Dim::S]),
+                fmt::format("R {}, S {}, the smaller side filled up with zero weights", kernel, kernel));
+  const std::int64_t stride = std::max(layer.wstride, layer.hstride);
+  rules.require(layer.wstride == layer.hstride, "tiled_conv has one stride",
+                fmt::format("wstride {}, hstride {}", layer.wstride, layer.hstride),
+                fmt::format("{} for both", stride));
+  rules.require(layer.wdilation == layer.hdilation || kernel == 1, "tiled_conv has one kernel dilation",
+                fmt::format("wdilation {}, hdilation {}", layer.wdilation, layer.hdilation),
+                fmt::format("{} for both", std::max(layer.wdilation, layer.hdilation)));
+  const std::int64_t dilation = kernel == 1 ? 1 : std::max(layer.wdilation, layer.hdilation);
+  rules.require(dilation <= kDilationMax, "kernel dilation has 10 bits", fmt::format("{}", dilation),
+                fmt::format("{}", kDilationMax));
+  rules.require(padding < kernel, "padding is smaller than the kernel",
+                fmt::format("padding {}, kernel {}", padding, kernel), fmt::format("padding {}", kernel - 1));
+  rules.require(padding <= kByteMax, "padding has 8 bits", fmt::format("{}", padding),
+                fmt::format("{}", kByteMax));
+  rules.require(stride <= kByteMax, "stride has 8 bits", fmt::format("{}", stride),
+                fmt::format("{}", kByteMax));
+  // The last tile's window may end this far below the input, in 8 bits too.
+  const std::int64_t below =
+      layer[Dim::Q] * stride + (layer[Dim::S] - 1) * dilation - padding - layer.input_height();
+  rules.require(below <= kByteMax, "padding below the input, stride included, has 8 bits",
+                fmt::format("{}", below),
+                fmt::format("stride {}", std::max<std::int64_t>(1, stride - (below - kByteMax))));
+}
+
+std::vector<Violation> check_conv(const Layer& layer) {
+  Rules rules;
+  if (layer.uneven_padding) {
+    rules.require(false, "tiled_conv has one padding for all sides", text_of(*layer.uneven_padding),
+                  "no padding, the input stored with it");
+    return rules.violations;
+  }
+  if (sees_one_pixel(layer)) return check_pixel(layer, Call::kConv);
+  const auto size = [&](Dim d) { return layer[d]; };
+  rules.require(!layer.is_matmul(), "a matrix product (R = S = Q = 1) runs as tiled_matmul",
+                fmt::format("P {}, C {}, K {}", size(Dim::P), size(Dim::C), size(Dim::K)), "the matmul call");
+  check_window(layer, rules);
+  for (const Dim d : all_dims()) {
+    rules.require(size(d) <= kIteratorMax, fmt::format("iterators have 16 bits: {}", dosa::name_of(d)),
+                  fmt::format("{}", size(d)), fmt::format("{}, in several calls", kIteratorMax));
+  }
+  const std::int64_t height = layer.input_height(), width = layer.input_width();
+  rules.require(height <= kIteratorMax && width <= kIteratorMax,
+                "iterators have 16 bits: input height and width", fmt::format("{} x {}", height, width),
+                fmt::format("{}", kIteratorMax));
+  if (!rules.violations.empty()) return rules.violations;
+  const std::int64_t largest =
+      std::max({capped_product({size(Dim::N), height, width, size(Dim::C)}),
+                capped_product({size(Dim::N), size(Dim::P), size(Dim::Q), size(Dim::K)}),
+                capped_product({size(Dim::R), size(Dim::S), size(Dim::C), size(Dim::K)})});
+  rules.require(largest <= kIndexMax, "the library indexes a tensor of tiled_conv with 31 bits",
+                fmt::format("{} elements", largest), fmt::format("{} elements, in several calls", kIndexMax));
+  return rules.violations;
 }
 
 }  // namespace
@@ -324,108 +437,79 @@ std::vector<ArraySizes> legal_hardware(const ArraySizes& min, const ArraySizes& 
   return legal;
 }
 
-const char* name_of(Call call) { return call == Call::kMatmul ? "matmul" : "conv"; }
+const char* name_of(Call call) { return kCallNames[static_cast<std::size_t>(call)]; }
 
 bool sees_one_pixel(const Layer& layer) {
   return layer.padding.value_or(0) > 0 && layer.input_width() == 1 && layer.input_height() == 1;
 }
 
 std::vector<Violation> check_call(const Layer& layer, Call call) {
+  if (call == Call::kConv) return check_conv(layer);
   std::vector<Violation> violations;
-  const std::int64_t padding = layer.padding.value_or(0);
-  const auto size = [&](Dim d) { return layer[d]; };
-  const auto require = [&](bool holds, std::string rule, std::string found, std::string nearest) {
-    if (!holds) violations.push_back({std::move(rule), std::move(found), std::move(nearest)});
-  };
-  if (layer.uneven_padding) {
-    const Sides& sides = *layer.uneven_padding;
-    require(false, "tiled_conv has one padding for all sides",
-            fmt::format("padding left {}, right {}, top {}, bottom {}", sides.left, sides.right, sides.top,
-                        sides.bottom),
-            "no padding, the input stored with it");
-    return violations;
-  }
-  if (sees_one_pixel(layer)) {
-    // Of a kernel of one output, the position that lies on the pixel.
-    const bool centred = padding % layer.wdilation == 0 && padding / layer.wdilation < size(Dim::R) &&
-                         padding % layer.hdilation == 0 && padding / layer.hdilation < size(Dim::S);
-    const bool product = size(Dim::P) == 1 && size(Dim::Q) == 1 && centred;
-    require(call == Call::kMatmul && product,
-            "a convolution of a single pixel with padding runs as the matrix product of the kernel's centre",
-            fmt::format("input 1 x 1, padding {}, P {}, Q {}", padding, size(Dim::P), size(Dim::Q)),
-            product ? "the matmul call"
-                    : fmt::format("a matrix product with P {}, C {}, K {}, the weights that lie on the pixel "
-                                  "for each output",
-                                  size(Dim::N), size(Dim::C), size(Dim::P) * size(Dim::Q) * size(Dim::K)));
-    return violations;
-  }
   if (call == Call::kMatmul) {
-    require(size(Dim::R) == 1 && size(Dim::S) == 1, "tiled_matmul runs 1x1 kernels only",
-            fmt::format("R {}, S {}", size(Dim::R), size(Dim::S)), "the conv call");
-    require(layer.wstride == 1 && layer.hstride == 1, "tiled_matmul has no stride",
-            fmt::format("wstride {}, hstride {}", layer.wstride, layer.hstride), "the conv call");
-    require(padding == 0, "tiled_matmul has no padding", fmt::format("padding {}", padding), "padding 0");
-    return violations;
+    violations = check_matmul(layer);
+    if (!violations.empty()) return violations;
+  } else if (check_call(layer, Call::kMatmul).empty()) {
+    return {{"a matrix product needs no im2col",
+             fmt::format("P {}, C {}, K {}", layer[Dim::P], layer[Dim::C], layer[Dim::K]),
+             "the matmul call"}};
   }
-  require(!layer.is_matmul(), "a matrix product (R = S = Q = 1) runs as tiled_matmul",
-          fmt::format("P {}, C {}, K {}", size(Dim::P), size(Dim::C), size(Dim::K)), "the matmul call");
-  const std::int64_t kernel = std::max(size(Dim::R), size(Dim::S));
-  require(size(Dim::R) == size(Dim::S), "tiled_conv has square kernels",
-          fmt::format("R {}, S {}", size(Dim::R), size(Dim::S)),
-          fmt::format("R {}, S {}, the smaller side filled up with zero weights", kernel, kernel));
-  const std::int64_t stride = std::max(layer.wstride, layer.hstride);
-  require(layer.wstride == layer.hstride, "tiled_conv has one stride",
-          fmt::format("wstride {}, hstride {}", layer.wstride, layer.hstride),
-          fmt::format("{} for both", stride));
-  require(layer.wdilation == layer.hdilation || kernel == 1, "tiled_conv has one kernel dilation",
-          fmt::format("wdilation {}, hdilation {}", layer.wdilation, layer.hdilation),
-          fmt::format("{} for both", std::max(layer.wdilation, layer.hdilation)));
-  const std::int64_t dilation = kernel == 1 ? 1 : std::max(layer.wdilation, layer.hdilation);
-  require(dilation <= kDilationMax, "kernel dilation has 10 bits", fmt::format("{}", dilation),
-          fmt::format("{}", kDilationMax));
-  require(padding < kernel, "padding is smaller than the kernel",
-          fmt::format("padding {}, kernel {}", padding, kernel), fmt::format("padding {}", kernel - 1));
-  require(padding <= kByteMax, "padding has 8 bits", fmt::format("{}", padding), fmt::format("{}", kByteMax));
-  require(stride <= kByteMax, "stride has 8 bits", fmt::format("{}", stride), fmt::format("{}", kByteMax));
-  for (const Dim d : all_dims()) {
-    require(size(d) <= kIteratorMax, fmt::format("iterators have 16 bits: {}", dosa::name_of(d)),
-            fmt::format("{}", size(d)), fmt::format("{}, in several calls", kIteratorMax));
-  }
-  const std::int64_t height = layer.input_height(), width = layer.input_width();
-  require(height <= kIteratorMax && width <= kIteratorMax, "iterators have 16 bits: input height and width",
-          fmt::format("{} x {}", height, width), fmt::format("{}", kIteratorMax));
-  // The last tile's window may end this far below the input, in 8 bits too.
-  const std::int64_t below = size(Dim::Q) * stride + (size(Dim::S) - 1) * dilation - padding - height;
-  require(below <= kByteMax, "padding below the input, stride included, has 8 bits", fmt::format("{}", below),
-          fmt::format("stride {}", std::max<std::int64_t>(1, stride - (below - kByteMax))));
-  // Products of three 16-bit numbers times N: no overflow in 64 bits.
-  const std::int64_t largest = std::max({size(Dim::N) * height * width * size(Dim::C),
-                                         size(Dim::N) * size(Dim::P) * size(Dim::Q) * size(Dim::K),
-                                         size(Dim::R) * size(Dim::S) * size(Dim::C) * size(Dim::K)});
-  if (violations.empty()) {
-    require(largest <= kIndexMax, "the library indexes a tensor with 31 bits",
-            fmt::format("{} elements", largest), fmt::format("{} elements, in several calls", kIndexMax));
+  const DimSizes extent = extents(layer, call);
+  const auto at = [&](Dim d) { return extent[static_cast<std::size_t>(d)]; };
+  const std::int64_t largest =
+      std::max({capped_product({at(Dim::P), at(Dim::C)}), capped_product({at(Dim::C), at(Dim::K)}),
+                capped_product({at(Dim::P), at(Dim::K)})});
+  if (largest > kAddressMax) {
+    violations.push_back(
+        {"a program addresses 2^38 bytes",
+         fmt::format("a matrix of {} bytes ({} x {} x {})", largest, at(Dim::P), at(Dim::C), at(Dim::K)),
+         fmt::format("{} bytes, in several layers", kAddressMax)});
   }
   return violations;
 }
 
-std::vector<Call> calls_for(const Layer& layer) {
+bool is_dilated(const Layer& layer) {
+  return (layer[Dim::R] > 1 && layer.wdilation > 1) || (layer[Dim::S] > 1 && layer.hdilation > 1);
+}
+
+namespace {
+
+/// The calls that take the layer's inputs as they are and have costs.
+std::vector<Call> calls_without_cpu(const Layer& layer) {
   std::vector<Call> calls;
-  for (const Call call : {Call::kMatmul, Call::kConv}) {
-    if (check_call(layer, call).empty()) calls.push_back(call);
-  }
-  if (calls.empty()) {
-    fail(ErrorId::kValue, "layer {}: Gemmini's library cannot run it: {}", layer.name,
-         summary(check_call(layer, Call::kConv)));
-  }
+  if (check_call(layer, Call::kMatmul).empty()) calls.push_back(Call::kMatmul);
+  if (check_call(layer, Call::kConv).empty() && !is_dilated(layer)) calls.push_back(Call::kConv);
   return calls;
+}
+
+}  // namespace
+
+std::vector<Call> calls_for(const Layer& layer) {
+  std::vector<Call> calls = calls_without_cpu(layer);
+  if (!calls.empty()) return calls;
+  if (const std::string reason = why_not_at_all(layer); !reason.empty())
+    fail(ErrorId::kValue, "layer {}: Gemmini's library cannot run it: {}", layer.name, reason);
+  return {Call::kIm2col};
+}
+
+std::string why_not_at_all(const Layer& layer) {
+  return calls_without_cpu(layer).empty() ? summary(check_call(layer, Call::kIm2col)) : "";
+}
+
+std::string why_im2col(const Layer& layer) {
+  if (!calls_without_cpu(layer).empty() || !check_call(layer, Call::kIm2col).empty()) return "";
+  const std::vector<Violation> violations = check_conv(layer);
+  if (!violations.empty()) return fmt::format("{}; found {}", violations[0].rule, violations[0].found);
+  return fmt::format("tiled_conv has costs for kernels without dilation only; found {} x {}", layer.wdilation,
+                     layer.hdilation);
 }
 
 DimSizes extents(const Layer& layer, Call call) {
   if (call == Call::kConv) return layer.size;
   DimSizes sizes{1, 1, 1, 1, 1, 1, 1};
   sizes[static_cast<std::size_t>(Dim::P)] = layer[Dim::P] * layer[Dim::Q] * layer[Dim::N];
-  sizes[static_cast<std::size_t>(Dim::C)] = layer[Dim::C];
+  const std::int64_t positions = call == Call::kIm2col ? layer[Dim::R] * layer[Dim::S] : 1;
+  sizes[static_cast<std::size_t>(Dim::C)] = positions * layer[Dim::C];
   sizes[static_cast<std::size_t>(Dim::K)] = layer[Dim::K];
   return sizes;
 }
@@ -439,10 +523,12 @@ Tile tile_from_json(const JsonInput& json) {
   Tile tile;
   const JsonInput call = json.at("call");
   const std::string name = call.text();
-  if (name != "matmul" && name != "conv")
-    fail(ErrorId::kValue, "{}: found \"{}\", expected matmul or conv", call.where(), name);
-  tile.call = name == "matmul" ? Call::kMatmul : Call::kConv;
-  if (tile.call == Call::kMatmul) {
+  const auto known = std::find(kCallNames.begin(), kCallNames.end(), name);
+  if (known == kCallNames.end()) {
+    fail(ErrorId::kValue, "{}: found \"{}\", expected {}", call.where(), name, fmt::join(kCallNames, ", "));
+  }
+  tile.call = static_cast<Call>(known - kCallNames.begin());
+  if (is_product(tile.call)) {
     json.allow_only({"call", "P", "C", "K"});
   } else {
     json.allow_only({"call", "R", "S", "P", "Q", "C", "K", "N"});
@@ -470,7 +556,7 @@ std::string to_string(const Tile& tile) {
 }
 
 Rows rows_needed(const Layer& layer, const Tile& tile, std::int64_t pe_dim) {
-  if (tile.call == Call::kMatmul) {
+  if (is_product(tile.call)) {
     const std::int64_t rows = ceil_div(tile[Dim::P], pe_dim), inner = ceil_div(tile[Dim::C], pe_dim),
                        columns = ceil_div(tile[Dim::K], pe_dim);
     return {(rows * inner + inner * columns) * pe_dim, rows * columns * pe_dim};
@@ -551,9 +637,9 @@ std::vector<Violation> check_tile(const Layer& layer, const ArraySizes& built, c
       violations.push_back(
           {fmt::format("a tile of {} is in 1..{}", dosa::name_of(d), max), fmt::format("{}", size), nearest});
     } else if (used_by(tile.call, d) && size % granule_of(tile.call, params.dim) != 0) {
-      violations.push_back(
-          {fmt::format("a matmul's tile of {} is a multiple of pe_dim {}", dosa::name_of(d), params.dim),
-           fmt::format("{}", size), nearest});
+      violations.push_back({fmt::format("the tile of {} of a {} is a multiple of pe_dim {}", dosa::name_of(d),
+                                        name_of(tile.call), params.dim),
+                            fmt::format("{}", size), nearest});
     }
   }
   if (!violations.empty()) return violations;
@@ -605,7 +691,7 @@ Tile nearest_tile(const Layer& layer, const ArraySizes& built, const Tile& tile)
     if (near[largest] == granule) fail_nothing_fits(layer, near, built);
     near[largest] -= granule;
   }
-  if (tile.call == Call::kMatmul) return near;
+  if (is_product(tile.call)) return near;
   // Moving one axis needs room that the others may have to give up: shrink further until it works.
   for (;;) {
     Tile candidate = near;
@@ -622,7 +708,7 @@ Tile nearest_tile(const Layer& layer, const ArraySizes& built, const Tile& tile)
 }
 
 Tile default_tile(const Layer& layer, const ArraySizes& built, Call call) {
-  return call == Call::kMatmul ? default_matmul(layer, params_of(built)) : default_conv(layer, built);
+  return is_product(call) ? default_product(layer, params_of(built), call) : default_conv(layer, built);
 }
 
 Tile default_tile(const Layer& layer, const ArraySizes& built) {
@@ -664,20 +750,26 @@ Tile tile_of_mapping(const Mapping& mapping, const Layer& layer, Call call, std:
     for (const Dim d : all_dims()) tile[d] = inside(d);
     return tile;
   }
-  // Rows are P inside Q inside N: a tile of them is one block only if whatever is further in is whole.
-  const std::int64_t p = inside(Dim::P), q = inside(Dim::Q), n = inside(Dim::N);
-  if ((p != layer[Dim::P] && q * n != 1) || (q != layer[Dim::Q] && n != 1)) {
-    fail(ErrorId::kMapping,
-         "tiles of P {}, Q {}, N {} are no block of consecutive rows of a matmul; nearest legal: the conv "
-         "call",
-         p, q, n);
-  }
+  // Rows are P inside Q inside N, the inner products of an im2col C inside R inside S: a tile of them is one
+  // block only if whatever is further in is whole.
+  const auto block_of = [&](Dim inner, Dim middle, Dim outer, const char* what) {
+    const std::int64_t i = inside(inner), m = inside(middle), o = inside(outer);
+    if ((i != layer[inner] && m * o != 1) || (m != layer[middle] && o != 1)) {
+      fail(ErrorId::kMapping,
+           "tiles of {} {}, {} {}, {} {} are no block of consecutive {} of a {}; nearest legal: a tile that "
+           "takes whole {} before more of {}",
+           dosa::name_of(inner), i, dosa::name_of(middle), m, dosa::name_of(outer), o, what, name_of(call),
+           dosa::name_of(inner), dosa::name_of(middle));
+    }
+    return i * m * o;
+  };
   const DimSizes extent = extents(layer, call);
   const auto whole = [&](Dim d, std::int64_t size) {
     return size == extent[static_cast<std::size_t>(d)] ? round_up(size, pe_dim) : size;
   };
-  tile[Dim::P] = whole(Dim::P, p * q * n);
-  tile[Dim::C] = whole(Dim::C, inside(Dim::C));
+  tile[Dim::P] = whole(Dim::P, block_of(Dim::P, Dim::Q, Dim::N, "rows"));
+  tile[Dim::C] =
+      whole(Dim::C, call == Call::kIm2col ? block_of(Dim::C, Dim::R, Dim::S, "products") : inside(Dim::C));
   tile[Dim::K] = whole(Dim::K, inside(Dim::K));
   return tile;
 }

@@ -57,9 +57,12 @@ std::vector<ArraySizes> legal_hardware(const ArraySizes& min, const ArraySizes& 
 
 // ---- Calls.
 
-/// The library function that runs a layer.
-enum class Call { kMatmul, kConv };
-const char* name_of(Call call);  ///< "matmul" or "conv"
+/// How the library runs a layer: by tiled_matmul, by tiled_conv, or by tiled_matmul on inputs that the CPU
+/// has laid out as im2col does, one row for each output pixel with the R*S*C inputs that it sees.
+enum class Call { kMatmul, kConv, kIm2col };
+const char* name_of(Call call);  ///< "matmul", "conv" or "im2col"
+/// Whether the call is one of tiled_matmul.
+inline bool is_product(Call call) { return call != Call::kConv; }
 
 /// A convolution of images of one pixel, with padding. tiled_conv gives wrong values for it or never finishes
 /// (seen: 3x3 and 7x7). Where it has one output, it is the matrix product of the pixels with the weights of
@@ -68,11 +71,21 @@ bool sees_one_pixel(const Layer& layer);
 
 /// Why the library cannot run the layer by this call; empty when it can.
 std::vector<Violation> check_call(const Layer& layer, Call call);
+/// Whether a kernel of more than one row or column is dilated.
+bool is_dilated(const Layer& layer);
 /// The calls that can run the layer, Gemmini's own choice first: a matrix product, a 1x1 stride-1 convolution
-/// and one that sees_one_pixel run as matmul. Throws Error{kValue} with the reasons when there is none.
+/// and one that sees_one_pixel run as matmul. What neither matmul nor conv runs (other than square kernels
+/// and strides, sides of different padding, ...), and dilated kernels, for which conv has no costs, runs by
+/// im2col alone. Throws Error{kValue} with the reason when nothing runs the layer.
 std::vector<Call> calls_for(const Layer& layer);
 
-/// The loops as the call sees them: a matmul has P*Q*N rows in P, and no kernel.
+/// Why no call runs the layer, in a line; empty where one does.
+std::string why_not_at_all(const Layer& layer);
+/// Why it runs by im2col; empty where the library runs it as it is, or not at all.
+std::string why_im2col(const Layer& layer);
+
+/// The loops as the call sees them: a matmul has P*Q*N rows in P and no kernel, an im2col R*S*C products,
+/// too.
 DimSizes extents(const Layer& layer, Call call);
 
 /// 1x1 stride-2 convolutions without padding on inputs of even size load only every second row and column.
@@ -81,8 +94,8 @@ bool downsamples(const Layer& layer);
 // ---- Tiles.
 
 /// The tile that a call is given, in elements. They need not divide the layer: the last ones are smaller.
-/// A matmul's are P (rows), C (inner), K (columns), in whole blocks of pe_dim, possibly more than the layer
-/// has.
+/// A matmul's and an im2col's are P (rows), C (inner), K (columns), in whole blocks of pe_dim, possibly more
+/// than the layer has.
 struct Tile {
   Call call = Call::kConv;
   DimSizes size{1, 1, 1, 1, 1, 1, 1};
@@ -92,7 +105,7 @@ struct Tile {
   bool operator==(const Tile& o) const { return call == o.call && size == o.size; }
 };
 
-/// {"call": "conv", "R": 3, "S": 3, ...}; a matmul has only P, C and K. Throws Error.
+/// {"call": "conv", "R": 3, "S": 3, ...}; a matmul and an im2col have only P, C and K. Throws Error.
 Tile tile_from_json(const JsonInput& json);
 Json to_json(const Tile& tile);
 /// "conv R3 S3 P7 Q7 C64 K64 N1"
@@ -120,7 +133,7 @@ bool computes_wrong(const Layer& layer, const Tile& tile, std::int64_t pe_dim);
 /// Neither of the two: the one rule of search, sampling, comparison and export.
 bool runs_right(const Layer& layer, const Tile& tile, std::int64_t pe_dim);
 
-/// The largest tile of a dimension: the layer's size, for a matmul rounded up to whole blocks.
+/// The largest tile of a dimension: the size that the call sees, for a product rounded up to whole blocks.
 std::int64_t max_tile(const Layer& layer, Call call, Dim dim, std::int64_t pe_dim);
 /// Sizes worth trying for a dimension, ascending: for every number of tiles the smallest size that gives it,
 /// rounded up to a multiple of `granule` (pe_dim for a matmul and for channels, else 1).

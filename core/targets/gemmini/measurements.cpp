@@ -18,8 +18,6 @@ namespace {
 constexpr std::size_t kMinRows = 1;
 constexpr std::size_t kNamedContradictions = 20;  // those beyond are counted
 
-/// Larger tables are not ours, and their cells would fill the memory.
-
 std::vector<std::string> split(const std::string& line, char separator) {
   std::vector<std::string> cells;
   std::size_t from = 0;

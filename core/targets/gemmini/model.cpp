@@ -17,11 +17,10 @@ RtlModel::RtlModel(const ArrayMachine& machine, const Surrogate* surrogate)
       keeps_operands_(gemmini::library_of(machine).keeps_operands()) {}
 
 LayerRun RtlModel::run(const Layer& layer, gemmini::Call call) const {
-  const bool dilated =
-      (layer[Dim::R] > 1 && layer.wdilation > 1) || (layer[Dim::S] > 1 && layer.hdilation > 1);
-  if (call == gemmini::Call::kConv && dilated) {
+  if (call == gemmini::Call::kConv && gemmini::is_dilated(layer)) {
     fail(ErrorId::kValue,
-         "layer {}: dilation: found {} x {}, gemmini-rtl has costs for kernels without dilation only",
+         "layer {}: dilation: found {} x {}, tiled_conv has costs for kernels without dilation only; nearest "
+         "legal: an im2col tile",
          layer.name, layer.wdilation, layer.hdilation);
   }
   LayerRun run = LayerRun::of(layer, call);
@@ -58,7 +57,7 @@ Cost RtlModel::price(const Traffic& traffic, const HardwareTensors& hardware, bo
 TileCosts RtlModel::costs(const std::vector<Layer>& layers, const std::vector<gemmini::Tile>& tiles,
                           const ArraySizes& hardware) const {
   TORCH_CHECK(layers.size() == tiles.size() && !layers.empty(), "one tile per layer");
-  const torch::InferenceMode no_gradients;
+  const torch::NoGradGuard no_gradients;
   std::vector<LayerRun> runs;
   std::vector<Tensor> rows;
   std::vector<double> group_counts;
@@ -88,6 +87,23 @@ TileCosts RtlModel::costs(const std::vector<Layer>& layers, const std::vector<ge
   result.networks = tiling.networks;
   result.growth = tiling.growth;
   return result;
+}
+
+Estimate RtlModel::predict_at_dram(const std::vector<Layer>& layers, const std::vector<gemmini::Tile>& tiles,
+                                   const ArraySizes& hardware, const Tensor& words_per_cycle) const {
+  std::vector<LayerRun> runs;
+  std::vector<Tensor> rows;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    runs.push_back(run(layers[i], tiles[i].call));
+    rows.push_back(to_tensor(tiles[i]));
+  }
+  const RunBatch of_layers = batch(runs);
+  const Tensor tile = torch::stack(rows);
+  const Tensor pe_dim = torch::scalar_tensor(static_cast<double>(hardware.pe_dim), torch::kFloat64);
+  if (surrogate_->predictor == Predictor::kAnalytical)
+    return surrogate_->predict(tile, pe_dim, of_layers, false);
+  const Counts counts = executed_counts(tile, pe_dim, of_layers, false);
+  return surrogate_->predict_at_dram(counts, tile, pe_dim, of_layers, words_per_cycle);
 }
 
 // Let log cycles = prediction + e for each of the two tilings. Their ratio errs by e1 - e2, and that is less

@@ -65,6 +65,11 @@ class RtlModel {
   TileCosts costs(const std::vector<Layer>& layers, const std::vector<gemmini::Tile>& tiles,
                   const ArraySizes& hardware) const;
 
+  /// What the surrogate, which there is, makes of one tile per layer with a DRAM of this bandwidth [], for
+  /// one group; differentiable in it (Surrogate::predict_at_dram).
+  Estimate predict_at_dram(const std::vector<Layer>& layers, const std::vector<gemmini::Tile>& tiles,
+                           const ArraySizes& hardware, const torch::Tensor& words_per_cycle) const;
+
   /// Standard deviation of log(cycles of a tiling / cycles of another one of the same layer, which is no
   /// larger than what was measured), given what the networks say of each, [networks, B...], and the first
   /// one's growth [B...]. See the definition for the reasoning. Zero without a surrogate.

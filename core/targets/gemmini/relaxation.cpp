@@ -40,7 +40,7 @@ std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel
       v.batch = model.batch({v.run});
       for (const Dim dim : all_dims()) {
         const std::int64_t most = gemmini::max_tile(layer, call, dim, pe_dim);
-        const bool blocks = call == Call::kMatmul ? most > 1 : dim == Dim::C || dim == Dim::K;
+        const bool blocks = gemmini::is_product(call) ? most > 1 : dim == Dim::C || dim == Dim::K;
         auto& sizes = v.sizes[static_cast<std::size_t>(dim)];
         for (const std::int64_t size : gemmini::useful_tile_sizes(most, blocks ? pe_dim : 1))
           sizes.push_back(std::min(size, most));

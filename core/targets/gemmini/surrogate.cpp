@@ -14,12 +14,12 @@ using torch::Tensor;
 
 constexpr double kDramBytesPerCycle = gemmini::kMeasuredDramWords;  // of the roofline
 
-/// A base that charges 1/speed as much for every line of DRAM.
-BaseModel with_dram(const BaseModel& base, double speed) {
+/// A base that charges 1/speed as much for every line of DRAM; differentiable in speed.
+BaseModel with_dram(const BaseModel& base, const Tensor& speed) {
   std::vector<double> of_dram;
   for (const counting::Term& term : counting::kTerms) of_dram.push_back(term.of_dram ? 1 : 0);
   BaseModel other = base;
-  other.constants = base.constants - torch::tensor(of_dram, base.constants.options()) * std::log(speed);
+  other.constants = base.constants - torch::tensor(of_dram, base.constants.options()) * speed.log();
   return other;
 }
 
@@ -107,14 +107,34 @@ Estimate Surrogate::predict(const Tensor& tile, const Tensor& pe_dim, const RunB
 
 Estimate Surrogate::predict(const Counts& counts, const Tensor& tile, const Tensor& pe_dim,
                             const RunBatch& layers, bool relaxed) const {
+  const Features features = features_for(counts, tile, pe_dim, layers, relaxed);
+  Estimate estimate = predict(features);
+  if (dram_speed == 1) return estimate;
+  return scaled_to_dram(std::move(estimate), features, layers,
+                        torch::scalar_tensor(dram_speed, base.constants.options()));
+}
+
+Features Surrogate::features_for(const Counts& counts, const Tensor& tile, const Tensor& pe_dim,
+                                 const RunBatch& layers, bool relaxed) const {
   Features features = features_of(counts, tile, pe_dim, layers, relaxed);
   if (relaxed && predictor == Predictor::kLearned)
     features.raw = raw_features(run_tiles(tile, pe_dim, layers, true), pe_dim, layers);
+  return features;
+}
+
+Estimate Surrogate::predict_at_dram(const Counts& counts, const Tensor& tile, const Tensor& pe_dim,
+                                    const RunBatch& layers, const Tensor& words_per_cycle) const {
+  const Features features = features_for(counts, tile, pe_dim, layers, false);
   Estimate estimate = predict(features);
-  if (dram_speed == 1) return estimate;
-  const BaseLatency other = with_dram(base, dram_speed).latency(features);
+  if (predictor != Predictor::kCombined) return estimate;
+  return scaled_to_dram(std::move(estimate), features, layers, words_per_cycle / gemmini::kMeasuredDramWords);
+}
+
+Estimate Surrogate::scaled_to_dram(Estimate estimate, const Features& features, const RunBatch& layers,
+                                   const Tensor& speed) const {
+  const BaseLatency other = with_dram(base, speed).latency(features);
   const Tensor ratio = other.cycles.log() - base.latency(features).cycles.log();
-  const Tensor moving = layers.cold * words_read_once(layers) / (kDramBytesPerCycle * dram_speed);
+  const Tensor moving = layers.cold * words_read_once(layers) / (kDramBytesPerCycle * speed);
   const Tensor least = torch::maximum(estimate.floor, moving).log();
   estimate.networks = torch::maximum(estimate.networks + ratio, least);
   estimate.log_cycles = torch::maximum(estimate.log_cycles + ratio, least);
@@ -158,6 +178,18 @@ Surrogate Surrogate::load(const std::filesystem::path& path) {
 
 void Surrogate::save(const std::filesystem::path& path) const {
   save_as(gemmini_features(), path, to_json(target));
+}
+
+std::string dominant_part(const BaseLatency& base, std::int64_t row) {
+  std::string dominant = "unknown";
+  if (!base.cycles.defined()) return dominant;
+  double most = -1;
+  for (const auto& [name, part] : {std::pair{"load", base.load}, std::pair{"execute", base.execute},
+                                   std::pair{"store", base.store}, std::pair{"overhead", base.overhead}}) {
+    if (part[row].item<double>() > most)
+      std::tie(most, dominant) = std::make_pair(part[row].item<double>(), name);
+  }
+  return dominant;
 }
 
 Tensor roofline_cycles(const Tensor& any_tile, const Tensor& pe_dim, const RunBatch& l) {

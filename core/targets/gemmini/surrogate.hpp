@@ -59,6 +59,11 @@ class Surrogate : public FeatureSurrogate {
   /// inputs and weights once. Nothing of that is measured, so every layer counts as unlike what was
   /// (outside()). Throws Error{kValue} where there is no base (the learned predictor).
   Surrogate for_dram(double words_per_cycle) const;
+  /// The exact predict() of these counts as for_dram(words_per_cycle) says it, differentiable in
+  /// `words_per_cycle` []; also at the measured bandwidth, where it is never below the time that the DRAM
+  /// takes either. Without a base (the learned predictor) the same for every bandwidth.
+  Estimate predict_at_dram(const Counts& counts, const torch::Tensor& tile, const torch::Tensor& pe_dim,
+                           const RunBatch& layers, const torch::Tensor& words_per_cycle) const;
   /// MeasuredDomain::outside, and DRAM of another bandwidth. Throws as that.
   OutsideMeasured outside(const LayerRun& run, std::int64_t pe_dim) const;
 
@@ -74,7 +79,17 @@ class Surrogate : public FeatureSurrogate {
   static Surrogate load(const std::filesystem::path& path);
   /// Writes the file and its card (the same name with .json in place of its extension), each atomically.
   void save(const std::filesystem::path& path) const;
+
+ private:
+  Features features_for(const Counts& counts, const torch::Tensor& tile, const torch::Tensor& pe_dim,
+                        const RunBatch& layers, bool relaxed) const;
+  Estimate scaled_to_dram(Estimate estimate, const Features& features, const RunBatch& layers,
+                          const torch::Tensor& speed) const;
 };
+
+/// Which part of row `row` of a base takes longest: "load", "execute", "store" or "overhead"; "unknown" where
+/// there is no base.
+std::string dominant_part(const BaseLatency& base, std::int64_t row);
 
 /// The paper's roofline on a tiling: max(MACs / used PEs, DRAM words / 8), [B..., layers]. Differentiable in
 /// `tile`.

@@ -7,6 +7,7 @@
 #include "dosa/core/targets/gemmini/default_comparison.hpp"
 #include "dosa/core/targets/gemmini/export.hpp"
 #include "dosa/core/targets/gemmini/machine_file.hpp"
+#include "dosa/core/targets/gemmini/priced_tiles.hpp"
 #include "dosa/core/targets/gemmini/space.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/error.hpp"
@@ -45,6 +46,14 @@ class GemminiTarget : public ArrayTarget {
   void check_hardware(const Hardware& hardware) const override {
     const auto violations = gemmini::check_hardware(ArraySizes::of(hardware));
     if (!violations.empty()) fail(ErrorId::kValue, "hardware: {}", summary(violations));
+  }
+
+  std::optional<CpuWork> cpu_work(const Layer& layer) const override {
+    if (std::string reason = why_not_at_all(layer); !reason.empty())
+      return CpuWork{true, "", std::move(reason)};
+    if (std::string reason = why_im2col(layer); !reason.empty())
+      return CpuWork{false, kIm2colWork, std::move(reason)};
+    return std::nullopt;
   }
 
   std::vector<const char*> schedule_keys() const override { return {"tile", "mapping"}; }
@@ -94,6 +103,15 @@ class GemminiTarget : public ArrayTarget {
     const TileCosts costs =
         RtlModel(array_machine(), nullptr).costs({layer}, {tile_of(layer, schedule, sizes)}, sizes);
     return explain_layer(layer, *schedule, costs.traffic, costs.cost, sizes, array_machine());
+  }
+
+  std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,
+                                         const std::vector<SchedulePtr>& schedules,
+                                         const Hardware& hardware) const override {
+    const ArraySizes sizes = ArraySizes::of(hardware);
+    std::vector<Tile> tiles;
+    for (std::size_t i = 0; i < layers.size(); ++i) tiles.push_back(tile_of(layers[i], schedules[i], sizes));
+    return priced_tiles(model_, layers, tiles, sizes);
   }
 
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule,

@@ -12,6 +12,9 @@ struct DesignLayer;
 
 namespace dosa::gemmini {
 
+/// What the CPU does for layers that run by im2col.
+inline constexpr const char* kIm2colWork = "im2col";
+
 class TileSchedule : public Schedule {
  public:
   explicit TileSchedule(const Tile& tile) : tile_(tile) {}
@@ -20,6 +23,7 @@ class TileSchedule : public Schedule {
   const char* key() const override { return "tile"; }
   Json json() const override { return to_json(tile_); }
   std::string text() const override { return to_string(tile_); }
+  std::string cpu_work() const override { return tile_.call == Call::kIm2col ? kIm2colWork : ""; }
 
  private:
   Tile tile_;

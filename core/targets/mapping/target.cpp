@@ -1,6 +1,7 @@
 #include "dosa/core/targets/mapping/target.hpp"
 
 #include "dosa/core/design/analysis.hpp"
+#include "dosa/core/explain/priced.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/mapping/space.hpp"
 #include "dosa/models/base/error.hpp"
@@ -19,8 +20,7 @@ Exact exact_cost(const std::vector<Layer>& layers, const std::vector<Mapping>& m
   const torch::InferenceMode no_gradients;
   const CostModel model(machine, torch::kFloat64);
   Exact exact;
-  exact.traffic =
-      model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64), Sharpness{});
+  exact.traffic = model.traffic_of(layers, mappings);
   exact.cost = model.cost(exact.traffic, HardwareTensors::from(hardware, torch::kFloat64), Sharpness{});
   return exact;
 }
@@ -62,6 +62,16 @@ class MappingTarget : public ArrayTarget {
   Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
                       const Hardware& hardware) const override {
     return analyse_mapping(layer, mapping_of(schedule), ArraySizes::of(hardware), array_machine());
+  }
+  std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,
+                                         const std::vector<SchedulePtr>& schedules,
+                                         const Hardware& hardware) const override {
+    const torch::NoGradGuard no_gradients;
+    const ArraySizes sizes = ArraySizes::of(hardware);
+    const std::vector<Mapping> mappings = mappings_of(schedules);
+    costs_of_mappings(layers, mappings, sizes, array_machine());  // checks them
+    const CostModel model(array_machine(), torch::kFloat64);
+    return priced_mappings(model, model.traffic_of(layers, mappings), sizes, layers, mappings);
   }
   MappedLayer as_mapping(const Layer& layer, const SchedulePtr& schedule, const Hardware&) const override {
     return padded_problem(layer, mapping_of(schedule));

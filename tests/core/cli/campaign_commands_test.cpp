@@ -169,7 +169,7 @@ TEST_F(Campaigns, TheLibraryThatProgramsAreCompiledWithStandsInEveryRow) {
   for (const auto& entry : fs::directory_iterator(in_plan("logs")))
     if (entry.path().extension() == ".log") log += content_of(entry.path());
   folder_.file("uart.log", log);
-  ASSERT_EQ(dosa({"collect", "uart.log", "--plan", "plan/plan.json", "-o", "rows.csv"}).code, 0);
+  ASSERT_EQ(dosa({"collect", "uart.log", "--plan", "plan/plan.json", "-o", "rows.csv", "--json"}).code, 0);
   EXPECT_EQ(content_of(folder_.path() / "rows.csv"), csv);
   ASSERT_EQ(dosa({"sample", "--tilings", "rows.csv", "-o", "again"}).code, 0);
   EXPECT_EQ(Json::parse(content_of(folder_.path() / "again" / "plan.json"))["library"], "2023-04");
@@ -186,7 +186,7 @@ TEST_F(Campaigns, ACampaignIsForTheLibraryOfItsMachine) {
   machine["library"] = "2023-04";
   folder_.file("old.json", machine.dump());
   std::vector<std::string> on_old = campaign("c");
-  on_old.insert(on_old.end(), {"--machine", "old.json"});
+  on_old.insert(on_old.end(), {"--machine", "old.json", "--json"});
   const Finished done = dosa(on_old);
   ASSERT_EQ(done.code, 0) << done.err;
   const fs::path c = folder_.path() / "c";

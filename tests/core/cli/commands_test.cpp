@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "dosa/models/base/files.hpp"
 #include "dosa/models/base/text.hpp"
 #include "tests/core/cli/program.hpp"
 
@@ -98,6 +99,48 @@ TEST_F(Commands, PaddedDesignsSaySo) {
   EXPECT_THAT(refused.err, AllOf(HasSubstr("other.json: layers[0].remainders"), HasSubstr("padded")));
 }
 
+TEST_F(Commands, CutDesignsSaySo) {
+  folder_.file("primes.json",
+               R"({"schema": "dosa-workload/1", "name": "primes", "layers": [
+                   {"name": "primes", "dims": {"P": 113, "C": 57, "K": 37}}]})");
+  const auto edp = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"map", "primes.json", "-q", "--json", "-o", "design.json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return json::parse(run(arguments).out)["totals"]["edp"].get<double>();
+  };
+  for (const std::string machine : {"gemmini-tl", "simba"}) {
+    const std::vector<std::string> small =
+        machine == "simba" ? std::vector<std::string>{"--samples", "30000"} : std::vector<std::string>{};
+    std::vector<std::string> cut{"--machine", machine, "--remainders", "cut"};
+    std::vector<std::string> padded{"--machine", machine};
+    for (auto* arguments : {&cut, &padded}) arguments->insert(arguments->end(), small.begin(), small.end());
+    const double with_padding = edp(padded);
+    EXPECT_LT(edp(cut), with_padding);
+    const json design = json::parse(content("design.json"));
+    EXPECT_EQ(design["layers"][0]["remainders"], "cut");
+    const Finished evaluated = run({"evaluate", "design.json"});
+    EXPECT_THAT(evaluated.out, HasSubstr("P7,3: the last run of this loop has 3 iterations"));
+    EXPECT_EQ(json::parse(run({"evaluate", "design.json", "--json"}).out)["totals_as_recorded"], true);
+    EXPECT_THAT(run({"explain", "design.json"}).out, HasSubstr("bound by"));
+    run({"export", "design.json", "--format", "timeloop", "-o", "timeloop"});
+    const json expected = json::parse(content("timeloop/expected.json"));
+    EXPECT_EQ(expected["layers"][0]["remainders"], "cut");
+    EXPECT_EQ(expected["totals"]["edp"], design["totals"]["edp"]);
+    // The mapping comes back as it was.
+    const Finished imported = run({"import", "timeloop/000_primes.problem.yaml",
+                                   "timeloop/000_primes.mapping.yaml", "--machine", machine, "--json"});
+    EXPECT_EQ(json::parse(imported.out)["mapping"], design["layers"][0]["mapping"]);
+  }
+  const auto refusal = [&](const std::vector<std::string>& arguments) {
+    const Finished refused = run_dosa(folder_.path(), arguments);
+    EXPECT_EQ(refused.code, 2);
+    return refused.err;
+  };
+  EXPECT_THAT(refusal({"map", "primes.json", "--machine", "gemmini-rtl", "--remainders", "padded"}),
+              HasSubstr("always cut"));
+  EXPECT_THAT(refusal({"map", "primes.json", "--remainders", "none"}), HasSubstr("padded,cut"));
+}
+
 TEST_F(Commands, OptimizeGivesTheSameBytesForTheSameSeed) {
   run(small_search("a.json", {"--seed", "7", "--threads", "1"}));
   run(small_search("b.json", {"--seed", "7", "--threads", "1"}));
@@ -146,11 +189,9 @@ TEST_F(Commands, OptimizeFollowsALinkToItsOutput) {
 
 TEST_F(Commands, WorkloadsListsNetworksAndLayers) {
   const std::string all = run({"workloads"}).out;
-  for (const char* name :
-       {"bert", "resnet50", "retinanet", "unet", "vgg16", "alexnet", "mobilenet_v2", "resnext50"}) {
-    EXPECT_THAT(all, HasSubstr(name));
-  }
+  for (const std::string& name : shipped_names("workloads")) EXPECT_THAT(all, HasSubstr(name));
   EXPECT_THAT(run({"workloads", "bert"}).out, HasSubstr("encoder.attention.scores"));
+  EXPECT_EQ(run({"workloads", "--show", "bert"}).out, run({"workloads", "bert"}).out);
 }
 
 TEST_F(Commands, NetworksOfOtherPrograms) {
@@ -379,8 +420,8 @@ TEST_F(Commands, AnInterruptedComparisonReportsWhatItHas) {
 
 TEST_F(Commands, EveryHelpHasAnExample) {
   EXPECT_THAT(run({"--help"}).out, HasSubstr("Exit codes: 0 "));
-  for (const std::string command : {"collect", "compare", "evaluate", "export", "map", "optimize", "predict",
-                                    "sample", "train", "validate", "workloads"}) {
+  for (const std::string command : {"collect", "compare", "diff", "evaluate", "explain", "export", "map",
+                                    "optimize", "predict", "sample", "train", "validate", "workloads"}) {
     const Finished help = run({command, "--help"});
     EXPECT_THAT(help.out, HasSubstr("\nUsage: dosa " + command + " ")) << "without the program's folder";
     EXPECT_THAT(help.out, HasSubstr("\n  dosa " + command)) << "an example";

@@ -68,6 +68,38 @@ Json results_of(const Json& design) {
   return results;
 }
 
+// A kernel over time and a product that no program can address: neither refuses the network.
+TEST_F(GemminiMachine, WhatTheCpuHasToDoIsSaid) {
+  folder_.file("speech.json", R"({"schema": "dosa-workload/2", "name": "speech", "layers": [
+  {"name": "frames", "dims": {"R": 31, "P": 100, "C": 16, "K": 16}, "padding": {"left": 15, "right": 15}},
+  {"name": "huge", "dims": {"P": 4194304, "C": 131072, "K": 1}},
+  {"name": "dense", "dims": {"P": 64, "C": 64, "K": 64}}]})");
+  const Finished found = dosa("optimize speech.json --target gemmini-rtl -o design.json");
+  EXPECT_EQ(found.code, 0) << found.err;
+  for (const char* said : {"im2col on the CPU, which is not counted: frames (0.00 % of the MACs)",
+                           "left to the CPU, not counted: huge (100.00 % of the MACs)"}) {
+    EXPECT_NE(found.out.find(said), std::string::npos) << found.out;
+    EXPECT_NE(dosa("map speech.json --default").out.find(said), std::string::npos);
+    EXPECT_NE(dosa("evaluate design.json").out.find(said), std::string::npos);
+    EXPECT_NE(dosa("export design.json --format gemmini -o out").out.find(said), std::string::npos);
+  }
+  const Json design = Json::parse(read_file(folder_.path() / "design.json"));
+  EXPECT_EQ(design["left_to_cpu"][0]["name"], "huge");
+  EXPECT_EQ(design["layers"][0]["tile"]["call"], "im2col");
+  for (const char* command :
+       {"optimize speech.json --target gemmini-rtl --strict", "map speech.json --default --strict",
+        "map speech.json --machine gemmini-rtl --strict"}) {
+    const Finished refused = dosa(command);
+    EXPECT_EQ(refused.code, 2) << refused.out;
+    EXPECT_NE(
+        refused.err.find("speech: layer frames: gemmini-rtl does not run it without the CPU: tiled_conv has "
+                         "one padding for all sides; found padding left 15, right 15, top 0, bottom 0"),
+        std::string::npos)
+        << refused.err;
+  }
+  EXPECT_EQ(dosa("optimize " + network() + " --target gemmini-rtl --strict").code, 0);
+}
+
 TEST_F(GemminiMachine, EveryNumberIsHonouredOrRefused) {
   // Limits under which a number of the file can tell: they hide one another.
   const auto limits = [](const std::string& path) {

@@ -10,11 +10,15 @@
 #include <iterator>
 #include <thread>
 
+#include "tests/core/cli/json_keys.hpp"
+
 namespace dosa::testing {
 namespace fs = std::filesystem;
 
 RunningProgram::RunningProgram(const fs::path& folder, const std::vector<std::string>& arguments,
                                std::vector<std::string> launcher) {
+  if (std::find(arguments.begin(), arguments.end(), "--json") != arguments.end())
+    json_of_ = arguments.front();
   std::vector<std::string> words = std::move(launcher);
   words.push_back(DOSA_PROGRAM);
   words.insert(words.end(), arguments.begin(), arguments.end());
@@ -67,8 +71,14 @@ Finished RunningProgram::finish(std::chrono::seconds limit) {
     ADD_FAILURE() << "the program runs after " << limit.count() << " s";
     kill(process_, SIGKILL);
   }
-  return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_),
-          content_of(outputs_.path() / "out"), content_of(outputs_.path() / "err")};
+  Finished finished{WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_),
+                    content_of(outputs_.path() / "out"), content_of(outputs_.path() / "err")};
+  // Whatever a test asks for as JSON is documented.
+  if (!json_of_.empty() && finished.out.rfind('{', 0) == 0) {
+    for (const std::string& problem : undocumented(json_of_, finished.out))
+      ADD_FAILURE() << "core/cli/README.md: dosa " << json_of_ << ": " << problem;
+  }
+  return finished;
 }
 
 Finished run_dosa(const fs::path& folder, const std::vector<std::string>& arguments,

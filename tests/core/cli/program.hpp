@@ -18,7 +18,8 @@ struct Finished {
   std::string out, err;
 };
 
-/// A program that may still run. Its outputs go to files outside of the working folder.
+/// A program that may still run; where it prints JSON, finish() expects that all of it is documented
+/// (json_keys.hpp). Its outputs go to files outside of the working folder.
 class RunningProgram {
  public:
   /// `launcher` is what stands in front of the program, such as mpirun and its options.
@@ -37,6 +38,7 @@ class RunningProgram {
  private:
   bool poll();
 
+  std::string json_of_;  ///< the command whose JSON this prints; empty: it prints none
   TemporaryFolder outputs_;
   pid_t process_ = -1;
   int status_ = 0;

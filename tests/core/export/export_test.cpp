@@ -76,6 +76,8 @@ Json design_json() {
   Json wide = layer_json("wide", {3, 3, 11, 4, 8, 8, 1}, 1, 0, conv({3, 3, 11, 2, 8, 8, 1}));
   wide["dims"]["wdilation"] = wide["dims"]["hdilation"] = 2;
   layers.push_back(wide);
+  layers.push_back(
+      layer_json("tall", {1, 5, 9, 4, 7, 20, 2}, 1, 0, {gemmini::Call::kIm2col, {1, 1, 32, 1, 32, 16, 1}}));
   return {{"schema", "dosa-design/1"},
           {"workload", "small \"net\""},
           {"target", "gemmini-rtl"},
@@ -119,7 +121,8 @@ TEST(GemminiExport, ProgramsRunOnTheHostAndEveryOutputIsRight) {
   const Outcome result = shell(in_folder + "./program");
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_EQ(result.output,
-            "dosa,0,0,1000\ndosa,1,1,1000\ndosa,2,2,1000\ndosa,3,3,1000\ndosa,4,4,1000\ndosa,5,5,1000\n");
+            "dosa,0,0,1000\ndosa,1,1,1000\ndosa,2,2,1000\ndosa,3,3,1000\ndosa,4,4,1000\ndosa,5,5,1000\n"
+            "dosa,6,6,1000\n");
 }
 
 TEST(GemminiExport, SampledTilingsOnASmallMachineFitFinishAndAreRight) {
@@ -249,7 +252,7 @@ TEST(GemminiExport, TheHarnessIsAProgramOfItsOwnWithoutWarnings) {
             "-Wextra -Wno-sign-compare -Wshadow -Wstrict-prototypes dosa_harness.c -lm -o program");
   ASSERT_EQ(build.code, 0) << build.output;
   const Outcome result = shell(in_folder + "./program");
-  EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 6) << result.output;
+  EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 7) << result.output;
 }
 
 TEST(GemminiExport, TheMakefileCompilesEveryProgramByTheLibrarysRules) {
@@ -395,7 +398,7 @@ TEST(Refusals, NameRuleLayerAndNearestLegalAlternative) {
       << refusal(json);
   json = design_json();
   json["layers"][3]["dims"]["S"] = 5;
-  EXPECT_NE(refusal(json).find("layer 3x3: Gemmini's library cannot run it: tiled_conv has square kernels"),
+  EXPECT_NE(refusal(json).find("layer 3x3: tiled_conv has square kernels; found R 3, S 5"),
             std::string::npos);
   EXPECT_EQ(refusal(design_json()), "");
 }

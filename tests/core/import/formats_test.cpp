@@ -42,11 +42,16 @@ Runs repetitions_of(const std::vector<Layer>& layers) {
   return runs;
 }
 
-/// Every shipped network in one form, a text of its layers, comes back.
+bool is_undilated(const Layer& l) { return l.wdilation == 1 && l.hdilation == 1; }
+bool has_one_stride(const Layer& l) { return is_undilated(l) && l.wstride == l.hstride; }
+
+/// Every shipped network in one form, a text of its layers, comes back; of those that `can_say` all layers.
 void expect_round_trip(const std::function<std::string(const Workload&)>& write,
-                       const std::function<std::vector<Layer>(const std::string&)>& read) {
+                       const std::function<std::vector<Layer>(const std::string&)>& read,
+                       const std::function<bool(const Layer&)>& can_say) {
   for (const std::string& name : shipped_names("workloads")) {
     const Workload shipped = load_workload(name);
+    if (!std::all_of(shipped.layers.begin(), shipped.layers.end(), can_say)) continue;
     EXPECT_EQ(repetitions_of(read(write(shipped))), repetitions_of(shipped.layers)) << name;
   }
 }
@@ -68,7 +73,7 @@ TEST_F(Formats, ScaleSimSaysTheShippedNetworks) {
         }
         return text;
       },
-      [&](const std::string& text) { return layers("net.csv", text); });
+      [&](const std::string& text) { return layers("net.csv", text); }, has_one_stride);
 }
 
 TEST_F(Formats, MaestroSaysTheShippedNetworks) {
@@ -87,7 +92,7 @@ TEST_F(Formats, MaestroSaysTheShippedNetworks) {
         }
         return text + "}\n";
       },
-      [&](const std::string& text) { return layers("net.m", text); });
+      [&](const std::string& text) { return layers("net.m", text); }, is_undilated);
 }
 
 TEST_F(Formats, ZigzagSaysTheShippedNetworks) {
@@ -108,7 +113,7 @@ TEST_F(Formats, ZigzagSaysTheShippedNetworks) {
         }
         return text;
       },
-      [&](const std::string& text) { return layers("net.yaml", text); });
+      [&](const std::string& text) { return layers("net.yaml", text); }, is_undilated);
 }
 
 TEST_F(Formats, TimeloopSaysTheShippedNetworks) {
@@ -147,7 +152,8 @@ TEST_F(Formats, TimeloopSaysTheShippedNetworks) {
         }
         const Imported imported = import_files({inner});
         return workload_from_json(JsonInput::from_text(imported.workload->dump(), "net")).layers;
-      });
+      },
+      is_undilated);
 }
 
 TEST_F(Formats, GammaSaysLayersOfStrideOne) {
@@ -175,7 +181,8 @@ TEST_F(Formats, GammaSaysLayersOfStrideOne) {
                       std::vector<Layer> all = layers("net.csv", table);
                       all.insert(all.end(), strided.begin(), strided.end());
                       return all;
-                    });
+                    },
+                    is_undilated);
 }
 
 TEST_F(Formats, ScaleSimFindsDepthwiseRows) {

@@ -1,11 +1,16 @@
 #include "dosa/models/base/files.hpp"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
+#include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include "tests/support.hpp"
 
@@ -103,6 +108,44 @@ TEST(Files, WriteHonoursTheMask) {
   EXPECT_EQ(status.st_mode & 0777u, 0640u);
 }
 
+/// What a limit on the size of files, as ulimit sets it, leaves in a folder: written by a process of its own.
+TEST(Files, AFileThatMayNotGrowLeavesTheOldOne) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.json", "old");
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit limit{1024, 1024};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    std::signal(SIGXFSZ, SIG_IGN);
+    try {
+      write_file(path, std::string(300000, 'y'));
+    } catch (const Error& error) {
+      _exit(std::string(error.what()).find("cannot be written: File too large") != std::string::npos ? 0 : 1);
+    }
+    _exit(2);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(read_file(path), "old");
+  EXPECT_EQ(folder.count(), 1u);
+}
+
+TEST(Files, WritersOfOneFileDoNotMix) {
+  const TemporaryFolder folder;
+  const std::string path = (folder.path() / "out.json").string();
+  std::vector<std::thread> writers;
+  for (char name = 'a'; name < 'e'; ++name) {
+    writers.emplace_back([&path, name] {
+      for (int i = 0; i < 20; ++i) write_file(path, std::string(100000, name));
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  const std::string content = read_file(path);
+  EXPECT_EQ(content, std::string(100000, content.front()));
+  EXPECT_EQ(folder.count(), 1u);
+}
+
 TEST(Files, FailedWriteLeavesTheFolderAsItWas) {
   const TemporaryFolder folder;
   const std::string taken = (folder.path() / "taken").string();
@@ -131,8 +174,9 @@ TEST(Files, WritabilityIsKnownBeforehand) {
 }
 
 TEST(Files, ShippedNamesAndPaths) {
-  EXPECT_THAT(shipped_names("workloads"), ElementsAre("alexnet", "bert", "mobilenet_v2", "resnet50",
-                                                      "resnext50", "retinanet", "unet", "vgg16"));
+  const std::vector<std::string> networks = shipped_names("workloads");
+  EXPECT_TRUE(std::is_sorted(networks.begin(), networks.end()));
+  EXPECT_THAT(networks, ::testing::IsSupersetOf({"alexnet", "bert", "llama3_8b_decode", "vgg16"}));
   EXPECT_EQ(resolve_shipped("resnet50", "workloads"), data_folder() / "workloads" / "resnet50.json");
   EXPECT_EQ(resolve_shipped("./resnet50", "workloads"), "./resnet50");
   EXPECT_EQ(resolve_shipped("my.json", "workloads"), "my.json");

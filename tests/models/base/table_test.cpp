@@ -48,6 +48,19 @@ TEST(Table, ProseIsBrokenBetweenWords) {
   EXPECT_THROW(table.row({"a", "b", "c"}), std::logic_error);
 }
 
+TEST(Table, WhatStandsBelowARowTakesNoColumn) {
+  Table table({{"layer", ColumnKind::kName}, {"cycles"}, {"schedule", ColumnKind::kBelow}});
+  table.row({"conv1", "614656", "L3[WIO] P8 - L2[WI] N1 K64X - L1[O] S7"});
+  table.row({"fc", "9", ""});
+  EXPECT_EQ(table.text(24),
+            "layer  cycles\n"
+            "conv1  614656\n"
+            "    L3[WIO] P8 - L2[WI]\n"
+            "    N1 K64X - L1[O] S7\n"
+            "fc          9\n");
+  EXPECT_THROW(Table({{"a", ColumnKind::kBelow}, {"b"}}), std::logic_error);
+}
+
 TEST(Table, WhatCannotGiveWayStaysWhole) {
   Table table({{"layer", ColumnKind::kName}, {"cycles"}});
   table.row({"a name of twenty-two..", std::string(40, '9')});

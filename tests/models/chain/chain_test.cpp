@@ -140,8 +140,23 @@ TEST(Chain, EachMistakeIsNamed) {
   expect_each_refused(good, mistakes, [](const std::string& path) { load_chain(path); });
   Json json = Json::parse(good);
   for (Json& level : json["levels"]) level["fan_out"] = {{"X", {{"size", 1 << 20}, {"dims", "K"}}}};
+  for (int i = 0; i < 2; ++i) json["parameters"].erase(0);  // of fan-outs
   const std::string wide = folder.file("wide.json", json.dump());
   expect_error([&] { load_chain(wide); }, ErrorId::kValue, {"wide.json: levels", "MACs", "at most"});
+  json = Json::parse(good);
+  for (Json& parameter : json["parameters"]) parameter["max"] = 1 << 20;
+  for (Json& level : json["levels"]) {
+    for (Json& axis : level["fan_out"]) axis["size"] = {{"parameter", "pe_rows"}};
+  }
+  json["levels"][4]["fan_out"] = {{"X", {{"size", {{"parameter", "pe_columns"}}}, {"dims", "K"}}},
+                                  {"Y", {{"size", {{"parameter", "pe_columns"}}}, {"dims", "C"}}}};
+  const std::string grows = folder.file("grows.json", json.dump());
+  expect_error([&] { load_chain(grows); }, ErrorId::kValue, {"grows.json: levels", "MACs", "at most"});
+  json = Json::parse(good);
+  json["mac"]["energy_pj"] = json["levels"].back()["vector_pj"] = 0;
+  const std::string nothing = folder.file("nothing.json", json.dump());
+  expect_error([&] { load_chain(nothing); }, ErrorId::kValue,
+               {"mac.energy_pj: found 0, and 0 at the outermost"});
   json = Json::parse(good);
   for (int i = 0; i < 11; ++i) json["levels"].insert(json["levels"].begin(), json["levels"][0]);
   const std::string deep = folder.file("deep.json", json.dump());

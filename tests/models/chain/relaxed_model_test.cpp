@@ -32,7 +32,7 @@ int expect_plain_is_exact(Chain chain, RandomCases& random, int mappings) {
   int fitting = 0;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const NestModel plain(chain, layers[i]);
-    const ChainNest nest = plain.nest_of(nests[i]);
+    const ChainNest nest = nest_of(nests[i]);
     EXPECT_EQ(print_mapping(plain.mapping_of(nest), chain), print_mapping(nests[i], chain));
     const NestCost found = plain.cost(nest);
     EXPECT_EQ(found.fits, fits[static_cast<std::int64_t>(i)].item<bool>());

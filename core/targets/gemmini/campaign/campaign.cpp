@@ -40,8 +40,8 @@ struct Round {
 };
 
 /// A Gemmini. Throws Error where the machine is none, or has another DRAM than rows of a campaign tell of.
-std::shared_ptr<const ArrayMachine> campaign_machine(const std::string& name_or_path) {
-  const auto machine = as_array_machine(load_ruled_machine(name_or_path), "campaign");
+std::shared_ptr<const ArrayMachine> campaign_machine(const MachineChoice& choice) {
+  const auto machine = as_array_machine(load_ruled_machine(choice), "campaign");
   try {
     if (machine->rules != "gemmini")
       fail(ErrorId::kValue, "rules: found {}, a campaign measures on machines of the rules gemmini",
@@ -71,6 +71,8 @@ class Campaign {
         machine_(campaign_machine(options.machine)),
         objective_(Objective::from_name(options.objective)) {
     options_.check();
+    for (const CpuLayer& layer : take_cpu_layers(workload_, *make_target(machine_)))
+      left_out_.emplace_back(layer.layer.name, layer.reason);
     open_folder();
     choose_reference();
     choose_start();
@@ -152,7 +154,7 @@ class Campaign {
     sample.max_macs = options_.max_macs;
     const Sample layers = sample_campaign(workload_, sample);
     shapes_ = layers.plan.layers;
-    left_out_ = layers.left_out;
+    left_out_.insert(left_out_.end(), layers.left_out.begin(), layers.left_out.end());
     const ArraySizes usual = default_gemmini(*machine_, options_.hardware.pe_dim);
     const bool fits = usual.scratchpad_kib <= options_.hardware.scratchpad_kib &&
                       usual.accumulator_kib <= options_.hardware.accumulator_kib;
@@ -468,7 +470,7 @@ class Campaign {
     write_file(folder_ / "report.txt", folded(result.text));
   }
 
-  const Workload& workload_;
+  Workload workload_;  ///< without layers that are left to the CPU
   CampaignOptions options_;
   fs::path folder_;
   const CampaignHooks& hooks_;

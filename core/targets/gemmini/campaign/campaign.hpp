@@ -15,7 +15,7 @@ namespace dosa {
 struct CampaignOptions {
   MeasureOptions run;         ///< how programs are compiled and simulated; `programs` is not used
   std::int64_t budget = 200;  ///< measurements in all, 2 to 100000
-  std::string machine = gemmini::kTarget;  ///< a shipped name or a file, of Gemmini's rules
+  MachineChoice machine = gemmini::kTarget;  ///< of Gemmini's rules
   ArraySizes hardware{16, 256, 64};  ///< the simulated Gemmini as built: the most that the design may have
   std::string surrogate;             ///< to fine-tune; empty: the shipped one
   bool from_scratch = false;         ///< fine-tune none

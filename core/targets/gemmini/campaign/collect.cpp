@@ -246,7 +246,7 @@ std::string collected_csv(const Plan& plan, const Collected& collected) {
     const PlannedCall& m = plan.measurements[row.measurement];
     const Layer& layer = plan.layers[m.layer];
     const bool conv = m.tile.call == gemmini::Call::kConv;
-    csv.add(row.measurement, gemmini::name_of(m.tile.call));
+    csv.add(row.measurement, conv ? "conv" : "matmul");
     for (const std::int64_t size : gemmini::extents(layer, m.tile.call)) csv.add(size);
     csv.add(conv ? layer.wstride : 1, conv ? layer.hstride : 1, conv ? layer.padding.value_or(0) : 0,
             conv ? layer.input_height() : 0);

@@ -79,7 +79,7 @@ OperandBytes operand_bytes(const Layer& l, gemmini::Call call) {
   const DimSizes e = gemmini::extents(l, call);
   const auto at = [&](Dim d) { return e[static_cast<std::size_t>(d)]; };
   const std::int64_t pixels =
-      call == gemmini::Call::kMatmul ? at(Dim::P) : at(Dim::N) * l.input_height() * l.input_width();
+      gemmini::is_product(call) ? at(Dim::P) : at(Dim::N) * l.input_height() * l.input_width();
   return {pixels * at(Dim::C), at(Dim::R) * at(Dim::S) * at(Dim::C) * at(Dim::K),
           at(Dim::P) * at(Dim::Q) * at(Dim::N) * at(Dim::K)};
 }
@@ -109,13 +109,16 @@ ProgramCycles ProgramCycles::of(const Layer& layer, gemmini::Call call) {
 
 Plan plan_from_json(const JsonInput& json) {
   json.require_schema(kSchema);
-  json.allow_only(
-      {"schema", "workload", "hardware", "library", "area_mm2", "built_from", "layers", "measurements"});
+  json.allow_only({"schema", "workload", "hardware", "library", "area_mm2", "built_from", "layers",
+                   "measurements", "remarks"});
   Plan plan;
   plan.workload = json.at("workload").text();
   plan.hardware = sizes_from_json(json.at("hardware"));
   if (const auto library = json.find("library")) plan.library = {library->text(), library->where()};
   if (const auto area = json.find("area_mm2")) plan.area_mm2 = area->number(0);
+  if (const auto remarks = json.find("remarks")) {
+    for (const JsonInput& remark : remarks->items()) plan.remarks.push_back(remark.text());
+  }
   for (const JsonInput& item : json.at("layers").items()) plan.layers.push_back(layer_from_json(item));
   for (const JsonInput& item : json.at("measurements").items()) {
     item.allow_only({"layer", "mapping", "tiling", "tile", "program"});
@@ -155,6 +158,7 @@ Json to_json(const Plan& plan) {
             {"layers", layers},
             {"measurements", measurements}};
   if (plan.area_mm2 > 0) json["area_mm2"] = plan.area_mm2;
+  if (!plan.remarks.empty()) json["remarks"] = plan.remarks;
   return json;
 }
 

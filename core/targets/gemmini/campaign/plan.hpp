@@ -48,6 +48,8 @@ struct Plan {
   double area_mm2 = 0;  ///< of this hardware, by the machine of the design; 0 where a plan is of no design
   std::vector<Layer> layers;
   std::vector<PlannedCall> measurements;
+  /// What of a design's network no program runs: one line each (cpu_remarks).
+  std::vector<std::string> remarks;
 
   /// Brings together the measurements of a layer and call, whose operands a program fills once, and
   /// distributes them over programs. Throws as BatchLimits::check.

@@ -58,7 +58,7 @@ std::string row_text(const Plan& plan, std::size_t index) {
   const gemmini::Tile& t = m.tile;
   std::string text =
       fmt::format("    {{.layer = {}, .mapping = {}, .shift = {}, ", m.layer, index, output_shift(l, t.call));
-  if (t.call == Call::kMatmul) {
+  if (gemmini::is_product(t.call)) {
     const DimSizes e = gemmini::extents(l, t.call);
     const auto at = [&](Dim d) { return e[static_cast<std::size_t>(d)]; };
     const std::int64_t dim = plan.hardware.pe_dim;
@@ -75,7 +75,9 @@ std::string row_text(const Plan& plan, std::size_t index) {
         t[Dim::K], t[Dim::S], t[Dim::R], t[Dim::C]);
   }
   return text + fmt::format("}},  /* {}: {}{} */\n", comment(l.name), comment(m.tiling),
-                            gemmini::sees_one_pixel(l) ? ", weights of the kernel's centre" : "");
+                            t.call == Call::kIm2col      ? ", inputs laid out by im2col, which is not timed"
+                            : gemmini::sees_one_pixel(l) ? ", weights of the kernel's centre"
+                                                         : "");
 }
 
 constexpr const char* kMakefileNotes =
@@ -239,7 +241,9 @@ std::string program_text(const Plan& plan, const Program& program) {
 std::string makefile(const Plan& plan) {
   std::string programs;
   for (const Program& program : plan.programs()) programs += " \\\n\t" + program.name;
-  return origin("#", plan) + kMakefileNotes + "programs =" + programs + "\n" + kMakefileRules;
+  std::string remarks;
+  for (const std::string& remark : plan.remarks) remarks += fmt::format("# {}\n", comment(remark));
+  return origin("#", plan) + remarks + kMakefileNotes + "programs =" + programs + "\n" + kMakefileRules;
 }
 
 }  // namespace dosa

@@ -63,7 +63,7 @@ std::string shape_of(const Layer& layer) {
   shape.count = shape.groups = 1;
   shape.known_input_width = layer.input_width();
   shape.known_input_height = layer.input_height();
-  shape.padding = layer.padding.value_or(0);
+  shape.pad(layer.sides());
   return to_json(shape).dump();
 }
 
@@ -134,9 +134,10 @@ Tile random_tile(const Layer& layer, const ArraySizes& built, Call call, Random&
   Tile tile;
   tile.call = call;
   for (const Dim d : all_dims()) {
-    const bool blocks = call == Call::kMatmul || d == Dim::C || d == Dim::K;
+    const bool blocks = gemmini::is_product(call) || d == Dim::C || d == Dim::K;
     std::vector<std::int64_t> sizes = gemmini::useful_tile_sizes(
-        gemmini::max_tile(layer, call, d, built.pe_dim), blocks && layer[d] > 1 ? built.pe_dim : 1);
+        gemmini::max_tile(layer, call, d, built.pe_dim),
+        blocks && gemmini::extents(layer, call)[static_cast<std::size_t>(d)] > 1 ? built.pe_dim : 1);
     // Few channels may be cut anywhere, many only in whole blocks.
     for (std::int64_t& size : sizes) size = std::min(size, gemmini::max_tile(layer, call, d, built.pe_dim));
     const double span = std::log(static_cast<double>(sizes.back()) / static_cast<double>(sizes.front()));
@@ -178,17 +179,16 @@ Measurable measurable_layers(const Workload& workload, const SampleOptions& opti
   plan.library = options.library;
   std::set<std::string> shapes;
   for (const Layer& layer : workload.layers) {
-    std::string reason = not_measurable(layer);
+    std::string reason;
+    std::vector<Call> possible;
+    try {
+      possible = gemmini::calls_for(layer);
+      if (possible.back() == Call::kConv) reason = not_measurable(layer);
+    } catch (const Error& refused) {
+      reason = refused.what();
+    }
     if (layer.macs() > options.max_macs)
       reason = fmt::format("{} multiply-accumulates, more than {}", layer.macs(), options.max_macs);
-    std::vector<Call> possible;
-    if (reason.empty()) {
-      try {
-        possible = gemmini::calls_for(layer);
-      } catch (const Error& refused) {
-        reason = refused.what();
-      }
-    }
     if (!reason.empty()) {
       found.sample.left_out.emplace_back(layer.name, reason);
     } else if (shapes.insert(shape_of(layer)).second) {

@@ -50,7 +50,7 @@ SearchProblem problem_of(const char* machine, const std::vector<Layer>& layers) 
 
 void expect_legal(const LayerNests& nests, const ChainNest& nest) {
   Mapping mapping = nests.model().mapping_of(nest);
-  mapping.pad_from(nests.layer());
+  mapping.set_remainders(nests.layer(), Remainders::kPadded);
   EXPECT_NO_THROW(check_mapping(mapping, nests.layer(), nests.chain()))
       << print_mapping(mapping, nests.chain());
   EXPECT_TRUE(nests.within_fan_outs(nest));
@@ -137,8 +137,7 @@ TEST(ChainBound, NoLegalMappingIsBelow) {
     for (int l = 0; l < 5; ++l) {
       const LayerNests nests(chain, random.layer());
       const ChainBound bound = lower_bound(chain, nests.layer());
-      for (int i = 0; i < 60; ++i)
-        expect_above(nests, bound, nests.model().nest_of(random.mapping(nests.layer(), chain)));
+      for (int i = 0; i < 60; ++i) expect_above(nests, bound, nest_of(random.mapping(nests.layer(), chain)));
     }
   }
 }
@@ -222,7 +221,7 @@ TEST(ChainBound, NoPaddedMappingFoundIsBelow) {
     for (const NestFront::Entry& entry : front.entries()) {
       expect_above(nests, bound, entry.nest);
       Mapping mapping = nests.model().mapping_of(entry.nest);
-      mapping.pad_from(layer);
+      mapping.set_remainders(layer, Remainders::kPadded);
       ASSERT_NO_THROW(check_mapping(mapping, layer, chain));
       padded += mapping.padded_from != DimSizes{};
     }

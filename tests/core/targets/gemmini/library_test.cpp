@@ -6,6 +6,7 @@
 #include <bitset>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <random>
 
 #include "dosa/models/base/csv.hpp"
@@ -212,20 +213,12 @@ TEST(Calls, PointwiseConvolutionsMayRunAsEither) {
 }
 
 TEST(Calls, RefusalsNameRuleValueAndAlternative) {
-  const auto refusal = [](const Layer& layer) -> std::string {
-    try {
-      calls_for(layer);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "";
-  };
+  const auto refusal = [](const Layer& layer) { return summary(check_call(layer, Call::kConv)); };
   Layer layer = conv(3, 28, 64, 64);
   layer[Dim::R] = 5;
-  EXPECT_EQ(
-      refusal(layer),
-      "layer conv: Gemmini's library cannot run it: tiled_conv has square kernels; found R 5, S 3; nearest "
-      "legal: R 5, S 5, the smaller side filled up with zero weights");
+  EXPECT_EQ(refusal(layer),
+            "tiled_conv has square kernels; found R 5, S 3; nearest legal: R 5, S 5, the smaller side filled "
+            "up with zero weights");
   layer = conv(3, 28, 64, 64);
   layer.hstride = 2;
   EXPECT_NE(refusal(layer).find("one stride; found wstride 1, hstride 2"), std::string::npos);
@@ -247,6 +240,61 @@ TEST(Calls, RefusalsNameRuleValueAndAlternative) {
   EXPECT_NE(refusal(conv(3, 60000, 4, 8)).find("31 bits"), std::string::npos);
 }
 
+// What tiled_conv does not run is the product of R*S*C values for each output pixel with the filters.
+TEST(Calls, WhatNeitherCallRunsIsTheProductOfItsIm2col) {
+  const auto with = [](const std::function<void(Layer&)>& change) {
+    Layer layer = conv(3, 28, 64, 96, 1, 0, 2);
+    change(layer);
+    return layer;
+  };
+  const std::pair<const char*, Layer> cases[] = {
+      {"tiled_conv has square kernels; found R 31, S 1",
+       with([](Layer& l) { l[Dim::R] = 31, l[Dim::S] = 1; })},
+      {"tiled_conv has one stride; found wstride 1, hstride 2", with([](Layer& l) { l.hstride = 2; })},
+      {"tiled_conv has one padding for all sides; found padding left 0, right 1, top 0, bottom 1",
+       with([](Layer& l) {
+         l.pad({0, 1, 0, 1});
+       })},
+      {"padding is smaller than the kernel; found padding 3, kernel 3",
+       with([](Layer& l) { l.padding = 3; })},
+      {"tiled_conv has costs for kernels without dilation only; found 2 x 2",
+       with([](Layer& l) { l.wdilation = l.hdilation = 2; })},
+      {"tiled_conv has costs for kernels without dilation only; found 2 x 2",
+       with([](Layer& l) { l.wdilation = l.hdilation = 2, l.padding = 2; })}};
+  for (const auto& [reason, layer] : cases) {
+    EXPECT_EQ(calls_for(layer), std::vector<Call>{Call::kIm2col}) << reason;
+    EXPECT_EQ(why_im2col(layer), reason);
+    EXPECT_EQ(why_not_at_all(layer), "");
+    EXPECT_EQ(extents(layer, Call::kIm2col),
+              (DimSizes{1, 1, 28 * 28 * 2, 1, layer[Dim::R] * layer[Dim::S] * 64, 96, 1}));
+    for (const ArraySizes& built : {kDefault, ArraySizes{4, 16, 8}}) {
+      const Tile tile = default_tile(layer, built);
+      const Layer product = matmul(28 * 28 * 2, layer[Dim::R] * layer[Dim::S] * 64, 96);
+      EXPECT_EQ(tile.call, Call::kIm2col);
+      EXPECT_EQ(tile.size, default_tile(product, built).size) << "what the library takes for the product";
+      EXPECT_TRUE(check_tile(layer, built, tile).empty());
+      EXPECT_EQ(tile_from_json(JsonInput::from_text(to_json(tile).dump(), "tile")), tile);
+    }
+  }
+  EXPECT_EQ(why_im2col(conv(3, 28, 64, 64, 1, 1)), "");
+  EXPECT_EQ(why_im2col(matmul(3, 4, 5)), "");
+  EXPECT_NE(summary(check_call(matmul(3, 4, 5), Call::kIm2col)).find("needs no im2col"), std::string::npos);
+}
+
+TEST(Calls, MatricesThatNoProgramAddressesRunOnTheCpu) {
+  const Layer large = matmul(std::int64_t{1} << 22, (std::int64_t{1} << 16) + 1, 1);
+  EXPECT_EQ(why_not_at_all(large),
+            "a program addresses 2^38 bytes; found a matrix of 274882101248 bytes (4194304 x 65537 x 1); "
+            "nearest legal: 274877906944 bytes, in several layers");
+  testing::expect_error([&] { calls_for(large); }, ErrorId::kValue,
+                        {"layer matmul", "cannot run it", "2^38"});
+  EXPECT_EQ(why_not_at_all(matmul(std::int64_t{1} << 22, std::int64_t{1} << 16, 1)), "");
+  // The im2col of a layer may be too large where its input is not.
+  Layer wide = conv(3, 16384, 128, 1);
+  wide[Dim::R] = 9;
+  EXPECT_NE(why_not_at_all(wide).find("(268435456 x 3456 x 1)"), std::string::npos) << why_not_at_all(wide);
+}
+
 // 7x7 with padding 3 never finishes, 3x3 with padding 1 is wrong: what the kernel's centre computes is right.
 TEST(Calls, AConvolutionOfOnePixelIsTheMatrixProductOfTheKernelsCentre) {
   for (const std::int64_t pe_dim : {4, 8, 16}) {
@@ -265,8 +313,11 @@ TEST(Calls, AConvolutionOfOnePixelIsTheMatrixProductOfTheKernelsCentre) {
   // With more outputs each of them sees another position of the kernel; that is a matrix product, too.
   Layer several = conv(3, 3, 4, 8, 1, 2, 2);
   several.known_input_width = several.known_input_height = 1;
-  testing::expect_error([&] { calls_for(several); }, ErrorId::kValue,
-                        {"conv", "single pixel", "padding 2, P 3, Q 3", "P 2, C 4, K 72"});
+  EXPECT_EQ(calls_for(several), std::vector<Call>{Call::kIm2col});
+  const std::string why = summary(check_call(several, Call::kConv));
+  EXPECT_NE(why.find("single pixel"), std::string::npos) << why;
+  EXPECT_NE(why.find("padding 2, P 3, Q 3"), std::string::npos) << why;
+  EXPECT_NE(why.find("P 2, C 4, K 72"), std::string::npos) << why;
   several.known_input_width = several.known_input_height = 2;
   several[Dim::P] = several[Dim::Q] = 4;
   EXPECT_EQ(calls_for(several), std::vector<Call>{Call::kConv});

@@ -8,6 +8,7 @@
 #include <functional>
 #include <random>
 
+#include "dosa/core/explain/explain.hpp"
 #include "dosa/core/export/exporter.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/gemmini/campaign/sample.hpp"
@@ -302,13 +303,78 @@ TEST(GemminiSpace, NoTileThatRunsWrongIsHandedOut) {
   EXPECT_GT(defaults_repaired, 0);
 }
 
+// A layer that the library does not run as it is costs what the product of its im2col does; one that nothing
+// runs is in no total, and is named.
+TEST(GemminiSpace, WhatTheCpuDoesIsNamedAndNotCounted) {
+  Workload network;
+  network.name = "mixed";
+  Layer tall = layer_of("tall", {1, 31, 20, 20, 32, 24, 1}, 1, 0, 2);
+  Layer dilated = layer_of("dilated", {3, 3, 14, 14, 24, 24, 1}, 1, 2, 1);
+  dilated.wdilation = dilated.hdilation = 2;
+  const Layer plain = layer_of("plain", {3, 3, 14, 14, 24, 24, 1}, 1, 1, 1);
+  const Layer huge = layer_of("huge", {1, 1, 1 << 22, 1, 1 << 17, 1, 1}, 1, 0, 1);
+  network.layers = {tall, huge, dilated, plain};
+  expect_error([&] { refuse_cpu_work(network, *target()); }, ErrorId::kValue,
+               {"mixed: layer tall", "without the CPU", "square kernels"});
+  SearchProblem problem = SearchProblem::of(network, target(), Objective::from_name("edp"));
+  problem.bounds = {ArraySizes{16, 16, 4}, ArraySizes{16, 256, 64}};
+  ASSERT_EQ(problem.workload.layers.size(), 3u);
+  SearchOptions options = quick_rtl();
+  options.stages = Stages::kPolish;
+  Design design = optimize(problem, options).best;
+  const TemporaryFolder folder;
+  save_design(design, folder.path() / "design.json");
+  design = load_design(folder.path() / "design.json").design;
+  ASSERT_EQ(design.layers.size(), 3u);
+  ASSERT_EQ(design.left_to_cpu.size(), 1u);
+  EXPECT_EQ(to_json(design.left_to_cpu[0].layer), to_json(huge));
+  EXPECT_NE(design.left_to_cpu[0].reason.find("2^38"), std::string::npos);
+  const ArraySizes sizes = ArraySizes::of(design.hardware);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const gemmini::Tile tile = gemmini::tile_of(design.layers[i].layer, design.layers[i].schedule, sizes);
+    ASSERT_EQ(tile.call, gemmini::Call::kIm2col);
+    Layer product = layer_of("product", gemmini::extents(design.layers[i].layer, tile.call), 1, 0, 1);
+    const auto as_product =
+        std::make_shared<gemmini::TileSchedule>(gemmini::Tile{gemmini::Call::kMatmul, tile.size});
+    const auto costs = target()->costs({design.layers[i].layer, product},
+                                       {design.layers[i].schedule, as_product}, design.hardware);
+    EXPECT_EQ(costs[0].cycles, costs[1].cycles);
+    EXPECT_EQ(costs[0].energy_uj, costs[1].energy_uj);
+  }
+  // By hand: 2 * 31 * 400 * 32 * 24, 9 * 196 * 24 * 24 twice, 2^39.
+  const double counted = 2.0 * 31 * 400 * 32 * 24, square = 9.0 * 196 * 24 * 24, left = std::ldexp(1, 39);
+  const double all = counted + 2 * square + left;
+  const std::vector<std::string> remarks = cpu_remarks(design);
+  ASSERT_EQ(remarks.size(), 2u);
+  EXPECT_EQ(remarks[0],
+            fmt::format("im2col on the CPU, which is not counted: tall, dilated ({:.2f} % of the MACs)",
+                        100 * (counted + square) / all));
+  EXPECT_EQ(
+      remarks[1].rfind(fmt::format("left to the CPU, not counted: huge ({:.2f} % of the MACs): a program",
+                                   100 * left / all),
+                       0),
+      0u)
+      << remarks[1];
+  EXPECT_EQ(remarks, cpu_remarks(problem.workload, problem.left_to_cpu, *target()));
+  EXPECT_NE(report(design, *target()).find(remarks[0]), std::string::npos);
+  EXPECT_EQ(report(design, *target()).find("huge") != std::string::npos, true);
+  // Programs say what they do not run.
+  std::string makefile, plan;
+  for (const OutputFile& file : exporter("gemmini").files(design, *load_target("gemmini-rtl"))) {
+    if (file.name == "Makefile") makefile = file.content;
+    if (file.name == "plan.json") plan = file.content;
+  }
+  EXPECT_NE(makefile.find("# left to the CPU, not counted: huge"), std::string::npos);
+  EXPECT_EQ(plan_from_json(JsonInput::from_text(plan, "plan.json")).remarks, remarks);
+  network.layers = {huge};
+  expect_error([&] { SearchProblem::of(network, target(), Objective::from_name("edp")); }, ErrorId::kValue,
+               {"mixed: gemmini-rtl runs none of the layers", "huge", "2^38"});
+}
+
 TEST(GemminiSpace, RefusesWhatCannotBe) {
   SearchProblem problem = rtl_problem();
   problem.bounds.min[kScratchpadParameter] = problem.bounds.max[kScratchpadParameter] = 100;
   expect_error([&] { optimize(problem, quick_rtl()); }, ErrorId::kBounds, {"128"});
-  problem = rtl_problem();
-  problem.workload.layers[1].wdilation = problem.workload.layers[1].hdilation = 2;
-  expect_error([&] { optimize(problem, quick_rtl()); }, ErrorId::kValue, {"conv", "dilation"});
   expect_error([] { target(11); }, ErrorId::kValue, {"kappa", "11"});
 }
 

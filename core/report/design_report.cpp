@@ -1,0 +1,622 @@
+#include "dosa/core/report/design_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "dosa/core/report/bars.hpp"
+#include "dosa/core/report/chart.hpp"
+#include "dosa/core/report/diagram.hpp"
+#include "dosa/core/report/words.hpp"
+#include "dosa/models/chain/chain.hpp"
+
+namespace dosa::html {
+namespace {
+
+/// A layer of an analysis, and how often the network runs it.
+double runs_of(const LayerAnalysis& layer) { return static_cast<double>(layer.layer.count); }
+
+/// Level `from_dram` of a breakdown; 0 is DRAM.
+const LevelBreakdown& level_of(const Breakdown& breakdown, std::size_t from_dram) {
+  return breakdown.levels[breakdown.levels.size() - 1 - from_dram];
+}
+
+/// The colour of a level by its name; of anything else that binds latency, that of overheads.
+std::string colour_of_bound(const LayerAnalysis& layer) {
+  if (layer.bound.by == "compute") return "work";
+  for (std::size_t i = 0; i < layer.breakdown.levels.size(); ++i) {
+    if (level_of(layer.breakdown, i).name == layer.bound.by) return level_colour(i);
+  }
+  return "over";
+}
+
+/// Where the cycles of a layer, or of a network, go: as if all multipliers worked in every cycle, then what
+/// comes on top of that. Segments of the same meaning have the same name everywhere.
+std::vector<Segment> time_parts(const LayerAnalysis& layer) {
+  const double cycles = layer.cycles * runs_of(layer);
+  const Utilisation& use = layer.utilisation;
+  // A predicted latency may be shorter than that of the multipliers alone.
+  const double busy = std::min(1.0, use.busy);
+  const double computing = cycles * busy, spread = computing * use.spread, useful = spread * use.unpadded;
+  const std::string waits = layer.bound.by == "compute" || layer.bound.by == "overhead"
+                                ? "overhead of calls and of filling the array"
+                                : "waiting for " + layer.bound.by;
+  return {{"useful work", useful, "work"},
+          {"work on padding", spread - useful, "pad"},
+          {"multipliers without work", computing - spread, "idle"},
+          {waits, cycles - computing, waits.front() == 'w' ? colour_of_bound(layer) : "over"}};
+}
+
+/// By level, DRAM first, and the multipliers.
+std::vector<Segment> energy_parts(const LayerAnalysis& layer) {
+  const double runs = runs_of(layer) * static_cast<double>(layer.layer.groups);
+  std::vector<Segment> parts;
+  for (std::size_t i = 0; i < layer.breakdown.levels.size(); ++i) {
+    const LevelBreakdown& level = level_of(layer.breakdown, i);
+    parts.push_back({level.name, level.energy_uj * runs, level_colour(i)});
+  }
+  parts.push_back({"multiply-accumulates", layer.breakdown.mac_energy_uj * runs, "work"});
+  return parts;
+}
+
+/// The parts of all layers by name, in the order in which names first appear.
+std::vector<Segment> sum_of(const DesignAnalysis& analysis,
+                            std::vector<Segment> (*parts_of)(const LayerAnalysis&)) {
+  std::vector<Segment> sum;
+  for (const LayerAnalysis& layer : analysis.layers) {
+    for (const Segment& part : parts_of(layer)) {
+      const auto known =
+          std::find_if(sum.begin(), sum.end(), [&](const Segment& s) { return s.name == part.name; });
+      if (known == sum.end())
+        sum.push_back(part);
+      else
+        known->value += part.value;
+    }
+  }
+  return sum;
+}
+
+std::string joules(double microjoules) {
+  if (microjoules >= 999.5e3) return fmt::format("{} J", short_number(microjoules * 1e-6));
+  if (microjoules >= 999.5) return fmt::format("{} mJ", short_number(microjoules * 1e-3));
+  return fmt::format("{} µJ", short_number(microjoules));
+}
+
+std::string times(double ratio, const char* better, const char* worse) {
+  return ratio >= 1 ? fmt::format("{:.2f} times {}", ratio, better)
+                    : fmt::format("{:.2f} times {}", 1 / ratio, worse);
+}
+
+// ---- The effect of a change on what the design was searched for.
+
+struct Aim {
+  const char* name;
+  double Effects::*effect;
+};
+Aim aim_of(const Design& design) {
+  if (design.objective == "energy") return {"energy", &Effects::energy};
+  if (design.objective == "latency") return {"latency", &Effects::latency};
+  return {"EDP", &Effects::edp};
+}
+
+/// Changes below this are not worth a line.
+constexpr double kNothing = 5e-5;
+
+std::string signed_percentage(double change) {
+  if (!std::isfinite(change)) return "–";
+  if (std::abs(change) < kNothing) return "0 %";
+  return (change < 0 ? "−" : "+") + percentage(std::abs(change));
+}
+
+double size_of(const Sensitivity& number, const Aim& aim) {
+  const double more = std::abs(number.more.*aim.effect), less = std::abs(number.less.*aim.effect);
+  return std::max(std::isfinite(more) ? more : 0, std::isfinite(less) ? less : 0);
+}
+
+/// The numbers whose change by 10 % does something to the aim, the largest effect first.
+std::vector<const Sensitivity*> by_effect(const DesignAnalysis& analysis, const Aim& aim) {
+  std::vector<const Sensitivity*> sorted;
+  for (const Sensitivity& number : analysis.sensitivities) {
+    if (size_of(number, aim) >= kNothing) sorted.push_back(&number);
+  }
+  std::stable_sort(sorted.begin(), sorted.end(), [&](const Sensitivity* a, const Sensitivity* b) {
+    return size_of(*a, aim) > size_of(*b, aim);
+  });
+  return sorted;
+}
+
+// ---- Sections.
+
+Markup tile(const std::string& what, const std::string& value, const std::string& beside) {
+  return element("div", {},
+                 {element("dt", {}, {what}), element("dd", {{"class", "big"}}, {value}),
+                  element("dd", {{"class", "small"}}, {beside})});
+}
+
+Markup headline(const DesignAnalysis& analysis, const DesignFacts& facts) {
+  const Design& design = analysis.design;
+  const std::string sizes = design.machine->text(design.hardware);
+  Markup lead =
+      element("p", {{"class", "lead"}},
+              {fmt::format("The network {} ({} different layers) on the machine {}: {}. What the design is "
+                           "to have least of: {}.",
+                           design.workload, design.layers.size(), design.target,
+                           sizes.empty() ? "all sizes are fixed by its file" : sizes,
+                           design.objective == "edp" ? "EDP, energy times delay" : design.objective)});
+  if (facts.comparison) {
+    const Json& gain = facts.comparison->at("gain");
+    const double latency = gain.at("latency"), energy = gain.at("energy"), edp = gain.at("edp");
+    const std::string uncertain =
+        gain.contains("latency_sd_log")
+            ? fmt::format(" (latency is predicted, ± {})", percentage(gain["latency_sd_log"].get<double>()))
+            : "";
+    lead += element("p", {{"class", "lead"}},
+                    {"Against ", facts.comparison->at("reference").get<std::string>(), ": ",
+                     element("b", {}, {times(latency, "as fast", "as slow")}), uncertain, ", ",
+                     element("b", {}, {times(energy, "less energy", "more energy")}), ", ",
+                     fmt::format("EDP {}.", times(edp, "lower", "higher"))});
+  }
+  const DesignTotals& totals = design.totals;
+  lead += element(
+      "dl", {{"class", "tiles"}},
+      {tile("Latency", short_number(totals.cycles), "cycles"),
+       tile("Energy", joules(totals.energy_uj), fmt::format("{:.6g} µJ", totals.energy_uj)),
+       tile("EDP", short_number(totals.edp), "µJ × cycles"),
+       tile("Area", fmt::format("{:.2f} mm²", totals.area_mm2),
+            facts.as_built ? fmt::format("{:.2f} mm² as built, double-buffered",
+                                         facts.as_built->at("area_mm2").get<double>())
+                           : "by the machine's file"),
+       tile("Utilisation", percentage(analysis.utilisation.value()), "of all multipliers and cycles")});
+  if (!facts.remark.empty()) lead += element("p", {}, {facts.remark});
+  return lead;
+}
+
+/// What a number of the machine is, for those who have not read its file: "bandwidth dram.words_per_cycle".
+Markup name_of_number(const Sensitivity& number) {
+  return joined(
+      {std::string(to_string(number.number.kind)) + " ", element("code", {}, {number.number.name})});
+}
+
+/// "the multipliers", "dram (weights)".
+std::string words_for(const Bound& bound) {
+  if (bound.by == "compute") return "the multipliers";
+  return bound.tensor ? fmt::format("{} ({})", bound.by, name_of(*bound.tensor)) : bound.by;
+}
+
+std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
+  std::vector<Markup> items;
+  const auto add = [&items](const std::vector<Markup>& text) { items.push_back(element("li", {}, text)); };
+  const std::vector<Segment> time = sum_of(analysis, time_parts), energy = sum_of(analysis, energy_parts);
+  const auto largest = [](const Segment& a, const Segment& b) { return a.value < b.value; };
+  const Segment& most_time = *std::max_element(time.begin(), time.end(), largest);
+  const Segment& most_energy = *std::max_element(energy.begin(), energy.end(), largest);
+  add({element("b", {}, {"Time: "}),
+       fmt::format(
+           "{} goes into {}; with every multiplier busy in every cycle the network would take {} cycles "
+           "instead of {}.",
+           percentage(most_time.value / total_of(time)), most_time.name,
+           short_number(analysis.compute_bound_cycles), short_number(analysis.design.totals.cycles))});
+  std::string bounds;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, analysis.bounds.size()); ++i) {
+    bounds += fmt::format("{}by {} for {} of the time", i == 0 ? "" : ", ",
+                          words_for(analysis.bounds[i].bound), percentage(analysis.bounds[i].share));
+  }
+  add({element("b", {}, {"Layers are bound "}), bounds, "."});
+  add({element("b", {}, {"Energy: "}),
+       fmt::format("{} goes into {}. DRAM moves {} words, {:.2f} times as many as if each were moved once.",
+                   percentage(most_energy.value / total_of(energy)), most_energy.name,
+                   short_number(analysis.dram_words), analysis.dram_words / analysis.compulsory_words)});
+  const auto worst = std::max_element(
+      analysis.layers.begin(), analysis.layers.end(),
+      [](const LayerAnalysis& a, const LayerAnalysis& b) { return a.share_of_edp < b.share_of_edp; });
+  add({element("b", {}, {"Layer that costs most: "}),
+       fmt::format("{}, {} of the time and {} of the energy{}{}.", worst->layer.name,
+                   percentage(worst->share_of_cycles), percentage(worst->share_of_energy),
+                   worst->reasons.empty() ? "" : "; ",
+                   worst->reasons.empty() ? "" : worst->reasons.front().text)});
+  const Aim aim = aim_of(analysis.design);
+  constexpr std::size_t kNamed = 3;
+  std::vector<const Sensitivity*> helping;
+  const auto best = [&aim](const Sensitivity* number) {
+    return std::min(number->more.*aim.effect, number->less.*aim.effect);
+  };
+  for (const Sensitivity* number : by_effect(analysis, aim)) {
+    // What a size does alone, without larger tiles, is no advice.
+    const NumberKind kind = number->number.kind;
+    if ((kind == NumberKind::kBandwidth || kind == NumberKind::kEnergy) && best(number) < -kNothing)
+      helping.push_back(number);
+  }
+  std::stable_sort(helping.begin(), helping.end(),
+                   [&](const Sensitivity* a, const Sensitivity* b) { return best(a) < best(b); });
+  for (std::size_t i = 0; i < std::min(kNamed, helping.size()); ++i) {
+    const bool takes_more = helping[i]->more.*aim.effect == best(helping[i]);
+    add({element("b", {}, {takes_more ? "10 % more " : "10 % less "}), name_of_number(*helping[i]),
+         fmt::format(": {} {}.", aim.name, signed_percentage(best(helping[i])))});
+  }
+  return items;
+}
+
+Section limits(const DesignAnalysis& analysis) {
+  Markup content = element("ul", {{"class", "finding"}}, findings_of(analysis));
+  content += element("h3", {}, {"Where the time goes"});
+  content += summary_bar(sum_of(analysis, time_parts), "Shares of the cycles");
+  content += element("h3", {}, {"Where the energy goes"});
+  content += summary_bar(sum_of(analysis, energy_parts), "Shares of the energy");
+  return {"limits", "What limits this design", "", content};
+}
+
+/// What the name of a count begins with where there are many: "64 × ".
+std::string each_of(std::int64_t count) { return count > 1 ? fmt::format("{} × ", count) : ""; }
+
+/// "8 words per cycle", or reads and writes apart, of each instance of a level.
+std::string bandwidth_of(const ChainLevel& level, std::int64_t instances) {
+  if (level.words_per_cycle)
+    return fmt::format("{}{:.4g} words per cycle", each_of(instances), *level.words_per_cycle);
+  std::string text;
+  if (level.read_words_per_cycle) text = fmt::format("reads {:.4g}", *level.read_words_per_cycle);
+  if (level.write_words_per_cycle)
+    text += fmt::format("{}writes {:.4g}", text.empty() ? "" : ", ", *level.write_words_per_cycle);
+  return text.empty() ? "" : each_of(instances) + text + " words per cycle";
+}
+
+/// Words per cycle of DRAM: where reads and writes have bandwidths of their own, both together; 0: no limit.
+double words_per_cycle(const ChainLevel& dram) {
+  if (dram.words_per_cycle) return *dram.words_per_cycle;
+  const bool limited = dram.read_words_per_cycle && dram.write_words_per_cycle;
+  return limited ? *dram.read_words_per_cycle + *dram.write_words_per_cycle : 0;
+}
+
+/// What a tile may take, as often as a memory holds it.
+std::string size_text(const LevelBreakdown& level, const ChainLevel& built, std::int64_t instances) {
+  if (!level.capacity) return "";
+  const std::string size =
+      each_of(built.buffering) + fmt::format("{:.6g} {}", *level.capacity, level.size_unit);
+  return level.size_unit == "words" ? each_of(instances) + size : size;
+}
+
+Diagram diagram_of(const DesignAnalysis& analysis) {
+  Diagram diagram;
+  const Chain chain = chain_of(*analysis.design.machine, analysis.design.hardware);
+  const Breakdown& first = analysis.layers.front().breakdown;
+  diagram.multipliers = first.multipliers;
+  diagram.mean_busy = analysis.utilisation.value();
+  const std::vector<Segment> energy = sum_of(analysis, energy_parts);
+  const double all_energy = total_of(energy);
+  diagram.energy_share = energy.back().value / all_energy;
+  for (std::size_t i = 0; i < first.levels.size(); ++i) {
+    const LevelBreakdown& level = level_of(first, i);
+    const int place = chain.dram() - static_cast<int>(i);
+    const ChainLevel& built = chain.levels[static_cast<std::size_t>(place)];
+    Block block{level.name,
+                size_text(level, built, chain.instances(place)),
+                level.holds,
+                -1,
+                0,
+                bandwidth_of(built, chain.instances(place)),
+                energy[i].value / all_energy,
+                level_colour(i)};
+    if (level.capacity) {
+      block.most_full = 0;
+      for (const LayerAnalysis& layer : analysis.layers) {
+        const double fill = level_of(layer.breakdown, i).fill();
+        block.most_full = std::max(block.most_full, fill);
+        block.mean_full += fill * layer.share_of_cycles;
+      }
+    }
+    diagram.blocks.push_back(std::move(block));
+  }
+  for (std::size_t axis = 0; axis < first.axes.size(); ++axis) {
+    MeshLine line{"below " + first.axes[axis].where, first.axes[axis].size, 0};
+    for (const LayerAnalysis& layer : analysis.layers)
+      line.mean_used += layer.breakdown.axes[axis].used * layer.share_of_cycles;
+    if (line.size > 1) diagram.mesh.push_back(line);
+  }
+  return diagram;
+}
+
+Section hardware(const DesignAnalysis& analysis) {
+  const Diagram diagram = diagram_of(analysis);
+  std::string description = "From the outside inwards:";
+  for (const Block& block : diagram.blocks) {
+    description +=
+        fmt::format(" {}, {}, {} of the energy{};", block.name, block.size.empty() ? "unlimited" : block.size,
+                    percentage(block.energy_share),
+                    block.most_full < 0 ? "" : fmt::format(", at most {} full", percentage(block.most_full)));
+  }
+  description += fmt::format(" {:.0f} multipliers, {} of them at work in a mean cycle.", diagram.multipliers,
+                             percentage(diagram.mean_busy));
+  return {
+      "hardware", "The hardware",
+      "Data comes from DRAM at the top and goes down to the multipliers. Lines on the right are the three "
+      "tensors: weights (W), inputs (I) and outputs (O); a circle marks a memory that holds one, without it "
+      "the tensor passes by. Bars tell how full a memory is: in a mean cycle (coloured) and in the layer "
+      "that fills it most (grey).",
+      draw(diagram, {"hardware-figure", "Block diagram of the hardware", description})};
+}
+
+Section roofline(const DesignAnalysis& analysis) {
+  Roofline chart;
+  chart.peak = analysis.layers.front().breakdown.multipliers;
+  chart.words_per_cycle =
+      words_per_cycle(chain_of(*analysis.design.machine, analysis.design.hardware).levels.back());
+  for (const LayerAnalysis& layer : analysis.layers) {
+    const double macs = static_cast<double>(layer.layer.macs()) * static_cast<double>(layer.layer.groups);
+    if (!(layer.dram_words > 0) || !(layer.cycles > 0)) continue;
+    chart.points.push_back({layer.layer.name, macs / layer.dram_words, macs / layer.cycles,
+                            layer.share_of_cycles, colour_of_bound(layer),
+                            "bound by " + words_for(layer.bound)});
+  }
+  std::vector<Segment> colours;
+  for (const LayerAnalysis& layer : analysis.layers) {
+    const std::string name =
+        layer.bound.by == "compute" ? "bound by the multipliers" : "bound by " + layer.bound.by;
+    if (std::none_of(colours.begin(), colours.end(),
+                     [&](const Segment& known) { return known.name == name; }))
+      colours.push_back({name, layer.share_of_cycles, colour_of_bound(layer)});
+  }
+  Markup content = draw(
+      chart, {"roofline-figure", "Roofline of the layers",
+              fmt::format("{} layers below the roof of {:.0f} multipliers and, on the left, of DRAM; the "
+                          "table of layers holds the numbers.",
+                          chart.points.size(), chart.peak)});
+  content += legend(colours);
+  return {
+      "roofline", "Roofline",
+      "Every circle is a layer, its area the layer's share of the time. The higher, the more of the "
+      "multipliers work; "
+      "the further to the right, the more work is done with each word that DRAM moves. No layer can be above "
+      "the line: on its slope DRAM is the limit, on its flat part the number of multipliers. A circle far "
+      "below the line waits for something else, or leaves multipliers without work.",
+      content};
+}
+
+std::string name_with_count(const Layer& layer) {
+  return layer.count == 1 ? layer.name : fmt::format("{} × {}", layer.name, layer.count);
+}
+
+Section layers(const DesignAnalysis& analysis) {
+  const DesignTotals& totals = analysis.design.totals;
+  double most_cycles = 0, most_energy = 0;
+  for (const LayerAnalysis& layer : analysis.layers) {
+    most_cycles = std::max(most_cycles, layer.cycles * runs_of(layer));
+    most_energy = std::max(most_energy, layer.energy_uj * runs_of(layer));
+  }
+  std::vector<std::vector<Cell>> rows;
+  for (const LayerAnalysis& layer : analysis.layers) {
+    const auto cycles = [&](double value) {
+      return fmt::format("{} cycles, {} of all", short_number(value), percentage(value / totals.cycles));
+    };
+    const auto energy = [&](double value) {
+      return fmt::format("{}, {} of all", joules(value), percentage(value / totals.energy_uj));
+    };
+    rows.push_back({{name_with_count(layer.layer)},
+                    {bar(time_parts(layer), most_cycles, cycles)},
+                    number_cell(percentage(layer.share_of_cycles)),
+                    {bar(energy_parts(layer), most_energy, energy)},
+                    number_cell(percentage(layer.share_of_energy))});
+  }
+  Markup content = element("p", {}, {element("b", {}, {"Time"})});
+  content += legend(sum_of(analysis, time_parts));
+  content += element("p", {}, {element("b", {}, {"Energy"})});
+  content += legend(sum_of(analysis, energy_parts));
+  content += table("Time and energy of every layer, with all its runs",
+                   {{"Layer"}, {"Time"}, {"", true}, {"Energy"}, {"", true}}, rows, "bars");
+  return {"layers", "Layer by layer", "Bars are as long as a layer's part of the network's time and energy.",
+          content};
+}
+
+Section tornado(const DesignAnalysis& analysis) {
+  constexpr std::size_t kMost = 16;
+  const Aim aim = aim_of(analysis.design);
+  std::vector<const Sensitivity*> sorted = by_effect(analysis, aim);
+  if (sorted.size() > kMost) sorted.resize(kMost);
+  const auto side = [&](const char* direction, double change) {
+    return Change{std::isfinite(change) ? change : 0, change < 0 ? "better" : "worse",
+                  fmt::format("{}: {} {}", direction, aim.name, signed_percentage(change))};
+  };
+  double most = 0;
+  bool any_searched = false;
+  for (const Sensitivity* number : sorted) {
+    most = std::max(most, size_of(*number, aim));
+    for (const Sensitivity::Searched& searched : number->searched) {
+      any_searched = any_searched || searched.problem.empty();
+      if (searched.problem.empty()) most = std::max(most, std::abs(searched.change.*aim.effect));
+    }
+  }
+  std::vector<std::vector<Cell>> rows;
+  for (const Sensitivity* number : sorted) {
+    const double more = number->more.*aim.effect, less = number->less.*aim.effect;
+    std::vector<Change> marks;
+    for (const Sensitivity::Searched& searched : number->searched) {
+      if (!searched.problem.empty()) continue;
+      marks.push_back(
+          {searched.change.*aim.effect, "mark",
+           fmt::format("{:.6g} instead of {:.6g}, searched again: {} {}", searched.value,
+                       number->number.value, aim.name, signed_percentage(searched.change.*aim.effect))});
+    }
+    rows.push_back({{name_of_number(*number)},
+                    {changes({side("10 % more", more), side("10 % less", less)}, marks, most)},
+                    number_cell(signed_percentage(more)),
+                    number_cell(signed_percentage(less))});
+  }
+  std::string intro = fmt::format(
+      "What 10 % more (upper bar) and 10 % less (lower bar) of a number of the machine does to {} while "
+      "every layer runs as it does: to the left it falls, which is better. Of a memory's size that is only "
+      "what its "
+      "accesses cost: nothing more is put into a larger one.",
+      aim.name);
+  if (any_searched) intro += " Circles: with other numbers, and the layers searched again for them.";
+  return {"sensitivities", "What a change would do", intro,
+          table(fmt::format("Change of {} by 10 % more and less of each number", aim.name),
+                {{"Number of the machine"},
+                 {fmt::format("{}, at most {} on either side", aim.name, percentage(most))},
+                 {"10 % more", true},
+                 {"10 % less", true}},
+                rows, "bars tornado")};
+}
+
+Section progress(const DesignAnalysis& analysis, const DesignFacts& facts) {
+  Curves curves{"evaluations of the model",
+                "best " + analysis.design.objective + " so far",
+                {{"best design", "l1", {}, facts.search.back().samples}}};
+  for (const FoundSoFar& found : facts.search)
+    curves.curves.front().points.push_back(
+        {found.samples, found.objective, found.objective, found.objective});
+  const FoundSoFar& first = facts.search.front();
+  const FoundSoFar& last = facts.search.back();
+  const std::string intro = fmt::format(
+      "The first design had {}, the best one {} after {} evaluations and {:.1f} s.",
+      short_number(first.objective), short_number(last.objective), short_number(last.samples), last.seconds);
+  return {"search", "How the search went", intro,
+          draw(curves, {"search-figure", "Best design against evaluations", intro})};
+}
+
+// ---- Tables.
+
+Markup layer_table(const DesignAnalysis& analysis) {
+  std::vector<std::vector<Cell>> rows;
+  for (const LayerAnalysis& layer : analysis.layers) {
+    rows.push_back({{layer.layer.name},
+                    number_cell(fmt::format("{}", layer.layer.count)),
+                    number_cell(fmt::format("{:.0f}", layer.cycles)),
+                    number_cell(fmt::format("{:.3f}", layer.energy_uj)),
+                    number_cell(percentage(layer.share_of_edp)),
+                    number_cell(percentage(layer.utilisation.value())),
+                    {words_for(layer.bound)},
+                    number_cell(fmt::format("{:.2f}", layer.over_bound()))});
+  }
+  return scrolling(
+      "Costs of the layers",
+      table("What one run of each layer costs. EDP share: mean of its shares of the network's time "
+            "and energy. Times least: its cycles over those that multipliers and DRAM need at least.",
+            {{"Layer"},
+             {"Runs", true},
+             {"Cycles", true},
+             {"Energy, µJ", true},
+             {"EDP share", true},
+             {"Utilisation", true},
+             {"Bound by"},
+             {"Times least", true}},
+            rows));
+}
+
+Markup schedule_table(const DesignAnalysis& analysis) {
+  std::vector<std::vector<Cell>> rows;
+  for (const LayerAnalysis& layer : analysis.layers) {
+    std::string why;
+    for (const Reason& reason : layer.reasons) why += (why.empty() ? "" : "; ") + reason.text;
+    rows.push_back({{layer.layer.name},
+                    {shape_of(layer.layer)},
+                    {why.empty() ? "at a bound" : why},
+                    {element("code", {}, {layer.schedule})}});
+  }
+  return scrolling("Layers and how they run",
+                   table("What each layer is, why it takes more than it needs at least, and how it runs",
+                         {{"Layer"}, {"Shape"}, {"Why"}, {"How it runs"}}, rows, "prose"));
+}
+
+Markup energy_table(const DesignAnalysis& analysis) {
+  std::vector<std::vector<Cell>> rows;
+  for (const EnergyShare& share : analysis.energy) {
+    rows.push_back({{share.level.empty() ? "multiply-accumulates" : share.level},
+                    {share.tensor ? name_of(*share.tensor) : ""},
+                    number_cell(fmt::format("{:.3f}", share.energy_uj)),
+                    number_cell(percentage(share.share))});
+  }
+  return table("Energy of the network by memory and tensor",
+               {{"Memory"}, {"Tensor"}, {"Energy, µJ", true}, {"Share", true}}, rows);
+}
+
+Markup sensitivity_table(const DesignAnalysis& analysis) {
+  std::vector<std::vector<Cell>> rows;
+  for (const Sensitivity& number : analysis.sensitivities) {
+    const auto slope = [](double value) { return number_cell(fmt::format("{:.4f}", value)); };
+    rows.push_back({{element("code", {}, {number.number.name})},
+                    number_cell(fmt::format("{:.6g}", number.number.value)),
+                    {number.number.unit},
+                    slope(number.slope.edp),
+                    slope(number.slope.energy),
+                    slope(number.slope.latency),
+                    slope(number.slope.area),
+                    number_cell(signed_percentage(number.more.edp)),
+                    number_cell(signed_percentage(number.less.edp))});
+  }
+  return scrolling("Sensitivities",
+                   table("Slopes: by how many per cent a quantity rises for one per cent more of the number, "
+                         "schedules fixed. The last two columns are the exact model's.",
+                         {{"Number"},
+                          {"Value", true},
+                          {"Unit"},
+                          {"EDP", true},
+                          {"Energy", true},
+                          {"Latency", true},
+                          {"Area", true},
+                          {"EDP at +10 %", true},
+                          {"EDP at −10 %", true}},
+                         rows));
+}
+
+Section tables(const DesignAnalysis& analysis) {
+  Markup content = element("h3", {}, {"Layers"});
+  content += layer_table(analysis);
+  content += schedule_table(analysis);
+  content += element("h3", {}, {"Energy"});
+  content += energy_table(analysis);
+  if (!analysis.sensitivities.empty()) {
+    content += element("h3", {}, {"Sensitivities"});
+    content += sensitivity_table(analysis);
+  }
+  return {"tables", "Tables", "Every number behind the figures, to be copied into a spreadsheet.", content};
+}
+
+/// A value of a design's provenance, in a line.
+std::string as_text(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Section provenance(const DesignAnalysis& analysis, const DesignFacts& facts) {
+  const Design& design = analysis.design;
+  Markup content;
+  if (!facts.command.empty()) {
+    content += element("p", {}, {"The command that makes this design:"});
+    content += code_block(facts.command);
+  }
+  if (!facts.command_note.empty()) content += element("p", {}, {facts.command_note});
+  std::vector<std::vector<Cell>> rows{
+      {{"network"}, {design.workload}},
+      {{"machine"}, {design.target}},
+      {{"what the machine's file is"}, {design.machine->description}},
+      {{"hash of the machine's file"}, {element("code", {}, {design.machine->hash})}}};
+  for (const NumberChange& change : design.machine->set)
+    rows.push_back({{"set " + change.name}, {fmt::format("{}", change.value)}});
+  if (design.provenance.is_object()) {
+    for (const auto& [key, value] : design.provenance.items()) {
+      if (!value.is_object() || key != "options") {
+        rows.push_back({{key}, {as_text(value)}});
+        continue;
+      }
+      for (const auto& [option, set] : value.items()) rows.push_back({{"option " + option}, {as_text(set)}});
+    }
+  }
+  content += table("What the design file records", {{"What"}, {"Value"}}, rows);
+  return {"provenance", "Where it comes from", "", content};
+}
+
+}  // namespace
+
+Page design_page(const DesignAnalysis& analysis, const DesignFacts& facts) {
+  Page page;
+  page.title = fmt::format("{} on {}", analysis.design.workload, analysis.design.target);
+  page.lead = headline(analysis, facts);
+  page.sections = {limits(analysis), hardware(analysis), roofline(analysis), layers(analysis)};
+  if (!by_effect(analysis, aim_of(analysis.design)).empty()) page.sections.push_back(tornado(analysis));
+  if (facts.search.size() > 1) page.sections.push_back(progress(analysis, facts));
+  page.sections.push_back(tables(analysis));
+  page.sections.push_back(provenance(analysis, facts));
+  return page;
+}
+
+}  // namespace dosa::html

@@ -1,0 +1,17 @@
+// Names for people of what a design and a network consist of.
+#pragma once
+
+#include <string>
+
+#include "dosa/models/layer.hpp"
+
+namespace dosa::html {
+
+/// "3 × 3 filter, 64 → 128 channels, 56 × 56 outputs, stride 2" or "512 × 768 times 768 × 3072".
+std::string shape_of(const Layer& layer);
+/// "weights", "inputs", "outputs".
+std::string name_of(Operand tensor);
+/// The class of style.css of a memory level; 0 is DRAM.
+std::string level_colour(std::size_t levels_from_dram);
+
+}  // namespace dosa::html

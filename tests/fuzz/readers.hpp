@@ -1,0 +1,26 @@
+// Every reader of files from outside, as a function of bytes.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/fuzz/mutate.hpp"
+
+namespace dosa::testing {
+
+struct Reader {
+  std::string name;
+  Form form = Form::kPlain;
+  std::vector<std::string> right;  ///< inputs that it takes
+  /// Reads, and looks at what was read: derived sizes, costs, the way back to text. Throws dosa::Error for
+  /// what is refused, and std::logic_error where something is wrong with what was read; anything else is
+  /// wrong, too.
+  std::function<void(const std::string& bytes)> read;
+  bool numbers = true;  ///< whether the numbers in its text matter to it
+};
+
+/// All of them, with the inputs in tests/fuzz/corpus and those that the program ships.
+std::vector<Reader> all_readers();
+
+}  // namespace dosa::testing

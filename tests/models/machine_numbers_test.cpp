@@ -1,0 +1,87 @@
+#include "dosa/models/machine_numbers.hpp"
+
+#include <gtest/gtest.h>
+
+#include "dosa/models/array_machine.hpp"
+#include "dosa/models/chain/chain.hpp"
+#include "tests/support.hpp"
+
+namespace dosa::testing {
+namespace {
+
+TEST(MachineNumbers, AreNamedByTheirKeysAndLevels) {
+  const ArrayMachine tl = load_array_machine("gemmini-tl");
+  std::vector<std::string> names;
+  numbers_of(tl, [&](const MachineNumber& number) {
+    if (number.value != 0) names.push_back(number.name);
+    return number.value;
+  });
+  for (const char* name : {"mac.energy_pj", "dram.words_per_cycle", "scratchpad.energy.pj_per_kib",
+                           "scratchpad.words_per_cycle.per_pe_dim", "area_mm2.per_pe"})
+    EXPECT_THAT(names, ::testing::Contains(name));
+}
+
+// Whatever is listed can be set, to what it is, and then the machine is the same.
+TEST(MachineNumbers, EveryOneOfThemCanBeSet) {
+  for (const char* machine : {"gemmini-tl", "gemmini-rtl", "eyeriss", "simba", "nvdla", "tpu"}) {
+    const MachinePtr before = load_machine(machine);
+    NumberChanges all;
+    const auto read = [&](const MachineNumber& number) {
+      if (number.kind != NumberKind::kConstant && number.value != 0)
+        all.push_back({number.name, number.value * 2});
+      return number.value;
+    };
+    if (const auto* chain = dynamic_cast<const Chain*>(before.get())) {
+      const std::vector<double> sizes(chain->default_hardware.values.begin(),
+                                      chain->default_hardware.values.end());
+      numbers_of(*chain, sizes, read);
+    } else {
+      numbers_of(dynamic_cast<const ArrayMachine&>(*before), read);
+    }
+    EXPECT_GT(all.size(), 10U) << machine;
+    for (const NumberChange& change : all) {
+      const MachinePtr after = load_machine({machine, {change}});
+      EXPECT_NE(after->hash, before->hash) << machine << " " << change.name;
+      ASSERT_EQ(after->set.size(), 1U);
+      EXPECT_EQ(after->set.front().name, change.name);
+    }
+  }
+}
+
+TEST(MachineNumbers, WhatIsNoNumberIsRefusedByName) {
+  const auto load = [](const char* name, double value) {
+    return [=] { load_machine({"gemmini-tl", {{name, value}}}); };
+  };
+  expect_error(load("dram.words_per_cycl", 4), ErrorId::kSchema, {"dram.words_per_cycl", "words_per_cycle"});
+  expect_error(load("sram.words_per_cycle", 4), ErrorId::kValue,
+               {"sram.words_per_cycle", "scratchpad, dram"});
+  expect_error(load("dram.holds", 4), ErrorId::kValue, {"dram.holds", "no number"});
+  expect_error(load("dram.words_per_cycle", -4), ErrorId::kValue, {"found -4", "gemmini-tl"});
+  expect_error(load("levels.7.word_bits", 8), ErrorId::kValue, {"found '7'", "0..3"});
+  expect_error(load("levels.", 8), ErrorId::kValue, {"levels."});
+  expect_error(load("schema", 8), ErrorId::kValue, {"no number"});
+  expect_error([] { load_machine({"nvdla", {{"atomic_c", 8}}}); }, ErrorId::kValue, {"--size atomic_c=N"});
+  for (const char* text : {"", "=", "a=", "=3", "dram.words_per_cycle", "a=1x", "a=nan", "a=inf"})
+    expect_error([=] { change_from_text(text); }, ErrorId::kUsage, {"NAME=NUMBER"});
+  EXPECT_EQ(change_from_text("dram.words_per_cycle=1e1").value, 10);
+}
+
+TEST(MachineNumbers, LevelsOfOneNameGoByPlace) {
+  EXPECT_EQ(level_keys({"buffer", "buffer", "mac", "dram"}),
+            (std::vector<std::string>{"levels.0", "levels.1", "levels.2", "dram"}));
+  Json json = machine_file("simba").value();
+  json["levels"][0]["name"] = "dram";
+  const JsonInput file = JsonInput::from_text(json.dump(), "twice");
+  expect_error([&] { with_changes(file, {{"dram.vector_pj", 1}}); }, ErrorId::kValue, {"levels.0"});
+  EXPECT_EQ(
+      with_changes(file, {{"levels.0.vector_pj", 0.5}}).at("levels").items()[0].at("vector_pj").number(),
+      0.5);
+}
+
+TEST(MachineNumbers, LaterChangesWin) {
+  const NumberChanges both = joined({{"a", 1}, {"b", 2}}, {{"b", 3}, {"c", 4}});
+  EXPECT_EQ(to_json(both).dump(), R"({"a":1,"b":3,"c":4})");
+}
+
+}  // namespace
+}  // namespace dosa::testing
