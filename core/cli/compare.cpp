@@ -23,7 +23,8 @@ constexpr std::int64_t kMostSamples = std::int64_t{1} << 40;
 
 struct CompareFlags {
   MachineChoice machine = "gemmini-tl";
-  std::string workload, objective = "edp", csv, baseline;
+  std::vector<std::string> workloads;
+  std::string objective = "edp", combine = "geomean", csv, baseline;
   std::vector<std::int64_t> arrays;               // --pe: with several, a row for each
   std::vector<std::string> mapper_results;        // --timeloop-mapper
   std::vector<std::string> methods;               // empty: all that the target allows
@@ -114,8 +115,7 @@ Run run_search(const SearchProblem& problem, const SearchOptions& options, std::
   const SearchSummary summary = optimize(
       problem, options,
       [&](const SearchProgress& now) { add(now.evaluations, now.elapsed_s, now.best_objective); }, interrupt);
-  const DesignTotals& totals = summary.best.totals;
-  add(summary.evaluations, summary.wall_s, problem.objective.value(totals.energy_uj, totals.cycles));
+  add(summary.evaluations, summary.wall_s, problem.value(summary.best));
   if (!run.curve.empty()) run.objective = run.curve.back().objective;
   run.samples = summary.evaluations;
   run.wall_s = summary.wall_s;
@@ -172,13 +172,20 @@ constexpr std::array<OwnMethod, 4> kOwnMethods{
       "the same and the polish, also where all can be enumerated"},
      {"polish", Stages::kPolish, "the polish alone, nowhere in particular"}}};
 
+std::vector<std::string> names_of_own_methods() {
+  std::vector<std::string> names;
+  for (const OwnMethod& method : kOwnMethods) names.emplace_back(method.name);
+  return names;
+}
+
 /// The methods that the user asked for, or all that the target allows. Throws Error.
-std::vector<std::pair<Method, Runner>> methods_of(const CompareFlags& flags, const Target& target,
+std::vector<std::pair<Method, Runner>> methods_of(const CompareFlags& flags, const SearchProblem& problem,
                                                   const std::vector<std::unique_ptr<Baseline>>& baselines) {
+  const Target& target = *problem.target;
   std::vector<std::string> names = flags.methods;
   if (names.empty()) {
     names = {kGradient};
-    if (target.runs_any_mapping()) {
+    if (target.runs_any_mapping() && !problem.is_joint()) {
       names.insert(names.end(), {"random", "bayes", "annealing", "default"});
     } else {
       names.insert(names.end(), {"descent+polish", "polish"});
@@ -195,14 +202,17 @@ std::vector<std::pair<Method, Runner>> methods_of(const CompareFlags& flags, con
     const auto found =
         std::find_if(baselines.begin(), baselines.end(), [&](const auto& b) { return b->name() == name; });
     if (found == baselines.end()) {
-      std::vector<std::string> known;
-      for (const OwnMethod& method : kOwnMethods) known.emplace_back(method.name);
+      std::vector<std::string> known = names_of_own_methods();
       for (const auto& baseline : baselines) known.push_back(baseline->name());
       fail(ErrorId::kValue, "--methods: '{}' is not known; allowed: {}", name, fmt::join(known, ", "));
     }
     if (!target.runs_any_mapping()) {
       fail(ErrorId::kUsage, "--methods: {} draws mappings, and {} runs calls of its own with tiles", name,
            target.machine().name);
+    }
+    if (problem.is_joint()) {
+      fail(ErrorId::kUsage, "--methods: {} is there for one network only; for several: {}", name,
+           fmt::join(names_of_own_methods(), ", "));
     }
     methods.push_back({{name, (*found)->description(), {}}, {found->get(), Stages::kAutomatic}});
   }
@@ -256,13 +266,16 @@ std::vector<Method> run_all(const CompareFlags& flags, const SearchProblem& prob
 
 void compare(const CompareFlags& flags, const Output& output) {
   if (!flags.csv.empty()) check_writable(flags.csv);
-  SearchProblem problem = problem_of(
-      flags.workload, against(load_target(flags.machine, flags.options), flags.baseline), flags.objective);
+  SearchProblem problem =
+      problem_of(flags.workloads, against(load_target(flags.machine, flags.options), flags.baseline),
+                 flags.objective, flags.combine);
   warn_of(*problem.target);
   print_cpu_work(problem);
   problem.bounds = flags.sizes.bounds(*problem.target);
   problem.check_bounds();
   std::optional<MapperRow> mapper;
+  if (!flags.mapper_results.empty() && problem.is_joint())
+    fail(ErrorId::kUsage, "--timeloop-mapper is there for one network, found {}", problem.parts.size());
   if (!flags.mapper_results.empty()) {  // on its own hardware, and so are the others
     const Hardware hardware = flags.sizes.hardware(problem.machine());
     problem.bounds = {hardware, hardware};
@@ -270,7 +283,7 @@ void compare(const CompareFlags& flags, const Output& output) {
   }
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
   const auto baselines = all_baselines();
-  auto chosen = methods_of(flags, *problem.target, baselines);
+  auto chosen = methods_of(flags, problem, baselines);
   const std::int64_t asked =
       flags.limits.samples > 0 ? flags.limits.samples : flags.samples_per_layer * layers;
   if (asked == 0 && chosen.front().second.baseline != nullptr) {
@@ -392,20 +405,23 @@ void compare_what_was_asked(CompareFlags& flags, const CLI::App& command, const 
   output.check_report();
   const std::initializer_list<const char*> of_methods{"--methods", "--samples-per-layer", "--seeds", "--csv",
                                                       "--timeloop-mapper"};
+  if (flags.workloads.size() > 1) refuse_options(command, {"--report"}, "a page is of one network");
   if (!flags.machines.empty()) {
     refuse_options(command, of_methods, "--machines compares designs, not methods");
     refuse_options(command, {"--machine", "--baseline"}, "--machines names every machine");
     if (flags.arrays.size() > 1) fail(ErrorId::kUsage, "--pe: --machines takes one array");
   } else if (flags.arrays.size() > 1) {
     refuse_options(command, of_methods, "--pe with several arrays compares designs, not methods");
-    return compare_arrays({flags.workload, flags.machine, flags.objective, flags.baseline, flags.arrays,
-                           flags.sizes, flags.options, flags.limits, flags.quiet},
+    if (flags.workloads.size() > 1)
+      fail(ErrorId::kUsage, "--pe with several arrays takes one network, found {}", flags.workloads.size());
+    return compare_arrays({flags.workloads.front(), flags.machine, flags.objective, flags.baseline,
+                           flags.arrays, flags.sizes, flags.options, flags.limits, flags.quiet},
                           output);
   }
   if (!flags.arrays.empty()) flags.sizes.fixed.push_back({"--pe", "pe_dim", flags.arrays.front()});
   if (!flags.machines.empty()) {
-    return compare_machines({flags.workload, flags.objective, flags.machines, flags.machine.set, flags.sizes,
-                             flags.options, flags.limits, flags.quiet},
+    return compare_machines({flags.workloads, flags.objective, flags.combine, flags.machines,
+                             flags.machine.set, flags.sizes, flags.options, flags.limits, flags.quiet},
                             output);
   }
   refuse_options(command, {"--seed", "--time"},
@@ -440,12 +456,13 @@ void add_compare(CLI::App& app) {
                                      "dosa compare bert --machine gemmini-rtl --pe 8,16,32 --max-area 1.15",
                                      "dosa compare resnet50 --machines eyeriss,simba,nvdla,tpu --max-area 4 "
                                      "--report machines.html",
+                                     "dosa compare resnet50 bert:3 --machines simba,nvdla --max-area 4",
                                      "dosa compare bert --methods descent,descent+polish,polish"}));
   const auto flags = std::make_shared<CompareFlags>();
   const auto output = std::make_shared<Output>(*command);
   output->add_report(
       *command, [](const Json& json) { return html::document(html::comparison_page(json, command_line())); });
-  add_workload(*command, flags->workload);
+  add_workloads(*command, flags->workloads);
   command
       ->add_option(
           "--methods", flags->methods,
@@ -480,6 +497,7 @@ void add_compare(CLI::App& app) {
       ->delimiter(',');
   add_target_options(*command, flags->options);
   add_objective(*command, flags->objective);
+  add_combine(*command, flags->combine);
   add_baseline(*command, flags->baseline);
   flags->sizes.add_all(*command);
   command->remove_option(command->get_option("--pe"));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dosa/core/cli/shared.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/progress.hpp"
@@ -17,6 +18,7 @@ struct MachineRow {
   std::optional<Design> design;
   std::optional<Error> problem;  ///< why there is no design
   double objective = std::numeric_limits<double>::infinity();
+  std::optional<SharedDesign> shared;  ///< the design as one of several networks
 };
 
 /// A figure of a machine's file by which its energies and areas are told from another's.
@@ -84,11 +86,12 @@ bool is_of_the_machine(const Error& error) {
          error.id() == ErrorId::kMapping || error.id() == ErrorId::kValue;
 }
 
-void search(MachineRow& row, const std::string& place, const MachinesAsked& asked, const Workload& workload,
-            const std::atomic<bool>* interrupt) {
+void search(MachineRow& row, const std::string& place, const MachinesAsked& asked,
+            const std::vector<WeightedNetwork>& networks, const std::atomic<bool>* interrupt) {
   ProgressLine line(asked.quiet);
   try {
-    SearchProblem problem = SearchProblem::of(workload, row.target, Objective::from_name(asked.objective));
+    SearchProblem problem = SearchProblem::of(networks, row.target, Objective::from_name(asked.objective),
+                                              combining_from_name(asked.combine));
     if (!problem.left_to_cpu.empty()) {
       const CpuLayer& first = problem.left_to_cpu.front();
       fail(ErrorId::kValue, "layer {}: {}", first.layer.name, first.reason);
@@ -101,7 +104,8 @@ void search(MachineRow& row, const std::string& place, const MachinesAsked& aske
                      },
                      interrupt)
                      .best;
-    row.objective = problem.objective.value(row.design->totals.energy_uj, row.design->totals.cycles);
+    row.objective = problem.value(*row.design);
+    if (problem.is_joint()) row.shared = shared_of(problem, problem.split(*row.design));
   } catch (const Error& error) {
     if (!is_of_the_machine(error)) throw;
     row.problem = error;
@@ -144,7 +148,7 @@ Json json_of(const MachineRow& row, double best) {
   }
   std::string ignored;
   json["times_best"] = row.objective / best;
-  json["design"] = to_json(*row.design);
+  json["design"] = row.shared ? to_json(*row.shared) : to_json(*row.design);
   json["predicted_cycles"] = predicts(*row.design);
   add_as_built(*row.design, row.target->machine(), json, ignored);
   return json;
@@ -174,20 +178,38 @@ std::string text_of_basis(const std::vector<MachineRow>& rows) {
          fmt::format("{}\n", fmt::join(wrapped(verdict, kTextWidth), "\n"));
 }
 
-/// `rows` are ranked.
+/// `rows` are ranked; the first has a design.
 std::string text_of_machines(const std::vector<MachineRow>& rows, const MachinesAsked& asked) {
   const auto& best = rows.front();
-  Table figures({{"machine", ColumnKind::kName},
-                 {"mm2"},
-                 {"cycles"},
-                 {"energy_uJ"},
-                 {"EDP"},
-                 {fmt::format("{}/best", asked.objective == "edp" ? "EDP" : asked.objective)}});
+  const std::string name = asked.objective == "edp" ? "EDP" : asked.objective;
+  std::vector<Table::Column> columns{{"machine", ColumnKind::kName}, {"mm2"}};
+  if (best.shared) {
+    for (const SharedNetwork& network : best.shared->networks) columns.push_back({network.design.workload});
+    columns.push_back({asked.combine});
+  } else {
+    columns.insert(columns.end(), {{"cycles"}, {"energy_uJ"}, {"EDP"}});
+  }
+  columns.push_back({fmt::format("{}/best", best.shared ? asked.combine : name)});
+  Table figures(columns);
   Table notes({{"machine", ColumnKind::kName}, {"sizes and notes", ColumnKind::kProse}});
   for (const MachineRow& row : rows) {
     notes.row({row.name, notes_of(row, asked)});
     if (row.problem) {
-      figures.row({row.name, "-", "-", "-", "-", "-"});
+      std::vector<std::string> nothing(columns.size(), "-");
+      nothing.front() = row.name;
+      figures.row(nothing);
+      continue;
+    }
+    if (row.shared) {
+      std::vector<std::string> cells{row.name, fmt::format("{:.3f}", row.design->totals.area_mm2)};
+      const Objective objective = Objective::from_name(asked.objective);
+      for (const SharedNetwork& network : row.shared->networks) {
+        const DesignTotals& totals = network.design.totals;
+        cells.push_back(fmt::format("{:.5g}", objective.value(totals.energy_uj, totals.cycles)));
+      }
+      cells.insert(cells.end(), {fmt::format("{:.5g}", row.objective),
+                                 fmt::format("{:.3f}", row.objective / best.objective)});
+      figures.row(cells);
       continue;
     }
     const DesignTotals& totals = row.design->totals;
@@ -201,15 +223,16 @@ std::string text_of_machines(const std::vector<MachineRow>& rows, const Machines
 }  // namespace
 
 void compare_machines(const MachinesAsked& asked, const Output& output) {
-  const Workload workload = network_of(asked.workload);
+  const std::vector<WeightedNetwork> networks = networks_of(asked.workloads);
   Objective::from_name(asked.objective);  // throws where there is none
+  combining_from_name(asked.combine);
   std::vector<MachineRow> rows = rows_of(asked);
   for (const MachineRow& row : rows) warn_of(*row.target);
   const std::atomic<bool>* interrupt = catch_interrupts();
   std::size_t done = 0;
   for (; done < rows.size() && !*interrupt; ++done) {
     MachineRow& row = rows[done];
-    search(row, fmt::format("{} of {}", done + 1, rows.size()), asked, workload, interrupt);
+    search(row, fmt::format("{} of {}", done + 1, rows.size()), asked, networks, interrupt);
   }
   rows.resize(done);
   if (rows.empty()) fail(ErrorId::kUsage, "interrupted before the first search");
@@ -218,19 +241,22 @@ void compare_machines(const MachinesAsked& asked, const Output& output) {
   std::stable_sort(rows.begin(), rows.end(),
                    [](const MachineRow& a, const MachineRow& b) { return a.objective < b.objective; });
 
+  const auto with_design =
+      std::find_if(rows.begin(), rows.end(), [](const MachineRow& row) { return row.design; });
+  const std::string name = with_design->design->workload;
   Json differing = Json::array(), machines = Json::array();
   for (const BasisFigure* figure : differences(rows)) differing.push_back(figure->key);
   for (const MachineRow& row : rows) machines.push_back(json_of(row, rows.front().objective));
   const Json json{
       {"schema", "dosa-compare-machines/1"},
-      {"workload", workload.name},
+      {"workload", name},
       {"objective", asked.objective},
       {"max_area_mm2", asked.sizes.max_area_mm2 > 0 ? Json(asked.sizes.max_area_mm2) : Json(nullptr)},
       {"seed", asked.limits.seed},
       {"interrupted", interrupt->load()},
       {"cost_basis_differs_in", std::move(differing)},
       {"machines", std::move(machines)}};
-  std::string text = fmt::format("{}, {}", printable(workload.name), asked.objective);
+  std::string text = fmt::format("{}, {}", printable(name), asked.objective);
   if (asked.sizes.max_area_mm2 > 0) text += fmt::format(", at most {} mm2", asked.sizes.max_area_mm2);
   text += "\n" + text_of_machines(rows, asked) + text_of_basis(rows);
   if (*interrupt) text += "interrupted: the last search is not complete, and later ones are left out\n";

@@ -1,4 +1,5 @@
-// dosa compare --machines: the best design of a network on each of several machines within the same area.
+// dosa compare --machines: the best design of a network, or of several together, on each of several machines
+// within the same area.
 #pragma once
 
 #include <string>
@@ -10,7 +11,8 @@ namespace dosa::cli {
 
 /// What the searches on several machines have in common.
 struct MachinesAsked {
-  std::string workload, objective;
+  std::vector<std::string> workloads;  ///< one, or several with weights, that share the hardware
+  std::string objective, combine;
   std::vector<std::string> machines;  ///< shipped names or files
   NumberChanges set;                  ///< of each of them
   SizeFlags sizes;
@@ -20,7 +22,8 @@ struct MachinesAsked {
 };
 
 /// Searches the network's best design on every machine and prints a row for each, the best by the objective
-/// first: area, latency, energy, EDP, how many times the best one's objective; then the sizes found and what
+/// first: area, latency, energy, EDP, how many times the best one's objective (of several networks the area,
+/// each one's objective and the joint one); then the sizes found and what
 /// tells whether the machines' energies and areas are comparable (Machine::cost_basis). A machine that
 /// cannot keep the limits or run a layer has the reason in its row. Throws Error where that holds for all,
 /// and, before any search, for machines that cannot be read or are named twice.

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/cli/shared.hpp"
 #include "dosa/core/design/analysis.hpp"
 #include "dosa/core/design/design.hpp"
 #include "dosa/core/explain/explain.hpp"
@@ -19,23 +20,19 @@ struct EvaluateFlags {
   bool details = false;
 };
 
-void evaluate_file(const EvaluateFlags& flags, const Output& output) {
-  auto [design, target] = load_design(flags.design, flags.machine);
+/// Evaluates a design again and reports on it.
+void evaluate_one(const EvaluateFlags& flags, const TargetPtr& target, Design& design, Json& json,
+                  std::string& text) {
   const DesignTotals recorded = design.totals;
   try {
-    TargetOptions options;
-    options.surrogate = flags.surrogate;
-    options.recorded = design.provenance;
-    target = against(make_target(target->shared_machine(), options), flags.baseline);
     evaluate(design, *target);
   } catch (const Error& error) {
     throw error.in(flags.design);
   }
-  warn_of(*target);
-  Json json = to_json(design);
+  json = to_json(design);
   json.erase("provenance");
   add_remark(*target, json);
-  std::string text = report(design, *target);
+  text += report(design, *target);
   add_at_clock(design, flags.clock_hz, json, text);
   add_as_built(design, target->machine(), json, text);
   const bool same = recorded.cycles == design.totals.cycles && recorded.energy_uj == design.totals.energy_uj;
@@ -54,6 +51,42 @@ void evaluate_file(const EvaluateFlags& flags, const Output& output) {
     json["default_comparison"] = comparison->json;
     text += "\n" + comparison->text;
   }
+}
+
+void evaluate_file(const EvaluateFlags& flags, const Output& output) {
+  LoadedDesigns loaded = load_designs(flags.design, flags.machine);
+  SharedDesign& shared = loaded.shared;
+  TargetOptions options;
+  options.surrogate = flags.surrogate;
+  options.recorded = shared.provenance;
+  TargetPtr target;
+  try {
+    target = against(make_target(loaded.target->shared_machine(), options), flags.baseline);
+  } catch (const Error& error) {
+    throw error.in(flags.design);
+  }
+  warn_of(*target);
+  Json json;
+  std::string text;
+  if (!loaded.is_shared) {
+    evaluate_one(flags, target, shared.networks.front().design, json, text);
+    return output.print(json, text);
+  }
+  Json networks = Json::array();
+  for (SharedNetwork& network : shared.networks) {
+    evaluate_one(flags, target, network.design, json, text);
+    json["weight"] = network.weight;
+    networks.push_back(json);
+    text += "\n";
+  }
+  const double recorded = shared.value;
+  shared.value = joint_value(shared);
+  json = to_json(shared);
+  json.erase("provenance");
+  json["networks"] = std::move(networks);
+  json["value_as_recorded"] = recorded == shared.value;
+  text += text_of_joint(shared);
+  if (recorded != shared.value) text += fmt::format("the file records {:.6g}\n", recorded);
   output.print(json, text);
 }
 

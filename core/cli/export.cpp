@@ -1,3 +1,5 @@
+#include <cctype>
+#include <filesystem>
 #include <memory>
 
 #include "dosa/core/cli/commands.hpp"
@@ -6,6 +8,23 @@
 #include "dosa/models/base/error.hpp"
 
 namespace dosa::cli {
+namespace {
+
+/// "2_resnet50": a network's number and its name as far as it goes into the name of a folder.
+std::string folder_name(std::size_t number, std::string name) {
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) || c == '-' ? c : '_';
+  return fmt::format("{}_{}", number, name.substr(0, 64));
+}
+
+/// Throws Error{kFile}.
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directory(folder, error);
+  if (!std::filesystem::is_directory(folder, error))
+    fail(ErrorId::kFile, "{}: cannot make this folder", folder.string());
+}
+
+}  // namespace
 
 void add_export(CLI::App& app) {
   struct Flags {
@@ -13,7 +32,10 @@ void add_export(CLI::App& app) {
     MachineChoice machine;
     BatchLimits batch;
   };
-  std::string purpose = "Write a design for other programs: all files of an export or none. Formats:";
+  std::string purpose =
+      "Write a design for other programs: all files of an export or none. Of a design of several networks "
+      "each "
+      "gets a folder in the one given. Formats:";
   for (const Exporter* format : exporters())
     purpose += fmt::format("\n  {:<13} {}", format->name(), format->description());
   CLI::App* command = app.add_subcommand(
@@ -35,21 +57,34 @@ void add_export(CLI::App& app) {
       if (option->count() > 0 && !format.has_programs())
         fail(ErrorId::kUsage, "{}: --format {} writes no programs", option->get_name(), flags->format);
     }
-    const auto [design, target] = load_design(flags->design, flags->machine);
-    std::vector<OutputFile> files;
-    try {
-      files = format.files(design, *target, flags->batch);
-    } catch (const Error& error) {
-      throw error.in(flags->design);
+    const LoadedDesigns loaded = load_designs(flags->design, flags->machine);
+    // Of several networks a folder for each in the one given; all files are there before the first is
+    // written.
+    std::vector<std::pair<std::filesystem::path, std::vector<OutputFile>>> folders;
+    for (const SharedNetwork& network : loaded.shared.networks) {
+      std::filesystem::path folder = flags->folder;
+      if (loaded.is_shared) folder /= folder_name(folders.size() + 1, network.design.workload);
+      try {
+        folders.emplace_back(folder, format.files(network.design, *loaded.target, flags->batch));
+      } catch (const Error& error) {
+        throw error.in(flags->design);
+      }
     }
-    write_folder(flags->folder, flags->format, files);
-    Json names = Json::array();
-    for (const OutputFile& file : files) names.push_back(file.name);
-    std::string text = fmt::format("{}: {} files\n", flags->folder, files.size());
-    for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
-    Json json{{"format", flags->format}, {"folder", flags->folder}, {"files", names}};
-    for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
-    output->print(json, text);
+    if (loaded.is_shared) make_folder(flags->folder);
+    Json of_networks = Json::array();
+    std::string text;
+    for (std::size_t n = 0; n < folders.size(); ++n) {
+      const auto& [folder, files] = folders[n];
+      const Design& design = loaded.shared.networks[n].design;
+      write_folder(folder, flags->format, files);
+      Json json{{"format", flags->format}, {"folder", folder.string()}, {"files", Json::array()}};
+      for (const OutputFile& file : files) json["files"].push_back(file.name);
+      text += fmt::format("{}: {} files\n", folder.string(), files.size());
+      for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
+      for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
+      of_networks.push_back(std::move(json));
+    }
+    output->print(loaded.is_shared ? Json{{"networks", of_networks}} : of_networks.front(), text);
   });
 }
 

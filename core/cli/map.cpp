@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/cli/shared.hpp"
 #include "dosa/core/explain/explain.hpp"
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/targets/gemmini/library.hpp"
@@ -17,7 +18,8 @@ namespace {
 
 struct MapFlags {
   MachineChoice machine;
-  std::string input, output, objective, stages = "auto", baseline;
+  std::vector<std::string> inputs;
+  std::string output, objective, combine = "geomean", stages = "auto", baseline;
   double clock_hz = 0;
   bool use_default = false, certify = false, quiet = false, strict = false;
   SizeFlags sizes;
@@ -48,14 +50,8 @@ Json coverage_json(const MapSummary& summary) {
   return json;
 }
 
-void map_network(const MapFlags& flags, const Output& output) {
-  if (!flags.output.empty()) check_writable(flags.output);
-  SearchProblem problem =
-      problem_of(flags.input, load_target(flags.machine.or_else("gemmini-tl"), flags.options),
-                 flags.objective.empty() ? "edp" : flags.objective, flags.strict);
-  warn_of(*problem.target);
-  problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine());
-  problem.target->check_hardware(problem.bounds.max);
+/// Maps a network onto the hardware of the bounds; the design has its provenance.
+MapSummary mapped(const SearchProblem& problem, const MapFlags& flags) {
   ProgressLine line(flags.quiet);
   MapSummary summary = map_exhaustively(problem, flags.map, shown_on(line), catch_interrupts());
   line.finish();
@@ -75,47 +71,98 @@ void map_network(const MapFlags& flags, const Output& output) {
                              {"stopped_by", summary.interrupted ? "interrupt" : "end"},
                              {"samples", summary.evaluations},
                              {"whole_map_space", summary.proven()}};
-  if (!flags.output.empty()) save_design(summary.best, flags.output);
-  Json json = to_json(summary.best);
-  json["map_space"] = coverage_json(summary);
+  return summary;
+}
+
+void map_networks(const MapFlags& flags, const Output& output) {
+  if (!flags.output.empty()) check_writable(flags.output);
+  SearchProblem problem =
+      problem_of(flags.inputs, load_target(flags.machine.or_else("gemmini-tl"), flags.options),
+                 flags.objective.empty() ? "edp" : flags.objective, flags.combine, flags.strict);
+  warn_of(*problem.target);
+  problem.bounds.min = problem.bounds.max = flags.sizes.hardware(problem.machine());
+  problem.target->check_hardware(problem.bounds.max);
+  SharedDesign shared;
+  shared.combine = flags.combine;
+  Json spaces = Json::array(), clocks = Json::array();
+  std::string text, of_spaces;
+  const std::vector<ProblemNetwork> networks = problem.networks();
+  // On fixed hardware networks do not depend on each other.
+  for (std::size_t n = 0; n < networks.size(); ++n) {
+    MapSummary summary = mapped(problem.is_joint() ? problem.alone(n) : problem, flags);
+    spaces.push_back(coverage_json(summary));
+    text += (n == 0 ? "" : "\n") + report(summary.best, *problem.target);
+    Json at_clock = Json::object();
+    add_at_clock(summary.best, flags.clock_hz, at_clock, text);
+    clocks.push_back(std::move(at_clock));
+    of_spaces += "\n" + report(summary);
+    shared.provenance = summary.best.provenance;
+    shared.networks.push_back({networks[n].weight, std::move(summary.best), {}});
+  }
+  const Design& first = shared.networks.front().design;
+  Json json;
+  if (problem.is_joint()) {
+    shared.value = joint_value(shared);
+    for (const char* key : {"stopped_by", "samples", "whole_map_space"}) shared.provenance.erase(key);
+    if (!flags.output.empty()) save_design(shared, flags.output);
+    json = to_json(shared);
+    for (std::size_t n = 0; n < networks.size(); ++n) {
+      json["networks"][n]["map_space"] = spaces[n];
+      json["networks"][n].update(clocks[n]);
+    }
+    text += "\n" + text_of_joint(shared);
+  } else {
+    if (!flags.output.empty()) save_design(first, flags.output);
+    json = to_json(first);
+    json["map_space"] = spaces.front();
+    json.update(clocks.front());
+  }
   add_remark(*problem.target, json);
-  std::string text = report(summary.best, *problem.target);
-  add_at_clock(summary.best, flags.clock_hz, json, text);
-  add_as_built(summary.best, problem.machine(), json, text);
-  text += "\n" + report(summary);
+  add_as_built(first, problem.machine(), json, text);
+  text += of_spaces;
   if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
   output.print(json, text);
 }
 
-void certify_design(const MapFlags& flags, const Output& output) {
-  const LoadedDesign loaded = load_design(flags.input, flags.machine);
-  const Design& design = loaded.design;
-  const std::string& objective = flags.objective.empty() ? design.objective : flags.objective;
-  ProgressLine line(flags.quiet);
-  const Certificate certificate = [&] {
-    try {
-      TargetOptions options = without_trust(flags.options);
-      if (options.surrogate.empty()) {
-        options.shipped_surrogate = false;
-        options.recorded = design.provenance;
+void certify_design(const MapFlags& flags, const std::string& input, const Output& output) {
+  const LoadedDesigns loaded = load_designs(input, flags.machine);
+  Json json = Json::array();
+  std::string text;
+  for (const SharedNetwork& network : loaded.shared.networks) {
+    const Design& design = network.design;
+    const std::string& objective = flags.objective.empty() ? design.objective : flags.objective;
+    ProgressLine line(flags.quiet);
+    const Certificate certificate = [&] {
+      try {
+        TargetOptions options = without_trust(flags.options);
+        if (options.surrogate.empty()) {
+          options.shipped_surrogate = false;
+          options.recorded = design.provenance;
+        }
+        return certify(design, make_target(loaded.target->shared_machine(), options),
+                       Objective::from_name(objective), flags.map, shown_on(line), catch_interrupts());
+      } catch (const Error& error) {
+        throw error.in(input);
       }
-      return certify(design, make_target(loaded.target->shared_machine(), options),
-                     Objective::from_name(objective), flags.map, shown_on(line), catch_interrupts());
-    } catch (const Error& error) {
-      throw error.in(flags.input);
+    }();
+    line.finish();
+    json.push_back(to_json(certificate));
+    if (loaded.is_shared) {
+      json.back()["workload"] = design.workload;
+      text += fmt::format("{}{}:\n", text.empty() ? "" : "\n", printable(design.workload));
     }
-  }();
-  line.finish();
-  output.print(to_json(certificate), report(certificate));
+    text += report(certificate);
+  }
+  output.print(loaded.is_shared ? Json{{"networks", json}} : json.front(), text);
 }
 
 /// What the target's own software does with a network, as a design.
-void map_default(const MapFlags& flags, const Output& output) {
+void map_default(const MapFlags& flags, const std::string& input, const Output& output) {
   if (!flags.output.empty()) check_writable(flags.output);
   const TargetPtr target =
       against(load_target(flags.machine.or_else(gemmini::kTarget), flags.options), flags.baseline);
   warn_of(*target);
-  Workload workload = network_of(flags.input);
+  Workload workload = network_of(input);
   if (flags.strict) refuse_cpu_work(workload, *target);
   Design design;
   design.left_to_cpu = take_cpu_layers(workload, *target);
@@ -209,8 +256,10 @@ void add_map(CLI::App& app) {
   const auto flags = std::make_shared<MapFlags>();
   const auto output = std::make_shared<Output>(*command);
   command
-      ->add_option("input", flags->input,
-                   "A shipped network's name or a workload JSON or YAML file; with --certify a design JSON")
+      ->add_option(
+          "input", flags->inputs,
+          "A shipped network's name or a workload JSON or YAML file, or several, each with a weight behind a "
+          "colon if it is not 1; with --certify a design JSON")
       ->required();
   const std::vector<CLI::Option*> sizes = flags->sizes.add_fixed(*command, "{} (default: the machine's)");
   add_machine(*command, flags->machine, "--machine",
@@ -221,6 +270,7 @@ void add_map(CLI::App& app) {
       command->add_option("--objective", flags->objective,
                           fmt::format("What to minimise: {} (default: edp; with --certify the design's)",
                                       fmt::join(Objective::names(), ", ")));
+  CLI::Option* combine = add_combine(*command, flags->combine);
   add_target_options(*command, flags->options);
   CLI::Option* clock = add_clock(*command, flags->clock_hz);
   CLI::Option* file =
@@ -239,16 +289,20 @@ void add_map(CLI::App& app) {
   for (CLI::Option* size : sizes) certify->excludes(size);
   CLI::Option* library = command->add_flag("--default", flags->use_default,
                                            "The tiling that Gemmini's own C library picks (gemmini-rtl)");
-  for (CLI::Option* other : {objective, nests, threads, certify}) library->excludes(other);
+  for (CLI::Option* other : {objective, combine, nests, threads, certify}) library->excludes(other);
+  certify->excludes(combine);
   for (CLI::Option* other : search) library->excludes(other);
   add_baseline(*command, flags->baseline)->needs(library);
   add_strict(*command, flags->strict);
   command->add_flag("-q,--quiet", flags->quiet, "No progress line");
   command->callback([flags, output] {
     flags->map.stages = stages_from_name(flags->stages);
-    if (flags->use_default) return map_default(*flags, *output);
-    if (flags->certify) return certify_design(*flags, *output);
-    map_network(*flags, *output);
+    if (!flags->use_default && !flags->certify) return map_networks(*flags, *output);
+    if (flags->inputs.size() > 1) {
+      fail(ErrorId::kUsage, "{} takes one input, found {}", flags->certify ? "--certify" : "--default",
+           flags->inputs.size());
+    }
+    (flags->certify ? certify_design : map_default)(*flags, flags->inputs.front(), *output);
   });
 }
 

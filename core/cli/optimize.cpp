@@ -4,20 +4,25 @@
 
 #include "dosa/core/cli/pareto.hpp"
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/cli/shared.hpp"
+#include "dosa/core/cli/within.hpp"
 #include "dosa/core/cli/write_report.hpp"
 #include "dosa/core/explain/explain.hpp"
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/ranks.hpp"
+#include "dosa/core/search/several.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/progress.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::cli {
 namespace {
 
 struct OptimizeFlags {
-  std::string workload, output, objective = "edp", stages;
+  std::vector<std::string> workloads, own;  // --own: design files
+  std::string output, objective = "edp", combine = "geomean", stages;
   MachineChoice target = "gemmini-tl";
   std::string pareto;    // a folder
   std::string baseline;  // see against()
@@ -34,8 +39,9 @@ struct OptimizeFlags {
   bool quiet = false, record_time = false, certify = false, strict = false;
 };
 
+/// `best` is the best design, which --within leaves for a smaller one.
 Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
-                const SearchSummary& summary) {
+                const SearchSummary& summary, const Design& best) {
   Json json{{"program", fmt::format("dosa {}", DOSA_VERSION)},
             {"method", summary.enumerated ? "enumeration" : "gradient"},
             {"model", problem.target->model_record()},
@@ -45,56 +51,14 @@ Json provenance(const OptimizeFlags& flags, const SearchProblem& problem, const 
             {"steps", summary.steps},
             {"samples", summary.evaluations},
             {"whole_map_space", summary.complete}};
-  if (flags.record_time) json["wall_time_s"] = summary.wall_s;
+  if (flags.record_time && !problem.is_joint()) json["wall_time_s"] = summary.wall_s;
   if (flags.within > 0) {
     json["within"] = flags.within;
-    json["best"] = {{"hardware", problem.machine().to_json(summary.best.hardware)},
-                    {"totals", to_json(summary.best.totals)}};
+    json["best"] = {{"hardware", problem.machine().to_json(best.hardware)},
+                    {"area_mm2", best.totals.area_mm2}};
+    if (!problem.is_joint()) json["best"]["totals"] = to_json(best.totals);
   }
   return json;
-}
-
-// A smaller design that is said of unasked, and from which share of the best one's area.
-constexpr double kNearlyAsGood = 0.01, kMuchSmaller = 0.9;
-
-/// What a design is of the best one in area and objective.
-struct AgainstBest {
-  double area, objective;
-};
-
-AgainstBest against_best(const Design& design, const Design& best, const Objective& objective) {
-  const auto value = [&](const Design& of) { return objective.value(of.totals.energy_uj, of.totals.cycles); };
-  return {design.totals.area_mm2 / best.totals.area_mm2, value(design) / value(best)};
-}
-
-Json to_json(const AgainstBest& ratio) {
-  return {{"area_ratio", ratio.area}, {"objective_ratio", ratio.objective}};
-}
-
-/// Of a design that was asked for by --within: how it stands to the best one.
-void add_within(const SearchSummary& summary, const SearchProblem& problem, Json& json, std::string& text) {
-  const Design& best = summary.best;
-  if (!summary.smallest) {
-    text += "no smaller hardware was found that is nearly as good\n";
-    return;
-  }
-  const AgainstBest ratio = against_best(*summary.smallest, best, problem.objective);
-  json["against_best"] = to_json(ratio);
-  text += fmt::format("against the best, of {:.3f} mm2: {} {:+.3f} %, area {:+.1f} %\n", best.totals.area_mm2,
-                      problem.objective.name, 100 * (ratio.objective - 1), 100 * (ratio.area - 1));
-}
-
-/// One line on a much smaller design that is nearly as good, where there is one.
-void add_smaller(const SearchSummary& summary, const SearchProblem& problem, Json& json, std::string& text) {
-  if (!summary.smallest) return;
-  const AgainstBest ratio = against_best(*summary.smallest, summary.best, problem.objective);
-  if (ratio.area > kMuchSmaller) return;
-  json["smaller"] = to_json(ratio);
-  json["smaller"]["hardware"] = problem.machine().to_json(summary.smallest->hardware);
-  json["smaller"]["totals"] = to_json(summary.smallest->totals);
-  text += fmt::format("--within 1%: {:.3f} mm2 instead, {:.1f} % less, for {:+.2f} % of {}\n",
-                      summary.smallest->totals.area_mm2, 100 * (1 - ratio.area), 100 * (ratio.objective - 1),
-                      problem.objective.name);
 }
 
 /// What the user gave, and the target's own options for the rest.
@@ -117,67 +81,10 @@ void add_found(const html::FoundSoFar& now, std::vector<html::FoundSoFar>& found
     found.push_back(now);
 }
 
-void optimize(const OptimizeFlags& flags, const Output& output) {
-  const bool is_root = Ranks::here().is_root();
-  for (const std::string& path : {flags.output, flags.report, flags.search.checkpoint.string()}) {
-    if (!path.empty() && is_root) check_writable(path);
-  }
-  SearchProblem problem =
-      problem_of(flags.workload, against(load_target(flags.target, flags.target_options), flags.baseline),
-                 flags.objective, flags.strict);
-  warn_of(*problem.target);
-  problem.bounds = flags.sizes.bounds(*problem.target);
-  SearchOptions search = options_of(flags, *problem.target);
-  search.within_everywhere = flags.within > 0;
-  search.within = flags.within > 0 ? flags.within : kNearlyAsGood;
-  if (!flags.pareto.empty()) {
-    if (Ranks::here().size() > 1) fail(ErrorId::kUsage, "--pareto is not there for mpirun");
-    ParetoOptions front = flags.front;
-    if (front.min_area_mm2 > problem.bounds.max_area_mm2) {
-      fail(ErrorId::kBounds, "--min-area {} is more than --max-area {}", front.min_area_mm2,
-           problem.bounds.max_area_mm2);
-    }
-    front.nests = search.polish_nests;
-    front.threads = search.threads;
-    print_cpu_work(problem);
-    return write_pareto_front(problem, front, flags.pareto, flags.quiet, output);
-  }
-  const std::atomic<bool>* interrupted = catch_interrupts();
-  SearchSummary summary;
-  std::vector<html::FoundSoFar> found;
-  {
-    ProgressLine line(flags.quiet);
-    summary = dosa::optimize(
-        problem, search,
-        [&](const SearchProgress& now) {
-          line.show(text_of(now));
-          add_found({static_cast<double>(now.evaluations), now.elapsed_s, now.best_objective}, found);
-        },
-        interrupted);
-  }
-  if (!is_root) return;
-  Design design = flags.within > 0 && summary.smallest ? *summary.smallest : summary.best;
-  design.provenance = provenance(flags, problem, search, summary);
-  if (!flags.output.empty()) save_design(design, flags.output);
-  if (!flags.report.empty()) {
-    const DesignTotals& totals = summary.best.totals;
-    add_found({static_cast<double>(summary.evaluations), summary.wall_s,
-               problem.objective.value(totals.energy_uj, totals.cycles)},
-              found);
-    write_report(design, *problem.target, {std::move(found), command_line(), false}, flags.report);
-  }
-  Json json = to_json(design);
-  json["provenance"]["wall_time_s"] = summary.wall_s;
-  add_remark(*problem.target, json);
-  std::string text = report(design, *problem.target);
-  add_at_clock(design, flags.clock_hz, json, text);
-  add_as_built(design, problem.machine(), json, text);
-  if (flags.within > 0) {
-    add_within(summary, problem, json, text);
-  } else {
-    add_smaller(summary, problem, json, text);
-  }
-  text += summary.brief_report();
+/// What is said of a design beside the table of its layers: the certificate, and how it stands to the
+/// default.
+void add_more(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
+              const Design& design, const std::atomic<bool>* interrupted, Json& json, std::string& text) {
   if (flags.certify) {
     MapOptions map;
     map.threads = search.threads;
@@ -191,10 +98,166 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
     json["default_comparison"] = comparison->json;
     text += "\n" + comparison->text;
   }
+}
+
+void optimize_one(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
+                  const Output& output) {
+  const std::atomic<bool>* interrupted = catch_interrupts();
+  SearchSummary summary;
+  std::vector<html::FoundSoFar> found;
+  {
+    ProgressLine line(flags.quiet);
+    summary = dosa::optimize(
+        problem, search,
+        [&](const SearchProgress& now) {
+          line.show(text_of(now));
+          add_found({static_cast<double>(now.evaluations), now.elapsed_s, now.best_objective}, found);
+        },
+        interrupted);
+  }
+  if (!Ranks::here().is_root()) return;
+  Design design = flags.within > 0 && summary.smallest ? *summary.smallest : summary.best;
+  design.provenance = provenance(flags, problem, search, summary, summary.best);
+  if (!flags.output.empty()) save_design(design, flags.output);
+  if (!flags.report.empty()) {
+    add_found({static_cast<double>(summary.evaluations), summary.wall_s, problem.value(summary.best)}, found);
+    write_report(design, *problem.target, {std::move(found), command_line(), false}, flags.report);
+  }
+  Json json = to_json(design);
+  json["provenance"]["wall_time_s"] = summary.wall_s;
+  add_remark(*problem.target, json);
+  std::string text = report(design, *problem.target);
+  add_at_clock(design, flags.clock_hz, json, text);
+  add_as_built(design, problem.machine(), json, text);
+  const Design* smallest = summary.smallest ? &*summary.smallest : nullptr;
+  (flags.within > 0 ? add_within : add_smaller)(
+      {problem.objective.name, problem.value(summary.best), summary.best.totals.area_mm2, smallest,
+       smallest != nullptr ? problem.value(*smallest) : 0},
+      json, text);
+  text += summary.brief_report();
+  add_more(flags, problem, search, design, interrupted, json, text);
   for (const std::string& path : {flags.output, flags.report}) {
     if (!path.empty()) text += fmt::format("written: {}\n", path);
   }
   output.print(json, text);
+}
+
+/// The designs of --own by network.
+std::vector<std::optional<Design>> own_designs(const OptimizeFlags& flags, const SearchProblem& problem) {
+  const std::vector<ProblemNetwork> networks = problem.networks();
+  std::vector<std::optional<Design>> own(networks.size());
+  for (const std::string& path : flags.own) {
+    Design design = load_design(path, flags.target).design;
+    std::size_t n = 0;
+    while (n < networks.size() && networks[n].name != design.workload) ++n;
+    const Workload wanted = n < networks.size() ? problem.alone(n).workload : Workload{};
+    Workload found{wanted.name, "", "", {}};
+    for (const DesignLayer& entry : design.layers) found.layers.push_back(entry.layer);
+    if (to_json(found) != to_json(wanted) || design.target != problem.machine().name) {
+      fail(ErrorId::kValue, "--own: {}: found a design of {} on {}, expected one of a network given, on {}",
+           path, design.workload, design.target, problem.machine().name);
+    }
+    try {
+      evaluate(design, *problem.target);
+    } catch (const Error& error) {
+      throw error.in(path);
+    }
+    own[n] = std::move(design);
+  }
+  return own;
+}
+
+/// What was found, or the smallest that is nearly as good, with every network's own design beside it.
+SharedDesign shared_of(const SearchProblem& problem, const SeveralSummary& summary, bool takes_smallest) {
+  std::vector<Design> designs = summary.smallest;
+  if (!takes_smallest) {
+    designs.clear();
+    for (const NetworkOnShared& network : summary.networks) designs.push_back(network.design);
+  }
+  SharedDesign shared = cli::shared_of(problem, std::move(designs));
+  for (std::size_t n = 0; n < summary.networks.size(); ++n) {
+    const Design& own = summary.networks[n].own;
+    shared.networks[n].own = {{"hardware", problem.machine().to_json(own.hardware)},
+                              {"totals", to_json(own.totals)}};
+  }
+  return shared;
+}
+
+void optimize_all(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
+                  const Output& output) {
+  if (!flags.report.empty())
+    fail(ErrorId::kUsage, "--report is of one network, here are {}", problem.parts.size());
+  const std::vector<std::optional<Design>> own = own_designs(flags, problem);
+  const std::atomic<bool>* interrupted = catch_interrupts();
+  SeveralSummary summary;
+  {
+    ProgressLine line(flags.quiet);
+    summary = optimize_several(
+        problem, search, own,
+        [&](const std::string& name, const SearchProgress& now) {
+          line.show(fmt::format("{}: {}", printable(name), text_of(now)));
+        },
+        interrupted);
+  }
+  if (!Ranks::here().is_root()) return;
+  const bool takes_smallest = flags.within > 0 && !summary.smallest.empty();
+  const Design& best = summary.networks.front().design;
+  SharedDesign shared = shared_of(problem, summary, takes_smallest);
+  shared.provenance = provenance(flags, problem, search, summary.joint, best);
+  shared.provenance["samples"] = summary.evaluations;
+  shared.provenance["hardware_from"] = summary.hardware_from.empty() ? "joint search" : summary.hardware_from;
+  if (flags.record_time) shared.provenance["wall_time_s"] = summary.wall_s;
+  if (!flags.output.empty()) save_design(shared, flags.output);
+  Json json = to_json(shared);
+  json["provenance"]["wall_time_s"] = summary.wall_s;
+  add_remark(*problem.target, json);
+  std::string text;
+  for (std::size_t n = 0; n < shared.networks.size(); ++n) {
+    const Design& design = shared.networks[n].design;
+    text += report(design, *problem.target);
+    add_at_clock(design, flags.clock_hz, json["networks"][n], text);
+    add_more(flags, problem, search, design, interrupted, json["networks"][n], text);
+    text += "\n";
+  }
+  text += text_of_joint(shared);
+  if (!summary.hardware_from.empty() && !takes_smallest)
+    text += fmt::format("the hardware is {}'s own, with which all are better than with another found\n",
+                        printable(summary.hardware_from));
+  add_as_built(shared.networks.front().design, problem.machine(), json, text);
+  const Design* smallest = summary.smallest.empty() ? nullptr : &summary.smallest.front();
+  (flags.within > 0 ? add_within : add_smaller)(
+      {problem.objective.name, summary.value, best.totals.area_mm2, smallest, summary.smallest_value}, json,
+      text);
+  text += fmt::format("{} evaluations, {:.1f} s{}\n", summary.evaluations, summary.wall_s,
+                      summary.joint.stopped == "interrupt" ? "; interrupted" : "");
+  if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
+  output.print(json, text);
+}
+
+void optimize(const OptimizeFlags& flags, const Output& output) {
+  for (const std::string& path : {flags.output, flags.report, flags.search.checkpoint.string()}) {
+    if (!path.empty() && Ranks::here().is_root()) check_writable(path);
+  }
+  SearchProblem problem =
+      problem_of(flags.workloads, against(load_target(flags.target, flags.target_options), flags.baseline),
+                 flags.objective, flags.combine, flags.strict);
+  warn_of(*problem.target);
+  problem.bounds = flags.sizes.bounds(*problem.target);
+  SearchOptions search = options_of(flags, *problem.target);
+  search.within_everywhere = flags.within > 0;
+  search.within = flags.within > 0 ? flags.within : kNearlyAsGood;
+  if (flags.pareto.empty())
+    return (problem.is_joint() ? optimize_all : optimize_one)(flags, problem, search, output);
+  if (Ranks::here().size() > 1) fail(ErrorId::kUsage, "--pareto is not there for mpirun");
+  ParetoOptions front = flags.front;
+  if (front.min_area_mm2 > problem.bounds.max_area_mm2) {
+    fail(ErrorId::kBounds, "--min-area {} is more than --max-area {}", front.min_area_mm2,
+         problem.bounds.max_area_mm2);
+  }
+  front.nests = search.polish_nests;
+  front.threads = search.threads;
+  print_cpu_work(problem);
+  write_pareto_front(problem, front, flags.pareto, flags.quiet, output);
 }
 
 }  // namespace
@@ -202,8 +265,11 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
 void add_optimize(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "optimize",
-      described("Find the hardware and the mappings of a network together.",
-                {"dosa optimize resnet50 -o design.json",
+      described("Find the hardware and the mappings of a network together, or of several networks on one "
+                "hardware: then every network is searched alone, too, its hardware is tried for all, and the "
+                "report "
+                "says what each loses by sharing.",
+                {"dosa optimize resnet50 -o design.json", "dosa optimize resnet50 bert:3 -o shared.json",
                  "dosa optimize bert --pe 16 --scratchpad 128 --accumulator 32",
                  "dosa optimize resnet50 --target gemmini-rtl --pe 16 -o design.json",
                  "dosa optimize bert --target gemmini-rtl --pe 8 --baseline 8x64/16",
@@ -214,7 +280,7 @@ void add_optimize(CLI::App& app) {
                  "mpirun -n 4 dosa optimize unet --starts 64 --checkpoint unet.ckpt -o design.json"}));
   const auto flags = std::make_shared<OptimizeFlags>();
   const auto output = std::make_shared<Output>(*command);
-  add_workload(*command, flags->workload);
+  add_workloads(*command, flags->workloads);
   CLI::Option* file =
       command->add_option("-o,--output", flags->output, "Write the design as JSON to this file");
   add_machine(
@@ -227,6 +293,13 @@ void add_optimize(CLI::App& app) {
   add_baseline(*command, flags->baseline);
   add_strict(*command, flags->strict);
   add_objective(*command, flags->objective);
+  add_combine(*command, flags->combine);
+  command
+      ->add_option(
+          "--own", flags->own,
+          "Of several networks: design files of networks alone, separated by commas, to compare the shared "
+          "one with, instead of searching them")
+      ->delimiter(',');
   add_clock(*command, flags->clock_hz);
   flags->sizes.add_all(*command);
   SearchOptions& search = flags->search;

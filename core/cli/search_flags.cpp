@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include "dosa/core/explain/clock.hpp"
 #include "dosa/core/import/network.hpp"
@@ -245,6 +246,59 @@ void add_strict(CLI::App& command, bool& strict) {
   command.add_flag("--strict", strict,
                    "gemmini-rtl: refuse a network for which the CPU has to do something, im2col or a whole "
                    "layer, none of which is counted");
+}
+
+std::vector<WeightedNetwork> networks_of(const std::vector<std::string>& names) {
+  std::vector<WeightedNetwork> networks;
+  for (const std::string& text : names) {
+    const std::size_t colon = text.rfind(':');
+    std::error_code ignored;
+    if (colon == std::string::npos || std::filesystem::exists(text, ignored)) {
+      networks.push_back({network_of(text), 1});
+      continue;
+    }
+    const std::string name = text.substr(0, colon), number = text.substr(colon + 1);
+    char* end = nullptr;
+    const double weight = std::strtod(number.c_str(), &end);
+    const bool is_number = !number.empty() && end == number.c_str() + number.size();
+    if (!is_number || !(weight > 0) || weight > kMostWeight) {
+      fail(ErrorId::kValue,
+           "{}: weight: found '{}', expected a number over 0 to {} behind the colon, as in {}:3", text,
+           number, kMostWeight, name.empty() ? "bert" : name);
+    }
+    networks.push_back({network_of(name), weight});
+  }
+  return networks;
+}
+
+SearchProblem problem_of(const std::vector<std::string>& names, TargetPtr target,
+                         const std::string& objective, const std::string& combine, bool strict) {
+  std::vector<WeightedNetwork> networks = networks_of(names);
+  for (const WeightedNetwork& network : networks) {
+    if (strict) refuse_cpu_work(network.workload, *target);
+  }
+  return SearchProblem::of(std::move(networks), std::move(target), Objective::from_name(objective),
+                           combining_from_name(combine));
+}
+
+void add_workloads(CLI::App& command, std::vector<std::string>& names) {
+  command
+      .add_option(
+          "workload", names,
+          "A shipped network's name (see dosa workloads), a workload JSON or YAML file, or a file of "
+          "another program (see dosa import). Several share one hardware, each with a weight behind a "
+          "colon if it is not 1: resnet50 bert:3")
+      ->required();
+}
+
+CLI::Option* add_combine(CLI::App& command, std::string& name) {
+  return command
+      .add_option(
+          "--combine", name,
+          "How the objectives of several networks make one: geomean, the geometric mean of their values "
+          "to the powers of their weights, or sum, the weighted sum")
+      ->capture_default_str()
+      ->check(CLI::IsMember(std::vector<std::string>(kCombiningNames.begin(), kCombiningNames.end())));
 }
 
 void add_workload(CLI::App& command, std::string& name) {

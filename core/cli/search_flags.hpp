@@ -66,6 +66,16 @@ void add_strict(CLI::App& command, bool& strict);
 
 /// The network to work on, as the first argument.
 void add_workload(CLI::App& command, std::string& name);
+/// The networks to work on, each with a weight behind a colon if it is not 1, as the first arguments.
+void add_workloads(CLI::App& command, std::vector<std::string>& names);
+/// --combine.
+CLI::Option* add_combine(CLI::App& command, std::string& name);
+
+/// The networks of a command line (network_of), "resnet50" or "bert:3". Throws Error.
+std::vector<WeightedNetwork> networks_of(const std::vector<std::string>& names);
+/// Them on a target, without bounds. Throws Error.
+SearchProblem problem_of(const std::vector<std::string>& names, TargetPtr target,
+                         const std::string& objective, const std::string& combine, bool strict = false);
 
 /// --threads, for what does not depend on their number.
 CLI::Option* add_threads(CLI::App& command, std::int64_t& threads);

@@ -8,12 +8,13 @@
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/table.hpp"
 #include "dosa/models/base/torch.hpp"
+#include "dosa/models/cost/objective.hpp"
 
 namespace dosa {
 namespace {
 
 constexpr const char* kSchema = "dosa-design/1";
-/// How a layer's design file calls the rule by which its schedule pads sizes that do not divide.
+constexpr const char* kSharedSchema = "dosa-design/2";
 
 DesignTotals totals_from_json(const JsonInput& json) {
   json.allow_only({"cycles", "energy_uj", "edp", "area_mm2"});
@@ -22,6 +23,16 @@ DesignTotals totals_from_json(const JsonInput& json) {
 }
 
 }  // namespace
+
+void sum_up(Design& design) {
+  DesignTotals totals{0, 0, 0, design.totals.area_mm2};
+  for (const DesignLayer& entry : design.layers) {
+    totals.cycles += entry.costs.cycles * static_cast<double>(entry.layer.count);
+    totals.energy_uj += entry.costs.energy_uj * static_cast<double>(entry.layer.count);
+  }
+  totals.edp = totals.cycles * totals.energy_uj;
+  design.totals = totals;
+}
 
 void evaluate(Design& design, const Target& target) {
   design.machine = target.shared_machine();
@@ -33,18 +44,23 @@ void evaluate(Design& design, const Target& target) {
     schedules.push_back(entry.schedule);
   }
   const std::vector<LayerCosts> costs = target.costs(layers, schedules, design.hardware);
-  design.totals = {};
-  for (std::size_t i = 0; i < costs.size(); ++i) {
-    DesignLayer& entry = design.layers[i];
-    entry.costs = costs[i];
-    design.totals.cycles += entry.costs.cycles * static_cast<double>(entry.layer.count);
-    design.totals.energy_uj += entry.costs.energy_uj * static_cast<double>(entry.layer.count);
-  }
-  design.totals.edp = design.totals.cycles * design.totals.energy_uj;
+  for (std::size_t i = 0; i < costs.size(); ++i) design.layers[i].costs = costs[i];
+  sum_up(design);
   design.totals.area_mm2 = target.machine().area_mm2(design.hardware);
 }
 
 namespace {
+
+/// The layers of a design file of either form.
+std::vector<JsonInput> layers_of(const JsonInput& design) {
+  const auto networks = design.find("networks");
+  if (!networks) return design.at("layers").items();
+  std::vector<JsonInput> all;
+  for (const JsonInput& network : networks->items()) {
+    for (const JsonInput& layer : network.at("layers").items()) all.push_back(layer);
+  }
+  return all;
+}
 
 /// The machine that a design names: that of `choice` if it names one, else a shipped one, else a file beside
 /// the design or wherever the name leads, with the numbers that the design was made with, and cutting loops
@@ -55,7 +71,7 @@ MachinePtr machine_of(const JsonInput& design, const std::filesystem::path& path
   const std::string name = target.text();
   MachineChoice own = choice;
   const std::string cut = name_of(Remainders::kCut);
-  for (const JsonInput& layer : design.at("layers").items()) {
+  for (const JsonInput& layer : layers_of(design)) {
     const auto rule = layer.find("remainders");
     if (!own.remainders && rule && rule->text() == cut) own.remainders = Remainders::kCut;
   }
@@ -100,36 +116,92 @@ DesignLayer layer_of(const JsonInput& item, const Target& target, const Hardware
   return entry;
 }
 
+/// The workload, totals and layers of a network, of which the rest is in `common`.
+Design network_of(const JsonInput& json, const Design& common, const Target& target) {
+  Design design = common;
+  design.workload = json.at("workload").text();
+  design.totals = totals_from_json(json.at("totals"));
+  for (const JsonInput& item : json.at("layers").items())
+    design.layers.push_back(layer_of(item, target, design.hardware));
+  if (design.layers.empty()) {
+    fail(ErrorId::kValue, "{}: found an empty list, expected at least one layer", json.at("layers").where());
+  }
+  if (const auto left = json.find("left_to_cpu")) {
+    for (const JsonInput& item : left->items()) design.left_to_cpu.push_back(cpu_layer_from_json(item));
+  }
+  return design;
+}
+
 }  // namespace
 
-LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine) {
+LoadedDesigns load_designs(const std::filesystem::path& path, const MachineChoice& machine) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
     fail(ErrorId::kFile, "{}: No such file; expected a design, as dosa optimize -o writes it", path.string());
   expect_kind(path, Wanted::kDesign);
   const JsonInput json = JsonInput::from_file(path);
-  json.require_schema(kSchema);
-  json.allow_only({"schema", "workload", "target", "set", "hardware", "objective", "totals", "layers",
-                   "left_to_cpu", "provenance"});
-  LoadedDesign loaded;
-  loaded.target = make_target(machine_of(json, path, machine));
-  Design& design = loaded.design;
-  design.machine = loaded.target->shared_machine();
-  design.workload = json.at("workload").text();
-  design.target = json.at("target").text();
-  design.hardware = design.machine->hardware_from_json(json.at("hardware"));
-  design.objective = json.at("objective").text();
-  design.totals = totals_from_json(json.at("totals"));
-  if (const auto provenance = json.find("provenance")) design.provenance = provenance->value();
-  for (const JsonInput& item : json.at("layers").items())
-    design.layers.push_back(layer_of(item, *loaded.target, design.hardware));
-  if (const auto left = json.find("left_to_cpu")) {
-    for (const JsonInput& item : left->items()) design.left_to_cpu.push_back(cpu_layer_from_json(item));
+  LoadedDesigns loaded;
+  const auto schema = json.find("schema");
+  loaded.is_shared = schema && schema->value() == kSharedSchema;
+  if (loaded.is_shared) {
+    json.allow_only(
+        {"schema", "target", "set", "hardware", "objective", "combine", "value", "networks", "provenance"});
+  } else {
+    json.require_schema(kSchema);
+    json.allow_only({"schema", "workload", "target", "set", "hardware", "objective", "totals", "layers",
+                     "left_to_cpu", "provenance"});
   }
-  if (design.layers.empty()) {
-    fail(ErrorId::kValue, "{}: found an empty list, expected at least one layer", json.at("layers").where());
+  loaded.target = make_target(machine_of(json, path, machine));
+  Design common;
+  common.machine = loaded.target->shared_machine();
+  common.target = json.at("target").text();
+  common.hardware = common.machine->hardware_from_json(json.at("hardware"));
+  common.objective = json.at("objective").text();
+  if (const auto provenance = json.find("provenance")) common.provenance = provenance->value();
+  SharedDesign& shared = loaded.shared;
+  shared.provenance = common.provenance;
+  if (!loaded.is_shared) {
+    shared.networks.push_back({1, network_of(json, common, *loaded.target), {}});
+    return loaded;
+  }
+  shared.combine = json.at("combine").text();
+  if (std::find(kCombiningNames.begin(), kCombiningNames.end(), shared.combine) == kCombiningNames.end()) {
+    fail(ErrorId::kValue, "{}: found '{}', allowed: {}", json.at("combine").where(), shared.combine,
+         fmt::join(kCombiningNames, ", "));
+  }
+  shared.value = json.at("value").number(0);
+  for (const JsonInput& network : json.at("networks").items()) {
+    network.allow_only({"workload", "weight", "totals", "own", "layers", "left_to_cpu"});
+    shared.networks.push_back(
+        {network.at("weight").number(0), network_of(network, common, *loaded.target), {}});
+    const double weight = shared.networks.back().weight;
+    if (!(weight > 0) || weight > kMostWeight) {
+      fail(ErrorId::kValue, "{}: found {}, expected a number over 0 to {}", network.at("weight").where(),
+           weight, kMostWeight);
+    }
+    if (const auto own = network.find("own")) {
+      own->allow_only({"hardware", "totals"});
+      common.machine->hardware_from_json(own->at("hardware"));
+      totals_from_json(own->at("totals"));
+      shared.networks.back().own = own->value();
+    }
+  }
+  if (shared.networks.size() < 2) {
+    fail(ErrorId::kValue, "{}: found {} networks, expected several; one is \"{}\"",
+         json.at("networks").where(), shared.networks.size(), kSchema);
   }
   return loaded;
+}
+
+LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine) {
+  LoadedDesigns loaded = load_designs(path, machine);
+  if (loaded.is_shared) {
+    fail(ErrorId::kSchema,
+         "{}: found a design of {} networks ({}), expected one of one network; dosa evaluate, export and map "
+         "--certify take it",
+         path.string(), loaded.shared.networks.size(), kSharedSchema);
+  }
+  return {std::move(loaded.shared.networks.front().design), std::move(loaded.target)};
 }
 
 Json to_json(const DesignTotals& totals) {
@@ -160,6 +232,32 @@ Json to_json(const Design& design) {
   json["provenance"] = design.provenance;
   for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
   return json;
+}
+
+Json to_json(const SharedDesign& shared) {
+  const Design& first = shared.networks.front().design;
+  Json networks = Json::array();
+  for (const SharedNetwork& network : shared.networks) {
+    Json whole = to_json(network.design);
+    Json json{{"workload", whole["workload"]}, {"weight", network.weight}, {"totals", whole["totals"]}};
+    if (!network.own.is_null()) json["own"] = network.own;
+    json["layers"] = std::move(whole["layers"]);
+    if (whole.contains("left_to_cpu")) json["left_to_cpu"] = std::move(whole["left_to_cpu"]);
+    networks.push_back(std::move(json));
+  }
+  Json json{{"schema", kSharedSchema}, {"target", first.target}};
+  if (!first.machine->set.empty()) json["set"] = to_json(first.machine->set);
+  json["hardware"] = first.machine->to_json(first.hardware);
+  json["objective"] = first.objective;
+  json["combine"] = shared.combine;
+  json["value"] = shared.value;
+  json["networks"] = std::move(networks);
+  json["provenance"] = shared.provenance;
+  return json;
+}
+
+void save_design(const SharedDesign& shared, const std::filesystem::path& path) {
+  write_file(path, to_json(shared).dump(2) + "\n");
 }
 
 void save_design(const Design& design, const std::filesystem::path& path) {

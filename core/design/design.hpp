@@ -30,7 +30,7 @@ struct DesignTotals {
 /// {cycles, energy_uj, edp, area_mm2}
 Json to_json(const DesignTotals& totals);
 
-/// Schema "dosa-design/1".
+/// A network on a machine. Schema "dosa-design/1" (core/design/README.md).
 struct Design {
   std::string workload;  ///< its name
   std::string target;    ///< the machine's name
@@ -42,6 +42,9 @@ struct Design {
   std::vector<CpuLayer> left_to_cpu;  ///< layers of the network that the target does not run; in no total
   Json provenance = Json::object();
 };
+
+/// Totals from the costs of the layers; the area stays.
+void sum_up(Design& design);
 
 /// Evaluates a design exactly: fills in the costs of its layers and its totals. Throws as
 /// Target::check_hardware and Target::costs.
@@ -56,6 +59,34 @@ struct LoadedDesign {
 };
 LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine = {});
 Json to_json(const Design& design);
+
+/// One network of several that share a machine's hardware.
+struct SharedNetwork {
+  double weight = 1;
+  Design design;
+  /// {hardware, totals} of the best design known for the network by itself; may be null.
+  Json own;
+};
+
+/// Designs of several networks on one hardware. Schema "dosa-design/2".
+struct SharedDesign {
+  std::vector<SharedNetwork> networks;  ///< of the same target, hardware and objective
+  std::string combine = "geomean";      ///< how the networks' objectives make one (kCombiningNames)
+  double value = 0;                     ///< the joint objective
+  Json provenance = Json::object();
+};
+Json to_json(const SharedDesign& shared);
+/// Writes the JSON form atomically.
+void save_design(const SharedDesign& shared, const std::filesystem::path& path);
+
+/// What a design file of either form holds: a design for each network, each with the file's provenance.
+struct LoadedDesigns {
+  SharedDesign shared;     ///< of the first form: one network of weight 1, and no value
+  bool is_shared = false;  ///< of the second form
+  TargetPtr target;
+};
+/// Reads and checks a design file of either form, as load_design does, which takes the first only.
+LoadedDesigns load_designs(const std::filesystem::path& path, const MachineChoice& machine = {});
 
 /// Writes the JSON form atomically.
 void save_design(const Design& design, const std::filesystem::path& path);

@@ -6,7 +6,7 @@
 namespace dosa {
 namespace {
 
-constexpr const char* kSchema = "dosa-checkpoint/4";
+constexpr const char* kSchema = "dosa-checkpoint/5";
 constexpr const char* kKind = "dosa checkpoint";
 
 /// What a run is: two runs with the same fields and state go on in the same way.
@@ -21,6 +21,11 @@ Json identity(const SearchProblem& problem, const SearchOptions& options) {
             {"model", problem.target->model_record()},
             {"objective", problem.objective.name},
             {"seed", options.seed}};
+  if (problem.is_joint()) {
+    json["networks"] = Json::array();
+    for (const ProblemNetwork& network : problem.parts)
+      json["networks"].push_back({network.name, network.weight, network.layers()});
+  }
   json.update(to_json(options, problem));
   return json;
 }
@@ -34,10 +39,16 @@ std::vector<NamedTensor> tensors_of(std::vector<Descent>& descents) {
 }
 
 void read_best(const JsonInput& best, const SearchProblem& problem, SearchState& state) {
-  best.allow_only({"log_objective", "energy_pj", "cycles", "hardware", "layers"});
+  best.allow_only({"log_objective", "networks", "hardware", "layers"});
   state.best_log_objective = best.at("log_objective").number();
-  state.best_energy_pj = best.at("energy_pj").number(0);
-  state.best_cycles = best.at("cycles").number(0);
+  for (const JsonInput& network : best.at("networks").items()) {
+    state.best_sums.push_back({network.at("energy_pj").number(0), network.at("cycles").number(0),
+                               network.at("expected_cycles").number(0)});
+  }
+  if (state.best_sums.size() != problem.networks().size()) {
+    fail(ErrorId::kSchema, "{}: found {} networks, expected {}", best.at("networks").where(),
+         state.best_sums.size(), problem.networks().size());
+  }
   Design design = problem.blank_design();
   design.hardware = problem.machine().hardware_from_json(best.at("hardware"));
   const std::vector<JsonInput> layers = best.at("layers").items();
@@ -70,9 +81,14 @@ void save_checkpoint(const std::filesystem::path& path, const SearchProblem& pro
     Json layers = Json::array();
     for (const DesignLayer& layer : state.best->layers)
       layers.push_back({{layer.schedule->key(), layer.schedule->json()}});
+    Json networks = Json::array();
+    for (const NetworkSums& sums : state.best_sums) {
+      networks.push_back({{"energy_pj", sums.energy_pj},
+                          {"cycles", sums.cycles},
+                          {"expected_cycles", sums.expected_cycles}});
+    }
     header["best"] = {{"log_objective", state.best_log_objective},
-                      {"energy_pj", state.best_energy_pj},
-                      {"cycles", state.best_cycles},
+                      {"networks", networks},
                       {"hardware", problem.machine().to_json(state.best->hardware)},
                       {"layers", layers}};
   }

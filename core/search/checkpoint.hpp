@@ -14,9 +14,10 @@ struct SearchState {
   std::int64_t steps = 0, evaluations = 0;
   std::int64_t stale_roundings = 0;  ///< roundings since the best design changed
   std::int64_t rounded_at = 0;       ///< step of the last rounding that was done in full
-  /// The best design so far, with its objective, energy and cycles as the search counts them (Choice).
+  /// The best design so far, with its objective and what the networks take as the search counts it (Choice).
   std::optional<Design> best;
-  double best_log_objective = 0, best_energy_pj = 0, best_cycles = 0;
+  double best_log_objective = 0;
+  std::vector<NetworkSums> best_sums;
 };
 
 /// Writes atomically. Throws Error{kFile}.

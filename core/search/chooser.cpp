@@ -1,6 +1,7 @@
 #include "dosa/core/search/chooser.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <tuple>
 
@@ -11,6 +12,9 @@ namespace dosa {
 namespace {
 
 using torch::Tensor;
+
+// Sums that differ by this share of them are equal but for rounding.
+constexpr double kRounding = 1e-12;
 
 bool all_found(const std::vector<Frontier>& frontiers) {
   return std::all_of(frontiers.begin(), frontiers.end(),
@@ -26,7 +30,10 @@ Tensor expected_of(const Frontier& frontier) {
 class FrontierTable {
  public:
   FrontierTable(const SearchProblem& problem, const std::vector<Frontier>& frontiers)
-      : objective_(problem.objective), buffers_(problem.buffers()) {
+      : objective_(problem.objective),
+        joint_(problem.joint()),
+        networks_(problem.ranges()),
+        buffers_(problem.buffers()) {
     std::vector<double> counts;
     for (const Layer& layer : problem.workload.layers) counts.push_back(static_cast<double>(layer.count));
     repetitions_ = torch::tensor(counts, torch::kFloat64);
@@ -37,12 +44,14 @@ class FrontierTable {
     pad();
   }
 
-  /// Only the entries that can be chosen somewhere in a range of hardware and of prices of a cycle in pJ: no
-  /// other entry of the layer fits wherever it fits and is at least as good at all corners (what is affine is
-  /// then at least as good everywhere inside).
-  FrontierTable within(const BufferRange& range, const std::array<double, 2>& prices) const {
+  /// Only the entries that can be chosen somewhere in a range of hardware and of prices of a cycle in pJ, by
+  /// layer: no other entry of the layer fits wherever it fits and is at least as good at all corners (what is
+  /// affine is then at least as good everywhere inside).
+  FrontierTable within(const BufferRange& range,
+                       const std::vector<std::array<double, 2>>& prices_of_layers) const {
     FrontierTable reduced = *this;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
+      const std::array<double, 2>& prices = prices_of_layers[l];
       const Tensor& own = layers_[l];
       std::vector<Tensor> columns;
       for (std::size_t b = 0; b < buffers_; ++b)
@@ -66,7 +75,7 @@ class FrontierTable {
   struct Best {
     Tensor entries;                     // [hardware, layers], rows of the padded table
     Tensor log_objective;               // [hardware], infinity where a layer does not fit
-    Tensor total_energy, total_cycles;  // [hardware], pJ and cycles of `entries`
+    Tensor total_energy, total_cycles;  // [hardware, networks], pJ and cycles of `entries`
   };
 
   /// The best entries for each of a batch of buffer sizes [hardware, buffers], by fixed-point iteration: the
@@ -84,28 +93,32 @@ class FrontierTable {
     energy = of_fitting(energy);
     const Tensor cycles = of_fitting(numbers_[Frontier::kCycles]);
     Best best;
+    Tensor log_values;  // [hardware, networks]
     // First by each layer's own objective, then by the linearised total.
     Tensor score = of_fitting(objective_.log_value(energy, cycles));
     for (int round = 0; round < 12; ++round) {
       const Tensor entries = score.argmin(-1, true);
-      const Tensor total_energy = (energy.gather(-1, entries).squeeze(-1) * repetitions_).sum(-1);
-      const Tensor total_cycles = (cycles.gather(-1, entries).squeeze(-1) * repetitions_).sum(-1);
+      const Tensor total_energy = networks_.sum(energy.gather(-1, entries).squeeze(-1) * repetitions_);
+      const Tensor total_cycles = networks_.sum(cycles.gather(-1, entries).squeeze(-1) * repetitions_);
       const Tensor value =
           objective_.log_value(total_energy * 1e-6, total_cycles).nan_to_num(kInfinity, kInfinity);
       if (round == 0) {
-        best = {entries.squeeze(-1), value, total_energy, total_cycles};
+        best = {entries.squeeze(-1), {}, total_energy, total_cycles};
+        log_values = value;
       } else {
-        const Tensor better = value < best.log_objective;
+        const Tensor better = value < log_values;
         if (!better.any().item<bool>()) break;
-        best = {torch::where(better.unsqueeze(-1), entries.squeeze(-1), best.entries),
-                torch::where(better, value, best.log_objective),
+        best = {torch::where(networks_.spread(better), entries.squeeze(-1), best.entries),
+                {},
                 torch::where(better, total_energy, best.total_energy),
                 torch::where(better, total_cycles, best.total_cycles)};
+        log_values = torch::where(better, value, log_values);
       }
-      score = of_fitting(energy * (objective_.energy / total_energy).view({-1, 1, 1}) +
-                         cycles * (objective_.latency / total_cycles).view({-1, 1, 1}))
+      score = of_fitting(energy * networks_.spread(objective_.energy / total_energy).unsqueeze(-1) +
+                         cycles * networks_.spread(objective_.latency / total_cycles).unsqueeze(-1))
                   .nan_to_num(kInfinity, kInfinity, kInfinity);  // hardware on which some layer does not fit
     }
+    best.log_objective = joint_.log_value(log_values);
     return best;
   }
 
@@ -138,6 +151,8 @@ class FrontierTable {
   }
 
   Objective objective_;
+  JointObjective joint_;
+  NetworkRanges networks_;
   std::size_t buffers_;
   Tensor repetitions_;
   std::vector<Tensor> layers_;  // [entries, columns] each
@@ -187,8 +202,13 @@ class BufferSearch {
     best.log_objective = found.log_objective[at].item<double>();
     best.entry = table.frontier_entries(found.entries[at]);
     best.hardware = shrunk(table.needs(found.entries.narrow(0, at, 1))[0]);
-    best.energy_pj = found.total_energy[at].item<double>();
-    best.cycles = found.total_cycles[at].item<double>();
+    const Tensor energy = found.total_energy[at], cycles = found.total_cycles[at];
+    best.sums.resize(static_cast<std::size_t>(energy.size(0)));
+    for (std::size_t n = 0; n < best.sums.size(); ++n) {
+      const auto network = static_cast<std::int64_t>(n);
+      best.sums[n].energy_pj = energy[network].item<double>();
+      best.sums[n].cycles = cycles[network].item<double>();
+    }
     return true;
   }
 
@@ -202,8 +222,7 @@ class BufferSearch {
         box.lo.push_back(std::max(static_cast<double>(buffer(problem_.bounds.min, b)), size / 1.6));
         box.hi.push_back(std::min(static_cast<double>(buffer(problem_.bounds.max, b)), size * 1.6));
       }
-      const double price = problem_.objective.latency * best.energy_pj / best.cycles;
-      const FrontierTable table = all.within(box, {price / 1.25, price * 1.25});
+      const FrontierTable table = all.within(box, prices_around_best());
       look_at_grid(table, box);
       shrink(table);
       for (const double step : {1.03, 1.006}) look_along_lines(table, step);
@@ -224,6 +243,17 @@ class BufferSearch {
   }
 
  private:
+  /// Prices of a cycle in pJ around those of the best, by layer.
+  std::vector<std::array<double, 2>> prices_around_best() const {
+    std::vector<std::array<double, 2>> prices;
+    const std::vector<ProblemNetwork> networks = problem_.networks();
+    for (std::size_t n = 0; n < networks.size(); ++n) {
+      const double price = problem_.objective.latency * best.sums[n].energy_pj / best.sums[n].cycles;
+      prices.insert(prices.end(), networks[n].layers(), {price / 1.25, price * 1.25});
+    }
+    return prices;
+  }
+
   /// The hardware with buffers of these needs [buffers].
   Hardware shrunk(const Tensor& needs) const {
     Hardware hardware = best.hardware;
@@ -387,36 +417,131 @@ struct Exchange {
   Point from, to;
 };
 
-/// What `find` finds of a problem, no slower in expectation than the space allows if that can be had: where
-/// the objective would trade latency away, latency counts more and more. log_objective is by the problem's
-/// own objective in any case.
+void add_sums(const SearchProblem& problem, const std::vector<Frontier>& frontiers, Choice& choice) {
+  choice.sums.clear();
+  const std::vector<double> buffers = buffers_of(choice.hardware, problem.buffers());
+  for (const ProblemNetwork& network : problem.networks()) {
+    NetworkSums sums;
+    for (std::size_t l = network.begin; l < network.end; ++l) {
+      const auto count = static_cast<double>(problem.workload.layers[l].count);
+      const Tensor row = frontiers[l].numbers.narrow(0, choice.entry[l], 1);
+      sums.energy_pj += count * energy_at(row, buffers).item<double>();
+      sums.cycles += count * row.select(1, Frontier::kCycles).item<double>();
+      sums.expected_cycles += count * expected_of(frontiers[l])[choice.entry[l]].item<double>();
+    }
+    choice.sums.push_back(sums);
+  }
+}
+
+/// The best entries of one network, appended, and the logarithm of its objective; infinity where a layer does
+/// not fit.
+double add_best_entries(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
+                        const Hardware& hardware, const ProblemNetwork& network,
+                        std::vector<std::int64_t>& all_entries) {
+  const std::vector<double> buffers = buffers_of(hardware, problem.buffers());
+  std::vector<Exchange> exchanges;
+  std::vector<std::int64_t> entries;
+  double energy = 0, cycles = 0;
+  for (std::size_t l = network.begin; l < network.end; ++l) {
+    const auto count = static_cast<double>(problem.workload.layers[l].count);
+    const Tensor fitting = fits(frontiers[l].numbers, buffers).contiguous();
+    const Tensor energies = energy_at(frontiers[l].numbers, buffers).contiguous();
+    const Tensor latencies = frontiers[l].numbers.select(1, Frontier::kCycles).contiguous();
+    std::vector<Point> points;
+    for (std::int64_t i = 0; i < fitting.size(0); ++i) {
+      if (fitting.data_ptr<bool>()[i])
+        points.push_back(
+            {latencies.data_ptr<double>()[i] * count, energies.data_ptr<double>()[i] * count, i});
+    }
+    if (points.empty()) return kInfinity;
+    const std::vector<Point> hull = hull_of(std::move(points));
+    double before = -kInfinity;  // the slopes of a layer rise, whatever rounding does to them
+    for (std::size_t i = 1; i < hull.size(); ++i) {
+      before =
+          std::max(before, (hull[i].energy - hull[i - 1].energy) / (hull[i].cycles - hull[i - 1].cycles));
+      exchanges.push_back({before, l - network.begin, hull[i - 1], hull[i]});
+    }
+    entries.push_back(hull.front().entry);
+    energy += hull.front().energy;
+    cycles += hull.front().cycles;
+  }
+  // From the lowest latency to the lowest energy, the exchange that saves most energy a cycle first.
+  std::stable_sort(exchanges.begin(), exchanges.end(),
+                   [](const Exchange& x, const Exchange& y) { return x.slope < y.slope; });
+  double log_objective = kInfinity;
+  std::vector<std::int64_t> best;
+  const auto look = [&] {
+    const double value = problem.objective.log_value(energy * 1e-6, cycles);
+    if (!(value < log_objective)) return;
+    log_objective = value;
+    best = entries;
+  };
+  look();
+  for (const Exchange& exchange : exchanges) {
+    energy += exchange.to.energy - exchange.from.energy;
+    cycles += exchange.to.cycles - exchange.from.cycles;
+    entries[exchange.layer] = exchange.to.entry;
+    look();
+  }
+  all_entries.insert(all_entries.end(), best.begin(), best.end());
+  return log_objective;
+}
+
+// How often no_slower tries, and what it makes of the objective for the next time.
+constexpr int kSlowAttempts = 12;
+void count_latency_more(SearchProblem& problem) {
+  problem.objective.latency = std::max(0.25, 2 * problem.objective.latency);
+}
+
+/// What `find` finds of a problem, no network slower in expectation than the space allows if that can be had:
+/// where the objective would trade latency away, latency counts more and more. log_objective is by the
+/// problem's own objective in any case.
 Choice no_slower(const SearchProblem& problem, const SearchSpace& space,
                  const std::function<Choice(const SearchProblem& asked)>& find) {
   SearchProblem asked = problem;
   Choice best = find(asked);
-  for (int attempt = 0; attempt < 12 && !best.entry.empty(); ++attempt) {
-    if (best.expected_cycles <= space.most_cycles() * (1 + 1e-12)) break;
-    asked.objective.latency = std::max(0.25, 2 * asked.objective.latency);
+  for (int attempt = 0; attempt < kSlowAttempts && !best.entry.empty(); ++attempt) {
+    if (is_fast(space, best.sums)) break;
+    count_latency_more(asked);
     best = find(asked);
   }
-  if (!best.entry.empty())
-    best.log_objective = problem.objective.log_value(best.energy_pj * 1e-6, best.cycles);
+  if (!best.entry.empty()) best.log_objective = problem.log_value(best.sums);
   return best;
 }
 
-void add_totals(const SearchProblem& problem, const std::vector<Frontier>& frontiers, Choice& choice) {
-  choice.energy_pj = choice.cycles = choice.expected_cycles = 0;
-  const std::vector<double> buffers = buffers_of(choice.hardware, problem.buffers());
-  for (std::size_t l = 0; l < choice.entry.size(); ++l) {
-    const auto count = static_cast<double>(problem.workload.layers[l].count);
-    const Tensor row = frontiers[l].numbers.narrow(0, choice.entry[l], 1);
-    choice.energy_pj += count * energy_at(row, buffers).item<double>();
-    choice.cycles += count * row.select(1, Frontier::kCycles).item<double>();
-    choice.expected_cycles += count * expected_of(frontiers[l])[choice.entry[l]].item<double>();
+/// The best entries on given hardware, latency counting more only for the networks that would be too slow.
+Choice best_entries_no_slower(const SearchProblem& problem, const SearchSpace& space,
+                              const std::vector<Frontier>& frontiers, const Hardware& hardware) {
+  Choice choice = best_entries(problem, frontiers, hardware);
+  if (choice.entry.empty()) return choice;
+  const std::vector<ProblemNetwork> networks = problem.networks();
+  SearchProblem asked = problem;
+  const auto is_slow = [&](std::size_t n) {
+    return choice.sums[n].expected_cycles > space.most_cycles(n) * (1 + kRounding);
+  };
+  for (int attempt = 0; attempt < kSlowAttempts && !is_fast(space, choice.sums); ++attempt) {
+    count_latency_more(asked);
+    const Choice faster = best_entries(asked, frontiers, hardware);
+    for (std::size_t n = 0; n < networks.size(); ++n) {
+      if (!is_slow(n)) continue;
+      std::copy(faster.entry.begin() + static_cast<std::ptrdiff_t>(networks[n].begin),
+                faster.entry.begin() + static_cast<std::ptrdiff_t>(networks[n].end),
+                choice.entry.begin() + static_cast<std::ptrdiff_t>(networks[n].begin));
+      choice.sums[n] = faster.sums[n];
+    }
   }
+  choice.log_objective = problem.log_value(choice.sums);
+  return choice;
 }
 
 }  // namespace
+
+bool is_fast(const SearchSpace& space, const std::vector<NetworkSums>& sums) {
+  for (std::size_t n = 0; n < sums.size(); ++n) {
+    if (sums[n].expected_cycles > space.most_cycles(n) * (1 + kRounding)) return false;
+  }
+  return true;
+}
 
 FrontierCosts costs_at(const Frontier& frontier, const Hardware& hardware) {
   const torch::InferenceMode no_gradients;
@@ -432,50 +557,16 @@ Choice best_entries(const SearchProblem& problem, const std::vector<Frontier>& f
   Choice best;
   best.hardware = hardware;
   if (!all_found(frontiers)) return best;
-  const std::vector<double> buffers = buffers_of(hardware, problem.buffers());
-  std::vector<Exchange> exchanges;
-  std::vector<std::int64_t> entries;
-  double energy = 0, cycles = 0;
-  for (std::size_t l = 0; l < frontiers.size(); ++l) {
-    const auto count = static_cast<double>(problem.workload.layers[l].count);
-    const Tensor fitting = fits(frontiers[l].numbers, buffers).contiguous();
-    const Tensor energies = energy_at(frontiers[l].numbers, buffers).contiguous();
-    const Tensor latencies = frontiers[l].numbers.select(1, Frontier::kCycles).contiguous();
-    std::vector<Point> points;
-    for (std::int64_t i = 0; i < fitting.size(0); ++i) {
-      if (fitting.data_ptr<bool>()[i])
-        points.push_back(
-            {latencies.data_ptr<double>()[i] * count, energies.data_ptr<double>()[i] * count, i});
+  std::vector<double> log_values;
+  for (const ProblemNetwork& network : problem.networks()) {
+    log_values.push_back(add_best_entries(problem, frontiers, hardware, network, best.entry));
+    if (log_values.back() == kInfinity) {
+      best.entry.clear();
+      return best;
     }
-    if (points.empty()) return best;
-    const std::vector<Point> hull = hull_of(std::move(points));
-    double before = -kInfinity;  // the slopes of a layer rise, whatever rounding does to them
-    for (std::size_t i = 1; i < hull.size(); ++i) {
-      before =
-          std::max(before, (hull[i].energy - hull[i - 1].energy) / (hull[i].cycles - hull[i - 1].cycles));
-      exchanges.push_back({before, l, hull[i - 1], hull[i]});
-    }
-    entries.push_back(hull.front().entry);
-    energy += hull.front().energy;
-    cycles += hull.front().cycles;
   }
-  // From the lowest latency to the lowest energy, the exchange that saves most energy a cycle first.
-  std::stable_sort(exchanges.begin(), exchanges.end(),
-                   [](const Exchange& x, const Exchange& y) { return x.slope < y.slope; });
-  const auto look = [&] {
-    const double value = problem.objective.log_value(energy * 1e-6, cycles);
-    if (!(value < best.log_objective)) return;
-    best.log_objective = value;
-    best.entry = entries;
-  };
-  look();
-  for (const Exchange& exchange : exchanges) {
-    energy += exchange.to.energy - exchange.from.energy;
-    cycles += exchange.to.cycles - exchange.from.cycles;
-    entries[exchange.layer] = exchange.to.entry;
-    look();
-  }
-  add_totals(problem, frontiers, best);
+  best.log_objective = problem.joint().log_value(log_values);
+  add_sums(problem, frontiers, best);
   return best;
 }
 
@@ -510,7 +601,7 @@ Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& fr
   if (best.entry.empty()) return best;
   const Choice exact = best_entries(problem, frontiers, best.hardware);
   if (exact.log_objective < best.log_objective) return exact;
-  add_totals(problem, frontiers, best);
+  add_sums(problem, frontiers, best);
   return best;
 }
 
@@ -545,9 +636,15 @@ Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
 Choice choose(const SearchProblem& problem, const SearchSpace& space, const std::vector<Frontier>& frontiers,
               const Shape& shape, const std::vector<Hardware>& starts, const std::function<bool()>& stop,
               std::int64_t threads) {
-  return no_slower(problem, space, [&](const SearchProblem& asked) {
+  const Choice best = no_slower(problem, space, [&](const SearchProblem& asked) {
     return best_buildable(asked, space, frontiers, shape, starts, stop, threads);
   });
+  if (!problem.is_joint() || best.entry.empty()) return best;
+  // Of several networks, those that are fast enough need not have counted latency more.
+  const Choice again = best_entries_no_slower(problem, space, frontiers, best.hardware);
+  const bool fast = is_fast(space, again.sums);
+  return fast == is_fast(space, best.sums) ? (again.log_objective < best.log_objective ? again : best)
+                                           : (fast ? again : best);
 }
 
 Choice smallest_within(const SearchProblem& problem, const SearchSpace& space,
@@ -559,10 +656,9 @@ Choice smallest_within(const SearchProblem& problem, const SearchSpace& space,
   const auto area = [&](const Hardware& hardware) { return problem.machine().area_mm2(hardware); };
   Choice smallest = from;
   const auto offer = [&](const Choice& choice) {
-    const bool is_within =
-        !choice.entry.empty() && choice.log_objective <= limits.counted &&
-        problem.objective.log_value(choice.energy_pj * 1e-6, choice.expected_cycles) <= limits.expected &&
-        choice.expected_cycles <= std::max(space.most_cycles() * (1 + 1e-12), from.expected_cycles);
+    const bool is_within = !choice.entry.empty() && choice.log_objective <= limits.counted &&
+                           problem.log_value(choice.sums, true) <= limits.expected &&
+                           (is_fast(space, choice.sums) || !is_fast(space, from.sums));
     if (is_within && area(choice.hardware) < area(smallest.hardware)) smallest = choice;
     return is_within;
   };
@@ -573,10 +669,7 @@ Choice smallest_within(const SearchProblem& problem, const SearchSpace& space,
                      [&](const Hardware& a, const Hardware& b) { return area(a) < area(b); });
     for (const Hardware& hardware : list) {
       if (stopped() || area(hardware) >= area(from.hardware)) break;
-      if (offer(no_slower(problem, space, [&](const SearchProblem& asked) {
-            return best_entries(asked, frontiers, hardware);
-          })))
-        break;
+      if (offer(best_entries_no_slower(problem, space, frontiers, hardware))) break;
     }
     return smallest;
   }
@@ -585,7 +678,7 @@ Choice smallest_within(const SearchProblem& problem, const SearchSpace& space,
                                   problem.with_shape(problem.bounds.max, shape), {from.hardware}, everywhere,
                                   std::min(limits.counted, limits.expected), stopped, threads);
   if (found.entry.empty()) return smallest;
-  add_totals(problem, frontiers, found);
+  add_sums(problem, frontiers, found);
   offer(found);
   offer(best_entries(problem, frontiers, found.hardware));
   return smallest;

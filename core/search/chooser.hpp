@@ -11,14 +11,16 @@
 
 namespace dosa {
 
-/// Hardware with one frontier entry per layer, and sums over the network.
+/// Hardware with one frontier entry per layer, and sums over every network.
 struct Choice {
   Hardware hardware;
   std::vector<std::int64_t> entry;  ///< per layer, an index into its frontier; empty: some layer does not fit
   double log_objective = std::numeric_limits<double>::infinity();  ///< with cycles as the search counts them
-  double energy_pj = 0, cycles = 0;
-  double expected_cycles = 0;  ///< see Frontier::expected_cycles
+  std::vector<NetworkSums> sums;                                   ///< by network
 };
+
+/// Whether no network is slower in expectation than the space allows.
+bool is_fast(const SearchSpace& space, const std::vector<NetworkSums>& sums);
 
 /// Costs of those entries of a frontier that fit given hardware, each [fitting], in the order of the entries:
 /// one run of the layer with all its groups; cycles are the expected ones.
@@ -30,7 +32,8 @@ FrontierCosts costs_at(const Frontier& frontier, const Hardware& hardware);
 /// The entries that together are best on given hardware, exactly. The objective is quasi-concave in the sums
 /// of energy and latency, so over all combinations of entries its minimum lies at a vertex of the lower
 /// convex hull of these sums; at a vertex every layer minimises energy + price * latency for one and the same
-/// price. Going through all prices visits all vertices.
+/// price. Going through all prices visits all vertices. On given hardware networks do not depend on each
+/// other, and the joint objective rises with each one's, so what is best for each is best together.
 Choice best_entries(const SearchProblem& problem, const std::vector<Frontier>& frontiers,
                     const Hardware& hardware);
 
@@ -51,9 +54,9 @@ Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,
                       const std::vector<Hardware>& starts, const std::function<bool()>& stop = {},
                       std::int64_t threads = 1);
 
-/// The same, no slower in expectation than the space allows if that can be had: where the objective would
-/// trade latency away, latency counts more and more. log_objective is by the problem's own objective in any
-/// case.
+/// The same, no network slower in expectation than the space allows if that can be had: where the objective
+/// would trade latency away, latency counts more and more. log_objective is by the problem's own objective in
+/// any case.
 Choice choose(const SearchProblem& problem, const SearchSpace& space, const std::vector<Frontier>& frontiers,
               const Shape& shape, const std::vector<Hardware>& starts, const std::function<bool()>& stop = {},
               std::int64_t threads = 1);

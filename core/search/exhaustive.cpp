@@ -30,6 +30,7 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
   std::string error;
   if (!options.is_valid(&error)) fail(ErrorId::kValue, "{}", error);
   TORCH_CHECK(problem.bounds.min == problem.bounds.max, "fixed hardware has min = max");
+  TORCH_CHECK(!problem.is_joint(), "on fixed hardware networks are mapped one by one");
   one_thread_per_operation();
   Budget budget(0, 0, interrupt);
   const std::unique_ptr<SearchSpace> space = problem.target->space(problem, "cpu");
@@ -60,7 +61,7 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
   // Where not all was looked at, or there is more beyond, local moves may find better ones.
   Choice best = best_entries(problem, layers.frontiers(), hardware);
   for (bool better = true; better && layers.improvable() && !budget.interrupted();) {
-    if (!layers.improve(problem.objective.prices(best.energy_pj, best.cycles), hardware)) break;
+    if (!layers.improve(problem.prices(best.sums), hardware)) break;
     const Choice next = best_entries(problem, layers.frontiers(), hardware);
     better = next.log_objective < best.log_objective - 1e-12;
     if (better) best = next;

@@ -56,10 +56,10 @@ bool LayerSearch::look(const torch::Tensor& near, std::int64_t limit, bool first
   return true;
 }
 
-bool LayerSearch::improve(const Objective::Prices& prices, const Hardware& hardware) {
+bool LayerSearch::improve(const std::vector<Objective::Prices>& prices, const Hardware& hardware) {
   if (!share_out(false)) return false;
   work([&](std::size_t l) {
-    if (layers_[l] && frontiers_[l].is_improvable()) layers_[l]->improve(prices, hardware, allowances_[l]);
+    if (layers_[l] && frontiers_[l].is_improvable()) layers_[l]->improve(prices[l], hardware, allowances_[l]);
   });
   return true;
 }

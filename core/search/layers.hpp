@@ -20,9 +20,9 @@ class LayerSearch {
   /// Looks at every layer's schedules (LayerSpace::look). False, with nothing done, where the budget has not
   /// the least evaluations for every layer; `first` takes the least in any case.
   bool look(const torch::Tensor& near, std::int64_t limit, bool first);
-  /// LayerSpace::improve on the layers for which that may find something. False where no evaluations are
-  /// left.
-  bool improve(const Objective::Prices& prices, const Hardware& hardware);
+  /// LayerSpace::improve, with a layer's own of `prices`, on the layers for which that may find something.
+  /// False where no evaluations are left.
+  bool improve(const std::vector<Objective::Prices>& prices, const Hardware& hardware);
 
   const std::vector<Frontier>& frontiers() const { return frontiers_; }
   bool complete() const;

@@ -280,8 +280,7 @@ class Optimizer {
     offer_best();
     while (improves && has_design() && layers.improvable() && !cut_short()) {
       const double before = best_objective_;
-      if (!layers.improve(problem_.objective.prices(best_energy_pj_, best_cycles_), summary_.best.hardware))
-        break;
+      if (!layers.improve(problem_.prices(best_sums_), summary_.best.hardware)) break;
       offer_best();
       // A layer that ran out of evaluations is not at its end: others may have left some for it.
       if (!layers.fell_short() && !(best_objective_ < before - 1e-12)) break;
@@ -292,12 +291,11 @@ class Optimizer {
   /// Keeps a choice if it is better: first no slower than the space allows, then by the objective.
   void offer(const LayerSearch& layers, const Choice& choice) {
     if (choice.entry.empty()) return;
-    const bool fast = choice.expected_cycles <= space_->most_cycles() * (1 + 1e-12);
+    const bool fast = is_fast(*space_, choice.sums);
     if (fast == best_is_fast_ ? !(choice.log_objective < best_objective_) : !fast) return;
     best_is_fast_ = fast;
     best_objective_ = choice.log_objective;
-    best_energy_pj_ = choice.energy_pj;
-    best_cycles_ = choice.cycles;
+    best_sums_ = choice.sums;
     summary_.best = to_design(problem_, *space_, layers.frontiers(), choice);
   }
 
@@ -342,9 +340,8 @@ class Optimizer {
   }
 
   bool cannot_be_better(const Shape& shape) const {
-    const LayerCosts least = space_->least_costs(shape);
-    return least.cycles > 0 && least.energy_uj > 0 &&
-           problem_.objective.log_value(least.energy_uj, least.cycles) > best_objective_;
+    const std::vector<LayerCosts> least = space_->least_costs(shape);
+    return !least.empty() && problem_.log_value(least) > best_objective_;
   }
 
   Shape shape_of(const Start& start) const { return problem_.shape_of(start.hardware); }
@@ -373,8 +370,7 @@ class Optimizer {
   // ---- Checkpoints and reports.
 
   SearchState state() const {
-    SearchState state{summary_.steps,  budget_.spent(), stale_,      rounded_at_, {},
-                      best_objective_, best_energy_pj_, best_cycles_};
+    SearchState state{summary_.steps, budget_.spent(), stale_, rounded_at_, {}, best_objective_, best_sums_};
     if (has_design()) state.best = summary_.best;
     return state;
   }
@@ -394,9 +390,8 @@ class Optimizer {
     if (!state.best) return;
     summary_.best = std::move(*state.best);
     best_objective_ = state.best_log_objective;
-    best_is_fast_ = summary_.best.totals.cycles <= space_->most_cycles() * (1 + 1e-12);
-    best_energy_pj_ = state.best_energy_pj;
-    best_cycles_ = state.best_cycles;
+    best_sums_ = state.best_sums;
+    best_is_fast_ = is_fast(*space_, best_sums_);
   }
 
   void report(const char* phase) {
@@ -412,8 +407,7 @@ class Optimizer {
     now.hardware = summary_.best.hardware;
     now.best_objective = kInfinity;
     if (has_design()) {
-      now.best_objective =
-          problem_.objective.value(summary_.best.totals.energy_uj, summary_.best.totals.cycles);
+      now.best_objective = problem_.value(summary_.best);
     } else if (const std::vector<Start> starts = ranked_starts(); !starts.empty()) {
       now.hardware = starts.front().hardware;
       now.relaxed_objective = std::exp(starts.front().loss);
@@ -436,7 +430,7 @@ class Optimizer {
   SearchSummary summary_;
   std::map<Shape, ShapeSearch> looked_at_;  // by the polish, where smaller hardware is searched
   double best_objective_ = kInfinity;       // logarithm, with cycles as the search counts them
-  double best_energy_pj_ = 0, best_cycles_ = 0;
+  std::vector<NetworkSums> best_sums_;
   bool best_is_fast_ = false;
   std::int64_t stale_ = 0;        // roundings since it changed
   std::int64_t rounded_at_ = 0;   // step of the last rounding that was done in full
@@ -486,6 +480,7 @@ Json to_json(const SearchOptions& options, const SearchProblem& problem) {
             {"polish_nests", options.polish_nests},
             {"min", problem.machine().to_json(bounds.min)},
             {"max", problem.machine().to_json(bounds.max)}};
+  if (problem.is_joint()) json["combine"] = kCombiningNames[static_cast<std::size_t>(problem.combining)];
   if (std::isfinite(bounds.max_area_mm2)) json["max_area_mm2"] = bounds.max_area_mm2;
   return json;
 }

@@ -172,8 +172,7 @@ class FrontSearch {
       SearchProblem asked = problem_;
       asked.objective = Objective::from_name(name);
       const Choice best = choose(asked, *space_, layers.frontiers(), shape, {});
-      if (!best.entry.empty())
-        layers.improve(asked.objective.prices(best.energy_pj, best.cycles), best.hardware);
+      if (!best.entry.empty()) layers.improve(asked.prices(best.sums), best.hardware);
     }
     summary_.complete = summary_.complete && layers.complete() && !stop();
     shapes_.push_back({shape, layers.frontiers()});
@@ -284,9 +283,10 @@ class FrontSearch {
     if (shape == problem_.shape_of(design.hardware)) return false;
     SearchProblem within = problem_;
     within.bounds.max_area_mm2 = design.totals.area_mm2;
-    const LayerCosts least = space_->least_costs(shape);
-    return within.has_room_for(shape) && least.cycles <= design.totals.cycles &&
-           least.energy_uj <= design.totals.energy_uj;
+    const std::vector<LayerCosts> least = space_->least_costs(shape);
+    return within.has_room_for(shape) &&
+           (least.empty() || (least.front().cycles <= design.totals.cycles &&
+                              least.front().energy_uj <= design.totals.energy_uj));
   }
 
   void report() const {
@@ -327,6 +327,8 @@ ParetoSummary pareto_front(const SearchProblem& problem, const ParetoOptions& op
                            const ParetoProgressCallback& progress, const std::atomic<bool>* interrupt) {
   std::string error;
   if (!options.is_valid(&error)) fail(ErrorId::kValue, "{}", error);
+  if (problem.is_joint())
+    fail(ErrorId::kUsage, "a front is of one network, here are {}", problem.parts.size());
   problem.check_bounds();
   one_thread_per_operation();
   return FrontSearch(problem, options, progress, interrupt).run();

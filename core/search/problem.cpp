@@ -16,6 +16,46 @@ SearchProblem SearchProblem::of(Workload workload, TargetPtr target, Objective o
   return problem;
 }
 
+SearchProblem SearchProblem::of(std::vector<WeightedNetwork> networks, TargetPtr target, Objective objective,
+                                Combining combining) {
+  std::stable_sort(networks.begin(), networks.end(), [](const WeightedNetwork& a, const WeightedNetwork& b) {
+    return a.workload.name < b.workload.name;
+  });
+  std::vector<WeightedNetwork> distinct;
+  for (WeightedNetwork& network : networks) {
+    const std::string& name = network.workload.name;
+    if (!(network.weight > 0) || network.weight > kMostWeight) {
+      fail(ErrorId::kValue, "{}: weight: found {}, expected a number over 0 to {}", name, network.weight,
+           kMostWeight);
+    }
+    if (distinct.empty() || distinct.back().workload.name != name) {
+      distinct.push_back(std::move(network));
+    } else if (to_json(distinct.back().workload)["layers"] == to_json(network.workload)["layers"]) {
+      distinct.back().weight += network.weight;
+    } else {
+      fail(ErrorId::kValue, "two different networks are named '{}'; expected names that tell them apart",
+           name);
+    }
+  }
+  if (distinct.size() == 1)
+    return of(std::move(distinct.front().workload), std::move(target), std::move(objective));
+  SearchProblem problem;
+  problem.target = std::move(target);
+  problem.objective = std::move(objective);
+  problem.combining = combining;
+  std::vector<Layer>& layers = problem.workload.layers;
+  for (WeightedNetwork& network : distinct) {
+    const std::vector<CpuLayer> left = take_cpu_layers(network.workload, *problem.target);
+    const std::vector<Layer>& own = network.workload.layers;
+    problem.parts.push_back(
+        {network.workload.name, network.weight, layers.size(), layers.size() + own.size(), left});
+    problem.left_to_cpu.insert(problem.left_to_cpu.end(), left.begin(), left.end());
+    layers.insert(layers.end(), own.begin(), own.end());
+    problem.workload.name += (problem.workload.name.empty() ? "" : " + ") + network.workload.name;
+  }
+  return problem;
+}
+
 Design SearchProblem::blank_design() const {
   Design design;
   design.workload = workload.name;
@@ -25,6 +65,84 @@ Design SearchProblem::blank_design() const {
   for (const Layer& layer : workload.layers) design.layers.push_back({layer, nullptr, {}});
   design.left_to_cpu = left_to_cpu;
   return design;
+}
+
+std::vector<ProblemNetwork> SearchProblem::networks() const {
+  return is_joint() ? parts
+                    : std::vector<ProblemNetwork>{{workload.name, 1, 0, workload.layers.size(), left_to_cpu}};
+}
+
+NetworkRanges SearchProblem::ranges() const {
+  std::vector<std::pair<std::int64_t, std::int64_t>> ranges;
+  for (const ProblemNetwork& network : networks())
+    ranges.emplace_back(static_cast<std::int64_t>(network.begin), static_cast<std::int64_t>(network.end));
+  return NetworkRanges(std::move(ranges));
+}
+
+JointObjective SearchProblem::joint() const {
+  JointObjective joint{combining, {}};
+  for (const ProblemNetwork& network : networks()) joint.weights.push_back(network.weight);
+  return joint;
+}
+
+SearchProblem SearchProblem::alone(std::size_t network) const {
+  const ProblemNetwork own = networks()[network];
+  SearchProblem problem{{own.name, "", "", {}}, target, bounds, objective, own.left_to_cpu};
+  const auto layers = workload.layers.begin();
+  problem.workload.layers.assign(layers + static_cast<std::ptrdiff_t>(own.begin),
+                                 layers + static_cast<std::ptrdiff_t>(own.end));
+  return problem;
+}
+
+std::vector<Design> SearchProblem::split(const Design& design) const {
+  if (!is_joint()) return {design};
+  std::vector<Design> designs;
+  for (const ProblemNetwork& network : parts) {
+    Design own = design;
+    own.workload = network.name;
+    own.left_to_cpu = network.left_to_cpu;
+    const auto layers = design.layers.begin();
+    own.layers.assign(layers + static_cast<std::ptrdiff_t>(network.begin),
+                      layers + static_cast<std::ptrdiff_t>(network.end));
+    sum_up(own);
+    designs.push_back(std::move(own));
+  }
+  return designs;
+}
+
+double SearchProblem::log_value(const std::vector<LayerCosts>& of_networks) const {
+  std::vector<double> values;
+  for (const LayerCosts& costs : of_networks)
+    values.push_back(objective.log_value(costs.energy_uj, costs.cycles));
+  return joint().log_value(values);
+}
+
+double SearchProblem::log_value(const std::vector<NetworkSums>& sums, bool expected) const {
+  std::vector<LayerCosts> costs;
+  for (const NetworkSums& of_network : sums) {
+    costs.push_back(
+        {expected ? of_network.expected_cycles : of_network.cycles, of_network.energy_pj * 1e-6, {}, {}});
+  }
+  return log_value(costs);
+}
+
+double SearchProblem::log_value(const Design& design) const {
+  std::vector<LayerCosts> costs;
+  for (const Design& own : split(design)) costs.push_back({own.totals.cycles, own.totals.energy_uj, {}, {}});
+  return log_value(costs);
+}
+
+double SearchProblem::value(const Design& design) const {
+  return is_joint() ? std::exp(log_value(design))
+                    : objective.value(design.totals.energy_uj, design.totals.cycles);
+}
+
+std::vector<Objective::Prices> SearchProblem::prices(const std::vector<NetworkSums>& sums) const {
+  std::vector<Objective::Prices> prices;
+  const std::vector<ProblemNetwork> all = networks();
+  for (std::size_t n = 0; n < all.size(); ++n)
+    prices.insert(prices.end(), all[n].layers(), objective.prices(sums[n].energy_pj, sums[n].cycles));
+  return prices;
 }
 
 void SearchProblem::check_bounds() const {

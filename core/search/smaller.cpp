@@ -10,6 +10,8 @@ namespace {
 
 // Areas are equal up to this share of them.
 constexpr double kSameArea = 1e-9;
+// Logarithms of sums in another order are equal up to this.
+constexpr double kSameLog = 1e-12;
 
 class SmallerSearch {
  public:
@@ -23,9 +25,7 @@ class SmallerSearch {
         from_(from),
         area_(from.best.totals.area_mm2) {
     const double share = std::log1p(options.within);
-    const DesignTotals& totals = from.best.totals;
-    limits_ = {from.log_objective + share,
-               problem.objective.log_value(totals.energy_uj, totals.cycles) + share};
+    limits_ = {from.log_objective + share, problem.log_value(from.best) + share};
     const std::int64_t most = space.polish_evaluations();
     enough_ = budget.spent() + (most == kNoLimit ? budget.spent() : std::max(most, budget.spent()));
   }
@@ -81,10 +81,8 @@ class SmallerSearch {
 
   /// The logarithm of the objective of a shape's least costs; -infinity where nothing is known of them.
   double log_least(const Shape& shape) const {
-    const LayerCosts least = space_.least_costs(shape);
-    return least.cycles > 0 && least.energy_uj > 0
-               ? problem_.objective.log_value(least.energy_uj, least.cycles)
-               : -kInfinity;
+    const std::vector<LayerCosts> least = space_.least_costs(shape);
+    return least.empty() ? -kInfinity : problem_.log_value(least);
   }
 
   /// Looks at a shape. Whether it has a design within the limits.
@@ -109,7 +107,7 @@ class SmallerSearch {
   }
 
   bool improve(ShapeSearch& search, const Choice& at) {
-    return search.layers->improve(problem_.objective.prices(at.energy_pj, at.cycles), at.hardware);
+    return search.layers->improve(problem_.prices(at.sums), at.hardware);
   }
 
   /// Keeps the smallest of a shape. Whether it has a design within the limits.
@@ -126,9 +124,8 @@ class SmallerSearch {
     }
     if (area_of(smallest) >= area_ * (1 - kSameArea)) return true;
     Design design = to_design(problem_, space_, search.layers->frontiers(), smallest);
-    const DesignTotals& totals = design.totals;
-    if (problem_.objective.log_value(totals.energy_uj, totals.cycles) > limits_.expected) return false;
-    area_ = totals.area_mm2;
+    if (problem_.log_value(design) > limits_.expected + kSameLog) return false;
+    area_ = design.totals.area_mm2;
     smallest_ = std::move(design);
     return true;
   }

@@ -67,8 +67,8 @@ class SearchSpace {
 
   /// The shapes that are worth trying, ascending; not empty.
   virtual std::vector<Shape> shapes() const = 0;
-  /// Cycles and energy that no design of a shape undercuts; zeros where nothing is known of them.
-  virtual LayerCosts least_costs(const Shape& /*shape*/) const { return {}; }
+  /// Cycles and energy that no design of a shape undercuts, by network; empty where nothing is known of them.
+  virtual std::vector<LayerCosts> least_costs(const Shape& /*shape*/) const { return {}; }
   /// Where a search without a descent begins.
   virtual Shape first_shape() const { return shapes().back(); }
   /// Evaluations after which a search tries no further shapes.
@@ -99,8 +99,10 @@ class SearchSpace {
   /// Where to look, as a row of decode(), for schedules that fit if any do; undefined: look() begins with
   /// such.
   virtual torch::Tensor least_demanding() const { return {}; }
-  /// A design may take no more than these expected cycles, whatever its objective.
-  virtual double most_cycles() const { return std::numeric_limits<double>::infinity(); }
+  /// A design may take no more than these expected cycles for a network, whatever its objective.
+  virtual double most_cycles(std::size_t /*network*/) const {
+    return std::numeric_limits<double>::infinity();
+  }
   /// What layers' spaces hold in full, for reports.
   virtual const char* enumerated() const { return "all schedules"; }
   /// Loop orders with which every schedule goes.

@@ -1,5 +1,6 @@
 #include "dosa/models/cost/objective.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -44,6 +45,32 @@ torch::Tensor Objective::log_value(const torch::Tensor& energy_uj, const torch::
 
 Objective::Prices Objective::prices(double total_energy, double cycles) const {
   return {energy / total_energy, latency / cycles};
+}
+
+Combining combining_from_name(const std::string& name) {
+  const auto* found = std::find(kCombiningNames.begin(), kCombiningNames.end(), name);
+  if (found == kCombiningNames.end())
+    fail(ErrorId::kValue, "combine: found '{}', allowed: {}", name, fmt::join(kCombiningNames, ", "));
+  return static_cast<Combining>(found - kCombiningNames.begin());
+}
+
+double JointObjective::log_value(const std::vector<double>& of_networks) const {
+  if (weights.size() == 1) return of_networks.front();
+  return log_value(torch::tensor(of_networks, torch::kFloat64)).item<double>();
+}
+
+torch::Tensor JointObjective::log_value(const torch::Tensor& of_networks) const {
+  if (weights.size() == 1) return of_networks.select(-1, 0);
+  const torch::Tensor all = torch::tensor(weights, torch::kFloat64).to(of_networks.options());
+  if (combining == Combining::kGeometricMean) return (of_networks * (all / all.sum())).sum(-1);
+  return torch::logsumexp(of_networks + all.log(), -1);
+}
+
+torch::Tensor JointObjective::shares(const torch::Tensor& of_networks) const {
+  const torch::Tensor all = torch::tensor(weights, torch::kFloat64).to(of_networks.options());
+  if (combining == Combining::kGeometricMean || weights.size() == 1)
+    return (all / all.sum()).expand_as(of_networks);
+  return torch::softmax(of_networks + all.log(), -1);
 }
 
 }  // namespace dosa

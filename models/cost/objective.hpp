@@ -1,6 +1,7 @@
 // What a design is to be good at: one number of energy and latency.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,30 @@ struct Objective {
     double energy, cycle;
   };
   Prices prices(double energy, double cycles) const;
+};
+
+/// The most that a network may count among several.
+inline constexpr double kMostWeight = 1e9;
+
+/// How the objectives of several networks make one.
+enum class Combining { kGeometricMean, kSum };
+inline constexpr std::array<const char*, 2> kCombiningNames{"geomean", "sum"};
+/// Throws Error{kValue}.
+Combining combining_from_name(const std::string& name);
+
+/// The objective of several networks together: the geometric mean of their values v to the powers of their
+/// weights w, the product of all v^(w / sum of w), or the weighted sum of all w v. Of one network it is the
+/// network's own.
+struct JointObjective {
+  Combining combining = Combining::kGeometricMean;
+  std::vector<double> weights;  ///< by network, over 0 to kMostWeight; not empty
+
+  /// From the logarithms of the networks' values.
+  double log_value(const std::vector<double>& of_networks) const;
+  /// [.., networks] -> [..]; differentiable.
+  torch::Tensor log_value(const torch::Tensor& of_networks) const;
+  /// What a little more of each logarithm adds to that of the joint value: its derivatives, [.., networks].
+  torch::Tensor shares(const torch::Tensor& of_networks) const;
 };
 
 }  // namespace dosa

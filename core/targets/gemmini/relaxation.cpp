@@ -16,6 +16,18 @@ constexpr double kExcessWeight = 10;
 // scored by all.
 constexpr std::int64_t kNetworks = 2;
 
+/// Of variants in the order of their layers.
+NetworkRanges networks_of(const std::vector<RtlVariant>& variants, const SearchProblem& problem) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> ranges;
+  const auto first_of = [&](std::size_t layer) {
+    return std::count_if(variants.begin(), variants.end(),
+                         [&](const RtlVariant& variant) { return variant.layer < layer; });
+  };
+  for (const ProblemNetwork& network : problem.networks())
+    ranges.emplace_back(first_of(network.begin), first_of(network.end));
+  return NetworkRanges(std::move(ranges));
+}
+
 }  // namespace
 
 std::vector<RtlVariant> variants_of(const SearchProblem& problem, const RtlModel& model,
@@ -49,7 +61,9 @@ RtlRelaxation::RtlRelaxation(const SearchProblem& problem, const RtlModel& model
                      : std::make_shared<const Surrogate>(model.surrogate()->lighter(options, kNetworks))),
       model_(model.machine(), surrogate_.get()),
       largest_(largest),
-      kappa_(kappa) {
+      kappa_(kappa),
+      networks_(networks_of(variants, problem)),
+      joint_(problem.joint()) {
   const auto count = static_cast<std::int64_t>(variants.size());
   const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
   std::vector<LayerRun> runs;
@@ -123,11 +137,14 @@ RelaxedCost RtlRelaxation::cost(const Tensor& logits, double share_of_run) const
             beyond_scratchpad),
       sized(costs.rows.output, 4, bounds.min.accumulator_kib, largest_.accumulator_kib, beyond_accumulator)};
   const Tensor energy = model_.price(costs.traffic, hardware, true).energy_pj.squeeze(-1);
-  const Tensor total_energy = (share * energy * repetitions_).sum(-1);
+  const Tensor total_energy = networks_.sum(share * energy * repetitions_);
   const Tensor layer_cycles = torch::matmul(share * cycles * repetitions_, of_layer_);
-  const Tensor total_cycles = layer_cycles.sum(-1);
-  const Tensor weight = (layer_cycles / total_cycles.unsqueeze(-1)).detach();
-  return {objective.log_value(total_energy * 1e-6, total_cycles) +
+  const NetworkRanges of_layers = problem_.ranges();
+  const Tensor total_cycles = of_layers.sum(layer_cycles);
+  const Tensor log_values = objective.log_value(total_energy * 1e-6, total_cycles);  // [starts, networks]
+  Tensor weight = (layer_cycles / of_layers.spread(total_cycles)).detach();
+  if (problem_.is_joint()) weight = weight * of_layers.spread(joint_.shares(log_values.detach()));
+  return {joint_.log_value(log_values) +
               kExcessWeight * (weight * (beyond_scratchpad + beyond_accumulator)).sum(-1),
           torch::cat(
               {pe_dim_.expand_as(hardware.scratchpad_kib), hardware.scratchpad_kib, hardware.accumulator_kib},

@@ -55,6 +55,8 @@ class RtlRelaxation {
   ArraySizes largest_;
   double kappa_;
   RunBatch batch_;
+  NetworkRanges networks_;  // of the variants
+  JointObjective joint_;
   torch::Tensor anchors_;
   torch::Tensor log_low_, log_span_;  // [variants, 7]
   torch::Tensor repetitions_;         // [variants]

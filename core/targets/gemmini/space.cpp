@@ -358,10 +358,14 @@ void GemminiSpace::set_reference(const SearchProblem& problem, const RtlModel& m
     }
   }
   const TileCosts costs = model.costs(layers, reference_.tiles, reference_.hardware);
-  for (std::size_t l = 0; l < layers.size(); ++l) {
-    const auto row = static_cast<std::int64_t>(l);
-    reference_.networks.push_back(costs.networks.defined() ? costs.networks.select(-1, row) : Tensor());
-    reference_.cycles += costs.cycles[row].item<double>() * static_cast<double>(layers[l].count);
+  for (const ProblemNetwork& network : problem.networks()) {
+    double cycles = 0;
+    for (std::size_t l = network.begin; l < network.end; ++l) {
+      const auto row = static_cast<std::int64_t>(l);
+      reference_.networks.push_back(costs.networks.defined() ? costs.networks.select(-1, row) : Tensor());
+      cycles += costs.cycles[row].item<double>() * static_cast<double>(layers[l].count);
+    }
+    reference_.cycles.push_back(cycles);
   }
 }
 

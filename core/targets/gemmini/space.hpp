@@ -25,8 +25,8 @@ namespace dosa {
 /// What a problem takes with the tiles of what its designs are compared with.
 struct CostedReference : Reference {
   std::vector<torch::Tensor>
-      networks;       ///< by layer, what the networks say of it, [networks]; may be undefined
-  double cycles = 0;  ///< of the network
+      networks;                ///< by layer, what the networks say of it, [networks]; may be undefined
+  std::vector<double> cycles;  ///< by network
 };
 
 /// What all layers of a problem are scored with on one array.
@@ -95,7 +95,7 @@ class GemminiSpace : public SearchSpace {
   /// The library's own tiles.
   std::int64_t least_evaluations(std::size_t layer) const override;
   SchedulePtr schedule(std::size_t layer, const torch::Tensor& code) const override;
-  double most_cycles() const override { return reference_.cycles; }
+  double most_cycles(std::size_t network) const override { return reference_.cycles[network]; }
 
  private:
   /// The tilings on one array.

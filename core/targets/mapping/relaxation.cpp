@@ -21,6 +21,8 @@ Relaxation::Relaxation(const SearchProblem& problem, torch::TensorOptions option
       model_(array_machine(problem), search_slots(array_machine(problem)),
              search_orders(array_machine(problem)), options),
       layers_(LayerBatch::from(problem.workload.layers, options)),
+      networks_(problem.ranges()),
+      joint_(problem.joint()),
       log_size_(layers_.log_size) {
   std::array<std::int64_t, kDims> used{};
   for (const Slot& slot : model_.slots()) ++used[static_cast<std::size_t>(slot.dim)];
@@ -85,13 +87,15 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
   };
   const Tensor layer_energy = of_layer(energy);
   const Tensor layer_cycles = of_layer(cost.cycles);
-  const Tensor total_energy = layer_energy.sum(-1), total_cycles = layer_cycles.sum(-1);
-  result.loss = problem_.objective.log_value(total_energy, total_cycles);
+  const Tensor total_energy = networks_.sum(layer_energy), total_cycles = networks_.sum(layer_cycles);
+  const Tensor log_values = problem_.objective.log_value(total_energy, total_cycles);  // [starts, networks]
+  result.loss = joint_.log_value(log_values);
   // A layer's penalty is weighed by its share of the objective, so that it stays comparable with the layer's
   // other gradients: Adam would take long to forget a larger one.
-  const Tensor share =
-      problem_.objective.energy * (layer_energy.detach() / total_energy.detach().unsqueeze(-1)) +
-      problem_.objective.latency * (layer_cycles.detach() / total_cycles.detach().unsqueeze(-1));
+  Tensor share =
+      problem_.objective.energy * (layer_energy.detach() / networks_.spread(total_energy.detach())) +
+      problem_.objective.latency * (layer_cycles.detach() / networks_.spread(total_cycles.detach()));
+  if (problem_.is_joint()) share = share * networks_.spread(joint_.shares(log_values.detach()));
   result.loss = result.loss + kExcessWeight * (share * needs.excess(bounds_)).sum(-1);
   if (std::isfinite(problem_.bounds.max_area_mm2)) {
     const Tensor area = area_mm2(array_machine(problem_).area, hardware) / problem_.bounds.max_area_mm2;

@@ -57,6 +57,8 @@ class Relaxation {
   ArrayBounds bounds_;
   CostModel model_;
   LayerBatch layers_;
+  NetworkRanges networks_;  ///< of the layers
+  JointObjective joint_;
   torch::Tensor log_size_;       ///< [layers, 7]
   torch::Tensor place_mask_;     ///< [places, layers, 7], 0 or -infinity where a dimension has no such place
   torch::Tensor to_slots_;       ///< [places * 7, slots], 0/1

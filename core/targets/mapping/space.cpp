@@ -80,7 +80,7 @@ std::vector<Shape> MappingSpace::shapes() const {
 // With every loop in the innermost level and all gates closed, every word is moved once, and only the padding
 // of the spatial factors is left out. Inputs are counted as if no stride or dilation left gaps between those
 // that are used: fewer than any tiles touch.
-LayerCosts MappingSpace::least_costs(const Shape& shape) const {
+std::vector<LayerCosts> MappingSpace::least_costs(const Shape& shape) const {
   const torch::InferenceMode no_gradients;
   const std::vector<Slot>& slots = models_.all.slots();
   std::vector<Layer> layers = problem_.workload.layers;
@@ -112,11 +112,18 @@ LayerCosts MappingSpace::least_costs(const Shape& shape) const {
       models_.bound.traffic({nests, {}}, LayerBatch::from(layers, torch::kFloat64), Sharpness::lower_bound());
   const Cost cost = models_.bound.cost(traffic, HardwareTensors::from(ArraySizes::of(least), torch::kFloat64),
                                        Sharpness::lower_bound());
-  // A little less, since sums are rounded otherwise than those of designs.
-  const auto total = [&](const Tensor& costs) {
-    return (costs.squeeze(-1) * repetitions).sum().item<double>() * (1 - 1e-9);
+  const auto totals = [&](const Tensor& costs) {
+    return problem_.ranges().sum(costs.squeeze(-1) * repetitions).contiguous();
   };
-  return {total(cost.cycles), total(cost.energy_pj) * 1e-6, {}, {}};
+  const Tensor cycles = totals(cost.cycles), energy_pj = totals(cost.energy_pj);
+  // A little less, since sums are rounded otherwise than those of designs.
+  constexpr double kLess = 1 - 1e-9;
+  std::vector<LayerCosts> of_networks;
+  for (std::int64_t n = 0; n < cycles.size(0); ++n) {
+    of_networks.push_back(
+        {cycles[n].item<double>() * kLess, energy_pj[n].item<double>() * kLess * 1e-6, {}, {}});
+  }
+  return of_networks;
 }
 
 Tensor MappingSpace::random_starts(std::int64_t starts, at::Generator generator) const {

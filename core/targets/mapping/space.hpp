@@ -16,7 +16,7 @@ class MappingSpace : public SearchSpace {
   /// Divisors of what can be spatial, and the bounds, as far as there is room for buffers.
   std::vector<Shape> shapes() const override;
   /// Of mappings that fill the array as well as any size allows, and keep every tile in the innermost level.
-  LayerCosts least_costs(const Shape& shape) const override;
+  std::vector<LayerCosts> least_costs(const Shape& shape) const override;
 
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   RelaxedCost relax(const torch::Tensor& parameters, double share) const override;

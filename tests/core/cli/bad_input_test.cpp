@@ -289,6 +289,14 @@ TEST_F(BadInput, Flags) {
     expect({"optimize", "bert", "--max-area", bad}, "usage",
            {"--max-area", "found '" + bad + "'", "expected a number of mm2 over 0"});
   }
+  for (const std::string bad : {"0", "-1", "nan", "1e400", "x", ""}) {
+    expect({"optimize", "alexnet", "bert:" + bad}, "value",
+           {"bert:" + bad + ": weight: found '" + bad + "'"});
+  }
+  expect({"map", "alexnet", "bert:0"}, "value", {"bert:0: weight: found '0'"});
+  expect({"compare", "alexnet", "bert:0"}, "value", {"bert:0: weight: found '0'"});
+  expect({"optimize", "bert", "alexnet", "--combine", "mean"}, "usage", {"--combine", "mean"});
+  expect({"map", "bert", "alexnet", "--certify"}, "usage", {"--certify takes one input, found 2"});
   for (const std::string bad : {"1", "0%", "-1%", "nan%", "1e9%", "%", "1%%"}) {
     expect({"optimize", "bert", "--within", bad}, "usage",
            {"--within", "found '" + bad + "'", "expected a percentage over 0"});

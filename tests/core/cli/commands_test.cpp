@@ -292,16 +292,81 @@ TEST_F(Commands, OptimizeNamesAndTakesSmallerDesigns) {
   const json printed = json::parse(run({"optimize", "bert", "--json"}).out);
   const json found = json::parse(content("best.json"));
   EXPECT_EQ(found["totals"], printed["totals"]);
-  EXPECT_LE(printed["smaller"]["totals"]["area_mm2"], 0.9 * found["totals"]["area_mm2"].get<double>());
+  EXPECT_LE(printed["smaller"]["area_mm2"], 0.9 * found["totals"]["area_mm2"].get<double>());
   EXPECT_LE(printed["smaller"]["objective_ratio"], 1.01);
 
   const Finished smaller = run({"optimize", "bert", "--within", "1%", "-o", "smaller.json"});
   EXPECT_THAT(smaller.out, HasSubstr("against the best, of "));
   const json design = json::parse(content("smaller.json"));
-  EXPECT_LE(design["totals"]["area_mm2"], printed["smaller"]["totals"]["area_mm2"]);
+  EXPECT_LE(design["totals"]["area_mm2"], printed["smaller"]["area_mm2"]);
   EXPECT_LE(design["totals"]["edp"], 1.01 * found["totals"]["edp"].get<double>());
   EXPECT_EQ(design["provenance"]["within"], 0.01);
   EXPECT_EQ(design["provenance"]["best"]["totals"], found["totals"]);
+}
+
+// Two small networks on one hardware through every command that takes such a design.
+TEST_F(Commands, SeveralNetworksShareOneHardware) {
+  const auto network = [&](const std::string& name, int rows, int inputs) {
+    json layer{{"name", "a"}, {"dims", {{"P", rows}, {"C", inputs}, {"K", 64}}}};
+    folder_.file(name + ".json",
+                 json{{"schema", "dosa-workload/1"}, {"name", name}, {"layers", {layer}}}.dump());
+  };
+  network("tall", 128, 32);
+  network("flat", 2, 512);
+  const Finished found = run({"optimize", "tall.json", "flat.json:2", "-o", "shared.json"});
+  EXPECT_THAT(found.out, AllOf(HasSubstr("loss %"), HasSubstr("geometric mean of edp"), HasSubstr("% lost")));
+  const json design = json::parse(content("shared.json"));
+  EXPECT_EQ(design["schema"], "dosa-design/2");
+  EXPECT_EQ(design["networks"][0]["workload"], "flat");
+  EXPECT_EQ(design["networks"][0]["weight"], 2);
+  const double flat = design["networks"][0]["totals"]["edp"], tall = design["networks"][1]["totals"]["edp"];
+  EXPECT_NEAR(design["value"], std::cbrt(flat * flat * tall), 1e-9 * design["value"].get<double>());
+  EXPECT_LE(design["networks"][0]["own"]["totals"]["edp"], flat);
+
+  run({"optimize", "flat.json", "tall.json", "flat.json", "--threads", "1", "-q", "-o", "again.json"});
+  EXPECT_EQ(content("again.json"), content("shared.json")) << "whatever the order, and one named twice";
+
+  const json evaluated = json::parse(run({"evaluate", "shared.json", "--json"}).out);
+  EXPECT_EQ(evaluated["value_as_recorded"], true);
+  EXPECT_EQ(evaluated["networks"][1]["totals"], design["networks"][1]["totals"]);
+  EXPECT_THAT(run({"evaluate", "shared.json"}).out, HasSubstr("geometric mean of edp"));
+  const json certified = json::parse(run({"map", "shared.json", "--certify", "--json"}).out);
+  EXPECT_EQ(certified["networks"][1]["workload"], "tall");
+  EXPECT_NEAR(certified["networks"][1]["gap"], 0, 1e-9);
+  run({"export", "shared.json", "--format", "json", "-o", "out"});
+  EXPECT_EQ(json::parse(content("out/2_tall/design.json"))["totals"], design["networks"][1]["totals"]);
+
+  run({"map", "tall.json", "flat.json:2", "--pe", "8", "-o", "mapped.json"});
+  EXPECT_EQ(json::parse(content("mapped.json"))["networks"].size(), 2U);
+  run({"optimize", "flat.json", "-q", "-o", "own.json"});
+  const Finished given = run({"optimize", "tall.json", "flat.json", "--own", "own.json", "--combine", "sum"});
+  EXPECT_THAT(given.out, HasSubstr("weighted sum of edp"));
+  const json compared = json::parse(run({"compare", "tall.json", "flat.json:2", "--machines",
+                                         "gemmini-tl,gemmini-rtl", "--max-area", "1.2", "--json"})
+                                        .out);
+  EXPECT_EQ(compared["workload"], "flat + tall");
+  EXPECT_EQ(compared["machines"][0]["design"]["networks"].size(), 2U);
+  EXPECT_THAT(run({"compare", "tall.json", "flat.json", "--seeds", "1"}).out, HasSubstr("gradient"));
+
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::vector<std::string>& parts) {
+    const Finished finished = run_dosa(folder_.path(), arguments);
+    EXPECT_EQ(finished.code, 2);
+    for (const std::string& part : parts) EXPECT_THAT(finished.err, HasSubstr(part));
+  };
+  refused({"predict", "shared.json", "--surrogate", "x"}, {"shared.json", "a design of 2 networks"});
+  refused({"optimize", "tall.json", "flat.json", "--own", "shared.json"}, {"a design of 2 networks"});
+  refused({"optimize", "tall.json", "bert", "--own", "own.json"}, {"--own: own.json", "a design of flat"});
+  refused({"optimize", "tall.json", "flat.json", "--pareto", "front"}, {"a front is of one network"});
+  refused({"compare", "tall.json", "flat.json", "--methods", "random"},
+          {"random is there for one network only"});
+  json broken = design;
+  broken["combine"] = "mean";
+  folder_.file("broken.json", broken.dump());
+  refused({"evaluate", "broken.json"}, {"broken.json: combine", "found 'mean'", "geomean, sum"});
+  broken = design;
+  broken["networks"].erase(0);
+  folder_.file("broken.json", broken.dump());
+  refused({"evaluate", "broken.json"}, {"broken.json: networks", "found 1 networks"});
 }
 
 TEST_F(Commands, ParetoWritesAFolderOfDesigns) {

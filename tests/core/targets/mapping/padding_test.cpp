@@ -229,7 +229,7 @@ TEST(Padding, NoDesignOfAShapeUndercutsItsBound) {
     const Best best = best_of(problem, models);
     if (best.edp == kInfinity) continue;
     const MappingSpace space(problem, "cpu");
-    const LayerCosts least = space.least_costs({hardware.pe_dim});
+    const LayerCosts least = space.least_costs({hardware.pe_dim}).front();
     EXPECT_LE(least.cycles, best.cycles) << to_json(layer).dump();
     EXPECT_LE(least.energy_uj, best.energy * 1e-6) << to_json(layer).dump();
     EXPECT_GT(least.energy_uj, 0);
