@@ -197,8 +197,8 @@ ArrayMachine load_array_machine(const std::string& name_or_path) {
 
 ArrayMachine read_array_machine(const JsonInput& json) {
   json.require_schema("dosa-hardware/1");
-  json.allow_only({"schema", "name", "description", "source", "rules", "buffering", "library", "mac",
-                   "levels", "area_mm2", "hardware"});
+  json.allow_only({"schema", "name", "description", "source", "rules", "buffering", "library", "remainders",
+                   "mac", "levels", "area_mm2", "hardware"});
   ArrayMachine machine;
   machine.hash = content_hash(json.value().dump());
   machine.name = json.at("name").text();
@@ -210,6 +210,11 @@ ArrayMachine read_array_machine(const JsonInput& json) {
     machine.library = library->text();
     if (machine.rules != "gemmini")
       fail(ErrorId::kValue, "{}: only a machine with the rules \"gemmini\" has one", library->where());
+  }
+  if (const auto remainders = json.find("remainders")) {
+    machine.remainders = remainders_from_json(*remainders);
+    if (machine.rules == "gemmini")
+      fail(ErrorId::kValue, "{}: the tiles of Gemmini's library are always cut", remainders->where());
   }
   json.at("mac").allow_only({"energy_pj"});
   machine.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);

@@ -3,6 +3,7 @@
 #include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/chain/chain.hpp"
 
 namespace dosa {
@@ -46,6 +47,12 @@ std::string Machine::text(const Hardware& hardware) const {
                         parameter.unit.empty() ? "" : " ", parameter.unit);
   }
   return text;
+}
+
+Remainders remainders_from_json(const JsonInput& json) {
+  if (const auto remainders = remainders_from_name(json.text())) return *remainders;
+  fail(ErrorId::kValue, "{}: found \"{}\", expected \"padded\" or \"cut\"", json.where(),
+       printable(json.text()));
 }
 
 JsonInput machine_file(const std::string& name_or_path) {

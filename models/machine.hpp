@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dosa/models/base/json_input.hpp"
+#include "dosa/models/mapping.hpp"
 
 namespace dosa {
 
@@ -55,6 +56,8 @@ class Machine {
   /// The rules by which layers run on it, one of core/targets/registry.cpp: "mappings" (loop nests),
   /// "gemmini".
   std::string rules;
+  /// What its loops do where factors do not divide; "mappings" and "chain" only.
+  Remainders remainders = Remainders::kPadded;
   /// First those that shape the machine, so that a schedule costs something else with every value of theirs;
   /// then the sizes of buffers, of which a schedule needs so much and which its energy depends on linearly.
   std::vector<Parameter> parameters;
@@ -77,6 +80,8 @@ class Machine {
   /// "pe_dim 16, scratchpad 128 KiB, accumulator 32 KiB"
   std::string text(const Hardware& hardware) const;
 };
+/// The rule that a machine's file names. Throws Error with file and key.
+Remainders remainders_from_json(const JsonInput& json);
 using MachinePtr = std::shared_ptr<const Machine>;
 
 /// The content of a machine's file: a shipped name or the path of a JSON or YAML file. Throws Error.

@@ -6,21 +6,16 @@
 
 #include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/math.hpp"
 #include "dosa/models/chain/chain.hpp"
 
 namespace dosa {
 namespace {
 
-/// a * b, or the largest integer where that overflows: no layer is that large.
-std::int64_t saturating_product(std::int64_t a, std::int64_t b) {
-  std::int64_t product = 0;
-  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<std::int64_t>::max() : product;
-}
-
 std::int64_t product_over(const std::vector<Loop>& loops, Dim dim) {
   std::int64_t product = 1;
   for (const Loop& loop : loops) {
-    if (loop.dim == dim) product = saturating_product(product, loop.factor);
+    if (loop.dim == dim) product = saturating_product({product, loop.factor});
   }
   return product;
 }
@@ -36,11 +31,13 @@ std::vector<std::string> words_of(const std::string& text) {
   return words;
 }
 
-/// "K8", "C3X", "C3Y" or one of these with the size that it is padded from, "K8/61", "C3/5X".
+/// "K8", "C3X", "C3Y" or one of these with the size that it is padded from, "K8/61", "C3/5X", or with what
+/// its last run is cut to, "K8,5", "C3,2X".
 struct ParsedLoop {
   Loop loop;
   std::vector<Loop> LevelNest::*kind;
   std::int64_t padded_from;  ///< 0: nothing said
+  std::int64_t last;         ///< iterations of the last run; 0: nothing said
 };
 
 ParsedLoop parse_loop(const std::string& word) {
@@ -57,13 +54,17 @@ ParsedLoop parse_loop(const std::string& word) {
     std::int64_t value = 0;
     const auto [stop, code] = std::from_chars(from, to, value);
     if (code != std::errc() || stop != to || from == to || value < 1 || value > kMaxDim) {
-      fail(ErrorId::kSyntax, "'{}' is not a loop such as K8, C3X or K8/61 with numbers in 1..{}", word,
+      fail(ErrorId::kSyntax, "'{}' is not a loop such as K8, C3X, K8/61 or K8,5 with numbers in 1..{}", word,
            kMaxDim);
     }
     return value;
   };
-  const char* slash = std::find(begin, end, '/');
-  return {{*dim, number(begin, slash)}, kind, slash == end ? 0 : number(slash + 1, end)};
+  const char* mark = std::find_if(begin, end, [](char c) { return c == '/' || c == ','; });
+  ParsedLoop parsed{{*dim, number(begin, mark)}, kind, 0, 0};
+  if (mark != end) (*mark == '/' ? parsed.padded_from : parsed.last) = number(mark + 1, end);
+  if (parsed.last > parsed.loop.factor)
+    fail(ErrorId::kMapping, "'{}': the last run has more iterations than the others", word);
+  return parsed;
 }
 
 void check_allowed(const std::vector<Loop>& loops, const DimSet& allowed, const char* kind,
@@ -86,9 +87,10 @@ std::vector<std::string> labels_of(const Any& machine) {
 
 Mapping parse_levels(const std::string& text, const std::vector<std::string>& labels,
                      const std::string& machine) {
-  const auto [nests, padded_from] = parse_nests(text);
+  const auto [nests, padded_from, cut_to] = parse_nests(text);
   Mapping mapping;
   mapping.padded_from = padded_from;
+  mapping.cut_to = cut_to;
   mapping.levels.resize(labels.size());
   for (std::size_t i = 0; i < std::max(nests.size(), labels.size()); ++i) {
     const bool expects = i < labels.size();
@@ -108,16 +110,19 @@ Mapping parse_levels(const std::string& text, const std::vector<std::string>& la
 std::string print_levels(const Mapping& mapping, const std::vector<std::string>& labels) {
   std::string text;
   DimSizes padded_from = mapping.padded_from;
-  const auto print = [&](const Loop& loop, const char* axis) {
-    if (loop.factor == 1) return false;
-    std::int64_t& from = padded_from[static_cast<std::size_t>(loop.dim)];
-    text += fmt::format(" {}{}{}{}", name_of(loop.dim), loop.factor, from > 0 ? fmt::format("/{}", from) : "",
-                        axis);
-    from = 0;  // said once, at the outermost loop
-    return true;
-  };
   for (std::size_t level = labels.size(); level-- > 0;) {
     const LevelNest& nest = mapping.levels[level];
+    const auto print = [&](const Loop& loop, const char* axis) {
+      if (loop.factor == 1) return false;
+      std::int64_t& from = padded_from[static_cast<std::size_t>(loop.dim)];
+      const std::int64_t last = mapping.last_run(static_cast<int>(level), *axis != 0, loop.dim);
+      text += fmt::format(" {}{}", name_of(loop.dim), loop.factor);
+      if (from > 0) text += fmt::format("/{}", from);
+      if (last < loop.factor) text += fmt::format(",{}", last);
+      text += axis;
+      from = 0;  // said once, at the outermost loop
+      return true;
+    };
     text += labels[level];
     bool any = false;
     for (const Loop& loop : nest.temporal) any = print(loop, "") || any;
@@ -138,23 +143,41 @@ void check_sizes(const Mapping& mapping, const Layer& layer, std::size_t levels,
   std::int64_t macs = 1;
   for (const Dim dim : all_dims()) {
     const std::int64_t total = mapping.total(dim), size = layer[dim];
-    const std::int64_t declared = mapping.padded_from[static_cast<std::size_t>(dim)];
-    macs = saturating_product(macs, total);
+    const std::int64_t cut_to = mapping.cut_to[static_cast<std::size_t>(dim)];
+    const std::int64_t declared = std::max(mapping.padded_from[static_cast<std::size_t>(dim)], cut_to);
+    macs = saturating_product({macs, cut_to != 0 ? cut_to : total});
     if (declared != 0 && declared != size) {
-      fail(ErrorId::kMapping, "{} is padded from {}, the layer has {} = {}", name_of(dim), declared,
-           name_of(dim), size);
+      fail(ErrorId::kMapping, "{} is {} {}, the layer has {} = {}", name_of(dim),
+           cut_to != 0 ? "cut to" : "padded from", declared, name_of(dim), size);
+    }
+    if (cut_to != 0 && mapping.has_window_in_space(dim)) {
+      fail(ErrorId::kMapping,
+           "{} is cut, and its window is spread in space along both of its dimensions at one level; there it "
+           "can only be padded: {}/{}",
+           name_of(dim), name_of(dim), size);
     }
     if (total == size && declared == 0) continue;
     if (total > size && declared == size) continue;
     fail(ErrorId::kMapping, "the factors of {} multiply to {}, the layer has {} = {}{}", name_of(dim), total,
          name_of(dim), size,
          total <= size ? ""
-                       : fmt::format("; to pad it, write /{} behind the factor of its outermost loop", size));
+                       : fmt::format("; to pad it, write /{} behind the factor of its outermost loop; to cut "
+                                     "a loop, write what is left of it at the end, as in K8,5",
+                                     size));
   }
-  if (macs > kMaxMacs) fail(ErrorId::kMapping, "the padded layer has more than 2^43 MACs");
+  if (macs > kMaxMacs) fail(ErrorId::kMapping, "the padded layer has more than 2^62 MACs");
 }
 
 }  // namespace
+
+const char* name_of(Remainders remainders) { return remainders == Remainders::kCut ? "cut" : "padded"; }
+
+std::optional<Remainders> remainders_from_name(const std::string& name) {
+  for (const Remainders remainders : {Remainders::kPadded, Remainders::kCut}) {
+    if (name == name_of(remainders)) return remainders;
+  }
+  return std::nullopt;
+}
 
 std::int64_t Mapping::temporal(int level, Dim dim) const {
   return product_over(levels[static_cast<std::size_t>(level)].temporal, dim);
@@ -162,22 +185,64 @@ std::int64_t Mapping::temporal(int level, Dim dim) const {
 
 std::int64_t Mapping::spatial(int level, Dim dim) const {
   const LevelNest& nest = levels[static_cast<std::size_t>(level)];
-  return saturating_product(product_over(nest.spatial, dim), product_over(nest.spatial_y, dim));
+  return saturating_product({product_over(nest.spatial, dim), product_over(nest.spatial_y, dim)});
+}
+
+std::int64_t Mapping::last_run(int level, bool in_space, Dim dim) const {
+  const std::int64_t factor = in_space ? spatial(level, dim) : temporal(level, dim);
+  const std::int64_t size = cut_to[static_cast<std::size_t>(dim)];
+  if (size == 0) return factor;
+  std::int64_t inside = in_space ? 1 : spatial(level, dim);
+  for (int inner = 0; inner < level; ++inner)
+    inside = saturating_product({inside, temporal(inner, dim), spatial(inner, dim)});
+  return (size - 1) / inside % factor + 1;
 }
 
 std::int64_t Mapping::total(Dim dim) const {
   std::int64_t product = 1;
   for (const LevelNest& level : levels) {
-    product = saturating_product(product, product_over(level.temporal, dim));
-    product = saturating_product(product, product_over(level.spatial, dim));
-    product = saturating_product(product, product_over(level.spatial_y, dim));
+    product = saturating_product({product, product_over(level.temporal, dim)});
+    product = saturating_product({product, product_over(level.spatial, dim)});
+    product = saturating_product({product, product_over(level.spatial_y, dim)});
   }
   return product;
 }
 
-void Mapping::pad_from(const Layer& layer) {
-  for (const Dim dim : all_dims())
-    padded_from[static_cast<std::size_t>(dim)] = total(dim) > layer[dim] ? layer[dim] : 0;
+void Mapping::set_remainders(const Layer& layer, Remainders remainders) {
+  padded_from = cut_to = {};
+  for (const Dim dim : all_dims()) {
+    const auto d = static_cast<std::size_t>(dim);
+    if (remainders == Remainders::kPadded || has_window_in_space(dim)) {
+      padded_from[d] = total(dim) > layer[dim] ? layer[dim] : 0;
+      continue;
+    }
+    std::int64_t left = layer[dim];
+    const auto shorten = [&](std::vector<Loop>& loops) {
+      for (Loop& loop : loops) {
+        if (loop.dim != dim) continue;
+        loop.factor = std::min(loop.factor, left);
+        left = ceil_div(left, loop.factor);
+      }
+      const auto is_gone = [&](const Loop& loop) { return loop.dim == dim && loop.factor == 1; };
+      loops.erase(std::remove_if(loops.begin(), loops.end(), is_gone), loops.end());
+    };
+    for (LevelNest& level : levels) {
+      shorten(level.spatial);
+      shorten(level.spatial_y);
+      shorten(level.temporal);
+    }
+    cut_to[d] = total(dim) > layer[dim] ? layer[dim] : 0;
+  }
+}
+
+bool Mapping::has_window_in_space(Dim dim) const {
+  for (const auto& [outputs, filter] : {std::pair{Dim::P, Dim::R}, std::pair{Dim::Q, Dim::S}}) {
+    if (dim != outputs && dim != filter) continue;
+    for (int level = 0; level < static_cast<int>(levels.size()); ++level) {
+      if (spatial(level, outputs) > 1 && spatial(level, filter) > 1) return true;
+    }
+  }
+  return false;
 }
 
 Layer Mapping::padded(Layer layer) const {
@@ -190,7 +255,9 @@ Layer Mapping::padded(Layer layer) const {
 LabelledNests parse_nests(const std::string& text) {
   LabelledNests parsed;
   std::vector<LabelledNest>& nests = parsed.nests;
-  DimSet met{};
+  DimSet met{}, cut{};
+  DimSizes size;  // of a dimension, if its loops are cut
+  size.fill(1);
   bool separated = true;  // a label must follow
   for (const std::string& word : words_of(text)) {
     if (separated) {
@@ -202,7 +269,7 @@ LabelledNests parse_nests(const std::string& text) {
       separated = true;
       continue;
     }
-    const auto [loop, kind, padded_from] = parse_loop(word);
+    const auto [loop, kind, padded_from, last] = parse_loop(word);
     const auto dim = static_cast<std::size_t>(loop.dim);
     if (padded_from != 0) {
       if (met[dim] || loop.factor == 1) {
@@ -212,8 +279,17 @@ LabelledNests parse_nests(const std::string& text) {
       }
       parsed.padded_from[dim] = padded_from;
     }
+    if (last != 0 && last < loop.factor) {
+      if (!met[dim]) {
+        fail(ErrorId::kMapping, "'{}': the outermost loop over {} is never cut; expected {}{}", word,
+             name_of(loop.dim), name_of(loop.dim), last);
+      }
+      cut[dim] = true;
+    }
     if (loop.factor == 1) continue;
     met[dim] = true;
+    size[dim] = saturating_product({size[dim] - 1, loop.factor});
+    size[dim] = std::min(size[dim], kMaxDim) + (last != 0 ? last : loop.factor);
     auto& [label, nest] = nests.back();
     auto& loops = nest.*kind;
     for (const Loop& other : loops) {
@@ -226,6 +302,13 @@ LabelledNests parse_nests(const std::string& text) {
     loops.push_back(loop);
   }
   if (separated) nests.push_back({"", {}});
+  for (const Dim dim : all_dims()) {
+    const auto d = static_cast<std::size_t>(dim);
+    if (!cut[d]) continue;
+    if (parsed.padded_from[d] != 0)
+      fail(ErrorId::kMapping, "{} is padded and cut; expected one of them", name_of(dim));
+    parsed.cut_to[d] = size[d];
+  }
   return parsed;
 }
 
@@ -268,7 +351,7 @@ void check_mapping(const Mapping& mapping, const Layer& layer, const Chain& chai
       const FanOut& fan_out = memory.fan_out_on(axis);
       check_allowed(loops, fan_out.dims, axis == MeshAxis::X ? "spatial X" : "spatial Y", label);
       std::int64_t needed = 1;
-      for (const Loop& loop : loops) needed = saturating_product(needed, loop.factor);
+      for (const Loop& loop : loops) needed = saturating_product({needed, loop.factor});
       if (needed > fan_out.size) {
         fail(ErrorId::kCapacity, "{} {}: needs a fan-out of {} on {}, has {}", label, memory.name, needed,
              name_of(axis), fan_out.size);

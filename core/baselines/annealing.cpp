@@ -23,7 +23,7 @@ constexpr std::int64_t kMostChains = 32, kLeastSteps = 400;
 constexpr std::int64_t kFirstMappings = 10;  // per layer: the best of so many random ones begin a chain
 constexpr int kRepairs = 24;
 
-struct Chain {
+struct MarkovChain {
   Hardware hardware;
   std::vector<double> log_factors;  // [layers, slots]
   std::vector<std::int64_t> order;  // [layers]
@@ -54,7 +54,7 @@ class Annealer {
       } else {
         move_mappings();
       }
-      for (const Chain& chain : chains_) offer(chain);
+      for (const MarkovChain& chain : chains_) offer(chain);
       if (share_ * 10 > copies + 1) {
         copies = static_cast<int>(share_ * 10);
         copy_best();
@@ -68,11 +68,11 @@ class Annealer {
 
  private:
   std::int64_t samples_of_step() const { return static_cast<std::int64_t>(chains_.size()) * space_.layers(); }
-  double* row(Chain& chain, std::int64_t layer) const {
+  double* row(MarkovChain& chain, std::int64_t layer) const {
     return chain.log_factors.data() + static_cast<std::size_t>(layer) * width_;
   }
 
-  double value(const Chain& chain) const {
+  double value(const MarkovChain& chain) const {
     double energy = 0, cycles = 0;
     for (std::size_t l = 0; l < chain.order.size(); ++l) {
       energy += space_.counts()[l] * chain.energy[l];
@@ -81,12 +81,12 @@ class Annealer {
     return space_.objective(energy, cycles);
   }
 
-  Candidates all_of(const Chain& chain) const {
+  Candidates all_of(const MarkovChain& chain) const {
     return {torch::tensor(chain.log_factors, torch::kFloat64).view({space_.layers(), -1}),
             torch::tensor(chain.order, torch::kInt64), torch::arange(space_.layers())};
   }
 
-  void offer(const Chain& chain) {
+  void offer(const MarkovChain& chain) {
     const double objective = value(chain);
     if (!(objective < recorder_.best())) return;
     const Candidates all = all_of(chain);
@@ -94,7 +94,7 @@ class Annealer {
   }
 
   void begin_chain(std::int64_t chains) {
-    Chain chain;
+    MarkovChain chain;
     chain.hardware = space_.random_hardware(random_);
     // The beginnings of all chains take at most a fifth of a small budget.
     const std::int64_t mappings =
@@ -142,7 +142,7 @@ class Annealer {
   }
 
   /// A neighbour of a mapping: one or two primes elsewhere, another split of a dimension, or another order.
-  void propose(const Chain& chain, std::int64_t layer, double* factors, std::int64_t& order) {
+  void propose(const MarkovChain& chain, std::int64_t layer, double* factors, std::int64_t& order) {
     const double kind = random_.uniform();
     if (kind < 0.12 && space_.orders() > 1) {
       order = (order + 1 + random_.below(space_.orders() - 1)) % space_.orders();
@@ -175,7 +175,7 @@ class Annealer {
   }
   std::vector<Hardware> hardware() const {
     std::vector<Hardware> all;
-    for (const Chain& chain : chains_) all.push_back(chain.hardware);
+    for (const MarkovChain& chain : chains_) all.push_back(chain.hardware);
     return all;
   }
   bool accept(double change) { return change <= 0 || random_.uniform() < std::exp(-change / temperature_); }
@@ -184,7 +184,7 @@ class Annealer {
     const std::int64_t layers = space_.layers();
     std::vector<double> factors;
     std::vector<std::int64_t> orders;
-    for (const Chain& chain : chains_) {
+    for (const MarkovChain& chain : chains_) {
       factors.insert(factors.end(), chain.log_factors.begin(), chain.log_factors.end());
       orders.insert(orders.end(), chain.order.begin(), chain.order.end());
     }
@@ -197,7 +197,7 @@ class Annealer {
     const double* energy = scores.energy_uj.data_ptr<double>();
     const double* cycles = scores.cycles.data_ptr<double>();
     for (std::size_t c = 0; c < chains_.size(); ++c) {
-      Chain& chain = chains_[c];
+      MarkovChain& chain = chains_[c];
       double total_energy = 0, total_cycles = 0;
       for (std::size_t l = 0; l < chain.order.size(); ++l) {
         total_energy += space_.counts()[l] * chain.energy[l];
@@ -228,7 +228,7 @@ class Annealer {
     recorder_.rejected(scores.fits.size(0) - fitting);
   }
 
-  Hardware neighbour(const Chain& chain) {
+  Hardware neighbour(const MarkovChain& chain) {
     Hardware next = chain.hardware;
     const HardwareBounds& bounds = problem_.bounds;
     if (random_.below(3) == 0) {  // what its mappings need
@@ -254,7 +254,7 @@ class Annealer {
     std::vector<Hardware> next;
     std::vector<double> factors;
     std::vector<std::int64_t> orders;
-    for (Chain& chain : chains_) {
+    for (MarkovChain& chain : chains_) {
       next.push_back(neighbour(chain));
       factors.insert(factors.end(), chain.log_factors.begin(), chain.log_factors.end());
       orders.insert(orders.end(), chain.order.begin(), chain.order.end());
@@ -294,7 +294,7 @@ class Annealer {
       if (!std::all_of(fits + first, fits + last, [](bool fit) { return fit; })) continue;
       const double* energy = scores.energy_uj.data_ptr<double>();
       const double* cycles = scores.cycles.data_ptr<double>();
-      Chain moved;
+      MarkovChain moved;
       moved.hardware = next[c];
       moved.log_factors.assign(factors.begin() + first * static_cast<std::ptrdiff_t>(width_),
                                factors.begin() + last * static_cast<std::ptrdiff_t>(width_));
@@ -308,7 +308,7 @@ class Annealer {
   /// The worst quarter of the chains goes on from where the best quarter is.
   void copy_best() {
     std::stable_sort(chains_.begin(), chains_.end(),
-                     [this](const Chain& a, const Chain& b) { return value(a) < value(b); });
+                     [this](const MarkovChain& a, const MarkovChain& b) { return value(a) < value(b); });
     const std::size_t quarter = chains_.size() / 4;
     for (std::size_t i = 0; i < quarter; ++i) chains_[chains_.size() - 1 - i] = chains_[i];
   }
@@ -328,7 +328,7 @@ class Annealer {
   Random random_;
   Recorder& recorder_;
   std::size_t width_;
-  std::vector<Chain> chains_;
+  std::vector<MarkovChain> chains_;
   double share_ = 0, temperature_ = kHot;
   int idle_ = 0;
 };

@@ -75,7 +75,7 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
   for (std::size_t l = 0; l < layers; ++l) {
     const auto row = static_cast<std::int64_t>(l);
     Mapping mapping = model.mapping_of(draft.log_factors[row], draft.order[row].item<std::int64_t>());
-    mapping.pad_from(design.layers[l].layer);
+    mapping.set_remainders(design.layers[l].layer, Remainders::kPadded);
     design.layers[l].schedule = std::make_shared<MappingSchedule>(mapping, machine);
   }
   evaluate(design, *problem.target);

@@ -10,6 +10,7 @@
 #include "dosa/core/targets/target.hpp"
 #include "dosa/models/base/table.hpp"
 #include "dosa/models/chain/chain_model.hpp"
+#include "dosa/models/chain/nest_model.hpp"
 #include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
@@ -45,5 +46,34 @@ Explanation explain_layer(const Layer& layer, const Schedule& schedule, const Tr
 /// Throws Error{kMapping} or Error{kCapacity} with the level, what is needed and what there is, unless it
 /// belongs to the layer and fits.
 Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ChainModel& model);
+
+/// The same of a mapping that is cut (Mapping::cut_to), and what it costs: one run of one group.
+Explanation analyse_cut(const Layer& layer, const Mapping& mapping, const Chain& chain);
+NestCost cost_of_cut(const Layer& layer, const Mapping& mapping, const Chain& chain);
+
+/// The explanation of a layer on a chain of memories, put together level by level.
+class ChainExplanation {
+ public:
+  /// Of one run of one group; the machine must outlive this.
+  ChainExplanation(const Layer& layer, std::string mapping, const Chain& chain, double cycles,
+                   double compute_cycles, double energy_uj);
+
+  struct LevelNumbers {
+    double used = 0, need_words = 0;  ///< instances in use; words of one of them
+    double energy_uj = 0, cycles = 0;
+    std::function<std::array<double, 3>(Operand)> moved;  ///< reads, writes, updates of all instances
+  };
+  void add(int index, const LevelNumbers& numbers);
+  Explanation finish();
+
+ private:
+  const Layer& layer_;
+  std::string mapping_;
+  const Chain& chain_;
+  double cycles_, compute_cycles_, energy_uj_;
+  std::string bound_by_ = "compute";
+  Json levels_ = Json::array();
+  Table table_;
+};
 
 }  // namespace dosa

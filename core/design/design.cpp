@@ -14,7 +14,6 @@ namespace {
 
 constexpr const char* kSchema = "dosa-design/1";
 /// How a layer's design file calls the rule by which its schedule pads sizes that do not divide.
-constexpr const char* kPadded = "padded";
 
 DesignTotals totals_from_json(const JsonInput& json) {
   json.allow_only({"cycles", "energy_uj", "edp", "area_mm2"});
@@ -74,9 +73,11 @@ DesignLayer layer_of(const JsonInput& item, const Target& target, const Hardware
   entry.layer = layer_from_json(item, keys);
   entry.schedule = target.read_schedule(item, entry.layer, hardware);
   if (const auto rule = item.find("remainders")) {
-    if (rule->text() != kPadded || !entry.schedule->is_padded()) {
-      fail(ErrorId::kValue, "{}: found {}, allowed: {}, where the schedule pads a dimension", rule->where(),
-           rule->value().dump(), kPadded);
+    const auto remainders = entry.schedule->remainders();
+    if (!remainders || rule->text() != name_of(*remainders)) {
+      fail(ErrorId::kValue, "{}: found {}, expected {}", rule->where(), rule->value().dump(),
+           remainders ? fmt::format("\"{}\", as the schedule is", name_of(*remainders))
+                      : "none: the schedule's factors divide all sizes");
     }
   }
   entry.costs.cycles = item.at("cycles").number(0);
@@ -130,7 +131,7 @@ Json to_json(const Design& design) {
   for (const DesignLayer& entry : design.layers) {
     Json layer = to_json(entry.layer);
     layer[entry.schedule->key()] = entry.schedule->json();
-    if (entry.schedule->is_padded()) layer["remainders"] = kPadded;
+    if (const auto remainders = entry.schedule->remainders()) layer["remainders"] = name_of(*remainders);
     layer["cycles"] = entry.costs.cycles;
     layer["energy_uj"] = entry.costs.energy_uj;
     if (entry.costs.analytical_cycles) layer["analytical_cycles"] = *entry.costs.analytical_cycles;
@@ -171,9 +172,13 @@ std::string report(const Design& design) {
                fmt::format("{:.2f}", share), entry.schedule->text()});
   }
   std::string text = table.text();
-  if (std::any_of(design.layers.begin(), design.layers.end(),
-                  [](const DesignLayer& entry) { return entry.schedule->is_padded(); }))
+  const auto any = [&](Remainders remainders) {
+    return std::any_of(design.layers.begin(), design.layers.end(),
+                       [&](const DesignLayer& entry) { return entry.schedule->remainders() == remainders; });
+  };
+  if (any(Remainders::kPadded))
     text += "P57/113: P, of size 113, is padded to what its factors multiply to\n";
+  if (any(Remainders::kCut)) text += "P7,3: the last run of this loop has 3 iterations\n";
   for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
   const std::string sizes = design.machine->text(design.hardware);
   text += fmt::format("\n{} on {}: {}{}{:.3f} mm2\n", printable(design.workload), printable(design.target),

@@ -69,6 +69,7 @@ class Optimizer {
         budget_(options.time_limit_s, options.max_evaluations, interrupt),
         space_(problem.target->space(problem, options.device)) {
     space_->set_seed(options.seed);
+    summary_.space = space_->enumerated();
     threads_ = options.threads > 0 ? options.threads : ranks_.cores();
     if (options.stages == Stages::kAutomatic) choose_stages();
     descends_ = options_.stages == Stages::kDescent || options_.stages == Stages::kDescentAndPolish;
@@ -112,7 +113,6 @@ class Optimizer {
                                 ? can_enumerate()
                                 : stages_of_checkpoint(options_.resume) == Stages::kAutomatic;
     summary_.enumerated = enumerates;
-    summary_.space = space_->enumerated();
     if (!enumerates) options_.stages = Stages::kDescentAndPolish;
   }
 

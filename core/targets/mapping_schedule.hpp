@@ -22,7 +22,10 @@ class MappingSchedule : public Schedule {
   const char* key() const override { return "mapping"; }
   Json json() const override { return text_; }
   std::string text() const override { return text_; }
-  bool is_padded() const override { return mapping_.padded_from != DimSizes{}; }
+  std::optional<Remainders> remainders() const override {
+    if (mapping_.is_cut()) return Remainders::kCut;
+    return mapping_.is_padded() ? std::optional(Remainders::kPadded) : std::nullopt;
+  }
 
  private:
   Mapping mapping_;

@@ -33,8 +33,8 @@ class Schedule {
   virtual Json json() const = 0;
   /// The same for people, in one line.
   virtual std::string text() const = 0;
-  /// Whether sizes that its factors do not divide are computed as larger ones that they do (Mapping).
-  virtual bool is_padded() const { return false; }
+  /// How sizes are run that its factors do not divide; nothing where they all do.
+  virtual std::optional<Remainders> remainders() const { return std::nullopt; }
   /// What the host's CPU does for it that no cost counts, in a few words; empty: nothing.
   virtual std::string cpu_work() const { return ""; }
 };

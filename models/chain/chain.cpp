@@ -249,12 +249,14 @@ Chain load_chain(const std::string& name_or_path) { return read_chain(machine_fi
 
 Chain read_chain(const JsonInput& json) {
   json.require_schema(kChainSchema);
-  json.allow_only({"schema", "name", "description", "source", "parameters", "mac", "levels", "area_mm2"});
+  json.allow_only(
+      {"schema", "name", "description", "source", "parameters", "remainders", "mac", "levels", "area_mm2"});
   Chain chain;
   chain.hash = content_hash(json.value().dump());
   chain.name = json.at("name").text();
   if (const auto text = json.find("description")) chain.description = text->text();
   if (const auto source = json.find("source")) source->text();
+  if (const auto remainders = json.find("remainders")) chain.remainders = remainders_from_json(*remainders);
   json.at("mac").allow_only({"energy_pj"});
   chain.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);
   Parameters parameters(json.find("parameters"));
@@ -338,6 +340,7 @@ Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware) {
   chain.name = machine.name;
   chain.description = machine.description;
   chain.hash = machine.hash;
+  chain.remainders = machine.remainders;
   chain.mac_energy_pj = machine.mac_energy_pj;
   for (const MemoryLevel& memory : machine.levels) {
     ChainLevel level;

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "dosa/models/base/math.hpp"
+#include "dosa/models/chain/cut_nest.hpp"
 
 namespace dosa {
 namespace {
@@ -25,14 +26,13 @@ double product_for(std::size_t operand, const Sizes& sizes) {
   }
 }
 
-/// Pairs of iterations of an outer loop P and a filter loop R in space whose input positions coincide.
-double coinciding(double p, double r, double p_words, double r_words) {
+}  // namespace
+
+double coinciding_windows(double p, double r, double p_words, double r_words) {
   const auto divisor =
       static_cast<double>(std::gcd(static_cast<std::int64_t>(p_words), static_cast<std::int64_t>(r_words)));
   return std::max(p - r_words / divisor, 0.0) * std::max(r - p_words / divisor, 0.0);
 }
-
-}  // namespace
 
 ChainNest::ChainNest() {
   for (auto& level : factors) {
@@ -90,6 +90,14 @@ struct NestModel::Loops {
             (sizes[Q] - 1) * s[Q] + (sizes[S] - 1) * s[S] + 1, sizes[C], sizes[N]};
   }
 
+  /// No tile is larger than the layer: the sizes inside are cut to it.
+  void cut(const DimSizes& sizes) {
+    for (std::size_t l = 1; l <= levels; ++l) {
+      for (std::size_t d = 0; d < kDims; ++d)
+        inside[l][d] = std::min(inside[l][d], static_cast<double>(sizes[d]));
+    }
+  }
+
   double tile_words(std::size_t operand, std::size_t level) const {
     if (operand != kI) return product_for(operand, inside[level + 1]);
     const auto extents = input_extents(level);
@@ -140,15 +148,16 @@ struct NestModel::Loops {
       const double p = s[outputs], r = s[filter];
       if (p > 1 && r > 1) {
         tiles = tiles / (p * r) *
-                (p * r - coinciding(p, r, inside[level][outputs] * (*step)[outputs],
-                                    inside[level][filter] * (*step)[filter]));
+                (p * r - coinciding_windows(p, r, inside[level][outputs] * (*step)[outputs],
+                                            inside[level][filter] * (*step)[filter]));
       }
     }
     return tiles;
   }
 };
 
-NestModel::NestModel(const Chain& chain, const Layer& layer) : mac_pj_(chain.mac_energy_pj) {
+NestModel::NestModel(const Chain& chain, const Layer& layer, Remainders remainders)
+    : mac_pj_(chain.mac_energy_pj), cuts_(remainders == Remainders::kCut), sizes_(layer.size) {
   for (const ChainLevel& level : chain.levels) {
     int exponent = 0;
     const bool power_of_two = std::frexp(level.vector_words, &exponent) == 0.5;
@@ -168,6 +177,11 @@ NestModel::NestModel(const Chain& chain, const Layer& layer) : mac_pj_(chain.mac
            1};
 }
 
+double NestModel::Level::slowdown(double read_rate, double write_rate) const {
+  return std::min({1.0, read_words_per_cycle / read_rate, write_words_per_cycle / write_rate,
+                   words_per_cycle / (write_rate + read_rate)});
+}
+
 double NestModel::need_words(const Loops& loops, std::size_t level) const {
   double words = 0;
   for (std::size_t o = 0; o < kOperands; ++o) {
@@ -179,6 +193,7 @@ double NestModel::need_words(const Loops& loops, std::size_t level) const {
 double NestModel::need_words(const ChainNest& nest, std::size_t level) const {
   Loops loops;
   loops.set(nest, levels_.size(), step_);
+  if (const auto sizes = cut_sizes(nest, loops.inside[levels_.size()])) loops.cut(*sizes);
   return need_words(loops, level);
 }
 
@@ -194,11 +209,73 @@ double NestModel::vectors(const Level& level, double words) const {
   return std::ceil(level.per_vector > 0 ? words * level.per_vector : words / level.vector_words);
 }
 
+std::optional<DimSizes> NestModel::cut_sizes(const ChainNest& nest, const Sizes& product) const {
+  if (!cuts_) return std::nullopt;
+  DimSizes sizes = sizes_;
+  bool any = false;
+  const auto is_cut = [&](std::size_t d) { return product[d] != static_cast<double>(sizes_[d]); };
+  for (const auto& [outputs, filter] : {std::pair{P, R}, std::pair{Q, S}}) {
+    if (!is_cut(outputs) && !is_cut(filter)) continue;
+    for (std::size_t l = 0; l < levels_.size(); ++l) {
+      const auto in_space = [&](std::size_t d) { return nest.factors[l][1][d] * nest.factors[l][2][d] > 1; };
+      if (!in_space(outputs) || !in_space(filter)) continue;
+      for (const std::size_t d : {outputs, filter}) sizes[d] = static_cast<std::int64_t>(product[d]);
+    }
+  }
+  for (std::size_t d = 0; d < kDims; ++d) any = any || product[d] != static_cast<double>(sizes[d]);
+  return any ? std::optional(sizes) : std::nullopt;
+}
+
+CutNest NestModel::cut(const ChainNest& nest) const { return {nest, levels_.size(), sizes_, step_}; }
+
+NestCost NestModel::cost(const CutNest& nest, LevelCosts* levels) const {
+  NestCost cost;
+  cost.fits = true;
+  const double compute_cycles = nest.cycles();
+  cost.cycles = compute_cycles;
+  cost.energy_pj = nest.macs() * mac_pj_;
+  std::array<int, kOperands> inner;
+  inner.fill(-1);
+  for (std::size_t l = 0; l < levels_.size(); ++l) {
+    const Level& level = levels_[l];
+    const double used = nest.used(l);
+    double read_rate = 0, write_rate = 0, vector_accesses = 0;
+    for (const Operand operand : all_operands()) {
+      const auto o = static_cast<std::size_t>(operand);
+      if (!level.holds[o]) continue;
+      const CutAccesses all = nest.accesses(operand, l, inner[o], true);
+      for (const double words : {all.reads, all.fills, all.updates})
+        vector_accesses += vectors(level, words / used);
+      if (level.bound) {
+        const CutAccesses most = nest.accesses(operand, l, inner[o], false);
+        read_rate += most.reads / compute_cycles;
+        write_rate += (most.fills + most.updates) / compute_cycles;
+      }
+      inner[o] = static_cast<int>(l);
+    }
+    double cycles = 0;
+    if (level.bound) {
+      cycles = std::ceil(compute_cycles / level.slowdown(read_rate, write_rate));
+      cost.cycles = std::max(cost.cycles, cycles);
+    }
+    const double energy_pj = vector_accesses * level.vector_pj * used;
+    cost.energy_pj += energy_pj;
+    if (levels) {
+      levels->cycles.push_back(cycles);
+      levels->energy_pj.push_back(energy_pj);
+    }
+  }
+  return cost;
+}
+
 NestCost NestModel::cost(const ChainNest& nest) const {
   Loops loops;
   loops.set(nest, levels_.size(), step_);
   NestCost cost;
+  const std::optional<DimSizes> sizes = cut_sizes(nest, loops.inside[levels_.size()]);
+  if (sizes) loops.cut(*sizes);
   if (!fits(loops)) return cost;
+  if (sizes) return this->cost(CutNest(nest, levels_.size(), *sizes, step_));
   loops.list(nest);
   cost.fits = true;
 
@@ -239,10 +316,7 @@ NestCost NestModel::cost(const ChainNest& nest) const {
       content[o] = fills;
     }
     if (level.bound) {
-      const double slowdown =
-          std::min({1.0, level.read_words_per_cycle / read_rate, level.write_words_per_cycle / write_rate,
-                    level.words_per_cycle / (write_rate + read_rate)});
-      cost.cycles = std::max(cost.cycles, std::ceil(compute_cycles / slowdown));
+      cost.cycles = std::max(cost.cycles, std::ceil(compute_cycles / level.slowdown(read_rate, write_rate)));
     }
     cost.energy_pj += vector_accesses * level.vector_pj * used[l];
   }
@@ -252,6 +326,7 @@ NestCost NestModel::cost(const ChainNest& nest) const {
 double NestModel::fill(const ChainNest& nest) const {
   Loops loops;
   loops.set(nest, levels_.size(), step_);
+  if (const auto sizes = cut_sizes(nest, loops.inside[levels_.size()])) loops.cut(*sizes);
   double worst = 0;
   for (std::size_t l = 0; l < levels_.size(); ++l) {
     worst = std::max(worst, need_words(loops, l) / levels_[l].capacity_words);

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "dosa/models/chain/chain.hpp"
@@ -39,13 +40,30 @@ struct NestCost {
   double energy_pj = 0;
 };
 
+/// The part of every level in a nest's cost.
+struct LevelCosts {
+  std::vector<double> cycles;  ///< 0 where it has no bandwidth
+  std::vector<double> energy_pj;
+};
+
+class CutNest;
+
+/// Pairs of iterations of an outer loop P and a filter loop R in space whose input positions coincide.
+double coinciding_windows(double p, double r, double p_words, double r_words);
+
 class NestModel {
  public:
-  /// Of the layer only strides and dilations matter: sizes are the products of the factors.
-  NestModel(const Chain& chain, const Layer& layer);
+  /// Padded, only strides and dilations of the layer matter: sizes are the products of the factors.
+  NestModel(const Chain& chain, const Layer& layer, Remainders remainders = Remainders::kPadded);
 
-  /// Costs as ChainModel::cost() computes them, in the same order of operations. Fan-outs are not checked.
+  /// Costs as ChainModel::cost() computes them, in the same order of operations; of a nest whose factors
+  /// multiply to more than the layer's sizes, cut, those of CutNest. There, energy is charged for vectors of
+  /// the average instance, and bandwidth binds the instance that moves the most. Fan-outs are not checked.
   NestCost cost(const ChainNest& nest) const;
+  /// The same of a nest that is cut, with the part of every level.
+  NestCost cost(const CutNest& nest, LevelCosts* levels = nullptr) const;
+  /// A nest whose factors multiply to more than the layer's sizes, cut to them.
+  CutNest cut(const ChainNest& nest) const;
   /// Words that the tiles of one instance of a level take together.
   double need_words(const ChainNest& nest, std::size_t level) const;
   /// The largest ratio of a level's tiles to its capacity; at most 1 where all fit.
@@ -62,16 +80,25 @@ class NestModel {
     double vector_words, per_vector;  ///< per_vector: the reciprocal where it is exact, else 0
     double vector_pj;
     bool bound;  ///< it has a bandwidth
+
+    /// The share of its words that an instance moves in time, at most 1.
+    double slowdown(double read_rate, double write_rate) const;
   };
   struct Loops;
 
   bool fits(const Loops& loops) const;
+  /// The sizes to which a nest is cut whose factors multiply to `product`: the layer's, but for windows of
+  /// which both dimensions are in space at a level; those are padded, so that each is shared as a whole.
+  /// Nothing where none is cut.
+  std::optional<DimSizes> cut_sizes(const ChainNest& nest, const std::array<double, kDims>& product) const;
   double need_words(const Loops& loops, std::size_t level) const;
   double vectors(const Level& level, double words) const;
 
   std::vector<Level> levels_;
   std::array<double, kDims> step_;  ///< words of I by which one index of P, R, Q or S moves it
   double mac_pj_;
+  bool cuts_;
+  DimSizes sizes_;  ///< of the layer
 };
 
 }  // namespace dosa

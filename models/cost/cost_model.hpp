@@ -122,6 +122,8 @@ class CostModel {
   const ArrayMachine& machine() const;
   const std::vector<Slot>& slots() const;
   std::int64_t order_count() const;
+  /// The shared orders.
+  const std::vector<NestOrder>& orders() const;
   torch::TensorOptions options() const;
 
   /// Accesses and tiles of nests of shape B; the layers broadcast to B.

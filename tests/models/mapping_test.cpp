@@ -124,6 +124,46 @@ TEST_F(MappingText, MustBelongToLayerAndMachine) {
   expect_error([&] { check_mapping(shorter, conv1(), machine_); }, ErrorId::kMapping, {"3 levels", "has 4"});
 }
 
+TEST_F(MappingText, LoopsThatAreCutSaySo) {
+  // Of 29 x 4 = 116 columns the layer has 112, and 64 of 2 x 3 x 11 = 66 channels.
+  Layer layer = conv1();
+  layer[Dim::Q] = 113;
+  const std::string text = testing::replaced(kConv1, "K8 Q28 - L2[WI] N1 K4X - L1[O] K2 S7 R7 Q4",
+                                             "K2 Q29 - L2[WI] N1 K3X - L1[O] K11,9 S7 R7 Q4,1");
+  const Mapping mapping = parse(text);
+  EXPECT_EQ(print_mapping(mapping, machine_), text);
+  check_mapping(mapping, layer, machine_);
+  EXPECT_EQ(mapping.cut_to[static_cast<std::size_t>(Dim::Q)], 113);
+  EXPECT_EQ(mapping.cut_to[static_cast<std::size_t>(Dim::K)], 64);
+  EXPECT_TRUE(mapping.is_cut() && !mapping.is_padded());
+  EXPECT_EQ(mapping.padded(layer).size, layer.size);
+  expect_error([&] { check_mapping(mapping, conv1(), machine_); }, ErrorId::kMapping,
+               {"Q is cut to 113", "Q = 112"});
+  // With factors alone, and outermost loops of more iterations than there are.
+  Mapping again = parse("L3[WIO] K7 Q40 - L2[WI] N1 K3X - L1[O] K11 S7 R7 Q4 P7 C3X - L0[W] P16");
+  again.set_remainders(layer, Remainders::kCut);
+  EXPECT_EQ(print_mapping(again, machine_), text);
+
+  const auto refused = [&](const std::string& from, const std::string& to,
+                           const std::vector<std::string>& parts) {
+    expect_error([&] { check_mapping(parse(testing::replaced(text, from, to)), layer, machine_); },
+                 ErrorId::kMapping, parts);
+  };
+  refused("Q29", "Q29,3", {"Q29,3", "outermost", "expected Q3"});
+  refused("Q4,1", "Q4,5", {"Q4,5", "more iterations"});
+  refused("Q29", "Q29/113", {"Q is padded and cut"});
+  // Windows that coincide in space are shared as a whole.
+  const Chain eyeriss = load_chain("eyeriss");
+  layer.size = {3, 3, 7, 7, 1, 1, 1};
+  const std::string in_space = "L4[WIO] Q2 - L3[IO] N1 S3Y Q4,3X - L2[W] N1 - L1[I] P7 - L0[O] R3";
+  expect_error([&] { check_mapping(parse_mapping(in_space, eyeriss), layer, eyeriss); }, ErrorId::kMapping,
+               {"Q is cut", "padded", "Q/7"});
+  Mapping padded = parse_mapping(in_space, eyeriss);
+  padded.set_remainders(layer, Remainders::kCut);
+  EXPECT_EQ(padded.padded_from[static_cast<std::size_t>(Dim::Q)], 7);
+  check_mapping(padded, layer, eyeriss);
+}
+
 TEST_F(MappingText, PaddedDimensionsSaySo) {
   // 29 x 4 = 116 columns for the layer's 112, and 2 x 3 x 11 = 66 channels for 64.
   const std::string text = testing::replaced(kConv1, "K8 Q28 - L2[WI] N1 K4X - L1[O] K2",
@@ -138,7 +178,7 @@ TEST_F(MappingText, PaddedDimensionsSaySo) {
   Mapping again = parse(testing::replaced(testing::replaced(text, "/64", ""), "/112", ""));
   expect_error([&] { check_mapping(again, conv1(), machine_); }, ErrorId::kMapping,
                {"factors of Q multiply to 116", "Q = 112", "write /112"});
-  again.pad_from(conv1());
+  again.set_remainders(conv1(), Remainders::kPadded);
   EXPECT_TRUE(again == mapping);
   // At a spatial loop where that is the outermost one.
   const std::string spatial = "L3[WIO] N1 - L2[WI] N1 K5/9X - L1[O] K2 - L0[W] N1";
@@ -153,7 +193,7 @@ TEST_F(MappingText, PaddedDimensionsSaySo) {
   expect("Q20/112", ErrorId::kMapping, {"factors of Q multiply to 80", "Q = 112"});
   expect("Q29/112 Q3/112X", ErrorId::kMapping, {"'Q3/112X'", "outermost"});
   expect("Q1/112", ErrorId::kMapping, {"'Q1/112'", "more than one iteration"});
-  expect("Q2000000000/112", ErrorId::kMapping, {"2^43 MACs"});
+  expect("Q2000000000/112 C2000000000/3", ErrorId::kMapping, {"2^62 MACs"});
   for (const char* bad : {"Q29/", "Q/112", "Q29/0", "Q29/-1", "Q29//112", "Q29/1/2"}) {
     expect(bad, ErrorId::kSyntax, {std::string("'") + bad + "'", "K8/61"});
   }

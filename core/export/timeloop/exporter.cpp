@@ -41,7 +41,7 @@ std::string paragraph(const std::string& text) {
   return fmt::format("\n{}\n", fmt::join(wrapped(text, 100), "\n"));
 }
 
-std::string readme(bool padded, const DescribedMachine& machine, Format format) {
+std::string readme(bool padded, bool cut, const DescribedMachine& machine, Format format) {
   const bool tree = format == Format::kTree;
   std::string text = fmt::format(
       "# Input of {}, format {}\n\narchitecture.yaml, and per layer NNN_NAME.problem.yaml and "
@@ -74,6 +74,13 @@ std::string readme(bool padded, const DescribedMachine& machine, Format format) 
         "Timeloop's mappings cannot spread one dimension along both axes of a mesh, and some layers here do. "
         "So the children of {} are written as one row, which changes no count and no cycle.",
         fmt::join(rows, ", ")));
+  }
+  if (cut) {
+    text += paragraph(
+        "Loops such as P=7,3 are cut: their last run has 3 iterations. timeloop-model takes them; it counts "
+        "what enters the first level that is cut by its largest tile, and computes for all instances of "
+        "which some are idle, where dosa counts what is there. So it says somewhat more of these layers "
+        "(\"remainders\" in expected.json).");
   }
   if (padded) {
     text +=
@@ -128,7 +135,7 @@ class TimeloopExporter : public Exporter {
     const auto chain = std::dynamic_pointer_cast<const Chain>(target.shared_machine());
     const auto array = chain ? nullptr : as_array_machine(target.shared_machine(), "timeloop");
     std::vector<MappedLayer> written;
-    bool padded = false;
+    bool padded = false, cut = false;
     for (const DesignLayer& entry : design.layers) {
       try {
         written.push_back(target.as_mapping(entry.layer, entry.schedule, design.hardware));
@@ -138,12 +145,13 @@ class TimeloopExporter : public Exporter {
         if (std::string(error.what()).rfind(where, 0) == 0) throw;
         throw error.in(where);
       }
+      cut = cut || written.back().mapping.is_cut();
       padded = padded || entry.schedule->key() == std::string("tile");
     }
     const std::vector<LayerCosts> costs = costs_of(design, target, written);
     const DescribedMachine machine = timeloop::describe(
         chain ? chain->at(design.hardware) : chain_of(*array, ArraySizes::of(design.hardware)), written);
-    std::vector<OutputFile> files{{"README.md", readme(padded, machine, format_)},
+    std::vector<OutputFile> files{{"README.md", readme(padded, cut, machine, format_)},
                                   {"architecture.yaml", timeloop::architecture_file(machine, format_)}};
     if (is_tree()) files.push_back({"constraints.yaml", timeloop::constraints_file(machine)});
     Json layers = Json::array();
@@ -161,6 +169,7 @@ class TimeloopExporter : public Exporter {
                  {"groups", layer.groups},
                  {"cycles", costs[i].cycles / groups},
                  {"energy_uj", costs[i].energy_uj / groups}};
+      if (written[i].mapping.is_cut()) entry["remainders"] = name_of(Remainders::kCut);
       if (!written[i].comment.empty()) {
         const Layer& own = design.layers[i].layer;
         entry[design.layers[i].schedule->key()] = design.layers[i].schedule->text();

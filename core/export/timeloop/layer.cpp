@@ -14,16 +14,18 @@ namespace {
 /// Timeloop reads the factors of a mapping as 32-bit numbers.
 constexpr std::int64_t kMostFactor = 0x7fffffff;
 
-/// All seven factors; of a dimension that has several loops, their product.
-std::vector<std::string> factors_of(const std::vector<Loop>& loops) {
+/// All seven factors of a level in time or in space, each with its last run where that is shorter ("P=7,3").
+std::vector<std::string> factors_of(const Mapping& mapping, std::size_t level, bool in_space) {
   std::vector<std::string> factors;
+  const auto l = static_cast<int>(level);
   for (const Dim d : all_dims()) {
-    std::int64_t factor = 1;
-    for (const Loop& loop : loops) factor *= loop.dim == d ? loop.factor : 1;
+    const std::int64_t factor = in_space ? mapping.spatial(l, d) : mapping.temporal(l, d);
+    const std::int64_t last = mapping.last_run(l, in_space, d);
     if (factor > kMostFactor)
       fail(ErrorId::kValue, "found a factor {} of {}, Timeloop reads at most {}", factor, name_of(d),
            kMostFactor);
-    factors.push_back(fmt::format("{}={}", name_of(d), factor));
+    factors.push_back(
+        fmt::format("{}={}{}", name_of(d), factor, last < factor ? fmt::format(",{}", last) : ""));
   }
   return factors;
 }
@@ -91,8 +93,8 @@ std::string problem_file(const Layer& layer, Format format, const std::string& c
 std::string mapping_file(const Mapping& mapping, const DescribedMachine& machine, Format format) {
   const bool nodes = format == Format::kNodes;
   // Lists where the front-end wants them, texts where timeloop-model does.
-  const auto factors = [&](const std::vector<Loop>& loops) {
-    const std::vector<std::string> list = factors_of(loops);
+  const auto factors = [&](std::size_t level, bool in_space) {
+    const std::vector<std::string> list = factors_of(mapping, level, in_space);
     return nodes ? Json(list) : Json(fmt::format("{}", fmt::join(list, " ")));
   };
   const auto permutation = [&](const std::string& order) {
@@ -107,7 +109,7 @@ std::string mapping_file(const Mapping& mapping, const DescribedMachine& machine
     const LevelNest& nest = mapping.levels[l];
     directives.push_back({{"target", machine.names[l]},
                           {"type", "temporal"},
-                          {"factors", factors(nest.temporal)},
+                          {"factors", factors(l, false)},
                           {"permutation", permutation(order_of({}, nest.temporal))}});
     if (level.children() > 1) {
       // Loops on X stand inside those on Y; the first `split` of the permutation are those on X.
@@ -121,7 +123,7 @@ std::string mapping_file(const Mapping& mapping, const DescribedMachine& machine
       directives.push_back(
           {{"target", nodes ? children_name(machine.names[l]) : machine.names[l]},
            {"type", "spatial"},
-           {"factors", factors(loops)},
+           {"factors", factors(l, true)},
            {"permutation", permutation(spread.order.empty() ? order_of(x, y) : spread.order)},
            {"split", spread.split.value_or(kDims - static_cast<int>(y.size()))},
            {"no_link_transfer", kDataSpaces}});

@@ -473,6 +473,9 @@ class ArchitectureReader {
       if (own == "factors" || own == "factors_only") {
         std::array<bool, kDims> named{};
         for (const Factor& factor : factors_of(member)) {
+          if (factor.last != 0)
+            fail(ErrorId::kValue, "{}: found {}={},{}, expected factors without a remainder in constraints",
+                 member.where(), factor.name, factor.value, factor.last);
           const auto d = static_cast<std::size_t>(shape_.dim(factor.name, member.where()));
           named[d] = true;
           if (factor.value == 1 && factor.relation != ">" && factor.relation != ">=") {

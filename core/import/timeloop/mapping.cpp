@@ -46,12 +46,14 @@ OperandSet kept_of(const JsonInput& directive, const Shape& shape) {
 /// The loops of one directive, outermost first.
 struct Loops {
   std::vector<Loop> first, rest;  ///< those before the split and those after it
+  DimSizes last{};                ///< the last run of a loop, where it is shorter
 };
 
 Loops loops_of(const JsonInput& directive, const Shape& shape, const std::optional<Layer>& layer,
                std::int64_t split) {
   std::array<std::int64_t, kDims> factors;
   factors.fill(1);
+  Loops nest;
   const auto given = directive.find("factors");
   for (const Factor& factor : given ? factors_of(*given) : std::vector<Factor>{}) {
     const Dim dim = shape.dim(factor.name, given->where());
@@ -70,6 +72,7 @@ Loops loops_of(const JsonInput& directive, const Shape& shape, const std::option
       fail(ErrorId::kValue, "{}: found {}={}, expected at most {}", given->where(), factor.name, value,
            kMaxDim);
     factors[static_cast<std::size_t>(dim)] = value;
+    nest.last[static_cast<std::size_t>(dim)] = factor.last;
   }
   std::vector<Dim> order;
   if (const auto permutation = directive.find("permutation")) {
@@ -92,7 +95,6 @@ Loops loops_of(const JsonInput& directive, const Shape& shape, const std::option
   for (const auto& [name, dim] : shape.dims) {  // as Timeloop fills up a permutation
     if (std::find(order.begin(), order.end(), dim) == order.end()) order.push_back(dim);
   }
-  Loops nest;
   for (std::size_t place = order.size(); place-- > 0;) {
     const std::int64_t factor = factors[static_cast<std::size_t>(order[place])];
     if (factor > 1)
@@ -108,6 +110,24 @@ bool is_level(const JsonInput& target, const MappedLevel& level, std::size_t pla
   const std::string name = target.text();
   return name == level.name || name == level.exported ||
          (spatial && (name == children_name(level.name) || name == children_name(level.exported)));
+}
+
+/// The size to which a dimension is cut by last runs that are shorter, by level; 0 where none is.
+std::int64_t cut_size(const Mapping& mapping, const std::vector<DimSizes>& last_in_time,
+                      const std::vector<DimSizes>& last_in_space, Dim dim) {
+  const auto d = static_cast<std::size_t>(dim);
+  std::int64_t size = 1;
+  bool is_cut = false;
+  for (std::size_t l = mapping.levels.size(); l-- > 0;) {
+    const auto level = static_cast<int>(l);
+    for (const auto& [factor, last] : {std::pair{mapping.temporal(level, dim), last_in_time[l][d]},
+                                       std::pair{mapping.spatial(level, dim), last_in_space[l][d]}}) {
+      is_cut = is_cut || last != 0;
+      size = std::min((std::min(size, kMaxDim) - 1) * std::min(factor, kMaxDim), kMaxDim) +
+             (last != 0 ? last : factor);
+    }
+  }
+  return is_cut ? size : 0;
 }
 
 void check_keys(const JsonInput& directive, bool spatial) {
@@ -161,6 +181,7 @@ Mapping mapping_of(const JsonInput& directives, const std::vector<MappedLevel>& 
     bool temporal = false, spatial = false, bypass = false;
   };
   std::vector<Seen> seen(levels.size());
+  std::vector<DimSizes> last_in_time(levels.size()), last_in_space(levels.size());
   bool passes_on = false;
   for (const JsonInput& directive : directives_of(directives)) {
     const JsonInput target = at_any(directive, kTarget);
@@ -184,13 +205,16 @@ Mapping mapping_of(const JsonInput& directives, const std::vector<MappedLevel>& 
     LevelNest& nest = mapping.levels[place];
     if (kind == "temporal") {
       check_keys(directive, false);
-      nest.temporal = loops_of(directive, shape, layer, kDims).first;
+      Loops loops = loops_of(directive, shape, layer, kDims);
+      nest.temporal = std::move(loops.first);
+      last_in_time[place] = loops.last;
     } else if (kind == "spatial") {
       check_keys(directive, true);
       const auto split = directive.find("split");
       Loops loops = loops_of(directive, shape, layer, split ? integer_of(*split, {}, 0, kMaxDim) : kDims);
       nest.spatial = std::move(loops.first);
       nest.spatial_y = std::move(loops.rest);
+      last_in_space[place] = loops.last;
       const auto none = directive.find("no_link_transfer");
       const bool has_loops = !nest.spatial.empty() || !nest.spatial_y.empty();
       passes_on =
@@ -217,6 +241,8 @@ Mapping mapping_of(const JsonInput& directives, const std::vector<MappedLevel>& 
            directives.where(), levels[l].name, letters_of(levels[l].holds));
     }
   }
+  for (const Dim dim : all_dims())
+    mapping.cut_to[static_cast<std::size_t>(dim)] = cut_size(mapping, last_in_time, last_in_space, dim);
   if (passes_on) {
     remarks.push_back(
         fmt::format("{}: link transfers are not counted: as with no_link_transfer: [{}] in every spatial "

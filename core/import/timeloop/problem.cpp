@@ -442,11 +442,12 @@ std::vector<Factor> factors_of(const JsonInput& json) {
     factor.value = std::stoll(digits);
     if (at + 1 < text.size() && text[at] == ',' && std::isdigit(static_cast<unsigned char>(text[at + 1]))) {
       ++at;
-      if (std::stoll(skip("0123456789").substr(0, 10)) != factor.value) {
-        fail(ErrorId::kValue,
-             "{}: found {}, expected factors without a remainder, which divide their dimension", json.where(),
+      const std::int64_t last = std::stoll(skip("0123456789").substr(0, 10));
+      if (last < 1 || last > factor.value) {
+        fail(ErrorId::kValue, "{}: found {}, expected of C=4,2 a last run of 1 to 4 iterations", json.where(),
              shown(json));
       }
+      factor.last = last < factor.value ? last : 0;
     }
     factors.push_back(std::move(factor));
   }

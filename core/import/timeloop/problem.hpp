@@ -49,8 +49,9 @@ struct Factor {
   std::string name;      ///< of a dimension
   std::string relation;  ///< "=" (also where none stands), "<=", "<", ">", ">="
   std::int64_t value = 0;
+  std::int64_t last = 0;  ///< the last run of a loop, where it is shorter ("C=4,2"); else 0
 };
-/// Reads a text or a list of them. Throws Error{kSyntax}; Error{kValue} for one with a remainder ("C=4,2").
+/// Reads a text or a list of them. Throws Error{kSyntax}; Error{kValue} for a last run that is longer.
 std::vector<Factor> factors_of(const JsonInput& json);
 /// Reads "RSPQ", "R S P Q" or a list. Names in the order in which they stand, innermost first.
 std::vector<std::string> permutation_of(const JsonInput& json);

@@ -100,6 +100,7 @@ Passing passing(const Chain& chain, const Layer& layer, Operand operand, int lev
 }  // namespace
 
 double most_in_space(const Chain& chain, const Layer& layer, int first, int last, const DimSet& dims) {
+  const bool cuts = chain.remainders == Remainders::kCut;
   std::vector<Axis> axes;
   double limit = 1, sizes = 1;
   for (int l = first; l <= last; ++l) {
@@ -114,7 +115,7 @@ double most_in_space(const Chain& chain, const Layer& layer, int first, int last
     if (!dims[static_cast<std::size_t>(dim)]) continue;
     const std::vector<std::int64_t> searched = searched_sizes(chain, layer, dim);
     sizes *= static_cast<double>(*std::max_element(searched.begin(), searched.end()));
-    if (all.size() > kMostCombinations) continue;
+    if (cuts || all.size() > kMostCombinations) continue;
     std::set<OnAxes> wider;
     for (const OnAxes& before : all) {
       OnAxes now = before;
@@ -123,7 +124,7 @@ double most_in_space(const Chain& chain, const Layer& layer, int first, int last
     all = std::move(wider);
   }
   const double any = std::min(limit, sizes);
-  if (all.size() > kMostCombinations) return any;
+  if (cuts || all.size() > kMostCombinations) return any;
   double most = 1;
   for (const OnAxes& on_axes : all) {
     double product = 1;
@@ -178,7 +179,8 @@ ChainBound lower_bound(const Chain& chain, const Layer& layer) {
   }
   // Cycles are whole.
   bound.cycles = std::ceil(bound.cycles * kRounding);
-  accesses_pj = std::max(accesses_pj, reuse_bound(chain, layer, accesses_pj));
+  if (chain.remainders == Remainders::kPadded)
+    accesses_pj = std::max(accesses_pj, reuse_bound(chain, layer, accesses_pj));
   bound.energy_pj = (macs * chain.mac_energy_pj + accesses_pj) * kRounding;
   return bound;
 }

@@ -21,11 +21,12 @@ struct ChainBound {
 /// leaves it once (tiles of I overlap or leave gaps: the positions that are used); each multiplication reads
 /// W and I and updates O at the innermost level that holds them, but for as many at a time as multicast or
 /// spatial reduction below it can serve at most; the first read of every partial sum is elided.
+/// On machines whose loops are cut it is these alone, on others also what reuse_bound() knows.
 ChainBound lower_bound(const Chain& chain, const Layer& layer);
 
 /// The largest product of spatial factors at levels first .. last (inclusive) over some dimensions of a layer
 /// that divides its searched_sizes() and keeps within the fan-outs. Where there are too many ways to see them
-/// all, a larger number.
+/// all, and where loops are cut, a larger number.
 double most_in_space(const Chain& chain, const Layer& layer, int first, int last, const DimSet& dims);
 
 /// Dimensions whose spatial loops at a level let children share words of an operand: those that it does not

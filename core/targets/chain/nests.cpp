@@ -9,6 +9,8 @@ namespace dosa {
 namespace {
 
 constexpr std::int64_t kLargestGoodPrime = 7;
+// Larger sizes that factors multiply to where loops are cut: any may be worth it.
+constexpr int kSizesOfCuts = 4;
 
 bool has_good_primes(std::int64_t size) {
   const std::vector<std::int64_t> primes = prime_factors_of(size);
@@ -25,9 +27,10 @@ std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer,
     if (larger <= size + size / 3 && std::find(sizes.begin(), sizes.end(), larger) == sizes.end())
       sizes.push_back(larger);
   };
-  if (!has_good_primes(size)) {
+  const bool cuts = chain.remainders == Remainders::kCut;
+  if (cuts || !has_good_primes(size)) {
     std::int64_t good = size;
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < (cuts ? kSizesOfCuts : 2); ++i) {
       do ++good;
       while (!has_good_primes(good));
       add(good);
@@ -48,7 +51,7 @@ std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer,
 }
 
 LayerNests::LayerNests(const Chain& chain, const Layer& layer)
-    : chain_(chain), layer_(layer), model_(chain, layer) {
+    : chain_(chain), layer_(layer), model_(chain, layer, chain.remainders) {
   for (const Dim dim : all_dims()) {
     const auto d = static_cast<std::size_t>(dim);
     for (std::size_t level = 0; level < chain.levels.size(); ++level) {

@@ -26,7 +26,8 @@ struct PrimeFactor {
 };
 
 /// The sizes that a search gives a dimension of a layer, its own first, and at most a third more than that:
-/// where a prime factor is above 7, the next two sizes of which that is not so; for every axis where the
+/// where a prime factor is above 7, the next two sizes of which that is not so, on a machine that cuts loops
+/// the next four in any case; for every axis where the
 /// dimension may stand and of which its divisors leave a tenth unused that padding would use, the size that
 /// fills the axis, and the least that takes no more iterations. Filters keep their size.
 std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer, Dim dim);

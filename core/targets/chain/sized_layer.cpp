@@ -25,14 +25,14 @@ SizedLayer::SizedLayer(const SearchProblem& problem, const Chain& chain, std::si
       shape_(shape),
       seed_(seed),
       largest_(problem.largest_with(shape)),
-      largest_model_(chain.at(largest_), this->layer()),
+      largest_model_(chain.at(largest_), this->layer(), chain.remainders),
       range_(BufferRange::of(problem.bounds.min, largest_, problem.buffers())) {
   for (std::size_t b = 0; b < problem.buffers(); ++b) {
     Hardware one = largest_;
     problem.buffer(one, b) = problem.buffer(problem.bounds.min, b);
     Chain built = chain.at(one);
     for (ChainLevel& level : built.levels) level.capacity_words.reset();
-    models_.emplace_back(built, this->layer());
+    models_.emplace_back(built, this->layer(), chain.remainders);
   }
   frontier_.space = frontier_.candidates = LayerNests(chain.at(largest_), this->layer()).size();
 }

@@ -348,7 +348,7 @@ SchedulePtr ChainSpace::schedule(std::size_t layer, const Tensor& code) const {
   const Tensor numbers = code.contiguous();
   const ChainNest nest = nest_of_code(numbers.data_ptr<double>(), chain_.levels.size());
   Mapping mapping = nests_[layer].model().mapping_of(nest);
-  mapping.pad_from(problem_.workload.layers[layer]);
+  mapping.set_remainders(problem_.workload.layers[layer], chain_.remainders);
   return std::make_shared<MappingSchedule>(mapping, chain_);
 }
 

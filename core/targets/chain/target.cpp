@@ -40,8 +40,15 @@ class ChainTarget : public Target {
     const ChainCost cost = model.cost(traffic);
     std::vector<LayerCosts> costs;
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      check_layer_of_many(layers[i], [&] { model.check_fits(traffic, i); });
       const auto groups = static_cast<double>(layers[i].groups);
+      if (mappings[i].is_cut()) {
+        check_layer_of_many(layers[i], [&] {
+          const NestCost cut = cost_of_cut(layers[i], mappings[i], model.chain());
+          costs.push_back({cut.cycles * groups, cut.energy_pj * groups * 1e-6, {}, {}});
+        });
+        continue;
+      }
+      check_layer_of_many(layers[i], [&] { model.check_fits(traffic, i); });
       costs.push_back({at(cost.cycles, i) * groups, at(cost.energy_pj, i) * groups * 1e-6, {}, {}});
     }
     return costs;

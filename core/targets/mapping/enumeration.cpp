@@ -126,6 +126,32 @@ DimSplits splits_of(std::int64_t size, const std::vector<Slot>& slots, std::int6
   return splits;
 }
 
+/// The splits of one dimension whose loops are cut to its size: of every digit of its index, from the
+/// innermost one, the smallest factor of those with as many blocks.
+std::vector<Split> cut_splits_of(std::int64_t size, const std::vector<Slot>& slots, std::int64_t pe_dim) {
+  std::vector<std::size_t> inside_out(slots.size());
+  std::iota(inside_out.begin(), inside_out.end(), std::size_t{0});
+  const auto place = [&](std::size_t s) { return std::pair{slots[s].level, !slots[s].spatial}; };
+  std::sort(inside_out.begin(), inside_out.end(), [&](auto a, auto b) { return place(a) < place(b); });
+  std::vector<Split> splits;
+  Split split(slots.size(), 1);
+  const std::function<void(std::size_t, std::int64_t)> fill = [&](std::size_t digit, std::int64_t left) {
+    const std::size_t slot = inside_out[digit];
+    const bool is_last = digit + 1 == slots.size();
+    for (const std::int64_t blocks : is_last ? std::vector<std::int64_t>{1} : parts_of(left)) {
+      split[slot] = ceil_div(left, blocks);
+      if (slots[slot].spatial && split[slot] > pe_dim) continue;
+      if (is_last) {
+        splits.push_back(split);
+      } else {
+        fill(digit + 1, blocks);
+      }
+    }
+  };
+  fill(0, size);
+  return splits;
+}
+
 /// Keeps the `count` splits nearest to the wanted log factors.
 void keep_nearest(std::vector<Split>& splits, const std::vector<double>& wanted, std::size_t count) {
   const auto distance = [&](const Split& split) {
@@ -168,10 +194,21 @@ Enumeration::Enumeration(const SearchProblem& problem, const EnumerationModels& 
       indices.push_back(s);
     }
     DimSplits splits = splits_of(layer_[dim], own, pe_dim);
+    if (cuts()) {
+      splits.all = cut_splits_of(layer_[dim], own, pe_dim);
+      splits.with_smaller_spatial = static_cast<double>(splits.all.size());
+    }
     padded_nests *= static_cast<double>(splits.all.size());
     const auto main_count = static_cast<double>(splits.main.size());
     main.push_back({std::move(splits.main), indices, main_count});
     padded_.push_back({std::move(splits.all), indices, splits.with_smaller_spatial});
+  }
+  if (cuts()) {
+    for (const auto& [scratchpad, accumulator] : {std::pair{1, 1}, std::pair{2, 1}, std::pair{1, 2}}) {
+      Chain chain = chain_of(array_machine(problem), {pe_dim, scratchpad, accumulator});
+      for (ChainLevel& level : chain.levels) level.capacity_words.reset();
+      cut_models_.emplace_back(chain, layer_, Remainders::kCut);
+    }
   }
   const bool is_fixed = problem.bounds.min == problem.bounds.max;
   const bool all = padded_nests <= (is_fixed ? kPaddedNests : kPaddedNestsOfRange);
@@ -210,7 +247,7 @@ void Enumeration::look(const Tensor& near, std::int64_t limit, Allowance& allowa
   const torch::InferenceMode no_gradients;
   if (!problem_.has_room_for({pe_dim_})) return;
   // On fixed buffers every nest is evaluated once more, for the lower bound.
-  const std::int64_t of_nest = models_.all.order_count() + (range_.is_one_point() ? 1 : 0);
+  const std::int64_t of_nest = models_.all.order_count() + (range_.is_one_point() && !cuts() ? 1 : 0);
   std::int64_t most = limit;
   if (allowance.evaluations != kNoLimit) most = std::min(limit, allowance.evaluations / of_nest);
   const Tensor own = near.defined() ? near[static_cast<std::int64_t>(layer_index_)] : near;
@@ -246,7 +283,68 @@ void Enumeration::look(const Tensor& near, std::int64_t limit, Allowance& allowa
   allowance.spend(frontier_.evaluated - before);
 }
 
+ChainNest Enumeration::plain(const double* log_factors, std::int64_t order) const {
+  const std::vector<Slot>& slots = models_.all.slots();
+  ChainNest nest;
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    nest.at(static_cast<std::size_t>(slots[s].level), slots[s].spatial ? LoopKind::kX : LoopKind::kTime,
+            slots[s].dim) = std::round(std::exp(log_factors[s]));
+  }
+  const NestOrder& orders = models_.all.orders()[static_cast<std::size_t>(order)];
+  for (std::size_t level = 0; level < orders.size(); ++level) {
+    for (std::size_t i = 0; i < kDims; ++i)
+      nest.order[level][i] = static_cast<std::uint8_t>(orders[level][i]);
+  }
+  return nest;
+}
+
+Tensor Enumeration::needs_of_cuts(const Tensor& nests) const {
+  const ArrayMachine& machine = array_machine(problem_);
+  const Tensor all = torch::ones({nests.size(0), static_cast<std::int64_t>(kArrayBuffers)}, torch::kFloat64);
+  auto cell = all.accessor<double, 2>();
+  const Tensor rows = nests.contiguous();
+  for (std::int64_t i = 0; i < rows.size(0); ++i) {
+    const ChainNest nest = plain(rows.data_ptr<double>() + i * slot_count(), 0);
+    for (std::size_t level = 0; level < machine.levels.size(); ++level) {
+      const MemoryLevel& memory = machine.levels[level];
+      if (memory.sized_by == SizedBy::kNothing) continue;
+      double& own = cell[i][memory.sized_by == SizedBy::kScratchpad ? 0 : 1];
+      own = std::max(own, std::ceil(cut_models_.front().need_words(nest, level) *
+                                    memory.instances.at(static_cast<double>(pe_dim_)) * memory.word_bits /
+                                    8.0 / 1024.0));
+    }
+  }
+  return all;
+}
+
+Tensor Enumeration::numbers_of_cuts(const Tensor& nests, const Tensor& needed) {
+  const std::int64_t orders = models_.all.order_count();
+  frontier_.evaluated += nests.size(0) * orders;
+  const auto groups = static_cast<double>(layer_.groups);
+  const Tensor all = torch::empty(
+      {nests.size(0) * orders, Frontier::columns(static_cast<std::int64_t>(kArrayBuffers))}, torch::kFloat64);
+  auto cell = all.accessor<double, 2>();
+  auto need = needed.accessor<double, 2>();
+  const Tensor rows = nests.contiguous();
+  for (std::int64_t row = 0; row < all.size(0); ++row) {
+    const ChainNest nest = plain(rows.data_ptr<double>() + row / orders * slot_count(), row % orders);
+    const NestCost at_one = cut_models_[0].cost(nest);
+    cell[row][Frontier::kCycles] = at_one.cycles * groups;
+    double without = at_one.energy_pj;
+    for (std::size_t b = 0; b < kArrayBuffers; ++b) {
+      const double of_kib = cut_models_[1 + b].cost(nest).energy_pj - at_one.energy_pj;
+      without -= of_kib;
+      const auto column = static_cast<std::int64_t>(2 + 2 * b);
+      cell[row][column] = need[row / orders][static_cast<std::int64_t>(b)];
+      cell[row][column + 1] = of_kib * groups;
+    }
+    cell[row][Frontier::kEnergy] = without * groups;
+  }
+  return all;
+}
+
 Tensor Enumeration::needs(const Tensor& nests) const {
+  if (cuts()) return needs_of_cuts(nests);
   const ArrayMachine& machine = array_machine(problem_);
   const Traffic tiles = models_.all.tiles({nests, {}}, batch_, Sharpness{});
   const Tensor array = torch::scalar_tensor(static_cast<double>(pe_dim_), torch::kFloat64);
@@ -285,7 +383,8 @@ Tensor Enumeration::numbers_of(const CostModel& model, const Tensor& nests, cons
 
 void Enumeration::add(const Tensor& nests, const Tensor& needed) {
   const std::int64_t orders = models_.all.order_count();
-  const Tensor numbers = numbers_of(models_.all, nests, needed, Sharpness{});
+  const Tensor numbers =
+      cuts() ? numbers_of_cuts(nests, needed) : numbers_of(models_.all, nests, needed, Sharpness{});
   const Tensor order = torch::arange(orders, torch::kFloat64).repeat({nests.size(0)}).unsqueeze(-1);
   frontier_.add(numbers, torch::cat({nests.repeat_interleave(orders, 0), order}, 1), {},
                 [&](const Tensor& rows) { return range_.columns(rows); });
@@ -297,7 +396,7 @@ void Enumeration::add(const Tensor& nests, const Tensor& needed) {
 // ResNet-50's nests 97 % are evaluated all the same), so there it is not asked for.
 void Enumeration::evaluate(const Tensor& nests) {
   const Tensor needed = needs(nests);
-  if (!range_.is_one_point()) return add(nests, needed);
+  if (!range_.is_one_point() || cuts()) return add(nests, needed);
   const Tensor bounds =
       range_.columns(numbers_of(models_.bound, nests, needed, Sharpness::lower_bound())) * (1 - 1e-9);
   Tensor open = sum_of_logs(bounds).argsort();
@@ -333,6 +432,7 @@ void Enumeration::try_nests(const Tensor& nests, const Objective::Prices& prices
   const Tensor fitting = (needed <= torch::tensor(buffers, torch::kFloat64)).all(1).nonzero().squeeze(-1);
   if (fitting.size(0) == 0) return;
   const Tensor fit_nests = nests.index_select(0, fitting), fit_needed = needed.index_select(0, fitting);
+  if (cuts()) return add(fit_nests, fit_needed);
   const Tensor least = numbers_of(models_.bound, fit_nests, fit_needed, Sharpness::lower_bound());
   const Tensor value =
       energy_at(least, buffers) * prices.energy + least.select(1, Frontier::kCycles) * prices.cycle;

@@ -17,6 +17,7 @@
 
 #include "dosa/core/search/space.hpp"
 #include "dosa/core/targets/array_target.hpp"
+#include "dosa/models/chain/nest_model.hpp"
 #include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
@@ -58,11 +59,17 @@ class Enumeration : public LayerSpace {
   std::vector<double> wanted(const Splits& splits, Dim dim, const torch::Tensor& near) const;
   /// Each choice as a row of log factors over all slots; a nest is the sum of one row per dimension.
   torch::Tensor table_of(const Splits& splits) const;
+  /// Whether the machine cuts loops whose factors do not divide.
+  bool cuts() const { return array_machine(problem_).remainders == Remainders::kCut; }
   /// Whole KiB that tiles of nests need of every buffer, [nests, buffers].
   torch::Tensor needs(const torch::Tensor& nests) const;
+  torch::Tensor needs_of_cuts(const torch::Tensor& nests) const;
   /// Numbers of nests with these needs, [nests * orders, columns].
   torch::Tensor numbers_of(const CostModel& model, const torch::Tensor& nests, const torch::Tensor& needed,
                            const Sharpness& sharpness);
+  torch::Tensor numbers_of_cuts(const torch::Tensor& nests, const torch::Tensor& needed);
+  /// A nest [slots] in plain numbers, with the machine's loop orders of that index.
+  ChainNest plain(const double* log_factors, std::int64_t order) const;
   void add(const torch::Tensor& nests, const torch::Tensor& needed);
   void evaluate(const torch::Tensor& nests);
   /// Depth first, one dimension after the other: `partial` nests have those from `dims` on, and the
@@ -84,8 +91,9 @@ class Enumeration : public LayerSpace {
   std::int64_t pe_dim_;
   LayerBatch batch_;
   BufferRange range_;
-  std::vector<Splits> dims_;    ///< of the candidates, by dimension
-  std::vector<Splits> padded_;  ///< all of them, whatever their number
+  std::vector<NestModel> cut_models_;  ///< at sizes that give the energy at none, and at one KiB of each more
+  std::vector<Splits> dims_;           ///< of the candidates, by dimension
+  std::vector<Splits> padded_;         ///< all of them, whatever their number
 
   // While looking.
   std::vector<torch::Tensor> tables_;

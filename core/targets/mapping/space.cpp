@@ -145,7 +145,7 @@ SchedulePtr MappingSpace::schedule(std::size_t layer, const Tensor& code) const 
   const std::int64_t slots = code.size(0) - 1;
   Mapping mapping =
       models_.all.mapping_of(code.narrow(0, 0, slots), static_cast<std::int64_t>(code[slots].item<double>()));
-  mapping.pad_from(problem_.workload.layers[layer]);
+  mapping.set_remainders(problem_.workload.layers[layer], array_machine(problem_).remainders);
   return std::make_shared<MappingSchedule>(mapping, array_machine(problem_));
 }
 

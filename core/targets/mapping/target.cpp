@@ -88,8 +88,15 @@ std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
   const Exact exact = exact_cost(layers, mappings, hardware, machine);
   std::vector<LayerCosts> costs;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    check_layer_of_many(layers[i], [&] { check_fits(exact.traffic, machine, hardware, i); });
     const auto groups = static_cast<double>(layers[i].groups);
+    if (mappings[i].is_cut()) {
+      check_layer_of_many(layers[i], [&] {
+        const NestCost cut = cost_of_cut(layers[i], mappings[i], chain_of(machine, hardware));
+        costs.push_back({cut.cycles * groups, cut.energy_pj * groups * 1e-6, {}, {}});
+      });
+      continue;
+    }
+    check_layer_of_many(layers[i], [&] { check_fits(exact.traffic, machine, hardware, i); });
     costs.push_back({at(exact.cost.cycles, i) * groups, at(exact.cost.energy_pj, i) * groups * 1e-6, {}, {}});
   }
   return costs;
@@ -98,6 +105,7 @@ std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
 Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ArraySizes& hardware,
                             const ArrayMachine& machine, bool must_fit) {
   check_mapping(mapping, layer, machine);
+  if (mapping.is_cut()) return analyse_cut(layer, mapping, chain_of(machine, hardware));
   const Exact exact = exact_cost({layer}, {mapping}, hardware, machine);
   if (must_fit) check_fits(exact.traffic, machine, hardware, 0);
   return explain_layer(layer, MappingSchedule(mapping, machine), exact.traffic, exact.cost, hardware,

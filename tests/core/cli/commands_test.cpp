@@ -99,6 +99,43 @@ TEST_F(Commands, PaddedDesignsSaySo) {
   EXPECT_THAT(refused.err, AllOf(HasSubstr("other.json: layers[0].remainders"), HasSubstr("padded")));
 }
 
+TEST_F(Commands, CutDesignsSaySo) {
+  folder_.file("primes.json",
+               R"({"schema": "dosa-workload/1", "name": "primes", "layers": [
+                   {"name": "primes", "dims": {"P": 113, "C": 257, "K": 509}}]})");
+  const auto edp = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"map", "primes.json", "-q", "--json", "-o", "design.json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return json::parse(run(arguments).out)["totals"]["edp"].get<double>();
+  };
+  for (const std::string machine : {"gemmini-tl", "simba"}) {
+    const std::vector<std::string> small =
+        machine == "simba" ? std::vector<std::string>{"--samples", "30000"} : std::vector<std::string>{};
+    std::vector<std::string> cut{"--machine", machine, "--remainders", "cut"};
+    std::vector<std::string> padded{"--machine", machine};
+    for (auto* arguments : {&cut, &padded}) arguments->insert(arguments->end(), small.begin(), small.end());
+    const double with_padding = edp(padded);
+    EXPECT_LT(edp(cut), with_padding);
+    const json design = json::parse(content("design.json"));
+    EXPECT_EQ(design["layers"][0]["remainders"], "cut");
+    const Finished evaluated = run({"evaluate", "design.json"});
+    EXPECT_THAT(evaluated.out, HasSubstr("P7,3: the last run of this loop has 3 iterations"));
+    EXPECT_EQ(json::parse(run({"evaluate", "design.json", "--json"}).out)["totals_as_recorded"], true);
+    EXPECT_THAT(run({"evaluate", "design.json", "--layer", "primes"}).out, HasSubstr("utilisation"));
+    run({"export", "design.json", "--format", "timeloop", "-o", "timeloop"});
+    const json expected = json::parse(content("timeloop/expected.json"));
+    EXPECT_EQ(expected["layers"][0]["remainders"], "cut");
+    EXPECT_EQ(expected["totals"]["edp"], design["totals"]["edp"]);
+    // The mapping comes back as it was.
+    const Finished imported = run({"import", "timeloop/000_primes.problem.yaml",
+                                   "timeloop/000_primes.mapping.yaml", "--machine", machine, "--json"});
+    EXPECT_EQ(json::parse(imported.out)["mapping"], design["layers"][0]["mapping"]);
+  }
+  EXPECT_THAT(refused({"map", "primes.json", "--machine", "gemmini-rtl", "--remainders", "cut"}),
+              HasSubstr("always cut"));
+  EXPECT_THAT(refused({"map", "primes.json", "--remainders", "none"}), HasSubstr("padded, cut"));
+}
+
 TEST_F(Commands, OptimizeGivesTheSameBytesForTheSameSeed) {
   run(small_search("a.json", {"--seed", "7", "--threads", "1"}));
   run(small_search("b.json", {"--seed", "7", "--threads", "1"}));

@@ -264,7 +264,7 @@ mapping:
     expect_refused({replaced(mapping, from_text, to), problem}, id, parts, options);
   };
   refused("target: Dram", "target: DRAN", ErrorId::kMapping, {"mapping[0].target", "DRAN", "dram"});
-  refused("Q=56", "Q=55,1", ErrorId::kValue, {"mapping[0].factors", "remainder"});
+  refused("Q=56", "Q=55,56", ErrorId::kValue, {"mapping[0].factors", "last run"});
   refused("Q=56", "Q=28", ErrorId::kMapping, {"f0.yaml: mapping", "Q multiply to 28", "56"});
   refused("Q=56", "Q:56", ErrorId::kSyntax, {"mapping[0].factors", "Q:56"});
   refused("permutation: PK", "permutation: P", ErrorId::kValue, {"mapping[1]", "2 loops", "place"});

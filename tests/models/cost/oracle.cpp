@@ -151,7 +151,7 @@ Words box_around(const Words& words) {
 class Link {
  public:
   Link(const Layer& layer, const Mapping& mapping, Operand operand, int parent, int child, InputReuse reuse)
-      : layer_(layer), operand_(operand), parent_(parent), reuse_(reuse) {
+      : layer_(layer), mapping_(mapping), operand_(operand), parent_(parent), reuse_(reuse) {
     Nest temporal, spatial;
     flatten(mapping, temporal, spatial);
     time_ = outside(temporal, child);
@@ -167,28 +167,38 @@ class Link {
     PartialSums exists;
     Odometer time(time_);
     bool first = true;
+    std::size_t ticked = 0;  // the outermost loop that moved since the last step that there was
     do {
+      ticked = std::min(ticked, time.ticked());
+      if (!is_there(time.point())) continue;
       Deliveries fetched, left;
       Odometer instance(instances_);
       do {
         Words& before = held[instance.point()];
         Words tile = tile_at(sum(time.point(), instance.point()));
-        const Words kept = first ? Words{} : kept_words(time, instance.point(), tile, before);
+        if (tile.empty()) {  // cut: idle
+          if (operand_ != Operand::O || first || !moves(ticked)) continue;
+          add(left[parent_instance(instance)][place(instance)], before);
+          before.clear();
+          continue;
+        }
+        const Words kept = first ? Words{} : kept_words(time, ticked, instance.point(), tile, before);
         const Words in = without(tile, kept);
         child.writes += static_cast<std::int64_t>(in.size());
         resident = std::max(resident, static_cast<std::int64_t>(tile.size()));
-        fetched[parent_instance(instance)][place(instance)] = in;
-        left[parent_instance(instance)][place(instance)] = without(before, kept);
+        add(fetched[parent_instance(instance)][place(instance)], in);
+        add(left[parent_instance(instance)][place(instance)], without(before, kept));
         before = std::move(tile);
       } while (instance.next());
-      count_reads(fetched, exists, parent);
       count_updates(left, exists, parent);
+      count_reads(fetched, exists, parent);
       first = false;
+      ticked = time_.size();
     } while (time.next());
     Deliveries left;
     Odometer instance(instances_);
     do {
-      left[parent_instance(instance)][place(instance)] = held[instance.point()];
+      add(left[parent_instance(instance)][place(instance)], held[instance.point()]);
     } while (instance.next());
     count_updates(left, exists, parent);
   }
@@ -201,8 +211,9 @@ class Link {
       Deliveries used;
       Odometer instance(instances_);
       do {
-        used[parent_instance(instance)][place(instance)] = {
-            word_at(layer_, operand_, sum(time.point(), instance.point()))};
+        const Point point = sum(time.point(), instance.point());
+        if (is_there(point))
+          used[parent_instance(instance)][place(instance)] = {word_at(layer_, operand_, point)};
       } while (instance.next());
       count_reads(used, exists, parent);
       count_updates(used, exists, parent);
@@ -216,6 +227,25 @@ class Link {
   using Deliveries = std::map<Point, std::map<Place, Words>>;
   /// What every instance of the parent has of its outputs.
   using PartialSums = std::map<Point, std::set<Word>>;
+
+  /// Whether an index is below the layer's size in every dimension that is cut, but for one.
+  bool is_there(const Point& point, std::size_t uncut = kDims) const {
+    for (std::size_t d = 0; d < kDims; ++d) {
+      if (d != uncut && mapping_.cut_to[d] != 0 && point[d] >= mapping_.cut_to[d]) return false;
+    }
+    return true;
+  }
+
+  /// Children at one place have the same words, but for those that are idle.
+  static void add(Words& words, const Words& more) {
+    if (words.size() < more.size()) words = more;
+  }
+
+  /// Whether a tick of a loop, or one inside it, moves the operand.
+  bool moves(std::size_t ticked) const {
+    return std::any_of(time_.begin() + static_cast<std::ptrdiff_t>(ticked), time_.end(),
+                       [&](const NestLoop& loop) { return relevant(operand_, loop.dim); });
+  }
 
   Place place(const Odometer& instance) const {
     Place place;
@@ -238,32 +268,41 @@ class Link {
     return instance.point_at(iterations);
   }
 
-  Words tile_at(const Point& offset) const {
+  /// The words of a tile, or those that it would have if one dimension were not cut.
+  Words tile_at(const Point& offset, std::size_t uncut = kDims) const {
     Words words;
     Odometer inner(inner_);
     do {
-      words.push_back(word_at(layer_, operand_, sum(offset, inner.point())));
+      const Point point = sum(offset, inner.point());
+      if (is_there(point, uncut)) words.push_back(word_at(layer_, operand_, point));
     } while (inner.next());
     make_set(words);
-    return operand_ == Operand::I ? box_around(words) : words;
+    return operand_ == Operand::I && !words.empty() ? box_around(words) : words;
   }
 
   /// Which words of `tile` are there already.
-  Words kept_words(const Odometer& time, const Point& instance, const Words& tile,
+  Words kept_words(const Odometer& time, std::size_t ticked, const Point& instance, const Words& tile,
                    const Words& before) const {
-    const bool innermost = time.ticked() + 1 == time_.size();
+    const bool innermost = ticked + 1 == time_.size();
+    // Cut, a loop of which one iteration is left still counts as a loop.
+    if (operand_ != Operand::I && mapping_.is_cut() && moves(ticked)) return {};
     if (operand_ != Operand::I || reuse_ == InputReuse::kLiteral || innermost) return common(tile, before);
     if (reuse_ == InputReuse::kInnermostLoop) return {};
     // The tile that Timeloop believes to be there: the ticked loop one iteration back, all loops inside it at
     // their second iteration.
     std::vector<std::int64_t> iterations = time.iterations();
-    --iterations[time.ticked()];
-    std::fill(iterations.begin() + static_cast<std::ptrdiff_t>(time.ticked()) + 1, iterations.end(), 1);
-    const Words believed = tile_at(sum(time.point_at(iterations), instance));
+    --iterations[ticked];
+    std::fill(iterations.begin() + static_cast<std::ptrdiff_t>(ticked) + 1, iterations.end(), 1);
     std::vector<std::int64_t> one_tick(time_.size(), 0);
     one_tick.back() = 1;
     const Word step = word_at(layer_, operand_, time.point_at(one_tick));
-    return difference(tile.front(), believed.front()) == step ? common(tile, believed) : Words{};
+    const Word moved = difference(word_at(layer_, operand_, time.point()),
+                                  word_at(layer_, operand_, time.point_at(iterations)));
+    if (moved != step) return {};
+    // Along the loop that slides, the tile before was not cut.
+    Words believed = tile_at(sum(time.point(), instance), static_cast<std::size_t>(time_.back().dim));
+    for (Word& word : believed) word = difference(word, step);
+    return common(tile, believed);
   }
 
   /// A place is served by one read; a partial sum only if there is one.
@@ -289,6 +328,7 @@ class Link {
   }
 
   const Layer& layer_;
+  const Mapping& mapping_;
   Operand operand_;
   int parent_;
   InputReuse reuse_;

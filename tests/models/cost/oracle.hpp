@@ -78,6 +78,8 @@ struct OracleCounts {
 /// - An input tile is the box around the words that are used, gaps of stride and dilation included.
 /// - Opening an output tile writes its words, also the first time (then zeros); reading a partial sum that an
 ///   instance does not have yet costs nothing; leaving a tile updates its words one level further out.
+/// - Where a mapping is cut, steps and instances without work are not there. A loop that is cut to one
+///   iteration at an edge still counts as a loop for what moves a tile.
 /// The mapping must have passed check_mapping. Time grows with the MACs: for layers below some 10^5.
 OracleCounts count_accesses(const Layer& layer, const Mapping& mapping, const ArrayMachine& machine,
                             InputReuse reuse = InputReuse::kTimeloop);

@@ -50,7 +50,7 @@ SearchProblem problem_of(const char* machine, const std::vector<Layer>& layers) 
 
 void expect_legal(const LayerNests& nests, const ChainNest& nest) {
   Mapping mapping = nests.model().mapping_of(nest);
-  mapping.pad_from(nests.layer());
+  mapping.set_remainders(nests.layer(), Remainders::kPadded);
   EXPECT_NO_THROW(check_mapping(mapping, nests.layer(), nests.chain()))
       << print_mapping(mapping, nests.chain());
   EXPECT_TRUE(nests.within_fan_outs(nest));
@@ -222,7 +222,7 @@ TEST(ChainBound, NoPaddedMappingFoundIsBelow) {
     for (const NestFront::Entry& entry : front.entries()) {
       expect_above(nests, bound, entry.nest);
       Mapping mapping = nests.model().mapping_of(entry.nest);
-      mapping.pad_from(layer);
+      mapping.set_remainders(layer, Remainders::kPadded);
       ASSERT_NO_THROW(check_mapping(mapping, layer, chain));
       padded += mapping.padded_from != DimSizes{};
     }

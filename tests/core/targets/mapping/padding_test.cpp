@@ -13,7 +13,8 @@
 namespace dosa::testing {
 namespace {
 
-SearchProblem one_layer(const DimSizes& size, const ArraySizes& hardware) {
+SearchProblem one_layer(const DimSizes& size, const ArraySizes& hardware,
+                        Remainders remainders = Remainders::kPadded) {
   Workload workload;
   workload.name = "one";
   Layer layer;
@@ -21,6 +22,9 @@ SearchProblem one_layer(const DimSizes& size, const ArraySizes& hardware) {
   layer.size = size;
   workload.layers = {layer};
   SearchProblem problem = on_gemmini_tl(workload);
+  ArrayMachine machine = array_machine(problem);
+  machine.remainders = remainders;
+  problem.target = make_target(std::make_shared<ArrayMachine>(std::move(machine)));
   problem.bounds.min = problem.bounds.max = hardware;
   return problem;
 }
@@ -51,21 +55,28 @@ Best best_of(const SearchProblem& problem, const EnumerationModels& models) {
   return best;
 }
 
-// Random layers of up to some hundred in two dimensions and little in the others, on small arrays.
-TEST(Padding, NoLayerCostsMoreThanALargerOne) {
+class EveryRemainders : public ::testing::TestWithParam<Remainders> {};
+
+INSTANTIATE_TEST_SUITE_P(Padding, EveryRemainders, ::testing::Values(Remainders::kPadded, Remainders::kCut),
+                         [](const auto& each) { return std::string(name_of(each.param)); });
+
+// Random layers of up to some dozens in one dimension and little in the others, on small arrays. A cut space
+// is larger, and nothing bounds it: fewer and smaller ones.
+TEST_P(EveryRemainders, NoLayerCostsMoreThanALargerOne) {
+  const bool cuts = GetParam() == Remainders::kCut;
   std::mt19937 random(5);
   const auto draw = [&](std::int64_t least, std::int64_t most) {
     return std::uniform_int_distribution<std::int64_t>(least, most)(random);
   };
-  const EnumerationModels models(array_machine(one_layer(matmul(1, 1, 1), {4, 64, 64})));
+  const EnumerationModels models(array_machine(one_layer(matmul(1, 1, 1), {4, 64, 64}, GetParam())));
   int compared = 0;
-  for (int round = 0; round < 100; ++round) {
-    const std::int64_t pe_dim = draw(2, 16);
+  for (int round = 0; round < (cuts ? 10 : 100); ++round) {
+    const std::int64_t pe_dim = draw(2, 16), most = cuts ? 8 : 20;
     const ArraySizes hardware{pe_dim, draw(1, 64), draw(1, 64)};
-    DimSizes size{draw(1, 3), 1, draw(1, 12), draw(1, 4), draw(1, 20), draw(1, 20), 1};
+    DimSizes size{draw(1, 3), 1, draw(1, cuts ? 5 : 12), draw(1, 4), draw(1, most), draw(1, most), 1};
     const auto dim = static_cast<std::size_t>(draw(0, kDims - 1));
-    size[dim] = draw(1, dim < 2 ? 4 : 60);
-    SearchProblem problem = one_layer(size, hardware);
+    size[dim] = draw(1, dim < 2 ? 4 : cuts ? 30 : 60);
+    SearchProblem problem = one_layer(size, hardware, GetParam());
     Layer& layer = problem.workload.layers.front();
     layer.wstride = draw(1, 2);
     layer.wdilation = draw(1, 2);
@@ -83,7 +94,76 @@ TEST(Padding, NoLayerCostsMoreThanALargerOne) {
       compared += larger.edp < kInfinity;
     }
   }
-  EXPECT_GT(compared, 250);
+  EXPECT_GT(compared, cuts ? 25 : 250);
+}
+
+/// The least EDP of all integer factors of a matrix product whose loops are cut, one by one, in the search's
+/// loop orders, on gemmini-tl: rows P at L0, L1 and L3; C at L1 in time and space and L3; K at L1, in space
+/// at L2, and L3.
+double literal_best(const SearchProblem& problem, const EnumerationModels& models) {
+  const ArraySizes hardware = ArraySizes::of(problem.bounds.max);
+  const Layer& layer = problem.workload.layers.front();
+  const NestModel model(chain_of(array_machine(problem), hardware), layer, Remainders::kCut);
+  const std::vector<Slot>& slots = models.all.slots();
+  double best = kInfinity;
+  ChainNest nest;
+  const std::function<void(std::size_t)> fill = [&](std::size_t s) {
+    if (s == slots.size()) {
+      for (const Dim dim : all_dims()) {
+        double product = 1;
+        for (const Slot& slot : slots) {
+          if (slot.dim == dim)
+            product *= nest.at(static_cast<std::size_t>(slot.level),
+                               slot.spatial ? LoopKind::kX : LoopKind::kTime, dim);
+        }
+        if (product < static_cast<double>(layer[dim])) return;
+      }
+      for (const NestOrder& order : models.all.orders()) {
+        for (std::size_t l = 0; l < order.size(); ++l) {
+          for (std::size_t i = 0; i < kDims; ++i) nest.order[l][i] = static_cast<std::uint8_t>(order[l][i]);
+        }
+        const NestCost cost = model.cost(nest);
+        if (cost.fits) best = std::min(best, cost.cycles * cost.energy_pj);
+      }
+      return;
+    }
+    const Slot& slot = slots[s];
+    double& factor = nest.at(static_cast<std::size_t>(slot.level),
+                             slot.spatial ? LoopKind::kX : LoopKind::kTime, slot.dim);
+    const std::int64_t most = slot.spatial ? std::min(layer[slot.dim], hardware.pe_dim) : layer[slot.dim];
+    for (std::int64_t f = 1; f <= most; ++f) {
+      factor = static_cast<double>(f);
+      fill(s + 1);
+    }
+    factor = 1;
+  };
+  fill(0);
+  return best;
+}
+
+TEST(Cutting, TheSpaceHoldsTheBestOfAllIntegerFactors) {
+  for (const auto& [size, hardware] :
+       {std::pair{matmul(5, 3, 1), ArraySizes{2, 1, 1}}, std::pair{matmul(3, 1, 5), ArraySizes{4, 1, 1}},
+        std::pair{matmul(1, 5, 3), ArraySizes{2, 1, 1}}, std::pair{matmul(7, 1, 3), ArraySizes{2, 1, 1}}}) {
+    const SearchProblem problem = one_layer(size, hardware, Remainders::kCut);
+    const EnumerationModels models(array_machine(problem));
+    const double literal = literal_best(problem, models);
+    EXPECT_NEAR(best_of(problem, models).edp, literal, 1e-9 * literal);
+  }
+}
+
+// Of what is found on the same hardware, cut and padded.
+TEST(Cutting, IsNeverAbovePadding) {
+  double ratio = 1;
+  for (const DimSizes& size : {matmul(197, 331, 147), DimSizes{3, 3, 57, 13, 257, 72, 1}}) {
+    const auto edp = [&](Remainders remainders) {
+      return map_exhaustively(one_layer(size, {16, 128, 32}, remainders), {}).best.totals.edp;
+    };
+    const double cut = edp(Remainders::kCut), padded = edp(Remainders::kPadded);
+    EXPECT_LE(cut, padded);
+    ratio *= cut / padded;
+  }
+  EXPECT_LT(ratio, 0.9);
 }
 
 double edp_of(const std::vector<Layer>& layers, std::int64_t pe_dim) {
