@@ -207,8 +207,7 @@ void check_layer(const Layer& layer) {
     check(std::string(1, name_of(dim)), layer[dim], kMaxDim);
     if (layer[dim] > kMaxMacs / macs) {
       fail(ErrorId::kValue,
-           "R*S*P*Q*C*K*N is more than the {} multiply-accumulates that are counted exactly; split the layer",
-           kMaxMacs);
+           "R*S*P*Q*C*K*N is more than the {} (2^62) multiply-accumulates that one layer may have", kMaxMacs);
     }
     macs *= layer[dim];
   }

@@ -106,9 +106,9 @@ struct Layer {
   std::int64_t input_height() const;
 };
 
-/// MACs of one group may not exceed this: integers stay exact in the double-precision log-space model up to
-/// it.
-inline constexpr std::int64_t kMaxMacs = std::int64_t{1} << 43;
+/// MACs of one group may not exceed this: their number, that of its words and small multiples of both are
+/// 64-bit integers.
+inline constexpr std::int64_t kMaxMacs = std::int64_t{1} << 62;
 /// Nor the input of one group, with its padding, this many words.
 inline constexpr std::int64_t kMaxInputWords = std::int64_t{1} << 53;
 inline constexpr std::int64_t kMaxDim = std::int64_t{1} << 31;

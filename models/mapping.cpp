@@ -12,16 +12,10 @@
 namespace dosa {
 namespace {
 
-/// a * b, or the largest integer where that overflows: no layer is that large.
-std::int64_t saturating_product(std::int64_t a, std::int64_t b) {
-  std::int64_t product = 0;
-  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<std::int64_t>::max() : product;
-}
-
 std::int64_t product_over(const std::vector<Loop>& loops, Dim dim) {
   std::int64_t product = 1;
   for (const Loop& loop : loops) {
-    if (loop.dim == dim) product = saturating_product(product, loop.factor);
+    if (loop.dim == dim) product = saturating_product({product, loop.factor});
   }
   return product;
 }
@@ -151,7 +145,7 @@ void check_sizes(const Mapping& mapping, const Layer& layer, std::size_t levels,
     const std::int64_t total = mapping.total(dim), size = layer[dim];
     const std::int64_t cut_to = mapping.cut_to[static_cast<std::size_t>(dim)];
     const std::int64_t declared = std::max(mapping.padded_from[static_cast<std::size_t>(dim)], cut_to);
-    macs = saturating_product(macs, cut_to != 0 ? cut_to : total);
+    macs = saturating_product({macs, cut_to != 0 ? cut_to : total});
     if (declared != 0 && declared != size) {
       fail(ErrorId::kMapping, "{} is {} {}, the layer has {} = {}", name_of(dim),
            cut_to != 0 ? "cut to" : "padded from", declared, name_of(dim), size);
@@ -171,7 +165,7 @@ void check_sizes(const Mapping& mapping, const Layer& layer, std::size_t levels,
                                      "a loop, write what is left of it at the end, as in K8,5",
                                      size));
   }
-  if (macs > kMaxMacs) fail(ErrorId::kMapping, "the padded layer has more than 2^43 MACs");
+  if (macs > kMaxMacs) fail(ErrorId::kMapping, "the padded layer has more than 2^62 MACs");
 }
 
 }  // namespace
@@ -191,7 +185,7 @@ std::int64_t Mapping::temporal(int level, Dim dim) const {
 
 std::int64_t Mapping::spatial(int level, Dim dim) const {
   const LevelNest& nest = levels[static_cast<std::size_t>(level)];
-  return saturating_product(product_over(nest.spatial, dim), product_over(nest.spatial_y, dim));
+  return saturating_product({product_over(nest.spatial, dim), product_over(nest.spatial_y, dim)});
 }
 
 std::int64_t Mapping::last_run(int level, bool in_space, Dim dim) const {
@@ -200,16 +194,16 @@ std::int64_t Mapping::last_run(int level, bool in_space, Dim dim) const {
   if (size == 0) return factor;
   std::int64_t inside = in_space ? 1 : spatial(level, dim);
   for (int inner = 0; inner < level; ++inner)
-    inside = saturating_product(inside, saturating_product(temporal(inner, dim), spatial(inner, dim)));
+    inside = saturating_product({inside, temporal(inner, dim), spatial(inner, dim)});
   return (size - 1) / inside % factor + 1;
 }
 
 std::int64_t Mapping::total(Dim dim) const {
   std::int64_t product = 1;
   for (const LevelNest& level : levels) {
-    product = saturating_product(product, product_over(level.temporal, dim));
-    product = saturating_product(product, product_over(level.spatial, dim));
-    product = saturating_product(product, product_over(level.spatial_y, dim));
+    product = saturating_product({product, product_over(level.temporal, dim)});
+    product = saturating_product({product, product_over(level.spatial, dim)});
+    product = saturating_product({product, product_over(level.spatial_y, dim)});
   }
   return product;
 }
@@ -294,7 +288,7 @@ LabelledNests parse_nests(const std::string& text) {
     }
     if (loop.factor == 1) continue;
     met[dim] = true;
-    size[dim] = saturating_product(size[dim] - 1, loop.factor);
+    size[dim] = saturating_product({size[dim] - 1, loop.factor});
     size[dim] = std::min(size[dim], kMaxDim) + (last != 0 ? last : loop.factor);
     auto& [label, nest] = nests.back();
     auto& loops = nest.*kind;
@@ -357,7 +351,7 @@ void check_mapping(const Mapping& mapping, const Layer& layer, const Chain& chai
       const FanOut& fan_out = memory.fan_out_on(axis);
       check_allowed(loops, fan_out.dims, axis == MeshAxis::X ? "spatial X" : "spatial Y", label);
       std::int64_t needed = 1;
-      for (const Loop& loop : loops) needed = saturating_product(needed, loop.factor);
+      for (const Loop& loop : loops) needed = saturating_product({needed, loop.factor});
       if (needed > fan_out.size) {
         fail(ErrorId::kCapacity, "{} {}: needs a fan-out of {} on {}, has {}", label, memory.name, needed,
              name_of(axis), fan_out.size);

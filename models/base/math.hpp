@@ -21,14 +21,14 @@ constexpr std::int64_t round_up(std::int64_t number, std::int64_t multiple) {
 }
 
 /// The product of numbers >= 0, or the largest number there is where it is more than that.
-constexpr std::int64_t capped_product(std::initializer_list<std::int64_t> numbers) {
-  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+inline std::int64_t saturating_product(std::initializer_list<std::int64_t> numbers) {
   std::int64_t product = 1;
+  bool overflows = false;
   for (const std::int64_t number : numbers) {
     if (number == 0) return 0;
-    product = product > kMost / number ? kMost : product * number;
+    overflows = __builtin_mul_overflow(product, number, &product) || overflows;
   }
-  return product;
+  return overflows ? std::numeric_limits<std::int64_t>::max() : product;
 }
 
 constexpr bool is_power_of_two(std::int64_t number) { return number > 0 && (number & (number - 1)) == 0; }

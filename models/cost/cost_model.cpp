@@ -18,8 +18,28 @@ constexpr std::array<Dim, 4> kSlidingDims{Dim::R, Dim::S, Dim::P, Dim::Q};
 
 bool along_width(Dim dim) { return dim == Dim::P || dim == Dim::R; }
 
-/// exp(log) and, in exact mode, the integer that it is.
-Tensor product(const Tensor& log, bool exact) { return exact ? log.exp().round_() : log.exp(); }
+// 2^43: beyond it, sums of logarithms in double precision no longer tell integers apart.
+constexpr double kMostWhole = 8796093022208.0;
+
+/// How exp() of a sum of logarithms becomes a number of words.
+enum class Words { kReal, kWhole, kLarge };
+
+/// The kind of whole numbers that nests have whose multiply-accumulates have these logarithms.
+Words whole_words(const Tensor& log_macs) {
+  if (log_macs.numel() == 0 || log_macs.max().item<double>() <= std::log(kMostWhole)) return Words::kWhole;
+  return Words::kLarge;
+}
+
+/// exp(log) and, of whole numbers, the integer that it is. Those above kMostWhole (kLarge) are rounded to 36
+/// significant bits, so that they do not depend on the order in which the logarithms were added, which
+/// changes with the size of a batch.
+Tensor product(const Tensor& log, Words words) {
+  Tensor real = log.exp();
+  if (words == Words::kReal) return real;
+  if (words == Words::kWhole || real.scalar_type() != torch::kFloat64) return real.round_();
+  const Tensor split = real * static_cast<double>((1 << 17) + 1);  // Veltkamp: the 17 last bits of 53 go
+  return torch::where(real > kMostWhole, split - (split - real), real.round());
+}
 
 /// a + b where an undefined tensor stands for zero.
 Tensor plus(const Tensor& a, const Tensor& b) {
@@ -356,8 +376,8 @@ struct InputTile {
 
 template <typename Plan, typename Fill>
 InputTile input_tile(const Fill& fill, const std::vector<Tensor>& sums, const LayerBatch& layers,
-                     bool exact) {
-  const auto extent = [&](int column) { return product(sums[static_cast<std::size_t>(column)], exact); };
+                     Words kind) {
+  const auto extent = [&](int column) { return product(sums[static_cast<std::size_t>(column)], kind); };
   InputTile tile{extent(fill.p), extent(fill.r), extent(fill.q), extent(fill.s), {}, {}};
   tile.width = Plan::window(tile.p, tile.r, layers.wstride, layers.wdilation);
   tile.height = Plan::window(tile.q, tile.s, layers.hstride, layers.hdilation);
@@ -485,13 +505,14 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
   // unbind, not select: backward then gathers all columns in one operation.
   const Tensor all_sums = torch::matmul(x, plan.columns);
   const std::vector<Tensor> sums = all_sums.unbind(-1);
+  const Words kind = exact ? whole_words(sums[static_cast<std::size_t>(plan.mac_column)]) : Words::kReal;
   const auto of_column = [&](int column) {
     const std::vector<bool>& members = plan.column_slots[static_cast<std::size_t>(column)];
     const Tensor& log = sums[static_cast<std::size_t>(column)];
     // A product of nothing is a constant: no operation to differentiate.
     if (std::find(members.begin(), members.end(), true) == members.end())
       return torch::ones({1}, plan.options);
-    return product(log.unsqueeze(-1), exact);
+    return product(log.unsqueeze(-1), kind);
   };
 
   // Sums of x (or of a multiple of it) over what stands inside each gate's loop, [B..., O, gates].
@@ -519,7 +540,7 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
   }
   const Tensor saved = torch::matmul(own(x, plan.reuse) * closed, plan.gate_fill);  // [B..., O, fills]
   const std::vector<Tensor> fill_words =
-      product(all_sums.index_select(-1, plan.fill_columns).unsqueeze(-2) - saved, exact).unbind(-1);
+      product(all_sums.index_select(-1, plan.fill_columns).unsqueeze(-2) - saved, kind).unbind(-1);
   const std::vector<Tensor> halo_weights = first.unbind(-1);
 
   Traffic traffic;
@@ -540,9 +561,9 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
     const auto level = static_cast<std::size_t>(fill.level);
     const auto operand = static_cast<std::size_t>(fill.operand);
     Tensor words = fill_words[f];
-    Tensor tile_words = product(sums[static_cast<std::size_t>(plan.tile_column[level][operand])], exact);
+    Tensor tile_words = product(sums[static_cast<std::size_t>(plan.tile_column[level][operand])], kind);
     if (fill.operand == Operand::I) {
-      const InputTile tile = input_tile<Plan>(fill, sums, layers, exact);
+      const InputTile tile = input_tile<Plan>(fill, sums, layers, kind);
       Tensor kept;                  // the share of the window that successive tiles have in common
       std::array<Tensor, 2> moved;  // lower bound: whether a loop met so far slides along height, width
       for (std::int64_t h = 0; h < fill.halo_count; ++h) {
@@ -597,14 +618,14 @@ Traffic CostModel::traffic(const Nests& nests, const LayerBatch& layers, const S
       Tensor exchanged;
       const Tensor shared = sums[static_cast<std::size_t>(plan.shared_column[level][o])].unsqueeze(-1);
       if (inner_level < 0) {
-        exchanged = product(sums[static_cast<std::size_t>(plan.mac_column)].unsqueeze(-1) - shared, exact);
+        exchanged = product(sums[static_cast<std::size_t>(plan.mac_column)].unsqueeze(-1) - shared, kind);
       } else {
         exchanged =
             fills[static_cast<std::size_t>(plan.fill_index[static_cast<std::size_t>(inner_level)][o])];
         const std::vector<bool>& sharing =
             plan.column_slots[static_cast<std::size_t>(plan.shared_column[level][o])];
         if (std::find(sharing.begin(), sharing.end(), true) != sharing.end())
-          exchanged = exchanged / product(shared, exact);
+          exchanged = exchanged / product(shared, kind);
       }
       Accesses& accesses = traffic.accesses[level][o];
       if (operand == Operand::O) {
@@ -684,14 +705,15 @@ void CostModel::set_cut(const CutNest& nest, std::int64_t row, Traffic& traffic)
 Traffic CostModel::tiles(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const {
   const Plan& plan = *plan_;
   const std::vector<Tensor> sums = torch::matmul(nests.log_factors, plan.columns).unbind(-1);
+  const Words kind = sharpness.exact ? Words::kWhole : Words::kReal;
   Traffic traffic;
   traffic.tile_words.resize(plan.machine.levels.size());
   for (const Plan::Fill& fill : plan.fills) {
     const auto level = static_cast<std::size_t>(fill.level);
     const auto operand = static_cast<std::size_t>(fill.operand);
-    Tensor words = product(sums[static_cast<std::size_t>(plan.tile_column[level][operand])], sharpness.exact);
+    Tensor words = product(sums[static_cast<std::size_t>(plan.tile_column[level][operand])], kind);
     if (fill.operand == Operand::I) {
-      const InputTile tile = input_tile<Plan>(fill, sums, layers, sharpness.exact);
+      const InputTile tile = input_tile<Plan>(fill, sums, layers, kind);
       words = words * tile.width * tile.height;
     }
     traffic.tile_words[level][operand] = words.unsqueeze(-1);

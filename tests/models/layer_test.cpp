@@ -71,9 +71,14 @@ TEST(Layer, BadSizes) {
 
 TEST(Layer, TooManyMacs) {
   expect_error([] { with_dims(R"("P": 2147483648, "C": 2147483648, "K": 2147483648)"); }, ErrorId::kValue,
-               {"in.json: dims", "R*S*P*Q*C*K*N", "8796093022208"});
-  expect_error([] { with_dims(R"("C": 4194304, "K": 2097153)"); }, ErrorId::kValue, {"in.json: dims"});
-  EXPECT_EQ(with_dims(R"("C": 4194304, "K": 2097152)").macs(), kMaxMacs);
+               {"in.json: dims", "R*S*P*Q*C*K*N", "4611686018427387904", "2^62"});
+  expect_error([] { with_dims(R"("P": 2, "C": 2147483648, "K": 1073741825)"); }, ErrorId::kValue,
+               {"in.json: dims"});
+  EXPECT_EQ(with_dims(R"("P": 2, "C": 2147483648, "K": 1073741824)").macs(), kMaxMacs);
+  // The largest steps: an input of 2^47 columns, none of whose sizes overflows.
+  const Layer wide = with_dims(R"("P": 2147483648, "R": 1073741824, "wstride": 65536, "wdilation": 65536)");
+  EXPECT_EQ(wide.padded_width(), ((std::int64_t{1} << 31) - 1 + (std::int64_t{1} << 30) - 1) * 65536 + 1);
+  EXPECT_EQ(wide.input_width(), wide.padded_width());
 }
 
 TEST(Layer, TooLargeAnInput) {

@@ -193,7 +193,7 @@ TEST_F(MappingText, PaddedDimensionsSaySo) {
   expect("Q20/112", ErrorId::kMapping, {"factors of Q multiply to 80", "Q = 112"});
   expect("Q29/112 Q3/112X", ErrorId::kMapping, {"'Q3/112X'", "outermost"});
   expect("Q1/112", ErrorId::kMapping, {"'Q1/112'", "more than one iteration"});
-  expect("Q2000000000/112", ErrorId::kMapping, {"2^43 MACs"});
+  expect("Q2000000000/112 C2000000000/3", ErrorId::kMapping, {"2^62 MACs"});
   for (const char* bad : {"Q29/", "Q/112", "Q29/0", "Q29/-1", "Q29//112", "Q29/1/2"}) {
     expect(bad, ErrorId::kSyntax, {std::string("'") + bad + "'", "K8/61"});
   }

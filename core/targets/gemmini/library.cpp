@@ -240,7 +240,7 @@ std::vector<Violation> check_pixel(const Layer& layer, Call call) {
               : fmt::format("a matrix product with P {}, C {}, K {}, the weights that lie on the pixel "
                             "for each output",
                             size(Dim::N), size(Dim::C),
-                            capped_product({size(Dim::P), size(Dim::Q), size(Dim::K)})));
+                            saturating_product({size(Dim::P), size(Dim::Q), size(Dim::K)})));
   return rules.violations;
 }
 
@@ -316,9 +316,9 @@ std::vector<Violation> check_conv(const Layer& layer) {
                 fmt::format("{}", kIteratorMax));
   if (!rules.violations.empty()) return rules.violations;
   const std::int64_t largest =
-      std::max({capped_product({size(Dim::N), height, width, size(Dim::C)}),
-                capped_product({size(Dim::N), size(Dim::P), size(Dim::Q), size(Dim::K)}),
-                capped_product({size(Dim::R), size(Dim::S), size(Dim::C), size(Dim::K)})});
+      std::max({saturating_product({size(Dim::N), height, width, size(Dim::C)}),
+                saturating_product({size(Dim::N), size(Dim::P), size(Dim::Q), size(Dim::K)}),
+                saturating_product({size(Dim::R), size(Dim::S), size(Dim::C), size(Dim::K)})});
   rules.require(largest <= kIndexMax, "the library indexes a tensor of tiled_conv with 31 bits",
                 fmt::format("{} elements", largest), fmt::format("{} elements, in several calls", kIndexMax));
   return rules.violations;
@@ -457,8 +457,8 @@ std::vector<Violation> check_call(const Layer& layer, Call call) {
   const DimSizes extent = extents(layer, call);
   const auto at = [&](Dim d) { return extent[static_cast<std::size_t>(d)]; };
   const std::int64_t largest =
-      std::max({capped_product({at(Dim::P), at(Dim::C)}), capped_product({at(Dim::C), at(Dim::K)}),
-                capped_product({at(Dim::P), at(Dim::K)})});
+      std::max({saturating_product({at(Dim::P), at(Dim::C)}), saturating_product({at(Dim::C), at(Dim::K)}),
+                saturating_product({at(Dim::P), at(Dim::K)})});
   if (largest > kAddressMax) {
     violations.push_back(
         {"a program addresses 2^38 bytes",
@@ -619,6 +619,13 @@ bool tile_is_legal(const Layer& layer, const Params& params, const Tile& tile) {
     if (used_by(tile.call, d) && size % granule != 0) return false;
   }
   return fits(layer, tile, params) && runs_right(layer, tile, params.dim);
+}
+
+bool only_lacks_room(const Layer& layer, const ArraySizes& built, const Tile& tile) {
+  for (const Dim d : all_dims()) {
+    if (tile[d] < 1 || tile[d] > max_tile(layer, tile.call, d, built.pe_dim)) return false;
+  }
+  return !fits(layer, tile, params_of(built));
 }
 
 std::vector<Violation> check_tile(const Layer& layer, const ArraySizes& built, const Tile& tile) {

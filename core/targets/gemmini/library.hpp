@@ -142,7 +142,9 @@ std::vector<std::int64_t> useful_tile_sizes(std::int64_t extent, std::int64_t gr
 /// Why this tile cannot run: out of range, does not fit, hangs, gives wrong values. Assumes that the call can
 /// run the layer and that the sizes are legal.
 std::vector<Violation> check_tile(const Layer& layer, const ArraySizes& built, const Tile& tile);
-/// The same question without reasons, for inner loops.
+/// Of a tile that check_tile() refuses: whether its sizes are in range and it only does not fit.
+bool only_lacks_room(const Layer& layer, const ArraySizes& built, const Tile& tile);
+/// The same question as check_tile() without reasons, for inner loops.
 bool tile_is_legal(const Layer& layer, const Params& params, const Tile& tile);
 /// A legal tile near this one: shrunk as the library does until it fits, then moved to where it runs_right.
 /// Throws Error{kCapacity} when not even the smallest tile fits, or none that does runs right.

@@ -22,7 +22,7 @@ void check_runs(const Layer& layer, const Tile& tile, const ArraySizes& built) {
   };
   calls_for(layer);  // throws where no call runs the layer
   refuse(ErrorId::kValue, check_call(layer, tile.call));
-  refuse(fits(layer, tile, params_of(built)) ? ErrorId::kMapping : ErrorId::kCapacity,
+  refuse(only_lacks_room(layer, built, tile) ? ErrorId::kCapacity : ErrorId::kMapping,
          check_tile(layer, built, tile));
 }
 

@@ -152,7 +152,7 @@ TEST_F(BadInput, WorkloadValues) {
     expect_workload(R"("P": 4)", "\"P\": " + bad, "value", {"layers[0].dims.P", "found ", range});
   }
   expect_workload(R"("P": 4)", R"("P": 2147483648, "Q": 2147483648)", "value",
-                  {"layers[0].dims", "R*S*P*Q*C*K*N", "8796093022208"});
+                  {"layers[0].dims", "R*S*P*Q*C*K*N", "4611686018427387904"});
   expect_workload(R"("count": 2)", R"("count": 0)", "value",
                   {"layers[0].count", "found 0", "expected an integer in 1.."});
   expect_workload(R"({"name": "fc", "count": 2, "dims": {"P": 4, "C": 8, "K": 8}})", "", "value",

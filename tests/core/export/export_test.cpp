@@ -397,6 +397,11 @@ TEST(Refusals, NameRuleLayerAndNearestLegalAlternative) {
   EXPECT_NE(refusal(json).find("fit into half of the scratchpad, 8192 rows"), std::string::npos)
       << refusal(json);
   json = design_json();
+  json["layers"][3]["tile"] =
+      gemmini::to_json(conv({kMaxDim, kMaxDim, kMaxDim, kMaxDim, kMaxDim, kMaxDim, kMaxDim}));
+  EXPECT_NE(refusal(json).find("a tile of R is in 1..3; found 2147483648"), std::string::npos)
+      << refusal(json);
+  json = design_json();
   json["layers"][3]["dims"]["S"] = 5;
   EXPECT_NE(refusal(json).find("layer 3x3: tiled_conv has square kernels; found R 3, S 5"),
             std::string::npos);

@@ -143,7 +143,9 @@ TEST(SeveralNetworks, OnGivenHardwareEachHasItsOwnBest) {
   std::vector<double> values;
   for (std::size_t n = 0; n < 2; ++n) {
     const SearchProblem alone = problem.alone(n);
-    const auto [name, weight, begin, end] = problem.parts[n];
+    const auto& part = problem.parts[n];
+    const std::string& name = part.name;
+    const std::size_t begin = part.begin, end = part.end;
     const std::vector<Frontier> own(frontiers.begin() + static_cast<std::ptrdiff_t>(begin),
                                     frontiers.begin() + static_cast<std::ptrdiff_t>(end));
     const Choice one = best_entries(alone, own, hardware);

@@ -17,6 +17,16 @@ TEST(Math, QuotientsAndMultiplesAreRoundedUp) {
   EXPECT_EQ(round_up(17, 16), 32);
 }
 
+TEST(Math, ProductsSaturate) {
+  EXPECT_EQ(saturating_product({}), 1);
+  EXPECT_EQ(saturating_product({3, 5, 7}), 105);
+  EXPECT_EQ(saturating_product({INT64_MAX, 1}), INT64_MAX);
+  EXPECT_EQ(saturating_product({std::int64_t{1} << 31, std::int64_t{1} << 31, 1}), std::int64_t{1} << 62);
+  EXPECT_EQ(saturating_product({std::int64_t{1} << 32, std::int64_t{1} << 31}), INT64_MAX);
+  EXPECT_EQ(saturating_product({std::int64_t{1} << 40, std::int64_t{1} << 40, 3}), INT64_MAX);
+  EXPECT_EQ(saturating_product({std::int64_t{1} << 40, std::int64_t{1} << 40, 0}), 0);
+}
+
 TEST(Math, PowersOfTwo) {
   for (const std::int64_t power : {1, 2, 4, 1024}) EXPECT_TRUE(is_power_of_two(power)) << power;
   for (const std::int64_t other : {-2, 0, 3, 6, 1023}) EXPECT_FALSE(is_power_of_two(other)) << other;

@@ -186,6 +186,45 @@ TEST(CostModelProperty, FactorsMultiplyAndUnitLoopsDoNotMatter) {
   }
 }
 
+// Sums of logarithms do not tell integers beyond 2^43 apart: such counts are right to 36 bits, and neither
+// they nor those of other layers depend on what else is in the batch.
+TEST(CostModelProperty, CountsOfLargeLayersAreRightToThirtySixBits) {
+  const CostModel model(gemmini(), torch::kFloat64);
+  const std::pair<DimSizes, const char*> cases[] = {
+      {{1, 1, 65536, 1, 12288, 49152, 1}, "L3[WIO] P4096 C96 K768 - L2[WI] K64X - L1[O] C128X - L0[W] P16"},
+      {{1, 1, 1162261467, 1, 1162261467, 1, 1},
+       "L3[WIO] P43046721 C14348907 - L2[WI] N1 - L1[O] C81X - L0[W] P27"},
+      {{1, 1, 2147483647, 1, 2147483647, 1, 1},
+       "L3[WIO] P2147483647 C2147483647 - L2[WI] N1 - L1[O] N1 - L0[W] N1"},
+      {{3, 3, 12, 8, 10, 4, 1}, "L3[WIO] P12 Q8 - L2[WI] K4X - L1[O] R3 S3 C10X - L0[W] N1"}};
+  std::vector<Layer> layers;
+  std::vector<Mapping> mappings;
+  for (const auto& [size, text] : cases) {
+    layers.emplace_back();
+    layers.back().size = size;
+    mappings.push_back(parse_mapping(text, gemmini()));
+  }
+  const Traffic all = model.traffic(model.nests_of(mappings), LayerBatch::from(layers, torch::kFloat64), {});
+  const int dram = gemmini().dram();
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const Traffic one =
+        model.traffic(model.nests_of({mappings[i]}), LayerBatch::from({layers[i]}, torch::kFloat64), {});
+    const auto row = static_cast<std::int64_t>(i);
+    double macs = 1;
+    for (const Dim dim : all_dims()) macs *= static_cast<double>(mappings[i].total(dim));
+    const double found = all.macs[row].item<double>();
+    EXPECT_NEAR(found, macs, macs * std::exp2(-36)) << i;
+    EXPECT_EQ(one.macs.item<double>(), found) << i;
+    for (const Operand operand : all_operands()) {
+      const auto o = static_cast<std::size_t>(operand);
+      const Accesses &alone = one.accesses[static_cast<std::size_t>(dram)][o],
+                     &among = all.accesses[static_cast<std::size_t>(dram)][o];
+      EXPECT_EQ(alone.reads.item<double>(), among.reads[row].item<double>()) << i;
+      EXPECT_GE(alone.reads.item<double>(), 0) << i;
+    }
+  }
+}
+
 TEST(CostModelProperty, MakingALoopSpatialNeverCosts) {
   // The mapper relies on it: moving a factor of C or K from the accumulator's loops to the array.
   RandomCases random(16);

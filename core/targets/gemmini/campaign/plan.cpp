@@ -179,8 +179,8 @@ void check_plan(const Plan& plan) {
     const std::string where = fmt::format("layer {}", layer.name);
     refuse(ErrorId::kValue, where, gemmini::check_call(layer, m.tile.call));
     const auto violations = gemmini::check_tile(layer, plan.hardware, m.tile);
-    const bool fits = gemmini::fits(layer, m.tile, gemmini::params_of(plan.hardware));
-    refuse(fits ? ErrorId::kMapping : ErrorId::kCapacity, where, violations);
+    refuse(gemmini::only_lacks_room(layer, plan.hardware, m.tile) ? ErrorId::kCapacity : ErrorId::kMapping,
+           where, violations);
   }
 }
 
