@@ -274,6 +274,7 @@ struct SmallSearch {
         problem.target->schedule_of(plain_mapping(layer, 4), layer, design.hardware);
     evaluate(design, *problem.target);
     state.best = design;
+    state.best_sums = {{design.totals.energy_uj * 1e6, design.totals.cycles, design.totals.cycles}};
     std::vector<Descent> group = descents();
     save_checkpoint(path, problem, options, state, group);
     return read_file(path);

@@ -96,7 +96,7 @@ TEST_F(Resume, GoesOnAsItBegan) {
 
 TEST_F(Resume, RefusesTheCheckpointOfAnotherRun) {
   ASSERT_EQ(search({"--samples", "5000", "--checkpoint", "run.ckpt"}).code, 0);
-  folder_.file("other.ckpt", replaced(content("run.ckpt"), "dosa-checkpoint/4", "dosa-checkpoint/9"));
+  folder_.file("other.ckpt", replaced(content("run.ckpt"), "dosa-checkpoint/5", "dosa-checkpoint/9"));
   folder_.file("short.ckpt", content("run.ckpt").substr(0, content("run.ckpt").size() - 3000));
   folder_.file("text.ckpt", "no checkpoint");
   folder_.file("design.json", "as before");
