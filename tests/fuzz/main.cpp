@@ -132,7 +132,7 @@ class Feeder {
 };
 
 struct Arguments {
-  std::uint64_t inputs = 1000, seed = 1, from = 0;
+  std::uint64_t inputs = 1000, seed = 1, from = 0, every = 1;
   std::string reader;  // empty: all
   bool numbers = false, print = false;
 };
@@ -141,9 +141,10 @@ int usage(const std::string& problem) {
   fmt::print(
       stderr,
       "dosa_fuzz: {}\nusage: dosa_fuzz [--inputs N] [--seed N] [--from INDEX] [--reader NAME] [--print]\n"
-      "       dosa_fuzz --numbers [--reader NAME] [--print]\n"
+      "       dosa_fuzz --numbers [--every N] [--reader NAME] [--print]\n"
       "  --inputs   wrong inputs for every reader (1000)\n  --from     number of the first one (0)\n"
       "  --numbers  instead, every number of every right input replaced by every hostile one\n"
+      "  --every    of these, each N-th (1)\n"
       "  --print    writes the first input to standard output and reads nothing\n",
       problem);
   return 2;
@@ -168,7 +169,7 @@ void for_inputs(const Reader& reader, const Arguments& arguments, const Use& use
   for (const std::string& right : reader.right) {
     const NumberWalk walk(right);
     for (std::size_t i = 0; i < walk.size(); ++i, ++index) {
-      if (index >= arguments.from && !use(index, walk.at(i))) return;
+      if (index >= arguments.from && index % arguments.every == 0 && !use(index, walk.at(i))) return;
     }
   }
 }
@@ -240,6 +241,8 @@ int main(int argc, char** argv) {
       good = number(arguments.seed);
     } else if (flag == "--from") {
       good = number(arguments.from);
+    } else if (flag == "--every") {
+      good = number(arguments.every) && arguments.every > 0;
     } else if (flag == "--reader" && i + 1 < argc) {
       arguments.reader = argv[++i];
     } else if (flag == "--numbers" || flag == "--print") {

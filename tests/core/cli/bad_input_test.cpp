@@ -307,8 +307,8 @@ TEST_F(BadInput, Flags) {
     expect({"evaluate", "--mapping", "L3[WIO] N1", "-C", bad}, "usage",
            {"-C", "found '" + bad + "'", "expected an integer in 1..2147483648"});
   }
-  expect({"evaluate", "--mapping", "L3[WIO] N1", "-P", "2147483648", "-C", "1024", "-K", "2147483648"}, "value",
-         {"command line", "R*S*P*Q*C*K*N"});
+  expect({"evaluate", "--mapping", "L3[WIO] N1", "-P", "2147483648", "-C", "1024", "-K", "2147483648"},
+         "value", {"command line", "R*S*P*Q*C*K*N"});
   expect({"evaluate", "--mapping", "L3[WIO] N1"}, "mapping", {"--mapping", "L2[WI] must stand"});
   expect({"evaluate", "design.json", "-C", "4"}, "usage", {"-C requires --mapping"});
 }
