@@ -417,7 +417,7 @@ TEST(Refusals, UnknownFormatsAndOtherSchemas) {
                  "'verilog' is no export format; formats: gemmini, timeloop, timeloop-0.4, json, csv");
   }
   Json json = design_json();
-  json["schema"] = "dosa-design/2";
+  json["schema"] = "dosa-design/9";
   EXPECT_NE(refusal(json).find("this program reads \"dosa-design/1\""), std::string::npos);
 }
 
