@@ -322,8 +322,35 @@ Chain Chain::at(const Hardware& hardware) const {
 }
 
 ChainNumbers<double> numbers_of(const Chain& chain, const Hardware& hardware) {
-  const std::vector<double> sizes(hardware.values.begin(), hardware.values.end());
-  return numbers_of(chain, sizes, [](const MachineNumber& number) { return number.value; });
+  // Without the names, which take most of the time: a search asks for areas all the time.
+  const auto of = [&](const std::optional<ByParameter>& rule, double number) {
+    return rule ? rule->at(hardware) : number;
+  };
+  ChainNumbers<double> numbers;
+  numbers.mac_pj = chain.mac_energy_pj;
+  numbers.levels.resize(chain.levels.size());
+  for (std::size_t l = 0; l < chain.levels.size(); ++l) {
+    const ChainLevel& level = chain.levels[l];
+    const ChainLevel::Rules& rules = level.rules;
+    ChainNumbers<double>::Level& own = numbers.levels[l];
+    const auto bandwidth = [&](const std::optional<double>& words, const std::optional<ByParameter>& rule,
+                               std::optional<double>& number) {
+      if (words) number = of(rule, *words);
+    };
+    bandwidth(level.read_words_per_cycle, rules.read_words_per_cycle, own.read_words_per_cycle);
+    bandwidth(level.write_words_per_cycle, rules.write_words_per_cycle, own.write_words_per_cycle);
+    bandwidth(level.words_per_cycle, rules.words_per_cycle, own.words_per_cycle);
+    own.vector_pj = of(rules.vector_pj, level.vector_pj);
+    own.built_words = of(rules.built_words, static_cast<double>(level.built_words));
+    for (std::size_t axis = 0; axis < kAxes; ++axis)
+      own.fan_out[axis] = of(rules.fan_out[axis], static_cast<double>(level.fan_out[axis].size));
+    own.per_instance = chain.area.levels[l].per_instance;
+    own.per_kib = chain.area.levels[l].per_kib;
+  }
+  numbers.base = chain.area.base;
+  numbers.per_mac = chain.area.per_mac;
+  numbers.one = 1;
+  return numbers;
 }
 
 double Chain::area_mm2(const Hardware& hardware) const {

@@ -48,6 +48,26 @@ TEST(MachineNumbers, EveryOneOfThemCanBeSet) {
   }
 }
 
+TEST(MachineNumbers, OfAChainAreTheSameWithAndWithoutNames) {
+  for (const char* name : {"eyeriss", "simba", "nvdla", "tpu"}) {
+    const Chain chain = load_chain(name);
+    Hardware hardware = chain.default_hardware;
+    for (std::int64_t& size : hardware.values) size *= 2;
+    const std::vector<double> sizes(hardware.values.begin(), hardware.values.end());
+    const ChainNumbers<double> named =
+        numbers_of(chain, sizes, [](const MachineNumber& number) { return number.value; });
+    const ChainNumbers<double> plain = numbers_of(chain, hardware);
+    EXPECT_EQ(area_mm2(chain, named), area_mm2(chain, plain)) << name;
+    EXPECT_EQ(named.mac_pj, plain.mac_pj) << name;
+    for (std::size_t l = 0; l < chain.levels.size(); ++l) {
+      EXPECT_EQ(named.levels[l].vector_pj, plain.levels[l].vector_pj) << name;
+      EXPECT_EQ(named.levels[l].read_words_per_cycle, plain.levels[l].read_words_per_cycle) << name;
+      EXPECT_EQ(named.levels[l].write_words_per_cycle, plain.levels[l].write_words_per_cycle) << name;
+      EXPECT_EQ(named.levels[l].words_per_cycle, plain.levels[l].words_per_cycle) << name;
+    }
+  }
+}
+
 TEST(MachineNumbers, WhatIsNoNumberIsRefusedByName) {
   const auto load = [](const char* name, double value) {
     return [=] { load_machine({"gemmini-tl", {{name, value}}}); };
