@@ -151,8 +151,7 @@ std::vector<std::optional<Design>> own_designs(const OptimizeFlags& flags, const
     std::size_t n = 0;
     while (n < networks.size() && networks[n].name != design.workload) ++n;
     const Workload wanted = n < networks.size() ? problem.alone(n).workload : Workload{};
-    Workload found{wanted.name, "", "", {}};
-    for (const DesignLayer& entry : design.layers) found.layers.push_back(entry.layer);
+    const Workload found{wanted.name, "", "", layers_of(design)};
     if (to_json(found) != to_json(wanted) || design.target != problem.machine().name) {
       fail(ErrorId::kValue, "--own: {}: found a design of {} on {}, expected one of a network given, on {}",
            path, design.workload, design.target, problem.machine().name);
@@ -267,8 +266,7 @@ void add_optimize(CLI::App& app) {
       "optimize",
       described("Find the hardware and the mappings of a network together, or of several networks on one "
                 "hardware: then every network is searched alone, too, its hardware is tried for all, and the "
-                "report "
-                "says what each loses by sharing.",
+                "report says what each loses by sharing.",
                 {"dosa optimize resnet50 -o design.json", "dosa optimize resnet50 bert:3 -o shared.json",
                  "dosa optimize bert --pe 16 --scratchpad 128 --accumulator 32",
                  "dosa optimize resnet50 --target gemmini-rtl --pe 16 -o design.json",

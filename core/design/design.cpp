@@ -34,16 +34,23 @@ void sum_up(Design& design) {
   design.totals = totals;
 }
 
+std::vector<Layer> layers_of(const Design& design) {
+  std::vector<Layer> layers;
+  for (const DesignLayer& entry : design.layers) layers.push_back(entry.layer);
+  return layers;
+}
+
+std::vector<SchedulePtr> schedules_of(const Design& design) {
+  std::vector<SchedulePtr> schedules;
+  for (const DesignLayer& entry : design.layers) schedules.push_back(entry.schedule);
+  return schedules;
+}
+
 void evaluate(Design& design, const Target& target) {
   design.machine = target.shared_machine();
   target.check_hardware(design.hardware);
-  std::vector<Layer> layers;
-  std::vector<SchedulePtr> schedules;
-  for (const DesignLayer& entry : design.layers) {
-    layers.push_back(entry.layer);
-    schedules.push_back(entry.schedule);
-  }
-  const std::vector<LayerCosts> costs = target.costs(layers, schedules, design.hardware);
+  const std::vector<LayerCosts> costs =
+      target.costs(layers_of(design), schedules_of(design), design.hardware);
   for (std::size_t i = 0; i < costs.size(); ++i) design.layers[i].costs = costs[i];
   sum_up(design);
   design.totals.area_mm2 = target.machine().area_mm2(design.hardware);
@@ -52,7 +59,7 @@ void evaluate(Design& design, const Target& target) {
 namespace {
 
 /// The layers of a design file of either form.
-std::vector<JsonInput> layers_of(const JsonInput& design) {
+std::vector<JsonInput> layer_items(const JsonInput& design) {
   const auto networks = design.find("networks");
   if (!networks) return design.at("layers").items();
   std::vector<JsonInput> all;
@@ -71,7 +78,7 @@ MachinePtr machine_of(const JsonInput& design, const std::filesystem::path& path
   const std::string name = target.text();
   MachineChoice own = choice;
   const std::string cut = name_of(Remainders::kCut);
-  for (const JsonInput& layer : layers_of(design)) {
+  for (const JsonInput& layer : layer_items(design)) {
     const auto rule = layer.find("remainders");
     if (!own.remainders && rule && rule->text() == cut) own.remainders = Remainders::kCut;
   }

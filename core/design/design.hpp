@@ -46,6 +46,10 @@ struct Design {
 /// Totals from the costs of the layers; the area stays.
 void sum_up(Design& design);
 
+/// The layers of a design, and their schedules.
+std::vector<Layer> layers_of(const Design& design);
+std::vector<SchedulePtr> schedules_of(const Design& design);
+
 /// Evaluates a design exactly: fills in the costs of its layers and its totals. Throws as
 /// Target::check_hardware and Target::costs.
 void evaluate(Design& design, const Target& target);

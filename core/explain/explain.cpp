@@ -245,13 +245,8 @@ std::vector<LayerAnalysis> analyse_layers(const Design& design, const PricedSche
 
 DesignAnalysis analyse(Design design, const Target& target) {
   evaluate(design, target);
-  std::vector<Layer> layers;
-  std::vector<SchedulePtr> schedules;
-  for (const DesignLayer& entry : design.layers) {
-    layers.push_back(entry.layer);
-    schedules.push_back(entry.schedule);
-  }
-  const std::unique_ptr<PricedSchedules> priced = target.price(layers, schedules, design.hardware);
+  const std::unique_ptr<PricedSchedules> priced =
+      target.price(layers_of(design), schedules_of(design), design.hardware);
   DesignAnalysis analysis;
   analysis.layers = analyse_layers(design, *priced);
   analysis.sensitivities = sensitivities(design, *priced);

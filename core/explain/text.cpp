@@ -244,12 +244,7 @@ Json to_json(const LayerAnalysis& layer) {
 }  // namespace
 
 std::string report(const Design& design, const Target& target) {
-  std::vector<Layer> of_design;
-  std::vector<SchedulePtr> schedules;
-  for (const DesignLayer& entry : design.layers) {
-    of_design.push_back(entry.layer);
-    schedules.push_back(entry.schedule);
-  }
+  const std::vector<SchedulePtr> schedules = schedules_of(design);
   Table table({{"layer", ColumnKind::kName},
                {"count"},
                {"cycles"},
@@ -259,7 +254,7 @@ std::string report(const Design& design, const Target& target) {
                {"bound by", ColumnKind::kName},
                {"schedule", ColumnKind::kBelow}});
   for (const LayerAnalysis& layer :
-       analyse_layers(design, *target.price(of_design, schedules, design.hardware))) {
+       analyse_layers(design, *target.price(layers_of(design), schedules, design.hardware))) {
     table.row({layer.layer.name, fmt::format("{}", layer.layer.count), fmt::format("{:.0f}", layer.cycles),
                fmt::format("{:.3f}", layer.energy_uj), fmt::format("{:.2f}", 100 * layer.share_of_edp),
                percent(layer.utilisation.value()), layer.bound.text(), layer.schedule});

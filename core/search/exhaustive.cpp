@@ -145,8 +145,8 @@ Certificate certify(const Design& design, const TargetPtr& target, const Objecti
   Certificate certificate{design, {}, objective, 0, 0, {}};
   Design& own = certificate.design;
   evaluate(own, *target);
-  SearchProblem problem{{design.workload, "", "", {}}, target, {design.hardware, design.hardware}, objective};
-  for (const DesignLayer& entry : own.layers) problem.workload.layers.push_back(entry.layer);
+  SearchProblem problem{
+      {design.workload, "", "", layers_of(own)}, target, {design.hardware, design.hardware}, objective};
   FixedSearch fixed = search(problem, options, progress, interrupt);
   certificate.map = std::move(fixed.summary);
   const DesignTotals& best = certificate.map.best.totals;

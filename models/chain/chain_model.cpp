@@ -359,25 +359,19 @@ ChainTraffic ChainModel::traffic_of(const std::vector<Layer>& layers,
 void ChainModel::set_cut(const CutNest& nest, std::int64_t row, ChainTraffic& traffic) const {
   traffic.macs[row] = nest.macs();
   traffic.compute_cycles[row] = nest.cycles();
-  for (const Operand operand : all_operands()) {
-    const auto o = static_cast<std::size_t>(operand);
-    int inner = -1;
-    for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
-      const double used = nest.used(l);
-      traffic.used[l][row] = used;
-      if (!chain_.levels[l].holds[o]) continue;
-      const CutAccesses all = nest.accesses(operand, l, inner, true);
-      const CutAccesses most = nest.accesses(operand, l, inner, false);
-      ChainAccesses& accesses = traffic.accesses[l][o];
-      accesses.reads[row] = all.reads / used;
-      accesses.fills[row] = all.fills / used;
-      accesses.updates[row] = all.updates / used;
-      accesses.most_read[row] = most.reads;
-      accesses.most_written[row] = most.fills + most.updates;
-      traffic.tile_words[l][o][row] = nest.tile_words(operand, l);
-      inner = static_cast<int>(l);
-    }
-  }
+  for (std::size_t l = 0; l < chain_.levels.size(); ++l) traffic.used[l][row] = nest.used(l);
+  nest.for_accesses(chain_.levels,
+                    [&](Operand operand, std::size_t l, const CutAccesses& all, const CutAccesses& most) {
+                      const auto o = static_cast<std::size_t>(operand);
+                      const double used = nest.used(l);
+                      ChainAccesses& accesses = traffic.accesses[l][o];
+                      accesses.reads[row] = all.reads / used;
+                      accesses.fills[row] = all.fills / used;
+                      accesses.updates[row] = all.updates / used;
+                      accesses.most_read[row] = most.reads;
+                      accesses.most_written[row] = most.fills + most.updates;
+                      traffic.tile_words[l][o][row] = nest.tile_words(operand, l);
+                    });
 }
 
 ChainCost ChainModel::cost(const ChainTraffic& traffic, const Sharpness& sharpness) const {

@@ -43,6 +43,19 @@ class CutNest {
   /// What a level that holds the operand moves; `inner`: the next level inside that does, -1: the MACs take
   /// the words. Of all instances, or of the one that moves the most: the first one.
   CutAccesses accesses(Operand operand, std::size_t level, int inner, bool all_instances) const;
+  /// Calls `use` with every operand and level that holds it, those of an operand from the innermost one, and
+  /// what all its instances move there and the one that moves the most. `levels` know holds_operand().
+  template <typename Levels, typename Use>
+  void for_accesses(const Levels& levels, const Use& use) const {
+    for (const Operand operand : all_operands()) {
+      int inner = -1;
+      for (std::size_t level = 0; level < levels.size(); ++level) {
+        if (!levels[level].holds_operand(operand)) continue;
+        use(operand, level, accesses(operand, level, inner, true), accesses(operand, level, inner, false));
+        inner = static_cast<int>(level);
+      }
+    }
+  }
 
  private:
   /// Some digits of a dimension, bit i: digit i of those of more than one value, the innermost first.

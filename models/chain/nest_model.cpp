@@ -231,8 +231,6 @@ std::optional<DimSizes> NestModel::cut_sizes(const ChainNest& nest, const Sizes&
   return any ? std::optional(sizes) : std::nullopt;
 }
 
-CutNest NestModel::cut(const ChainNest& nest) const { return {nest, levels_.size(), sizes_, step_}; }
-
 NestCost NestModel::cost(const CutNest& nest) const {
   NestCost cost;
   cost.fits = true;

@@ -60,8 +60,6 @@ class NestModel {
   /// the average instance, and bandwidth binds the instance that moves the most. Fan-outs are not checked.
   NestCost cost(const ChainNest& nest) const;
   NestCost cost(const CutNest& nest) const;
-  /// A nest whose factors multiply to more than the layer's sizes, cut to them.
-  CutNest cut(const ChainNest& nest) const;
   /// Words that the tiles of one instance of a level take together.
   double need_words(const ChainNest& nest, std::size_t level) const;
   /// The largest ratio of a level's tiles to its capacity; at most 1 where all fit.

@@ -681,25 +681,19 @@ void CostModel::set_cut(const CutNest& nest, std::int64_t row, Traffic& traffic)
   };
   set(traffic.macs, nest.macs());
   set(traffic.compute_cycles, nest.cycles());
-  for (const Operand operand : all_operands()) {
-    const auto o = static_cast<std::size_t>(operand);
-    int inner = -1;
-    for (std::size_t l = 0; l < machine().levels.size(); ++l) {
-      const double used = nest.used(l);
-      set(traffic.instances[l], used);
-      if (!machine().levels[l].holds_operand(operand)) continue;
-      const CutAccesses all = nest.accesses(operand, l, inner, true);
-      const CutAccesses most = nest.accesses(operand, l, inner, false);
-      Accesses& accesses = traffic.accesses[l][o];
-      set(accesses.reads, all.reads);
-      set(accesses.writes, all.fills);
-      set(accesses.updates, all.updates);
-      set(accesses.most_read, most.reads * used);
-      set(accesses.most_written, (most.fills + most.updates) * used);
-      set(traffic.tile_words[l][o], nest.tile_words(operand, l));
-      inner = static_cast<int>(l);
-    }
-  }
+  for (std::size_t l = 0; l < traffic.instances.size(); ++l) set(traffic.instances[l], nest.used(l));
+  nest.for_accesses(machine().levels,
+                    [&](Operand operand, std::size_t l, const CutAccesses& all, const CutAccesses& most) {
+                      const auto o = static_cast<std::size_t>(operand);
+                      const double used = nest.used(l);
+                      Accesses& accesses = traffic.accesses[l][o];
+                      set(accesses.reads, all.reads);
+                      set(accesses.writes, all.fills);
+                      set(accesses.updates, all.updates);
+                      set(accesses.most_read, most.reads * used);
+                      set(accesses.most_written, (most.fills + most.updates) * used);
+                      set(traffic.tile_words[l][o], nest.tile_words(operand, l));
+                    });
 }
 
 Traffic CostModel::tiles(const Nests& nests, const LayerBatch& layers, const Sharpness& sharpness) const {

@@ -71,8 +71,7 @@ Explanation compare_with(const Reference& reference, const Design& design,
                          const std::vector<gemmini::Tile>& chosen, const RtlModel& model) {
   const ArraySizes& built = reference.hardware;
   const std::vector<gemmini::Tile>& own = reference.tiles;
-  std::vector<Layer> layers;
-  for (const DesignLayer& entry : design.layers) layers.push_back(entry.layer);
+  const std::vector<Layer> layers = layers_of(design);
   const TileCosts before = model.costs(layers, own, built);
   const TileCosts after = model.costs(layers, chosen, ArraySizes::of(design.hardware));
   const torch::Tensor sd_of_ratio = model.log_sd_of_ratio(after.networks, after.growth, before.networks)

@@ -22,12 +22,7 @@ using ::testing::Not;
 class Commands : public ::testing::Test {
  protected:
   Finished run(const std::vector<std::string>& arguments) const {
-    Finished finished = run_dosa(folder_.path(), arguments);
-    EXPECT_EQ(finished.code, 0) << finished.err;
-    // Text for people keeps to 80 columns; the words of a JSON object may be longer.
-    std::istringstream text(finished.out.rfind('{', 0) == 0 ? "" : finished.out);
-    for (std::string line; std::getline(text, line);) EXPECT_LE(display_width(line), kTextWidth) << line;
-    return finished;
+    return run_well(folder_.path(), arguments);
   }
   std::string content(const std::string& name) const { return content_of(folder_.path() / name); }
 

@@ -8,8 +8,10 @@
 #include <csignal>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <thread>
 
+#include "dosa/models/base/text.hpp"
 #include "tests/core/cli/json_keys.hpp"
 
 namespace dosa::testing {
@@ -84,6 +86,15 @@ Finished RunningProgram::finish(std::chrono::seconds limit) {
 Finished run_dosa(const fs::path& folder, const std::vector<std::string>& arguments,
                   std::vector<std::string> launcher) {
   return RunningProgram(folder, arguments, std::move(launcher)).finish(std::chrono::seconds(120));
+}
+
+Finished run_well(const std::filesystem::path& folder, const std::vector<std::string>& arguments) {
+  Finished finished = run_dosa(folder, arguments);
+  EXPECT_EQ(finished.code, 0) << finished.err;
+  // The words of a JSON object may be longer.
+  std::istringstream text(finished.out.rfind('{', 0) == 0 ? "" : finished.out);
+  for (std::string line; std::getline(text, line);) EXPECT_LE(display_width(line), kTextWidth) << line;
+  return finished;
 }
 
 std::string content_of(const fs::path& path) {

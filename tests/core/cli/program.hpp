@@ -49,6 +49,9 @@ class RunningProgram {
 Finished run_dosa(const std::filesystem::path& folder, const std::vector<std::string>& arguments,
                   std::vector<std::string> launcher = {});
 
+/// The same, which has to end with exit code 0; what it prints for people has to keep to 80 columns.
+Finished run_well(const std::filesystem::path& folder, const std::vector<std::string>& arguments);
+
 /// What a file holds; a test failure where it cannot be read.
 std::string content_of(const std::filesystem::path& path);
 

@@ -16,6 +16,17 @@ inline SearchProblem on_gemmini_tl(Workload workload) {
       std::move(workload), target, {machine.min_hardware, machine.max_hardware}, Objective::from_name("edp")};
 }
 
+/// A product of `rows` x `inputs` and `inputs` x `outputs`.
+inline Layer product_layer(const char* name, std::int64_t count, std::int64_t rows, std::int64_t inputs,
+                           std::int64_t outputs) {
+  Layer layer;
+  layer.name = name;
+  layer.count = count;
+  layer.padding = 0;
+  layer.size = {1, 1, rows, 1, inputs, outputs, 1};
+  return layer;
+}
+
 /// A short search of both stages.
 inline SearchOptions quick() {
   SearchOptions options;

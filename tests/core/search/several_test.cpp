@@ -15,16 +15,6 @@
 namespace dosa::testing {
 namespace {
 
-Layer product_layer(const char* name, std::int64_t count, std::int64_t rows, std::int64_t inputs,
-                    std::int64_t outputs) {
-  Layer layer;
-  layer.name = name;
-  layer.count = count;
-  layer.padding = 0;
-  layer.size = {1, 1, rows, 1, inputs, outputs, 1};
-  return layer;
-}
-
 /// Tall and flat products, an early and a late convolution: networks that want different hardware.
 Workload tall() {
   return {"tall", "", "", {product_layer("a", 2, 96, 48, 64), product_layer("b", 1, 160, 32, 32)}};

@@ -9,25 +9,15 @@
 namespace dosa::testing {
 namespace {
 
-Layer product_of(const char* name, std::int64_t count, std::int64_t rows, std::int64_t inputs,
-                 std::int64_t outputs) {
-  Layer layer;
-  layer.name = name;
-  layer.count = count;
-  layer.padding = 0;
-  layer.size = {1, 1, rows, 1, inputs, outputs, 1};
-  return layer;
-}
-
 /// One token of a decoder of 8 billion weights after 2048 others: products of vectors and matrices.
 Workload decode() {
   return {"decode",
           "",
           "",
-          {product_of("query", 64, 1, 4096, 4096), product_of("key", 64, 1, 4096, 1024),
-           product_of("scores", 256, 4, 128, 2048), product_of("values", 256, 4, 2048, 128),
-           product_of("gate", 64, 1, 4096, 14336), product_of("down", 32, 1, 14336, 4096),
-           product_of("head", 1, 1, 4096, 128256)}};
+          {product_layer("query", 64, 1, 4096, 4096), product_layer("key", 64, 1, 4096, 1024),
+           product_layer("scores", 256, 4, 128, 2048), product_layer("values", 256, 4, 2048, 128),
+           product_layer("gate", 64, 1, 4096, 14336), product_layer("down", 32, 1, 14336, 4096),
+           product_layer("head", 1, 1, 4096, 128256)}};
 }
 
 /// Least EDP within a machine's bounds.
@@ -44,7 +34,7 @@ SearchProblem problem_of(Workload workload, const std::string& machine, double k
 }
 
 Workload two_layers() {
-  return {"two", "", "", {product_of("first", 1, 12, 48, 64), product_of("second", 3, 40, 32, 96)}};
+  return {"two", "", "", {product_layer("first", 1, 12, 48, 64), product_layer("second", 3, 40, 32, 96)}};
 }
 
 class SmallerHardware : public ::testing::TestWithParam<const char*> {

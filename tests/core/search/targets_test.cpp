@@ -11,6 +11,7 @@
 #include "dosa/core/search/pareto.hpp"
 #include "dosa/core/search/space.hpp"
 #include "dosa/models/base/adam.hpp"
+#include "tests/core/search/problems.hpp"
 #include "tests/support.hpp"
 
 // What LibTorch's meta device lacks of the relaxations' operations.
@@ -50,12 +51,7 @@ class EveryTarget : public ::testing::TestWithParam<const char*> {
     conv.name = "conv";
     conv.size = {3, 3, 12, 12, 24, 32, 1};
     conv.padding = 1;
-    Layer product;
-    product.name = "product";
-    product.count = 3;
-    product.padding = 0;
-    product.size = {1, 1, 48, 1, 64, 80, 1};
-    problem.workload.layers = {conv, product};
+    problem.workload.layers = {conv, product_layer("product", 3, 48, 64, 80)};
     problem.bounds = {problem.machine().min_hardware, problem.machine().max_hardware};
     const Hardware none{std::vector<std::int64_t>(problem.machine().parameters.size(), 0)};
     problem.target->narrow(problem.bounds, none, none, {});

@@ -34,6 +34,10 @@ CutCase random_cut(RandomCases& random, const Chain& chain) {
   return found;
 }
 
+CutNest cut_to(const ChainNest& nest, const Chain& chain, const Layer& layer) {
+  return {nest, chain.levels.size(), layer.size, steps_of(layer)};
+}
+
 TEST(CutNestOracle, ThousandsOfRandomNestsOnRandomChains) {
   RandomCases random(11);
   int cut = 0, in_space = 0;
@@ -82,7 +86,7 @@ TEST(CutNest, CostsWhatTheExactModelSaysWhereFactorsDivide) {
     const Layer layer = random.layer();
     const NestModel model(chain, layer, Remainders::kCut);
     const ChainNest nest = dosa::nest_of(random.mapping(layer, chain));
-    const NestCost cut = model.cost(model.cut(nest)), whole = model.cost(nest);
+    const NestCost cut = model.cost(cut_to(nest, chain, layer)), whole = model.cost(nest);
     ASSERT_DOUBLE_EQ(cut.cycles, whole.cycles);
     ASSERT_NEAR(cut.energy_pj, whole.energy_pj, 1e-12 * whole.energy_pj);
   }
@@ -130,17 +134,17 @@ TEST(CutNest, NothingCostsMoreThanOnALargerLayerOrPadded) {
       return std::pair{model, dosa::nest_of(mapping)};
     };
     const auto [model, nest] = cut_of(layer);
-    const NestCost own = model.cost(model.cut(nest));
+    const NestCost own = model.cost(cut_to(nest, chain, layer));
     for (const Layer& other : {larger, whole}) {
       const auto [other_model, same] = cut_of(other);
-      const NestCost more = other_model.cost(other_model.cut(same));
+      const NestCost more = other_model.cost(cut_to(same, chain, other));
       const std::string where = print_mapping(mapping, chain) + " for " + to_json(layer).dump();
       ASSERT_LE(own.cycles, more.cycles) << where;
       ASSERT_LE(own.energy_pj, more.energy_pj * (1 + 1e-12)) << where;
       for (std::size_t l = 0; l < chain.levels.size(); ++l)
         ASSERT_LE(model.need_words(nest, l), other_model.need_words(same, l)) << where;
     }
-    const CutNest cut = model.cut(nest);
+    const CutNest cut = cut_to(nest, chain, layer);
     for (std::size_t l = 0; l < chain.levels.size(); ++l) {
       if (!chain.levels[l].holds_operand(Operand::W)) continue;
       const CutAccesses all = cut.accesses(Operand::W, l, -1, true),
