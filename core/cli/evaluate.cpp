@@ -127,12 +127,7 @@ void add_evaluate(CLI::App& app) {
   CLI::Option* design = command->add_option("design", flags->design, "A design JSON");
   add_machine(*command, flags->machine, "--machine",
               "Machine: a shipped name or a file (default: the design's target, or gemmini-tl)");
-  command
-      ->add_option(
-          "--surrogate", flags->surrogate,
-          "Latencies of layers with tiles: trained by dosa train (default: the shipped one where the design "
-          "records a surrogate)")
-      ->needs(design);
+  add_surrogate_of_design(*command, flags->surrogate)->needs(design);
   add_baseline(*command, flags->baseline)->needs(design);
   add_clock(*command, flags->clock_hz)->needs(design);
   command->add_flag("--details", flags->details,

@@ -70,10 +70,7 @@ void add_explain(CLI::App& app) {
   command->add_option("design", flags->design, "A design JSON")->required();
   add_machine(*command, flags->machine, "--machine",
               "Machine: a shipped name or a file (default: the design's target)");
-  command->add_option(
-      "--surrogate", flags->surrogate,
-      "Latencies of layers with tiles: trained by dosa train (default: the shipped one where the "
-      "design records a surrogate)");
+  add_surrogate_of_design(*command, flags->surrogate);
   command
       ->add_option(
           "--resolve", flags->again.numbers,

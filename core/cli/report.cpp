@@ -46,10 +46,7 @@ void add_report(CLI::App& app) {
   command->add_option("-o,--output", flags->page, "Write the page to this file")->required();
   add_machine(*command, flags->machine, "--machine",
               "Machine: a shipped name or a file (default: the design's target)");
-  command->add_option(
-      "--surrogate", flags->surrogate,
-      "Latencies of layers with tiles: trained by dosa train (default: the shipped one where the "
-      "design records a surrogate)");
+  add_surrogate_of_design(*command, flags->surrogate);
   add_baseline(*command, flags->baseline);
   command->callback([flags, output] { report_on(*flags, *output); });
 }

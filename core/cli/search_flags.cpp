@@ -116,6 +116,13 @@ CLI::Option* add_machine(CLI::App& command, MachineChoice& machine, const std::s
   return command.add_option(names, machine.name_or_path, meaning);
 }
 
+CLI::Option* add_surrogate_of_design(CLI::App& command, std::string& path) {
+  return command.add_option(
+      "--surrogate", path,
+      "Latencies of layers with tiles: trained by dosa train (default: the shipped one where the design "
+      "records a surrogate)");
+}
+
 void add_remainders(CLI::App& command, MachineChoice& machine) {
   command
       .add_option_function<std::string>(

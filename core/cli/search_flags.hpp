@@ -40,6 +40,8 @@ struct SizeFlags {
 /// A machine under the flags `names`, and --set for its numbers. Returns the first option.
 CLI::Option* add_machine(CLI::App& command, MachineChoice& machine, const std::string& names,
                          const std::string& meaning);
+/// --surrogate, for commands that cost a design. Returns the option.
+CLI::Option* add_surrogate_of_design(CLI::App& command, std::string& path);
 /// --remainders, for commands that search.
 void add_remainders(CLI::App& command, MachineChoice& machine);
 
