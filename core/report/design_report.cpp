@@ -166,12 +166,13 @@ std::string verdict(const DesignAnalysis& analysis) {
       if (bound == nullptr && one.bound.tensor) bound = &one;
     }
     return fmt::format(
-        "Memory limits this design: for {} of the time the multipliers wait for data{}. Faster memory would "
-        "make it faster; more multipliers would not.",
+        "Memory limits this design: for {} of the time the multipliers wait for data{}. Faster memory helps "
+        "most; more multipliers would shorten only the other {}.",
         percentage(waits),
         bound == nullptr ? ""
-                         : fmt::format(", most of all for {} of {}", name_of(*bound->bound.tensor),
-                                       name_of_level(analysis, bound->bound.by)));
+                         : fmt::format(", most of all for {} from {}", name_of(*bound->bound.tensor),
+                                       name_of_level(analysis, bound->bound.by)),
+        percentage(1 - waits));
   }
   if (most == useful) {
     return fmt::format(
@@ -182,11 +183,12 @@ std::string verdict(const DesignAnalysis& analysis) {
   if (most == idle) {
     return fmt::format(
         "The shape of the array limits this design: {} of what its multipliers could do is lost because the "
-        "layers do not fill all of them. More multipliers would help little; fewer cost little.",
+        "layers do not fill all of them. More multipliers would help little.",
         percentage(idle));
   }
   return fmt::format(
-      "Overhead limits this design: {} of the time goes into starting calls and into filling and emptying "
+      "Overhead limits this design: {} of the time, the largest part, goes into starting calls and into "
+      "filling and emptying "
       "the "
       "array, not into work or memory.",
       percentage(overhead));
