@@ -36,7 +36,7 @@ Design quick_design(const std::string& network, const TargetPtr& target) {
     return design;
   }
   MapOptions options;
-  options.max_nests = 1024;
+  options.max_nests = 4096;
   options.samples = 64;
   options.stages = Stages::kPolish;
   return map_exhaustively(problem, options).best;
