@@ -119,10 +119,6 @@ void optimize_one(const OptimizeFlags& flags, const SearchProblem& problem, cons
   Design design = flags.within > 0 && summary.smallest ? *summary.smallest : summary.best;
   design.provenance = provenance(flags, problem, search, summary, summary.best);
   if (!flags.output.empty()) save_design(design, flags.output);
-  if (!flags.report.empty()) {
-    add_found({static_cast<double>(summary.evaluations), summary.wall_s, problem.value(summary.best)}, found);
-    write_report(design, *problem.target, {std::move(found), command_line(), false}, flags.report);
-  }
   Json json = to_json(design);
   json["provenance"]["wall_time_s"] = summary.wall_s;
   add_remark(*problem.target, json);
@@ -130,10 +126,17 @@ void optimize_one(const OptimizeFlags& flags, const SearchProblem& problem, cons
   add_at_clock(design, flags.clock_hz, json, text);
   add_as_built(design, problem.machine(), json, text);
   const Design* smallest = summary.smallest ? &*summary.smallest : nullptr;
+  std::string smaller;
   (flags.within > 0 ? add_within : add_smaller)(
       {problem.objective.name, problem.value(summary.best), summary.best.totals.area_mm2, smallest,
        smallest != nullptr ? problem.value(*smallest) : 0},
-      json, text);
+      json, smaller);
+  text += smaller;
+  if (!flags.report.empty()) {
+    add_found({static_cast<double>(summary.evaluations), summary.wall_s, problem.value(summary.best)}, found);
+    write_report(analyse(design, *problem.target), *problem.target,
+                 {std::move(found), command_line(), false, smaller, flags.clock_hz}, flags.report);
+  }
   text += summary.brief_report();
   add_more(flags, problem, search, design, interrupted, json, text);
   for (const std::string& path : {flags.output, flags.report}) {
@@ -184,8 +187,6 @@ SharedDesign shared_of(const SearchProblem& problem, const SeveralSummary& summa
 
 void optimize_all(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
                   const Output& output) {
-  if (!flags.report.empty())
-    fail(ErrorId::kUsage, "--report is of one network, here are {}", problem.parts.size());
   const std::vector<std::optional<Design>> own = own_designs(flags, problem);
   const std::atomic<bool>* interrupted = catch_interrupts();
   SeveralSummary summary;
@@ -224,12 +225,18 @@ void optimize_all(const OptimizeFlags& flags, const SearchProblem& problem, cons
                         printable(summary.hardware_from));
   add_as_built(shared.networks.front().design, problem.machine(), json, text);
   const Design* smallest = summary.smallest.empty() ? nullptr : &summary.smallest.front();
+  std::string smaller;
   (flags.within > 0 ? add_within : add_smaller)(
       {problem.objective.name, summary.value, best.totals.area_mm2, smallest, summary.smallest_value}, json,
-      text);
+      smaller);
+  text += smaller;
+  if (!flags.report.empty())
+    write_report(shared, *problem.target, {{}, command_line(), false, smaller, flags.clock_hz}, flags.report);
   text += fmt::format("{} evaluations, {:.1f} s{}\n", summary.evaluations, summary.wall_s,
                       summary.joint.stopped == "interrupt" ? "; interrupted" : "");
-  if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
+  for (const std::string& path : {flags.output, flags.report}) {
+    if (!path.empty()) text += fmt::format("written: {}\n", path);
+  }
   output.print(json, text);
 }
 

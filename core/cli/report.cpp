@@ -1,6 +1,6 @@
 #include <memory>
 
-#include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/cli/resolve.hpp"
 #include "dosa/core/cli/write_report.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -9,26 +9,38 @@ namespace dosa::cli {
 namespace {
 
 struct ReportFlags {
-  std::string design, page, surrogate, baseline;
-  MachineChoice machine;
+  DesignChoice design;
+  std::string page, baseline;
+  ResolveFlags resolve;
+  double clock_hz = 0;
 };
 
 void report_on(const ReportFlags& flags, const Output& output) {
   check_writable(flags.page);
-  auto [design, target] = load_design(flags.design, flags.machine);
+  const std::string& path = flags.design.path;
+  LoadedDesigns loaded = load_designs(path, flags.design.machine);
+  const Design& first = loaded.shared.networks.front().design;
+  TargetPtr target;
   try {
-    TargetOptions options;
-    options.surrogate = flags.surrogate;
-    options.recorded = design.provenance;
-    target = against(make_target(target->shared_machine(), options), flags.baseline);
+    target =
+        against(flags.design.target_with(first.provenance, loaded.target->shared_machine()), flags.baseline);
     KnownOfSearch known;
-    known.on_other_machine = !flags.machine.name_or_path.empty() || !flags.machine.set.empty();
-    write_report(design, *target, known, flags.page);
+    known.on_other_machine = !flags.design.machine.name_or_path.empty() || !flags.design.machine.set.empty();
+    known.clock_hz = flags.clock_hz;
+    if (loaded.is_shared) {
+      if (flags.resolve.wanted)
+        fail(ErrorId::kUsage, "--resolve is of one network, here are {}", loaded.shared.networks.size());
+      write_report(loaded.shared, *target, known, flags.page);
+    } else {
+      DesignAnalysis analysis = analyse(first, *target);
+      flags.resolve.search(flags.design, target, analysis);
+      write_report(analysis, *target, known, flags.page);
+    }
   } catch (const Error& error) {
-    throw error.in(flags.design);
+    throw error.in(path);
   }
   warn_of(*target);
-  output.print({{"design", flags.design}, {"report", flags.page}}, fmt::format("written: {}\n", flags.page));
+  output.print({{"design", path}, {"report", flags.page}}, fmt::format("written: {}\n", flags.page));
 }
 
 }  // namespace
@@ -39,18 +51,22 @@ void add_report(CLI::App& app) {
       described("One page on a design: what limits it, its hardware, its layers, what a change would "
                 "do. The file is HTML, needs no network, and prints.",
                 {"dosa report design.json -o report.html",
+                 "dosa report design.json --clock 1GHz --resolve 5 -o report.html",
                  "dosa report design.json --set dram.words_per_cycle=16 -o faster.html"}));
   const auto flags = std::make_shared<ReportFlags>();
   const auto output = std::make_shared<Output>(*command);
   command
-      ->add_option("design", flags->design,
-                   "A design file of dosa optimize; of several networks one, as in shared.json:bert")
+      ->add_option("design", flags->design.path,
+                   "A design file of dosa optimize, of one network or several; of several one, as in "
+                   "shared.json:bert")
       ->required();
   command->add_option("-o,--output", flags->page, "Write the page to this file")->required();
-  add_machine(*command, flags->machine, "--machine",
+  add_machine(*command, flags->design.machine, "--machine",
               "Machine: a shipped name or a file (default: the design's target)");
-  add_surrogate_of_design(*command, flags->surrogate);
+  add_surrogate_of_design(*command, flags->design.surrogate);
   add_baseline(*command, flags->baseline);
+  add_clock(*command, flags->clock_hz);
+  flags->resolve.add_to(*command);
   command->callback([flags, output] { report_on(*flags, *output); });
 }
 

@@ -140,9 +140,24 @@ Design network_of(const JsonInput& json, const Design& common, const Target& tar
   return design;
 }
 
-}  // namespace
+/// "shared.json:bert" as the file and the network in it; without such an ending, or where a file has that
+/// name, no network.
+struct FileAndNetwork {
+  std::filesystem::path file;
+  std::string network;
 
-LoadedDesigns load_designs(const std::filesystem::path& path, const MachineChoice& machine) {
+  explicit FileAndNetwork(const std::filesystem::path& given) : file(given) {
+    const std::string text = given.string();
+    const std::size_t colon = text.rfind(':');
+    std::error_code ignored;
+    if (colon == std::string::npos || colon == 0 || std::filesystem::exists(given, ignored)) return;
+    file = text.substr(0, colon);
+    network = text.substr(colon + 1);
+  }
+};
+
+/// All designs of a file.
+LoadedDesigns load_all(const std::filesystem::path& path, const MachineChoice& machine) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
     fail(ErrorId::kFile, "{}: No such file; expected a design, as dosa optimize -o writes it", path.string());
@@ -201,44 +216,41 @@ LoadedDesigns load_designs(const std::filesystem::path& path, const MachineChoic
   return loaded;
 }
 
-namespace {
-
-/// "shared.json:bert" as the file and the network in it; without such an ending, or where a file has that
-/// name, no network.
-struct FileAndNetwork {
-  std::filesystem::path file;
-  std::string network;
-
-  explicit FileAndNetwork(const std::filesystem::path& given) : file(given) {
-    const std::string text = given.string();
-    const std::size_t colon = text.rfind(':');
-    std::error_code ignored;
-    if (colon == std::string::npos || colon == 0 || std::filesystem::exists(given, ignored)) return;
-    file = text.substr(0, colon);
-    network = text.substr(colon + 1);
-  }
-};
+std::string names_of(const std::filesystem::path& file, const SharedDesign& shared) {
+  std::vector<std::string> names;
+  for (const SharedNetwork& network : shared.networks)
+    names.push_back(fmt::format("{}:{}", file.string(), network.design.workload));
+  return fmt::format("{}", fmt::join(names, " or "));
+}
 
 }  // namespace
 
-LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine) {
+LoadedDesigns load_designs(const std::filesystem::path& path, const MachineChoice& machine) {
   const FileAndNetwork wanted(path);
-  LoadedDesigns loaded = load_designs(wanted.file, machine);
-  std::vector<std::string> names;
-  for (SharedNetwork& network : loaded.shared.networks) {
-    const bool is_wanted =
-        wanted.network.empty() ? !loaded.is_shared : network.design.workload == wanted.network;
-    if (is_wanted) return {std::move(network.design), std::move(loaded.target)};
-    names.push_back(fmt::format("{}:{}", wanted.file.string(), network.design.workload));
-  }
-  if (!wanted.network.empty()) {
+  LoadedDesigns loaded = load_all(wanted.file, machine);
+  if (wanted.network.empty()) return loaded;
+  std::vector<SharedNetwork>& networks = loaded.shared.networks;
+  const auto network = std::find_if(networks.begin(), networks.end(), [&](const SharedNetwork& one) {
+    return one.design.workload == wanted.network;
+  });
+  if (network == networks.end()) {
     fail(ErrorId::kValue, "{}: found no design of '{}', expected {}", wanted.file.string(), wanted.network,
-         fmt::join(names, " or "));
+         names_of(wanted.file, loaded.shared));
   }
+  LoadedDesigns one;
+  one.target = loaded.target;
+  one.shared.provenance = loaded.shared.provenance;
+  one.shared.networks.push_back({1, std::move(network->design), {}});
+  return one;
+}
+
+LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine) {
+  LoadedDesigns loaded = load_designs(path, machine);
+  if (!loaded.is_shared) return {std::move(loaded.shared.networks.front().design), std::move(loaded.target)};
   fail(ErrorId::kSchema,
        "{}: found a design of {} networks ({}), expected that of one: {}; dosa evaluate, export and map "
        "--certify take all",
-       path.string(), names.size(), kSharedSchema, fmt::join(names, " or "));
+       path.string(), loaded.shared.networks.size(), kSharedSchema, names_of(path, loaded.shared));
 }
 
 Json to_json(const DesignTotals& totals) {

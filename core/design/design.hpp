@@ -90,7 +90,8 @@ struct LoadedDesigns {
   bool is_shared = false;  ///< of the second form
   TargetPtr target;
 };
-/// Reads and checks a design file of either form, as load_design does, which takes the first only.
+/// Reads and checks a design file of either form, as load_design does, which takes the first only; of
+/// "FILE:NETWORK" the design of that network.
 LoadedDesigns load_designs(const std::filesystem::path& path, const MachineChoice& machine = {});
 
 /// Writes the JSON form atomically.

@@ -102,6 +102,11 @@ struct Sensitivity {
     std::string problem;  ///< why there is none
   };
   std::vector<Searched> searched;
+  /// Relative change of EDP that the slope gives for another value.
+  double by_slope(double value) const;
+  /// Whether a search (without a problem) and the slope give EDP changes of one sign and one size, within a
+  /// factor of 1.5 of the logarithm, or both next to nothing.
+  bool agrees(const Searched& found) const;
 };
 
 struct DesignAnalysis {

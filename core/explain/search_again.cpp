@@ -70,15 +70,18 @@ void search_again(DesignAnalysis& analysis, const TargetPtr& target, const Searc
     if (options.progress) options.progress(text);
   };
   say("searching for the machine as it is");
-  analysis.searched = best_on(analysis, target, analysis.design.hardware, options).totals;
+  const DesignTotals unchanged = best_on(analysis, target, analysis.design.hardware, options).totals;
+  if (options.interrupt != nullptr && *options.interrupt) return;
+  analysis.searched = unchanged;
   const std::size_t count = std::min(options.numbers, analysis.sensitivities.size());
   for (std::size_t n = 0; n < count; ++n) {
     Sensitivity& one = analysis.sensitivities[n];
     for (const bool above : {true, false}) {
       for (const double value : places(one.number, above)) {
-        if (options.interrupt != nullptr && *options.interrupt) return;
         say(fmt::format("{} of {}: {} = {:.6g}", n + 1, count, one.number.name, value));
         const Sensitivity::Searched result = searched_at(analysis, target, one.number, value, options);
+        // What an interrupted search has found tells nothing.
+        if (options.interrupt != nullptr && *options.interrupt) return;
         const bool found = result.problem.empty();
         // A place where nothing can be built is only of interest where there is no other one.
         if (found || value == places(one.number, above).back()) one.searched.push_back(result);

@@ -57,6 +57,18 @@ Effects effects_at(const PricedSchedules& priced, const NetworkCosts& now, const
 
 }  // namespace
 
+double Sensitivity::by_slope(double value) const {
+  return std::expm1(slope.edp * std::log(value / number.value));
+}
+
+bool Sensitivity::agrees(const Searched& found) const {
+  constexpr double kFactor = 1.5, kNothing = 0.0005;
+  const double searched_log = std::log1p(found.change.edp), slope_log = std::log1p(by_slope(found.value));
+  if (std::abs(searched_log) < kNothing && std::abs(slope_log) < kNothing) return true;
+  return searched_log * slope_log > 0 && searched_log / slope_log < kFactor &&
+         slope_log / searched_log < kFactor;
+}
+
 std::vector<Sensitivity> sensitivities(const Design& design, const PricedSchedules& priced) {
   std::vector<double> runs_of, values_of;
   for (const DesignLayer& entry : design.layers)

@@ -95,14 +95,6 @@ std::string text_of_sensitivities(const DesignAnalysis& analysis) {
   return text + "schedules as they are: a larger buffer costs, but no larger tile is put into it\n";
 }
 
-/// Whether two changes of a logarithm have one sign and one size, within a factor of 1.5; or both are
-/// nothing.
-bool agree(double found, double expected) {
-  constexpr double kFactor = 1.5;
-  if (std::abs(found) < kLeastChange && std::abs(expected) < kLeastChange) return true;
-  return found * expected > 0 && found / expected < kFactor && expected / found < kFactor;
-}
-
 /// What a search on the changed machine gives, beside what the slopes say.
 std::string text_of_search(const DesignAnalysis& analysis) {
   Table table({{"searched again", ColumnKind::kName},
@@ -121,12 +113,11 @@ std::string text_of_search(const DesignAnalysis& analysis) {
         notes += fmt::format("{} = {:.6g}: {}\n", one.number.name, searched.value, searched.problem);
         continue;
       }
-      const double by_slope = one.slope.edp * std::log(searched.value / one.number.value);
-      const bool other = !agree(std::log1p(searched.change.edp), by_slope);
+      const bool other = !one.agrees(searched);
       any_other = any_other || other;
       table.row({one.number.name, fmt::format("{:.5g}", one.number.value),
                  fmt::format("{:.5g}", searched.value), change(searched.change.edp), other ? "*" : "",
-                 change(std::expm1(by_slope)), change(searched.change.energy),
+                 change(one.by_slope(searched.value)), change(searched.change.energy),
                  change(searched.change.latency)});
     }
   }
@@ -180,6 +171,8 @@ Json to_json(const Sensitivity& one) {
     Json entry{{"value", searched.value}};
     if (searched.problem.empty()) {
       entry["change"] = to_json(searched.change);
+      entry["by_slope"] = one.by_slope(searched.value);
+      entry["agrees"] = one.agrees(searched);
     } else {
       entry["problem"] = searched.problem;
     }

@@ -11,6 +11,7 @@
 #include "dosa/core/report/diagram.hpp"
 #include "dosa/core/report/words.hpp"
 #include "dosa/models/chain/chain.hpp"
+#include "dosa/models/cost/objective.hpp"
 
 namespace dosa::html {
 namespace {
@@ -135,16 +136,95 @@ Markup tile(const std::string& what, const std::string& value, const std::string
                   element("dd", {{"class", "small"}}, {beside})});
 }
 
+/// "main memory (dram)", or the name of a level on the chip.
+std::string name_of_level(const DesignAnalysis& analysis, const std::string& level) {
+  return level == analysis.layers.front().breakdown.levels.back().name ? "main memory (" + level + ")"
+                                                                       : "the " + level;
+}
+
+/// What limits the design, for someone who knows no word of this trade: one sentence on the time, one on what
+/// follows from it.
+std::string verdict(const DesignAnalysis& analysis) {
+  const std::vector<Segment> time = sum_of(analysis, time_parts);
+  const double all = total_of(time);
+  const auto share_of = [&](const auto& belongs) {
+    double sum = 0;
+    for (const Segment& part : time) sum += belongs(part) ? part.value : 0;
+    return sum / all;
+  };
+  const auto is_wait = [](const Segment& part) { return part.name.rfind("waiting for ", 0) == 0; };
+  const double waits = share_of(is_wait);
+  const double useful = share_of([](const Segment& part) { return part.name == "useful work"; });
+  const double idle = share_of([](const Segment& part) {
+    return part.name == "multipliers without work" || part.name == "work on padding";
+  });
+  const double overhead = std::max(0.0, 1 - waits - useful - idle);
+  const double most = std::max({waits, useful, idle, overhead});
+  if (most == waits) {
+    const DesignAnalysis::CyclesShare* bound = nullptr;
+    for (const DesignAnalysis::CyclesShare& one : analysis.bounds) {
+      if (bound == nullptr && one.bound.tensor) bound = &one;
+    }
+    return fmt::format(
+        "Memory limits this design: for {} of the time the multipliers wait for data{}. Faster memory helps "
+        "most; more multipliers would shorten only the other {}.",
+        percentage(waits),
+        bound == nullptr ? ""
+                         : fmt::format(", most of all for {} from {}", name_of(*bound->bound.tensor),
+                                       name_of_level(analysis, bound->bound.by)),
+        percentage(1 - waits));
+  }
+  if (most == useful) {
+    return fmt::format(
+        "The number of multipliers limits this design: together they do useful work in {} of the time. It "
+        "becomes much faster only with more of them; faster memory saves at most {} of the time.",
+        percentage(useful), percentage(waits));
+  }
+  if (most == idle) {
+    return fmt::format(
+        "The shape of the array limits this design: {} of what its multipliers could do is lost because the "
+        "layers do not fill all of them. More multipliers would help little.",
+        percentage(idle));
+  }
+  return fmt::format(
+      "Overhead limits this design: {} of the time, the largest part, goes into starting calls and into "
+      "filling and emptying "
+      "the "
+      "array, not into work or memory.",
+      percentage(overhead));
+}
+
+/// "pe_dim 16, scratchpad 64 KiB"
+std::string sizes_in_words(const Design& design) {
+  const std::string sizes = design.machine->text(design.hardware);
+  return sizes.empty() ? "all sizes are fixed by its file" : sizes;
+}
+
+std::string aim_in_words(const std::string& objective) {
+  return objective == "edp" ? "EDP (energy times delay)" : objective;
+}
+
+/// What is to be said below the numbers: other hardware, and what they do not count.
+Markup remarks(const DesignAnalysis& analysis, const DesignFacts& facts) {
+  Markup text;
+  if (!facts.smaller.empty()) {
+    text += element("p", {}, {element("b", {}, {"Smaller hardware: "}), facts.smaller});
+  }
+  const std::vector<std::string> left = cpu_remarks(analysis.design);
+  for (const std::string& remark : left)
+    text += element("p", {}, {element("b", {}, {"Not in these numbers: "}), remark});
+  if (!facts.remark.empty()) text += element("p", {}, {facts.remark});
+  return text;
+}
+
 Markup headline(const DesignAnalysis& analysis, const DesignFacts& facts) {
   const Design& design = analysis.design;
-  const std::string sizes = design.machine->text(design.hardware);
-  Markup lead =
-      element("p", {{"class", "lead"}},
-              {fmt::format("The network {} ({} different layers) on the machine {}: {}. What the design is "
-                           "to have least of: {}.",
-                           design.workload, design.layers.size(), design.target,
-                           sizes.empty() ? "all sizes are fixed by its file" : sizes,
-                           design.objective == "edp" ? "EDP, energy times delay" : design.objective)});
+  Markup lead = element(
+      "p", {{"class", "lead"}},
+      {fmt::format("The network {} ({} different layers) on the machine {}: {}. Wanted: the least {}.",
+                   design.workload, design.layers.size(), design.target, sizes_in_words(design),
+                   aim_in_words(design.objective))});
+  lead += element("p", {{"class", "verdict"}}, {verdict(analysis)});
   if (facts.comparison) {
     const Json& gain = facts.comparison->at("gain");
     const double latency = gain.at("latency"), energy = gain.at("energy"), edp = gain.at("edp");
@@ -159,17 +239,25 @@ Markup headline(const DesignAnalysis& analysis, const DesignFacts& facts) {
                      fmt::format("EDP {}.", times(edp, "lower", "higher"))});
   }
   const DesignTotals& totals = design.totals;
-  lead += element(
-      "dl", {{"class", "tiles"}},
-      {tile("Latency", short_number(totals.cycles), "cycles"),
-       tile("Energy", joules(totals.energy_uj), fmt::format("{:.6g} µJ", totals.energy_uj)),
-       tile("EDP", short_number(totals.edp), "µJ × cycles"),
-       tile("Area", fmt::format("{:.2f} mm²", totals.area_mm2),
-            facts.as_built ? fmt::format("{:.2f} mm² as built, double-buffered",
-                                         facts.as_built->at("area_mm2").get<double>())
-                           : "by the machine's file"),
-       tile("Utilisation", percentage(analysis.utilisation.value()), "of all multipliers and cycles")});
-  if (!facts.remark.empty()) lead += element("p", {}, {facts.remark});
+  std::vector<Markup> tiles{
+      tile("Latency", short_number(totals.cycles), "cycles"),
+      tile("Energy", joules(totals.energy_uj), fmt::format("{:.6g} µJ", totals.energy_uj)),
+      tile("EDP", short_number(totals.edp), "µJ × cycles"),
+      tile("Area", fmt::format("{:.2f} mm²", totals.area_mm2),
+           facts.as_built ? fmt::format("{:.2f} mm² as built, double-buffered",
+                                        facts.as_built->at("area_mm2").get<double>())
+                          : "by the machine's file"),
+      tile("Utilisation", percentage(analysis.utilisation.value()), "of all multipliers and cycles")};
+  if (facts.at_clock) {
+    const auto number = [&](const char* key) { return short_number(facts.at_clock->at(key).get<double>()); };
+    const std::string clock = "at " + number("hz") + "Hz";
+    tiles.push_back(tile("Time", number("latency_ms") + " ms", clock));
+    tiles.push_back(tile("Speed", number("tops") + " TOPS", clock));
+    tiles.push_back(tile("Efficiency", number("tops_per_w") + " TOPS/W", "MACs and accesses alone"));
+    tiles.push_back(tile("Power", number("power_w") + " W", "without leakage and clock"));
+  }
+  lead += element("dl", {{"class", "tiles"}}, tiles);
+  lead += remarks(analysis, facts);
   return lead;
 }
 
@@ -316,7 +404,8 @@ Diagram diagram_of(const DesignAnalysis& analysis) {
   return diagram;
 }
 
-Section hardware(const DesignAnalysis& analysis) {
+/// `place` makes the ids of figures those of this network among several; empty where there is one.
+Section hardware(const DesignAnalysis& analysis, const std::string& place) {
   const Diagram diagram = diagram_of(analysis);
   std::string description = "From the outside inwards:";
   for (const Block& block : diagram.blocks) {
@@ -333,10 +422,10 @@ Section hardware(const DesignAnalysis& analysis) {
       "tensors: weights (W), inputs (I) and outputs (O); a circle marks a memory that holds one, without it "
       "the tensor passes by. Bars tell how full a memory is: in a mean cycle (coloured) and in the layer "
       "that fills it most (grey).",
-      draw(diagram, {"hardware-figure", "Block diagram of the hardware", description})};
+      draw(diagram, {"hardware-figure" + place, "Block diagram of the hardware", description})};
 }
 
-Section roofline(const DesignAnalysis& analysis) {
+Section roofline(const DesignAnalysis& analysis, const std::string& place) {
   Roofline chart;
   chart.peak = analysis.layers.front().breakdown.multipliers;
   chart.words_per_cycle =
@@ -357,7 +446,7 @@ Section roofline(const DesignAnalysis& analysis) {
       colours.push_back({name, layer.share_of_cycles, colour_of_bound(layer)});
   }
   Markup content = draw(
-      chart, {"roofline-figure", "Roofline of the layers",
+      chart, {"roofline-figure" + place, "Roofline of the layers",
               fmt::format("{} layers below the roof of {:.0f} multipliers and, on the left, of DRAM; the "
                           "table of layers holds the numbers.",
                           chart.points.size(), chart.peak)});
@@ -558,6 +647,33 @@ Markup sensitivity_table(const DesignAnalysis& analysis) {
                          rows));
 }
 
+/// What a search on the changed machine found, beside what the slopes say.
+Markup searched_table(const DesignAnalysis& analysis) {
+  std::vector<std::vector<Cell>> rows;
+  for (const Sensitivity& number : analysis.sensitivities) {
+    for (const Sensitivity::Searched& searched : number.searched) {
+      const bool found = searched.problem.empty();
+      rows.push_back({{element("code", {}, {number.number.name})},
+                      number_cell(fmt::format("{:.6g}", number.number.value)),
+                      number_cell(fmt::format("{:.6g}", searched.value)),
+                      number_cell(found ? signed_percentage(searched.change.edp) : "–"),
+                      number_cell(signed_percentage(number.by_slope(searched.value))),
+                      {!found                    ? searched.problem
+                       : number.agrees(searched) ? "yes"
+                                                 : "no"}});
+    }
+  }
+  return scrolling(
+      "Layers searched again",
+      table(
+          "EDP with other numbers and the layers searched again for them, on the same hardware, against the "
+          "same search with nothing changed; and what the slope says. They agree where both have one sign "
+          "and differ by less than 1.5 times; else another memory begins to bind within the step, schedules "
+          "need room that a size gives or takes, or a better schedule was found.",
+          {{"Number"}, {"From", true}, {"To", true}, {"Searched", true}, {"By slope", true}, {"Agree"}},
+          rows));
+}
+
 Section tables(const DesignAnalysis& analysis) {
   Markup content = element("h3", {}, {"Layers"});
   content += layer_table(analysis);
@@ -568,6 +684,7 @@ Section tables(const DesignAnalysis& analysis) {
     content += element("h3", {}, {"Sensitivities"});
     content += sensitivity_table(analysis);
   }
+  if (analysis.searched) content += searched_table(analysis);
   return {"tables", "Tables", "Every number behind the figures, to be copied into a spreadsheet.", content};
 }
 
@@ -605,17 +722,100 @@ Section provenance(const DesignAnalysis& analysis, const DesignFacts& facts) {
   return {"provenance", "Where it comes from", "", content};
 }
 
+/// What a page shows of one network.
+std::vector<Section> sections_of(const DesignAnalysis& analysis, const std::string& place) {
+  std::vector<Section> sections{limits(analysis), hardware(analysis, place), roofline(analysis, place),
+                                layers(analysis)};
+  if (!by_effect(analysis, aim_of(analysis.design)).empty()) sections.push_back(tornado(analysis));
+  sections.push_back(tables(analysis));
+  for (Section& section : sections) section.id += place;
+  return sections;
+}
+
+double own_value(const Json& own, const std::string& objective) {
+  const Json& totals = own.at("totals");
+  return totals.at(objective == "edp" ? "edp" : objective == "energy" ? "energy_uj" : "cycles");
+}
+
+/// The networks side by side, and what each loses by sharing.
+Section side_by_side(const std::vector<NetworkOnPage>& networks) {
+  std::vector<std::vector<Cell>> rows;
+  for (const NetworkOnPage& network : networks) {
+    const Design& design = network.analysis.design;
+    const DesignTotals& totals = design.totals;
+    const double value = Objective::from_name(design.objective).value(totals.energy_uj, totals.cycles);
+    std::string loss = "–";
+    if (network.own.is_object())
+      loss = signed_percentage(value / own_value(network.own, design.objective) - 1);
+    rows.push_back({{design.workload},
+                    number_cell(fmt::format("{:.6g}", network.weight)),
+                    number_cell(short_number(totals.cycles)),
+                    number_cell(joules(totals.energy_uj)),
+                    number_cell(short_number(totals.edp)),
+                    number_cell(percentage(network.analysis.utilisation.value())),
+                    number_cell(loss),
+                    {verdict(network.analysis)}});
+  }
+  return {
+      "networks", "The networks side by side", "",
+      scrolling("Networks",
+                table("Every network on the shared hardware. Loss: what its aim is above that of the best "
+                      "design known for the network alone.",
+                      {{"Network"},
+                       {"Weight", true},
+                       {"Cycles", true},
+                       {"Energy", true},
+                       {"EDP", true},
+                       {"Utilisation", true},
+                       {"Loss", true},
+                       {"What limits it"}},
+                      rows, "prose"))};
+}
+
 }  // namespace
 
 Page design_page(const DesignAnalysis& analysis, const DesignFacts& facts) {
   Page page;
   page.title = fmt::format("{} on {}", analysis.design.workload, analysis.design.target);
   page.lead = headline(analysis, facts);
-  page.sections = {limits(analysis), hardware(analysis), roofline(analysis), layers(analysis)};
-  if (!by_effect(analysis, aim_of(analysis.design)).empty()) page.sections.push_back(tornado(analysis));
-  if (facts.search.size() > 1) page.sections.push_back(progress(analysis, facts));
-  page.sections.push_back(tables(analysis));
+  page.sections = sections_of(analysis, "");
+  if (facts.search.size() > 1) page.sections.insert(page.sections.end() - 1, progress(analysis, facts));
   page.sections.push_back(provenance(analysis, facts));
+  return page;
+}
+
+Page shared_page(const std::vector<NetworkOnPage>& networks, const std::string& joint,
+                 const DesignFacts& of_all) {
+  const DesignAnalysis& first = networks.front().analysis;
+  std::string names;
+  for (const NetworkOnPage& network : networks)
+    names += (names.empty() ? "" : ", ") + network.analysis.design.workload;
+  Page page;
+  page.title = fmt::format("{} on one {}", names, first.design.target);
+  page.lead =
+      element("p", {{"class", "lead"}},
+              {fmt::format("{} networks on one hardware, the machine {}: {}. Wanted: the least {}.",
+                           networks.size(), first.design.target, sizes_in_words(first.design), joint)});
+  page.lead += element("dl", {{"class", "tiles"}},
+                       {tile("Area", fmt::format("{:.2f} mm²", first.design.totals.area_mm2),
+                             of_all.as_built ? fmt::format("{:.2f} mm² as built, double-buffered",
+                                                           of_all.as_built->at("area_mm2").get<double>())
+                                             : "by the machine's file")});
+  if (!of_all.smaller.empty())
+    page.lead += element("p", {}, {element("b", {}, {"Smaller hardware: "}), of_all.smaller});
+  page.sections.push_back(side_by_side(networks));
+  for (std::size_t n = 0; n < networks.size(); ++n) {
+    const DesignAnalysis& analysis = networks[n].analysis;
+    std::vector<Section> sections = sections_of(analysis, fmt::format("-{}", n + 1));
+    Markup top = headline(analysis, networks[n].facts);
+    top += sections.front().content;
+    sections.front().content = top;
+    for (Section& section : sections) {
+      section.heading = fmt::format("{}: {}", analysis.design.workload, section.heading);
+      page.sections.push_back(std::move(section));
+    }
+  }
+  page.sections.push_back(provenance(first, of_all));
   return page;
 }
 

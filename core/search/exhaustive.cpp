@@ -64,7 +64,7 @@ FixedSearch search(const SearchProblem& problem, const MapOptions& options,
     if (!layers.improve(problem.prices(best.sums), hardware)) break;
     const Choice next = best_entries(problem, layers.frontiers(), hardware);
     better = next.log_objective < best.log_objective - 1e-12;
-    if (better) best = next;
+    best = next;  // in any case: the entries of the one before are those of other frontiers
   }
   fixed.frontiers = layers.frontiers();
   for (std::size_t l = 0; l < now.layers; ++l) {

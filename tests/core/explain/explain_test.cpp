@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iostream>
 #include <sstream>
 
 #include "dosa/core/explain/diff.hpp"
@@ -36,9 +37,9 @@ Logs logs_of(Design design, const Target& target) {
 
 class ExplainOnMachine : public ::testing::TestWithParam<std::string> {};
 
-TEST_P(ExplainOnMachine, AddsUpOnEveryNetwork) {
+TEST_P(ExplainOnMachine, AddsUp) {
   const TargetPtr target = target_of(GetParam());
-  for (const std::string& network : all_networks()) {
+  for (const std::string& network : networks_for(GetParam())) {
     SCOPED_TRACE(network);
     const DesignAnalysis analysis = analyse(quick_design(network, target), *target);
     const DesignTotals& totals = analysis.design.totals;
@@ -76,12 +77,12 @@ TEST_P(ExplainOnMachine, AddsUpOnEveryNetwork) {
 }
 
 // The numbers are changed in the machine's file, and the design is costed on that machine as any design is.
-TEST_P(ExplainOnMachine, SlopesAreThoseOfTheExactModelOnEveryNetwork) {
+TEST_P(ExplainOnMachine, SlopesAreThoseOfTheExactModel) {
   const std::string machine = GetParam();
   const TargetPtr target = target_of(machine);
   constexpr double kStep = 0.01, kTolerance = 0.01, kNoise = 5e-5;
   std::size_t smooth = 0, kinks = 0;
-  for (const std::string& network : all_networks()) {
+  for (const std::string& network : networks_for(GetParam())) {
     const Design design = quick_design(network, target);
     const double width = std::log1p(kStep) - std::log1p(-kStep);
     // Every run's cycles are rounded up to whole ones.
@@ -128,7 +129,9 @@ TEST_P(ExplainOnMachine, SlopesAreThoseOfTheExactModelOnEveryNetwork) {
       EXPECT_LE(found[2], most + kTolerance * std::abs(most) + noise[2]);
     }
   }
-  EXPECT_GT(smooth, 8 * kinks) << kinks << " kinks";
+  std::cout << machine << ": " << smooth << " of " << smooth + kinks
+            << " slopes are those of the exact model within 1 %, the others at kinks\n";
+  EXPECT_GT(smooth, 8 * kinks);
 }
 
 INSTANTIATE_TEST_SUITE_P(Machines, ExplainOnMachine, ::testing::ValuesIn(all_machines()),
@@ -159,6 +162,14 @@ TEST(Explain, SlopesOfSizesAreThoseOfTheExactModel) {
         other.hardware[p] = size;
         return logs_of(other, *target);
       };
+      const auto slope_of = [&](const std::string& name, std::int64_t size) {
+        Design other = design;
+        other.hardware[p] = size;
+        for (const Sensitivity& there : analyse(other, *target).sensitivities) {
+          if (there.number.name == name) return there.slope;
+        }
+        return Effects{};
+      };
       const std::int64_t size = design.hardware[p];
       if (machine == "gemmini-rtl") {
         // Sizes are powers of two; energy and area are linear in those of buffers.
@@ -177,7 +188,13 @@ TEST(Explain, SlopesOfSizesAreThoseOfTheExactModel) {
         return (4 * next.*what - 3 * now.*what - then.*what) * scale;
       };
       EXPECT_NEAR(one.slope.energy, slope(&Logs::energy), 0.01 * std::abs(one.slope.energy) + 1e-3);
-      EXPECT_NEAR(one.slope.latency, slope(&Logs::latency), 0.01 * std::abs(one.slope.latency) + 1e-3);
+      // Latency is the largest of several times, so within the steps another one may take over: what it
+      // changes by lies between what the slopes at both ends say.
+      const double end = slope_of(one.number.name, size + 2 * step).latency;
+      const double mean = (then.latency - now.latency) / std::log1p(1 / scale);
+      const double tolerance = 0.01 * std::abs(mean) + 1e-3;
+      EXPECT_GE(mean, std::min(one.slope.latency, end) - tolerance);
+      EXPECT_LE(mean, std::max(one.slope.latency, end) + tolerance);
       EXPECT_NEAR(one.slope.area, slope(&Logs::area), 0.02 * std::abs(one.slope.area) + 1e-3);
       ++compared;
     }

@@ -72,13 +72,18 @@ def make_pages():
          "arrays.html")
 
 
+    dosa("optimize", "bert", "alexnet:2", "--pe", "16", "--scratchpad", "64", "--accumulator", "32", "--polish-nests",
+         "300", "--report", "shared.html", "-o", "shared.json", "-q")
+
+
 DESIGNS = [*MACHINES, "hostile_design", "resnet50", "mobilenet_v2", "optimised"]
 COMPARISONS = ["methods", "machines", "arrays"]
+PAGES = [*DESIGNS, *COMPARISONS, "shared"]
 
 
 class Structure(unittest.TestCase):
     def test_pages_are_complete_and_ask_for_nothing(self):
-        for name in [*DESIGNS, *COMPARISONS]:
+        for name in PAGES:
             with self.subTest(name):
                 source, tree = read(f"{name}.html"), page(f"{name}.html")
                 self.assertTrue(source.startswith("<!DOCTYPE html>\n"))
@@ -103,7 +108,7 @@ class Structure(unittest.TestCase):
                             self.assertTrue(set(value.split()) <= set(ids), value)
 
     def test_figures_and_tables_speak_to_those_who_cannot_see_them(self):
-        for name in [*DESIGNS, *COMPARISONS]:
+        for name in PAGES:
             with self.subTest(name):
                 tree = page(f"{name}.html")
                 for figure in tree.iter("svg"):
@@ -164,6 +169,59 @@ class Structure(unittest.TestCase):
                     shares = [float(b.text.split()[0]) for b in legend.iter("b") if b.text.endswith(" %")]
                     if legend.get("class") == "legend":
                         self.assertAlmostEqual(sum(shares), 100, delta=0.5)
+
+    def test_the_first_words_say_what_limits_a_design(self):
+        for name in DESIGNS:
+            with self.subTest(name):
+                verdict = page(f"{name}.html").find(".//header/p[@class='verdict']").text
+                # The largest share of the time, as the figure below shows it.
+                time = page(f"{name}.html").find(".//section[@id='limits']//ul[@class='legend']")
+                parts = {text_of(item).split(" % ")[1]: float(item.find("b").text.split()[0]) for item in time}
+                kinds = {"Memory": sum(v for k, v in parts.items() if k.startswith("waiting for ")),
+                         "The number of multipliers": parts.get("useful work", 0),
+                         "The shape of the array":
+                             parts.get("multipliers without work", 0) + parts.get("work on padding", 0),
+                         "Overhead": sum(v for k, v in parts.items() if k.startswith("overhead"))}
+                said = verdict.split(" limits this design: ")[0]
+                self.assertAlmostEqual(kinds[said], max(kinds.values()), delta=0.11, msg=f"{verdict} {parts}")
+
+    def test_several_networks_have_a_page(self):
+        tree, design = page("shared.html"), json.loads(read("shared.json"))
+        rows = tree.find(".//section[@id='networks']//table").findall("tbody/tr")
+        self.assertEqual([row[0].text for row in rows], [n["workload"] for n in design["networks"]])
+        for n, network in enumerate(design["networks"], 1):
+            for part in ("limits", "hardware", "roofline", "layers", "sensitivities", "tables"):
+                self.assertIsNotNone(tree.find(f".//section[@id='{part}-{n}']"))
+            costs = tree.find(f".//section[@id='tables-{n}']//table").findall("tbody/tr")
+            self.assertEqual([text_of(row[2]) for row in costs], [f"{l['cycles']:.0f}" for l in network["layers"]])
+        dosa("report", "shared.json", "-o", "again.html")
+        self.assertEqual(text_of(page("again.html").find(".//section[@id='networks']")),
+                         text_of(tree.find(".//section[@id='networks']")))
+
+    def test_clock_search_and_the_rest_of_the_network_are_on_the_page(self):
+        dosa("report", "gemmini-tl.json", "--clock", "1GHz", "--resolve", "2", "--max-nests", "2000", "-q", "-o",
+             "again.html")
+        tree, explained = page("again.html"), json.loads(
+            dosa("explain", "gemmini-tl.json", "--clock", "1GHz", "--resolve", "2", "--max-nests", "2000", "-q",
+                 "--json").stdout)
+        self.assertIn(f"{explained['at_clock']['latency_ms']:.3g} ms", text_of(tree.find(".//header")))
+        searched = [found for one in explained["sensitivities"] for found in one.get("searched", [])]
+        self.assertGreaterEqual(len(searched), 4)
+        captions = {text_of(t.find("caption")): t for t in tree.find(".//section[@id='tables']").iter("table")}
+        table = next(t for caption, t in captions.items() if "searched again" in caption)
+        self.assertEqual([row[5].text for row in table.findall("tbody/tr")],
+                         ["yes" if found["agrees"] else "no" for found in searched])
+        left = {"schema": "dosa-workload/2", "name": "speech", "layers": [
+            {"name": "frames", "dims": {"R": 31, "P": 100, "C": 16, "K": 16}, "padding": {"left": 15, "right": 15}},
+            {"name": "huge", "dims": {"P": 4194304, "C": 131072, "K": 1}}]}
+        with open(path("left.json"), "w", encoding="utf-8") as file:
+            json.dump(left, file)
+        dosa("map", "left.json", "--machine", "gemmini-rtl", "--max-nests", "300", "-q", "-o", "left_design.json")
+        self.assertTrue(json.loads(read("left_design.json"))["left_to_cpu"])
+        dosa("report", "left_design.json", "-o", "again.html")
+        header = text_of(page("again.html").find(".//header"))
+        self.assertIn("im2col on the CPU, which is not counted: frames", header)
+        self.assertIn("left to the CPU, not counted: huge", header)
 
     def test_hostile_names_are_text(self):
         source, tree = read("hostile_design.html"), page("hostile_design.html")
@@ -281,7 +339,7 @@ class Browser(unittest.TestCase):
         return "file://" + path(f"{name}.html")
 
     def test_pages_are_drawn_in_light_and_dark(self):
-        for name in ("mobilenet_v2", "simba", "methods"):
+        for name in ("mobilenet_v2", "gemmini-rtl", "simba", "methods", "shared"):
             pictures = []
             for width, mode in ((1280, 1), (1280, 0), (400, 1)):
                 picture = path(f"{name}_{width}_{'light' if mode else 'dark'}.png")
@@ -315,7 +373,7 @@ class Browser(unittest.TestCase):
             self.assertEqual(asked, set(), name)
 
     def test_texts_keep_apart_and_nothing_is_wider_than_the_page(self):
-        frames = [[name, width] for name in (*DESIGNS, *COMPARISONS) for width in (1280, 760, 400)]
+        frames = [[name, width] for name in PAGES for width in (1280, 760, 400)]
         with open(path("harness.html"), "w", encoding="utf-8") as file:
             file.write(HARNESS.replace("FRAMES", json.dumps(frames)))
         shown = self.browse("--allow-file-access-from-files", "--virtual-time-budget=20000", "--dump-dom",
