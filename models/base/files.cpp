@@ -1,6 +1,7 @@
 #include "dosa/models/base/files.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -14,8 +15,8 @@
 #include <memory>
 #include <numeric>
 #include <optional>
-#include <random>
 
+#include "dosa/models/base/draft.hpp"
 #include "dosa/models/base/error.hpp"
 
 namespace dosa {
@@ -92,18 +93,21 @@ std::string read_content(const fs::path& path, std::optional<std::size_t> bytes)
   return content;
 }
 
-/// A file that gets its name once it is complete. Until then it has none, where the file system can do that,
-/// so that nothing is left of it however the program ends; elsewhere it has one that cannot be guessed.
+/// A file that gets its name once it is complete. Until then it has none, where the file system can do that;
+/// elsewhere, and while it replaces an older one, it has a draft_name().
 class Draft {
  public:
   explicit Draft(const fs::path& path) : path_(path.string()) {
     file_ = open(folder_of(path).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
-    if (file_ >= 0 && access(as_link().c_str(), F_OK) == 0) return;
-    close_file();
+    if (file_ >= 0 && access(as_link().c_str(), F_OK) == 0) {
+      flock(file_, LOCK_EX | LOCK_NB);  // for when it gets a draft's name; nobody else has it
+      return;
+    }
     do {
-      name_ = fresh_name();
+      close_file();
+      name_ = draft_name(path_);
       file_ = open(name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    } while (file_ < 0 && errno == EEXIST);
+    } while (file_ < 0 ? errno == EEXIST : !hold_draft(file_));
     if (file_ < 0) {
       name_.clear();
       fail_to_write();
@@ -132,7 +136,7 @@ class Draft {
     while (name_.empty()) {
       if (linkat(AT_FDCWD, as_link().c_str(), AT_FDCWD, path_.c_str(), AT_SYMLINK_FOLLOW) == 0) return;
       if (errno != EEXIST) fail_to_write();
-      const std::string name = fresh_name();
+      const std::string name = draft_name(path_);
       if (linkat(AT_FDCWD, as_link().c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
         name_ = name;
       } else if (errno != EEXIST) {
@@ -145,10 +149,6 @@ class Draft {
 
  private:
   std::string as_link() const { return fmt::format("/proc/self/fd/{}", file_); }
-  std::string fresh_name() const {
-    std::random_device random;
-    return fmt::format("{}.{:08x}{:08x}", path_, random(), random());
-  }
   void close_file() {
     if (file_ >= 0) close(file_);
     file_ = -1;
@@ -211,6 +211,7 @@ void check_writable(const fs::path& given) {
   if (fs::exists(path, ignored) && access(path.c_str(), W_OK) != 0)
     fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), system_reason());
   const Draft tried(path);
+  remove_left_drafts(path);
 }
 
 fs::path data_folder() {

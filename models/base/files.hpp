@@ -15,13 +15,15 @@ std::string read_file(const std::filesystem::path& path);
 std::string read_start(const std::filesystem::path& path, std::size_t bytes);
 
 /// Replaces `path` by `content`: written to a temporary beside it, flushed to disk, then renamed, so that a
-/// crash or a full disk leaves the old file. Throws Error{kFile}.
+/// crash or a full disk leaves the old file. Throws Error{kFile}. A program killed (SIGKILL) in the moment of
+/// replacing leaves the temporary, whole, by its draft_name().
 void write_file(const std::filesystem::path& path, const std::string& content);
 
 /// FNV-1a of bytes as 16 hexadecimal digits: tells contents apart, not a protection.
 std::string content_hash(const std::string& bytes);
 
 /// Throws Error{kFile} unless write_file(path) can be expected to work: called before long work, not after.
+/// Removes what programs that were killed left of earlier writes.
 void check_writable(const std::filesystem::path& path);
 
 /// The folder with shipped data (workloads/, hardware/, ...): $DOSA_HOME/data, else the source tree that the

@@ -1,7 +1,6 @@
 #include "dosa/models/base/folder.hpp"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include <cstring>
 #include <set>
 
+#include "dosa/models/base/draft.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/json_input.hpp"
@@ -61,19 +61,27 @@ NewFolder::NewFolder(const fs::path& folder, MayReplace may_replace, std::string
   // "out/" and "out" are the same folder, and its parent is where the temporary one belongs.
   if (!target_.has_filename()) target_ = target_.parent_path();
   check();
-  std::string temporary = target_.string() + ".XXXXXX";
-  if (mkdtemp(temporary.data()) == nullptr)
-    fail(ErrorId::kFile, "{}: cannot be written: {}", given_, std::strerror(errno));
-  temporary_ = temporary;
-  const mode_t mask = umask(0);
-  umask(mask);
-  std::error_code ignored;
-  fs::permissions(temporary_, static_cast<fs::perms>(0777 & ~mask), ignored);
+  remove_left_drafts(target_);
+  for (int tries = 0; tries < 10; ++tries) {
+    temporary_ = draft_name(target_);
+    if (mkdir(temporary_.c_str(), 0777) != 0) break;
+    lock_ = open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock_ >= 0 && hold_draft(lock_)) return;
+    rmdir(temporary_.c_str());
+    close_lock();
+  }
+  fail(ErrorId::kFile, "{}: cannot be written: {}", given_, std::strerror(errno));
 }
 
 NewFolder::~NewFolder() {
   std::error_code ignored;
   if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+  close_lock();
+}
+
+void NewFolder::close_lock() {
+  if (lock_ >= 0) close(lock_);
+  lock_ = -1;
 }
 
 void NewFolder::check() const {

@@ -9,7 +9,8 @@
 namespace dosa {
 
 /// A folder that appears under its name when it is complete, or not at all: files are written to a temporary
-/// folder beside it, which commit() puts in its place. What stood there is replaced if it may be.
+/// folder beside it, which commit() puts in its place. What stood there is replaced if it may be. What killed
+/// programs left of the same folder is removed first.
 class NewFolder {
  public:
   /// Whether an entry of a folder that already stands there may be lost.
@@ -33,11 +34,13 @@ class NewFolder {
 
  private:
   void check() const;
+  void close_lock();
 
   std::string given_;  ///< the folder as the user wrote it
   std::filesystem::path target_, temporary_;
   MayReplace may_replace_;
   std::string older_;
+  int lock_ = -1;  ///< holds the temporary folder (draft.hpp)
 };
 
 /// A file of a folder that is written as a whole.

@@ -22,8 +22,11 @@
 namespace dosa {
 namespace {
 
-/// Opened for what a program prints. Throws Error{kFile}.
+/// A new file for what a program prints: one that an earlier program left, and may still write to, is
+/// another. Throws Error{kFile}.
 int opened(const std::filesystem::path& path) {
+  std::error_code code;
+  if (std::filesystem::is_regular_file(path, code)) unlink(path.c_str());
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file < 0) fail(ErrorId::kFile, "{}: cannot be written: {}", path.string(), std::strerror(errno));
   return file;

@@ -91,6 +91,17 @@ TEST_F(Campaigns, MeasureRunsEveryProgramAndCollects) {
   EXPECT_EQ(rows(), csv);
 }
 
+TEST_F(Campaigns, WhatABuildThatWasCutOffLeftIsCompiledAgain) {
+  sample();
+  const std::string killed = "printf half > dosa_batch_001-baremetal; kill -9 $PPID; sleep 9";
+  EXPECT_NE(dosa({"measure", "plan", "--simulator", DOSA_FAKE_SIMULATOR, "--build", killed}).code, 0);
+  ASSERT_EQ(content_of(in_plan("dosa_batch_001-baremetal")), "half");
+  EXPECT_EQ(dosa(measure()).code, 0);
+  EXPECT_EQ(content_of(in_plan("dosa_batch_001-baremetal")), content_of(in_plan("dosa_batch_001.c")));
+  EXPECT_EQ(lines(rows()), 41);
+  EXPECT_FALSE(fs::exists(in_plan("logs") / "building"));
+}
+
 TEST_F(Campaigns, WhatASimulatorDoesWrongIsNamedAndTheRestKept) {
   struct Case {
     const char *mode, *message;

@@ -1,6 +1,8 @@
 #include "dosa/models/base/files.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -171,6 +173,48 @@ TEST(Files, WritabilityIsKnownBeforehand) {
   chmod(folder.path().c_str(), 0500);
   expect_error([&] { check_writable(folder.path() / "out.json"); }, ErrorId::kFile, {"Permission denied"});
   chmod(folder.path().c_str(), 0700);
+}
+
+TEST(Files, WhatAKilledWriterLeftIsRemovedUnlessItStillWrites) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.json", "old");
+  const std::string left = folder.file("out.json.dosa-0123456789abcdef", "left");
+  const std::string locked = folder.file("out.json.dosa-fedcba9876543210", "still written");
+  for (const char* kept : {"out.json.dosa-0123456789abcde", "out.json.dosa-0123456789abcdeF", "out.json.old",
+                           "other.json.dosa-0123456789abcdef"})
+    folder.file(kept, "another's");
+  const int writer = open(locked.c_str(), O_WRONLY);
+  ASSERT_EQ(flock(writer, LOCK_EX | LOCK_NB), 0);
+  check_writable(path);
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_EQ(read_file(locked), "still written");
+  EXPECT_EQ(folder.count(), 6u);
+  close(writer);
+  check_writable(path);
+  EXPECT_EQ(folder.count(), 5u);
+  EXPECT_EQ(read_file(path), "old");
+}
+
+/// Killed at any moment, also of replacing: the file is always whole, and what else is left goes away.
+TEST(Files, AKilledWriterLeavesAWholeFile) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.json", std::string(50000, 'a'));
+  for (int kills = 0; kills < 50; ++kills) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(60);  // should nobody kill it
+      for (char letter = 'a';; letter = letter == 'z' ? 'a' : static_cast<char>(letter + 1))
+        write_file(path, std::string(50000, letter));
+    }
+    usleep(static_cast<useconds_t>(1000 + kills * 37));
+    kill(child, SIGKILL);
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    const std::string content = read_file(path);
+    ASSERT_EQ(content, std::string(50000, content.front()));
+  }
+  check_writable(path);
+  EXPECT_EQ(folder.count(), 1u);
 }
 
 TEST(Files, ShippedNamesAndPaths) {

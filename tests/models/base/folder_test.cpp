@@ -40,6 +40,19 @@ TEST(NewFolder, LeavesNothingWithoutCommit) {
   EXPECT_EQ(folder.count(), 0u);
 }
 
+TEST(NewFolder, RemovesWhatAKilledProgramLeftAndNothingElse) {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "out", left = folder.path() / "out.dosa-0123456789abcdef";
+  fs::create_directory(left);
+  write_file(left / "a.json", "half");
+  NewFolder still_written(out, is_a_design, "older designs");
+  EXPECT_FALSE(fs::exists(left));
+  NewFolder target(out, is_a_design, "older designs");
+  write_file(still_written.path() / "b.json", "whole");
+  still_written.commit();
+  EXPECT_EQ(read_file(out / "b.json"), "whole");
+}
+
 TEST(NewFolder, ReplacesWhatMayBeReplaced) {
   const TemporaryFolder folder;
   const fs::path out = folder.path() / "out";

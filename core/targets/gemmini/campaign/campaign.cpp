@@ -308,8 +308,9 @@ class Campaign {
     const fs::path path = round.folder / "measured.json";
     std::error_code ignored;
     if (!fs::exists(path, ignored)) {
-      const Measured measured = measure(round.folder, options_.run, hooks_.progress, hooks_.interrupt);
+      Measured measured = measure(round.folder, options_.run, hooks_.progress, hooks_.interrupt);
       if (measured.interrupted) return false;
+      measured.earlier = 0;  // the record of a campaign does not tell of its breaks
       write_file(round.folder / "measured.txt", measured.report());
       if (measured.collected.rows.empty()) {
         fail(ErrorId::kValue, "{}: nothing was measured{}; the same command again tries again",

@@ -187,18 +187,35 @@ class Runner {
 
   fs::path programs_folder() const { return options_.programs.empty() ? folder_ : options_.programs; }
 
+  /// Removes the programs that a build which was cut off may have left half-written.
+  void forget_cut_off_build() const {
+    std::error_code ignored;
+    if (options_.build.empty() || !options_.programs.empty() || !fs::exists(building(), ignored)) return;
+    for (const Program* program : todo_) {
+      for (fs::path path = compiled(folder_, program->name); !path.empty();
+           path = compiled(folder_, program->name)) {
+        if (!fs::remove(path, ignored)) fail(ErrorId::kFile, "{}: cannot be removed", path.string());
+      }
+    }
+  }
+  /// There as long as the programs are being compiled.
+  fs::path building() const { return folder_ / "logs" / "building"; }
+
   /// Compiles what is missing.
   void build() {
+    forget_cut_off_build();
     const auto has_program = [&](const Program* p) { return !compiled(programs_folder(), p->name).empty(); };
     if (todo_.empty() || std::all_of(todo_.begin(), todo_.end(), has_program)) return;
     std::string reason = "no command to compile it was given (--build)";
     if (!options_.build.empty()) {
       const fs::path log = folder_ / "logs" / "build.log";
+      write_file(building(), "");
       Process process({options_.build, {}, folder_, log, {}});
       while (!process.poll(0, kMostLogBytes)) {
         if (is_set(interrupt_)) return;
         std::this_thread::sleep_for(kPollPause);
       }
+      fs::remove(building());
       const std::string last = last_line(log);
       reason = fmt::format("'{}' {}; {}{}", options_.build, process.end().text(0), log.string(),
                            last.empty() ? " is empty" : ": " + last);

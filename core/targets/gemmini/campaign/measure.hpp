@@ -52,7 +52,8 @@ struct Measured {
 /// Runs the programs of the plan in `folder` (plan.json) that have no complete log in its folder logs/ yet,
 /// `jobs` at a time, each in a process group of its own that is killed at its end, and collects all logs. A
 /// log is complete, and kept for later runs, when every measurement of its program is in it, right or wrong;
-/// an incomplete one is kept as *.failed.log and its program run again next time. Stops soon after
+/// an incomplete one is kept as *.failed.log and its program run again next time. What a build that was cut
+/// off left in the plan's folder is compiled again. Stops soon after
 /// `*interrupt` becomes true, with what is done. Throws Error for a plan that cannot run, a folder that
 /// another run is using or whose logs are of another plan or simulator, and where no program can be compiled.
 Measured measure(const std::filesystem::path& folder, const MeasureOptions& options,
