@@ -51,7 +51,7 @@ MemoryLevel level_from_json(const JsonInput& json) {
   level.holds = operands_from_json(json.at("holds"));
   if (const auto dims = json.find("temporal")) level.temporal = dims_from_json(*dims);
   if (const auto dims = json.find("spatial")) level.spatial = dims_from_json(*dims);
-  level.word_bits = static_cast<int>(json.at("word_bits").integer(1, 64));
+  level.word_bits = static_cast<int>(json.at("word_bits").integer(1, kMaxWordBits));
   if (const auto sized = json.find("sized_by")) {
     const std::string name = sized->text();
     if (name == "scratchpad_kib") {
@@ -190,6 +190,12 @@ double ArrayMachine::area_mm2(const Hardware& hardware) const {
 CostBasis ArrayMachine::cost_basis() const {
   const MemoryLevel& memory = levels.back();
   return {memory.word_bits, mac_energy_pj, memory.energy.pj / memory.word_bits, area.per_pe};
+}
+
+std::vector<LevelWords> ArrayMachine::level_words() const {
+  std::vector<LevelWords> words;
+  for (const MemoryLevel& level : levels) words.push_back({level.name, level.holds, level.word_bits});
+  return words;
 }
 
 ArrayMachine load_array_machine(const std::string& name_or_path) {

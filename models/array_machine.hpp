@@ -153,6 +153,7 @@ class ArrayMachine : public Machine {
   std::string level_label(int level) const;
   double area_mm2(const Hardware& hardware) const override;
   CostBasis cost_basis() const override;
+  std::vector<LevelWords> level_words() const override;
 };
 
 /// The numbers of a machine, each as `read` gives it: a function of a MachineNumber, which is called for

@@ -73,6 +73,25 @@ struct SideOption {
 constexpr std::array<SideOption, 4> kSideOptions{
     {{"left", &Sides::left}, {"right", &Sides::right}, {"top", &Sides::top}, {"bottom", &Sides::bottom}}};
 
+LayerKind kind_from_json(const JsonInput& json) {
+  for (std::size_t kind = 0; kind < kLayerKinds.size(); ++kind) {
+    if (json.text() == kLayerKinds[kind]) return static_cast<LayerKind>(kind);
+  }
+  fail(ErrorId::kValue, "{}: found \"{}\", expected one of {}", json.where(), json.text(),
+       fmt::join(kLayerKinds, ", "));
+}
+
+/// An object with those of W, I and O that are known.
+WordBits word_bits_from_json(const JsonInput& json) {
+  json.allow_only({"W", "I", "O"});
+  WordBits bits{};
+  for (const Operand operand : all_operands()) {
+    if (const auto value = json.find(std::string(1, letter_of(operand))))
+      bits[static_cast<std::size_t>(operand)] = static_cast<int>(value->integer(1, kMaxWordBits));
+  }
+  return bits;
+}
+
 /// A number for all sides, or an object with those that are not 0.
 Sides sides_from_json(const JsonInput& json) {
   Sides sides;
@@ -146,7 +165,8 @@ std::string letters_of(const DimSet& dims) { return letters_in(dims, kDimNames);
 std::string letters_of(const OperandSet& operands) { return letters_in(operands, kOperandNames); }
 
 Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& extra_keys) {
-  std::vector<const char*> keys{"name", "count", "dims", "groups", "padding", "input_width", "input_height"};
+  std::vector<const char*> keys{"name",        "count",        "dims", "groups",   "padding",
+                                "input_width", "input_height", "kind", "word_bits"};
   keys.insert(keys.end(), extra_keys.begin(), extra_keys.end());
   json.allow_only(keys);
   Layer layer;
@@ -157,6 +177,8 @@ Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& ext
   for (const InputOption& option : kInputOptions) {
     if (const auto value = json.find(option.key)) layer.*option.value = value->integer(1, kMaxDim);
   }
+  if (const auto kind = json.find("kind")) layer.kind = kind_from_json(*kind);
+  if (const auto bits = json.find("word_bits")) layer.word_bits = word_bits_from_json(*bits);
   const JsonInput dims = json.at("dims");
   dims.allow_only({"R", "S", "P", "Q", "C", "K", "N", "wstride", "hstride", "wdilation", "hdilation"});
   for (const Dim dim : all_dims()) {
@@ -192,6 +214,11 @@ Json to_json(const Layer& layer) {
   }
   for (const InputOption& option : kInputOptions) {
     if (layer.*option.value) json[option.key] = *(layer.*option.value);
+  }
+  if (layer.kind != LayerKind::kWeights) json["kind"] = kLayerKinds[static_cast<std::size_t>(layer.kind)];
+  for (const Operand operand : all_operands()) {
+    if (const auto bits = layer.word_bits[static_cast<std::size_t>(operand)])
+      json["word_bits"][std::string(1, letter_of(operand))] = *bits;
   }
   return json;
 }

@@ -32,6 +32,7 @@ inline constexpr std::array<Dim, kDims> all_dims() {
 enum class Operand : int { W, I, O };
 inline constexpr int kOperands = 3;
 inline constexpr std::string_view kOperandNames = "WIO";
+inline char letter_of(Operand operand) { return kOperandNames[static_cast<std::size_t>(operand)]; }
 inline constexpr std::array<Operand, kOperands> all_operands() {
   return {Operand::W, Operand::I, Operand::O};
 }
@@ -66,6 +67,14 @@ struct Sides {
   bool are_even() const { return left == right && left == top && left == bottom; }
 };
 
+/// What the operand W of a layer is: weights, which are the same for every input of the network, or
+/// activations, as in a product of two of them (attention's scores and context).
+enum class LayerKind { kWeights, kActivations };
+inline constexpr std::array<const char*, 2> kLayerKinds{"weights", "activations"};
+
+/// Bits of an element of each tensor, where a network says them.
+using WordBits = std::array<std::optional<int>, kOperands>;
+
 /// A convolution or matrix product. A matrix product has R = S = Q = 1, P rows, C inner, K columns.
 /// A grouped or depthwise convolution is `groups` runs of one smaller layer: `size` is that smaller layer
 /// (C and K per group), so every cost of this layer is that of one group, times `groups`.
@@ -83,6 +92,9 @@ struct Layer {
   std::optional<Sides> uneven_padding;
   /// Size of the input without padding, where known; otherwise input_width() guesses it.
   std::optional<std::int64_t> known_input_width, known_input_height;
+  LayerKind kind = LayerKind::kWeights;  ///< no cost depends on it
+  /// An element takes one word of every level that holds it, however few its bits; see check_word_bits().
+  WordBits word_bits{};
 
   std::int64_t operator[](Dim dim) const { return size[static_cast<std::size_t>(dim)]; }
   std::int64_t& operator[](Dim dim) { return size[static_cast<std::size_t>(dim)]; }
@@ -113,9 +125,10 @@ inline constexpr std::int64_t kMaxMacs = std::int64_t{1} << 62;
 inline constexpr std::int64_t kMaxInputWords = std::int64_t{1} << 53;
 inline constexpr std::int64_t kMaxDim = std::int64_t{1} << 31;
 inline constexpr std::int64_t kMaxStep = 1 << 16;  ///< strides and dilations
+inline constexpr std::int64_t kMaxWordBits = 64;   ///< of a level's words and of a tensor's elements
 
 /// Reads {name, count?, dims {R,S,P,Q,C,K,N, wstride?, hstride?, wdilation?, hdilation?}, groups?, padding?,
-/// input_width?, input_height?}, padding as a number or as {left?, right?, top?, bottom?},
+/// input_width?, input_height?, kind?, word_bits?}, padding as a number or as {left?, right?, top?, bottom?},
 /// and nothing else but `extra_keys`, which the caller reads. Dimensions left out are 1. Throws Error.
 Layer layer_from_json(const JsonInput& json, const std::vector<const char*>& extra_keys = {});
 /// The same form back; parts that have their default are left out, except count and the seven sizes.

@@ -89,4 +89,17 @@ MachinePtr load_machine(const MachineChoice& choice) {
   }
 }
 
+void check_word_bits(const Layer& layer, const Machine& machine) {
+  if (layer.word_bits == WordBits{}) return;
+  for (const LevelWords& words : machine.level_words()) {
+    for (const Operand operand : all_operands()) {
+      const auto o = static_cast<std::size_t>(operand);
+      const int bits = layer.word_bits[o].value_or(0);
+      if (!words.holds[o] || bits <= words.bits) continue;
+      fail(ErrorId::kValue, "layer '{}': word_bits.{}: found {}, but {} of {} holds it in words of {} bits",
+           layer.name, letter_of(operand), bits, words.level, machine.name, words.bits);
+    }
+  }
+}
+
 }  // namespace dosa

@@ -49,6 +49,13 @@ struct CostBasis {
   double mac_mm2 = 0;          ///< one multiplier with what belongs to it
 };
 
+/// The words of one level of memory.
+struct LevelWords {
+  std::string level;
+  OperandSet holds{};
+  int bits = 0;
+};
+
 class Machine {
  public:
   virtual ~Machine() = default;
@@ -78,6 +85,8 @@ class Machine {
   virtual double area_mm2(const Hardware& hardware) const = 0;
   /// With the default hardware.
   virtual CostBasis cost_basis() const = 0;
+  /// Of every level, the innermost first.
+  virtual std::vector<LevelWords> level_words() const = 0;
 
   /// Reads an object with one number for every parameter. Throws Error.
   Hardware hardware_from_json(const JsonInput& json) const;
@@ -85,6 +94,9 @@ class Machine {
   /// "pe_dim 16, scratchpad 128 KiB, accumulator 32 KiB"
   std::string text(const Hardware& hardware) const;
 };
+/// Throws Error{kValue} where a layer says that an element has more bits than a word of a level that holds
+/// it: every element takes one word of each such level, as costs count them.
+void check_word_bits(const Layer& layer, const Machine& machine);
 /// The rule that a machine's file names. Throws Error with file and key.
 Remainders remainders_from_json(const JsonInput& json);
 using MachinePtr = std::shared_ptr<const Machine>;

@@ -12,7 +12,12 @@ namespace {
 constexpr const char* kFirstSchema = "dosa-workload/1";
 constexpr const char* kSecondSchema = "dosa-workload/2";
 
-bool has_uneven_padding(const Layer& layer) { return layer.uneven_padding.has_value(); }
+/// The key of a layer that a file of the first version cannot have, as it has no such layers; null: none.
+const char* newer_key(const Layer& layer) {
+  if (layer.uneven_padding) return "padding";
+  if (layer.kind != LayerKind::kWeights) return "kind";
+  return layer.word_bits != WordBits{} ? "word_bits" : nullptr;
+}
 
 }  // namespace
 
@@ -41,9 +46,9 @@ Workload workload_from_json(const JsonInput& json) {
   for (const JsonInput& item : items) {
     workload.layers.push_back(layer_from_json(item));
     const Layer& layer = workload.layers.back();
-    if (is_first && has_uneven_padding(layer)) {
-      fail(ErrorId::kSchema, "{}: found a padding for each side, which needs schema \"{}\"",
-           item.at("padding").where(), kSecondSchema);
+    if (const char* key = newer_key(layer); is_first && key != nullptr) {
+      fail(ErrorId::kSchema, "{}: found {}, which needs schema \"{}\"", item.at(key).where(),
+           layer.uneven_padding ? "a padding for each side" : key, kSecondSchema);
     }
     if (!names.insert(layer.name).second) {
       fail(ErrorId::kValue, "{}: '{}' names an earlier layer too; expected distinct names",
@@ -57,7 +62,8 @@ Workload workload_from_json(const JsonInput& json) {
 }
 
 Json to_json(const Workload& workload) {
-  const bool needs_second = std::any_of(workload.layers.begin(), workload.layers.end(), has_uneven_padding);
+  const bool needs_second = std::any_of(workload.layers.begin(), workload.layers.end(),
+                                        [](const Layer& layer) { return newer_key(layer) != nullptr; });
   Json json{{"schema", needs_second ? kSecondSchema : kFirstSchema}, {"name", workload.name}};
   if (!workload.description.empty()) json["description"] = workload.description;
   if (!workload.source.empty()) json["source"] = workload.source;

@@ -54,7 +54,10 @@ void add_campaign(CLI::App& app) {
   const auto flags = std::make_shared<CampaignFlags>();
   const auto output = std::make_shared<Output>(*command);
   CampaignOptions& o = flags->options;
-  add_workload(*command, flags->workload);
+  add_workload(*command, flags->workload,
+               "A shipped network's name (see dosa workloads), a workload JSON or YAML file, or a file of "
+               "another program (see dosa import)")
+      ->required();
   command->add_option("-o,--output", flags->folder, "New folder, or that of the campaign to go on with")
       ->required();
   add_machine(*command, o.machine, "--machine",

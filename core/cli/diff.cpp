@@ -38,7 +38,8 @@ void add_diff(CLI::App& app) {
            "dosa diff design.json --machine my_dram.json --json"}));
   const auto flags = std::make_shared<DiffFlags>();
   const auto output = std::make_shared<Output>(*command);
-  command->add_option("first", flags->first, "A design JSON")->required();
+  command->add_option("first", flags->first, "A design JSON; of several networks one, as in shared.json:bert")
+      ->required();
   command->add_option("second", flags->second, "Another one (default: the first, on another machine)");
   add_machine(*command, flags->machine, "--machine",
               "Machine of the second: a shipped name or a file (default: the design's target)");

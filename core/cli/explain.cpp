@@ -67,7 +67,9 @@ void add_explain(CLI::App& app) {
            "dosa explain design.json --resolve 5 --clock 1GHz", "dosa explain design.json --json"}));
   const auto flags = std::make_shared<ExplainFlags>();
   const auto output = std::make_shared<Output>(*command);
-  command->add_option("design", flags->design, "A design JSON")->required();
+  command
+      ->add_option("design", flags->design, "A design JSON; of several networks one, as in shared.json:bert")
+      ->required();
   add_machine(*command, flags->machine, "--machine",
               "Machine: a shipped name or a file (default: the design's target)");
   add_surrogate_of_design(*command, flags->surrogate);

@@ -123,7 +123,9 @@ void add_predict(CLI::App& app) {
                            {"dosa predict design.json --surrogate gemmini.safetensors"}));
   const auto flags = std::make_shared<PredictFlags>();
   const auto output = std::make_shared<Output>(*command);
-  command->add_option("design", flags->design, "A design JSON")->required();
+  command
+      ->add_option("design", flags->design, "A design JSON; of several networks one, as in shared.json:bert")
+      ->required();
   add_machine(*command, flags->machine, "--machine",
               "Machine: a shipped name or a file (default: the design's target)");
   command->add_option("--surrogate", flags->surrogate, "Trained by dosa train (default: the shipped one)");

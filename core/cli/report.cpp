@@ -42,7 +42,10 @@ void add_report(CLI::App& app) {
                  "dosa report design.json --set dram.words_per_cycle=16 -o faster.html"}));
   const auto flags = std::make_shared<ReportFlags>();
   const auto output = std::make_shared<Output>(*command);
-  command->add_option("design", flags->design, "A design file of dosa optimize")->required();
+  command
+      ->add_option("design", flags->design,
+                   "A design file of dosa optimize; of several networks one, as in shared.json:bert")
+      ->required();
   command->add_option("-o,--output", flags->page, "Write the page to this file")->required();
   add_machine(*command, flags->machine, "--machine",
               "Machine: a shipped name or a file (default: the design's target)");

@@ -98,9 +98,9 @@ void add_sample(CLI::App& app) {
   const auto flags = std::make_shared<SampleFlags>();
   const auto output = std::make_shared<Output>(*command);
   SampleOptions& options = flags->options;
-  command->add_option("workload", flags->workload,
-                      "A shipped network's name (see dosa workloads) or a workload JSON or YAML file; with "
-                      "--tilings it only names the layers and may be left out");
+  add_workload(*command, flags->workload,
+               "A shipped network's name (see dosa workloads) or a workload JSON or YAML file; with "
+               "--tilings it only names the layers and may be left out");
   command->add_option("-o,--output", flags->folder, "New folder, or an earlier sample to replace")
       ->required();
   CLI::Option* tilings = command->add_option(

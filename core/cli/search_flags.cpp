@@ -308,13 +308,20 @@ CLI::Option* add_combine(CLI::App& command, std::string& name) {
       ->check(CLI::IsMember(std::vector<std::string>(kCombiningNames.begin(), kCombiningNames.end())));
 }
 
-void add_workload(CLI::App& command, std::string& name) {
-  command
-      .add_option(
-          "workload", name,
-          "A shipped network's name (see dosa workloads), a workload JSON or YAML file, or a file of another "
-          "program (see dosa import)")
-      ->required();
+CLI::Option* add_workload(CLI::App& command, std::string& name, const std::string& meaning) {
+  return command
+      .add_option_function<std::vector<std::string>>(
+          "workload",
+          [&command, &name](const std::vector<std::string>& given) {
+            if (given.size() > 1) {
+              fail(ErrorId::kUsage,
+                   "{} takes one network, found {} ({}); dosa optimize, map and compare take several",
+                   command.get_name(), given.size(), fmt::join(given, ", "));
+            }
+            name = given.front();
+          },
+          meaning)
+      ->type_name("TEXT");
 }
 
 CLI::Option* add_threads(CLI::App& command, std::int64_t& threads) {

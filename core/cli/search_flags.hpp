@@ -66,8 +66,9 @@ void print_cpu_work(const SearchProblem& problem);
 /// --strict.
 void add_strict(CLI::App& command, bool& strict);
 
-/// The network to work on, as the first argument.
-void add_workload(CLI::App& command, std::string& name);
+/// The network to work on, as the first argument. Refuses several, with a line that says which commands take
+/// them. Returns the option, which is not required.
+CLI::Option* add_workload(CLI::App& command, std::string& name, const std::string& meaning);
 /// The networks to work on, each with a weight behind a colon if it is not 1, as the first arguments.
 void add_workloads(CLI::App& command, std::vector<std::string>& names);
 /// --combine.

@@ -32,6 +32,11 @@ void add_workloads(CLI::App& app) {
           dims += fmt::format("stride {}x{} ", layer.wstride, layer.hstride);
         if (layer.wdilation != 1 || layer.hdilation != 1)
           dims += fmt::format("dilation {}x{} ", layer.wdilation, layer.hdilation);
+        if (layer.kind == LayerKind::kActivations) dims += "two activations ";
+        for (const Operand operand : all_operands()) {
+          if (const auto bits = layer.word_bits[static_cast<std::size_t>(operand)])
+            dims += fmt::format("{} of {} bits ", letter_of(operand), *bits);
+        }
         table.row({layer.name, std::to_string(layer.count), std::to_string(layer.groups),
                    fmt::format("{:.4f}", gmacs(layer)), dims});
       }

@@ -49,6 +49,7 @@ std::vector<SchedulePtr> schedules_of(const Design& design) {
 void evaluate(Design& design, const Target& target) {
   design.machine = target.shared_machine();
   target.check_hardware(design.hardware);
+  for (const DesignLayer& entry : design.layers) check_word_bits(entry.layer, target.machine());
   const std::vector<LayerCosts> costs =
       target.costs(layers_of(design), schedules_of(design), design.hardware);
   for (std::size_t i = 0; i < costs.size(); ++i) design.layers[i].costs = costs[i];
@@ -200,15 +201,44 @@ LoadedDesigns load_designs(const std::filesystem::path& path, const MachineChoic
   return loaded;
 }
 
-LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine) {
-  LoadedDesigns loaded = load_designs(path, machine);
-  if (loaded.is_shared) {
-    fail(ErrorId::kSchema,
-         "{}: found a design of {} networks ({}), expected one of one network; dosa evaluate, export and map "
-         "--certify take it",
-         path.string(), loaded.shared.networks.size(), kSharedSchema);
+namespace {
+
+/// "shared.json:bert" as the file and the network in it; without such an ending, or where a file has that
+/// name, no network.
+struct FileAndNetwork {
+  std::filesystem::path file;
+  std::string network;
+
+  explicit FileAndNetwork(const std::filesystem::path& given) : file(given) {
+    const std::string text = given.string();
+    const std::size_t colon = text.rfind(':');
+    std::error_code ignored;
+    if (colon == std::string::npos || colon == 0 || std::filesystem::exists(given, ignored)) return;
+    file = text.substr(0, colon);
+    network = text.substr(colon + 1);
   }
-  return {std::move(loaded.shared.networks.front().design), std::move(loaded.target)};
+};
+
+}  // namespace
+
+LoadedDesign load_design(const std::filesystem::path& path, const MachineChoice& machine) {
+  const FileAndNetwork wanted(path);
+  LoadedDesigns loaded = load_designs(wanted.file, machine);
+  std::vector<std::string> names;
+  for (SharedNetwork& network : loaded.shared.networks) {
+    const bool is_wanted =
+        wanted.network.empty() ? !loaded.is_shared : network.design.workload == wanted.network;
+    if (is_wanted) return {std::move(network.design), std::move(loaded.target)};
+    names.push_back(fmt::format("{}:{}", wanted.file.string(), network.design.workload));
+  }
+  if (!wanted.network.empty()) {
+    fail(ErrorId::kValue, "{}: found no design of '{}', expected {}", wanted.file.string(), wanted.network,
+         fmt::join(names, " or "));
+  }
+  fail(ErrorId::kSchema,
+       "{}: found a design of {} networks ({}), expected that of one: {}; dosa evaluate, export and map "
+       "--certify take all",
+       path.string(), names.size(), kSharedSchema, fmt::join(names, " or "));
 }
 
 Json to_json(const DesignTotals& totals) {

@@ -54,7 +54,8 @@ std::vector<SchedulePtr> schedules_of(const Design& design);
 /// Target::check_hardware and Target::costs.
 void evaluate(Design& design, const Target& target);
 
-/// Reads and checks a design file; costs are those in the file. The machine is the one that `target` names,
+/// Reads and checks a design file of one network, or that of a network behind a colon in a file of several
+/// ("shared.json:bert"); costs are those in the file. The machine is the one that `target` names,
 /// or a file beside the design, with the numbers that the design records as set, or another one where
 /// `machine` names one; what `machine` sets is set beside. Its target has no surrogate.
 struct LoadedDesign {

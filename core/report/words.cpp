@@ -18,7 +18,8 @@ std::string pair_of(std::int64_t width, std::int64_t height) {
 std::string shape_of(const Layer& layer) {
   const std::string groups = layer.groups > 1 ? fmt::format(", in {} groups", layer.groups) : "";
   if (layer.is_matmul() && layer[Dim::N] == 1) {
-    return fmt::format("{} × {} times {} × {}{}", layer[Dim::P], layer[Dim::C], layer[Dim::C], layer[Dim::K],
+    return fmt::format("{} × {} times {} × {}{}{}", layer[Dim::P], layer[Dim::C], layer[Dim::C],
+                       layer[Dim::K], layer.kind == LayerKind::kActivations ? ", both activations" : "",
                        groups);
   }
   std::string text = fmt::format("{} × {} filter, {} → {} channels, {} × {} outputs", layer[Dim::R],

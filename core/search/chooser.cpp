@@ -578,6 +578,8 @@ Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& fr
   Choice best;
   best.hardware = largest;
   if (!all_found(frontiers)) return best;
+  if (largest == problem.with_shape(problem.bounds.min, shape))
+    return best_entries(problem, frontiers, largest);
   const FrontierTable all(problem, frontiers);
   const std::function<bool()> stopped = [&] { return stop && stop(); };
   std::vector<Hardware> from = starts;

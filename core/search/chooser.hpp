@@ -39,8 +39,9 @@ Choice best_entries(const SearchProblem& problem, const std::vector<Frontier>& f
 
 /// The best buffers and entries for frontiers of a shape, within the problem's area. Any whole sizes: local
 /// searches over buffer sizes from `starts`, from the largest buffers and from the best point of a coarse
-/// grid, at last best_entries. `stop` (asked every few milliseconds, by every thread) ends it with the best
-/// so far, which there need not be. The result does not depend on `threads`.
+/// grid, at last best_entries; where the bounds leave one size of every buffer, best_entries alone. `stop`
+/// (asked every few milliseconds, by every thread) ends it with the best so far, which there need not be. The
+/// result does not depend on `threads`.
 Choice best_of_any(const SearchProblem& problem, const std::vector<Frontier>& frontiers, const Shape& shape,
                    const std::vector<Hardware>& starts, const std::function<bool()>& stop = {},
                    std::int64_t threads = 1);

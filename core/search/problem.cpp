@@ -9,6 +9,7 @@ namespace dosa {
 
 SearchProblem SearchProblem::of(Workload workload, TargetPtr target, Objective objective) {
   SearchProblem problem;
+  for (const Layer& layer : workload.layers) check_word_bits(layer, target->machine());
   problem.left_to_cpu = take_cpu_layers(workload, *target);
   problem.workload = std::move(workload);
   problem.target = std::move(target);

@@ -30,7 +30,7 @@ class SeveralSearch {
     joint.resume = options_.resume;
     summary_.joint = search("all networks", problem_, joint);
     if (!summary_.joint.best.machine) return std::move(summary_);  // another rank has the designs
-    offer(problem_.split(summary_.joint.best), "");
+    offer(of_networks(summary_.joint.best), "");
     challenge();
     finish();
     return std::move(summary_);
@@ -52,6 +52,14 @@ class SeveralSearch {
       options.max_evaluations =
           std::max<std::int64_t>(1, std::llround(share * static_cast<double>(options.max_evaluations)));
     return options;
+  }
+
+  /// A design of all layers as one of each network, costed by itself: the last bit of a prediction can depend
+  /// on the layers beside it.
+  std::vector<Design> of_networks(const Design& joint) const {
+    std::vector<Design> designs = problem_.split(joint);
+    for (Design& design : designs) evaluate(design, *problem_.target);
+    return designs;
   }
 
   SearchSummary search(const std::string& name, const SearchProblem& problem, const SearchOptions& options) {
@@ -172,7 +180,7 @@ class SeveralSearch {
   /// Keeps what the joint search says is the smallest, mapped as the others, where it is within the share.
   void keep_smallest() {
     if (!summary_.joint.smallest) return;
-    std::vector<Design> designs = problem_.split(*summary_.joint.smallest);
+    std::vector<Design> designs = of_networks(*summary_.joint.smallest);
     for (std::size_t n = 0; options_.within_everywhere && n < designs.size() && !interrupted(); ++n) {
       const std::optional<Design> mapped = map_onto(designs[n].hardware, n);
       if (mapped) take_if_better(n, designs[n], *mapped);

@@ -193,7 +193,7 @@ ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Paramete
          temporal->where(), letters_of(level.temporal));
   }
   read_capacity(json, outermost, parameters, level);
-  level.word_bits = static_cast<int>(json.at("word_bits").integer(1, 64));
+  level.word_bits = static_cast<int>(json.at("word_bits").integer(1, kMaxWordBits));
   if (const auto fan_out = json.find("fan_out")) {
     fan_out->allow_only({"X", "Y"});
     for (const MeshAxis axis : mesh_axes()) {
@@ -361,6 +361,12 @@ CostBasis Chain::cost_basis() const {
   const ChainLevel& memory = levels.back();
   return {memory.word_bits, mac_energy_pj, memory.vector_pj / memory.vector_words / memory.word_bits,
           area.per_mac};
+}
+
+std::vector<LevelWords> Chain::level_words() const {
+  std::vector<LevelWords> words;
+  for (const ChainLevel& level : levels) words.push_back({level.name, level.holds, level.word_bits});
+  return words;
 }
 
 Chain chain_of(const ArrayMachine& machine, const ArraySizes& hardware) {

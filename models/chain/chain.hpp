@@ -120,6 +120,7 @@ class Chain : public Machine {
   Chain at(const Hardware& hardware) const;
   double area_mm2(const Hardware& hardware) const override;
   CostBasis cost_basis() const override;
+  std::vector<LevelWords> level_words() const override;
 };
 
 /// The numbers of a chain, each as `read` gives it: a function of a MachineNumber, which is called for every

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/machine.hpp"
 #include "tests/support.hpp"
 
 namespace dosa {
@@ -98,8 +99,42 @@ TEST_F(BadWorkload, PaddingOfEachSideNeedsTheSecondVersion) {
   const Workload workload = load_workload(folder_.file("second.json", replaced(uneven, "load/1", "load/2")));
   EXPECT_EQ(workload.layers.at(0).sides().left, 1);
   EXPECT_EQ(to_json(workload)["schema"], "dosa-workload/2");
-  EXPECT_EQ(to_json(load_workload("bert"))["schema"], "dosa-workload/1")
+  EXPECT_EQ(to_json(load_workload("resnet50"))["schema"], "dosa-workload/1")
       << "the first version that can say it";
+}
+
+TEST_F(BadWorkload, KindAndWordBitsNeedTheSecondVersionAndStay) {
+  const char* kSaid = R"({"K": 4}, "kind": "activations", "word_bits": {"W": 4, "O": 16}})";
+  const std::string said = replaced(kGood, R"({"K": 4}})", kSaid);
+  expect(said, ErrorId::kSchema, {"layers[0].kind", "dosa-workload/2"});
+  expect(replaced(said, R"("kind": "activations", )", ""), ErrorId::kSchema, {"layers[0].word_bits"});
+  const std::string second = replaced(said, "load/1", "load/2");
+  const Workload workload = load_workload(folder_.file("second.json", second));
+  EXPECT_EQ(workload.layers.at(0).kind, LayerKind::kActivations);
+  EXPECT_EQ(workload.layers.at(0).word_bits, (WordBits{4, std::nullopt, 16}));
+  EXPECT_EQ(to_json(workload_from_json(JsonInput::from_text(to_json(workload).dump(), "again"))),
+            to_json(workload));
+  expect(replaced(second, "activations", "weight"), ErrorId::kValue,
+         {"layers[0].kind: found \"weight\"", "weights, activations"});
+  expect(replaced(second, "\"O\": 16", "\"O\": 65"), ErrorId::kValue, {"layers[0].word_bits.O: found 65"});
+  expect(replaced(second, "\"O\": 16", "\"A\": 16"), ErrorId::kSchema, {"layers[0].word_bits", "A"});
+}
+
+// An element takes a word of every level that holds it, on chains and on arrays with two buffers.
+TEST(Workload, WiderElementsThanAMachinesWordsAreRefused) {
+  Layer layer;
+  layer.name = "wide";
+  for (const char* name : {"nvdla", "gemmini-tl", "gemmini-rtl"}) {
+    const MachinePtr machine = load_machine({name});
+    layer.word_bits = WordBits{8, 4, 8};
+    check_word_bits(layer, *machine);
+    layer.word_bits = WordBits{std::nullopt, 16, std::nullopt};
+    expect_error([&] { check_word_bits(layer, *machine); }, ErrorId::kValue,
+                 {"'wide'", "word_bits.I: found 16", name, "words of 8 bits"});
+  }
+  layer.word_bits = WordBits{std::nullopt, std::nullopt, 32};  // accumulators have as many bits, DRAM has not
+  expect_error([&] { check_word_bits(layer, *load_machine({"nvdla"})); }, ErrorId::kValue,
+               {"word_bits.O: found 32, but dram of nvdla"});
 }
 
 TEST_F(BadWorkload, SmallestGoodOne) {

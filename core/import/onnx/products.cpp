@@ -48,9 +48,10 @@ std::int64_t times(std::int64_t a, std::int64_t b, const Case& c) { return eleme
 
 /// A product of matrices: `rows` x `inner` times `inner` x `columns`.
 Layer matrix_product(const std::string& name, std::int64_t rows, std::int64_t inner, std::int64_t columns,
-                     std::int64_t groups = 1) {
+                     std::int64_t groups = 1, LayerKind kind = LayerKind::kWeights) {
   Layer layer;
   layer.name = name;
+  layer.kind = kind;
   layer[Dim::P] = rows;
   layer[Dim::C] = inner;
   layer[Dim::K] = columns;
@@ -276,9 +277,19 @@ Products transposed_convolution(const Case& c, std::size_t image_at, std::size_t
 
 // Products of matrices.
 
-/// Of two stacks of matrices [..., M, K] and [..., K, N], with `constant_left` where the first one is
-/// weights.
-Products stacked_product(const Case& c, Dims a, Dims b, bool left_is_weights) {
+/// Which of two operands are weights.
+struct Constants {
+  bool left = false, right = false;
+
+  bool only_left() const { return left && !right; }
+  LayerKind kind() const { return left || right ? LayerKind::kWeights : LayerKind::kActivations; }
+};
+Constants constants_of(const Case& c, std::size_t left, std::size_t right) {
+  return {c.inputs[left].is_constant, c.inputs[right].is_constant};
+}
+
+/// Of two stacks of matrices [..., M, K] and [..., K, N].
+Products stacked_product(const Case& c, Dims a, Dims b, Constants constants) {
   c.require(!a.empty() && !b.empty(), "a number", "matrices");
   const bool row = a.size() == 1, column = b.size() == 1;
   if (row) a.insert(a.begin(), 1);
@@ -302,8 +313,8 @@ Products stacked_product(const Case& c, Dims a, Dims b, bool left_is_weights) {
   }
   if (!row) output.push_back(a[a.size() - 2]);
   if (!column) output.push_back(b.back());
-  if (left_is_weights) std::swap(rows, columns);
-  return {{matrix_product(c.name, rows, inner, columns, groups)}, output, ""};
+  if (constants.only_left()) std::swap(rows, columns);
+  return {{matrix_product(c.name, rows, inner, columns, groups, constants.kind())}, output, ""};
 }
 
 Dims transposed(Dims dims, bool yes) {
@@ -317,7 +328,7 @@ Products matmul(const Case& c, std::size_t left, std::size_t right) {
             "a transposed batch", "none");
   const Dims a = transposed(c.dims(left), integer_of(node, "transA", 0) != 0);
   const Dims b = transposed(c.dims(right), integer_of(node, "transB", 0) != 0);
-  return stacked_product(c, a, b, c.inputs[left].is_constant && !c.inputs[right].is_constant);
+  return stacked_product(c, a, b, constants_of(c, left, right));
 }
 
 /// A product with weights that are packed, whose sizes are attributes.
@@ -325,7 +336,7 @@ Products packed_product(const Case& c) {
   const Dims& a = c.dims(0);
   const std::int64_t inner = integer_of(c.node, "K", 0), columns = integer_of(c.node, "N", 0);
   c.require(inner >= 1 && columns >= 1, fmt::format("K {} and N {}", inner, columns), "at least 1");
-  return stacked_product(c, a, {inner, columns}, false);
+  return stacked_product(c, a, {inner, columns}, {false, true});
 }
 
 /// Einsum of two operands: a letter of both and the output is a group, of both alone summed over, of one
@@ -366,13 +377,14 @@ Products einsum(const Case& c) {
     std::int64_t& place = !in_output ? inner : in_a && in_b ? groups : in_a ? rows : columns;
     place = times(place, size, c);
   }
-  if (c.inputs[0].is_constant && !c.inputs[1].is_constant) std::swap(rows, columns);
+  const Constants constants = constants_of(c, 0, 1);
+  if (constants.only_left()) std::swap(rows, columns);
   Dims shape;
   for (const char letter : output) {
     c.require(sizes.count(letter) > 0, fmt::format("{} in the result", letter), "a letter of an operand");
     shape.push_back(sizes.at(letter));
   }
-  return {{matrix_product(c.name, rows, inner, columns, groups)}, shape, ""};
+  return {{matrix_product(c.name, rows, inner, columns, groups, constants.kind())}, shape, ""};
 }
 
 // Attention.
@@ -388,8 +400,9 @@ void add_attention(const Case& c, const AttentionSizes& s, std::vector<Layer>& l
             fmt::format("{} heads over {} of keys", s.heads, s.kv_heads), "a multiple");
   const std::int64_t groups = times(s.batch, s.kv_heads, c);
   const std::int64_t rows = times(s.queries, s.heads / s.kv_heads, c);
-  layers.push_back(matrix_product(c.name + ".scores", rows, s.head, s.keys, groups));
-  layers.push_back(matrix_product(c.name + ".context", rows, s.keys, s.value_head, groups));
+  layers.push_back(matrix_product(c.name + ".scores", rows, s.head, s.keys, groups, LayerKind::kActivations));
+  layers.push_back(
+      matrix_product(c.name + ".context", rows, s.keys, s.value_head, groups, LayerKind::kActivations));
 }
 
 std::int64_t heads_of(const Case& c, const char* attribute, std::int64_t otherwise = 0) {

@@ -348,7 +348,18 @@ TEST_F(Commands, SeveralNetworksShareOneHardware) {
     EXPECT_EQ(finished.code, 2);
     for (const std::string& part : parts) EXPECT_THAT(finished.err, HasSubstr(part));
   };
-  refused({"predict", "shared.json", "--surrogate", "x"}, {"shared.json", "a design of 2 networks"});
+  // Commands of one network take one of a shared design.
+  EXPECT_EQ(json::parse(run({"explain", "shared.json:tall", "--json"}).out)["workload"], "tall");
+  EXPECT_EQ(run({"predict", "shared.json:flat"}).code, 0);
+  refused({"predict", "shared.json", "--surrogate", "x"},
+          {"shared.json", "a design of 2 networks", "shared.json:flat or shared.json:tall"});
+  refused({"diff", "shared.json:flat", "shared.json:bert"}, {"no design of 'bert'", "shared.json:tall"});
+  refused({"explain", "none.json:flat"}, {"none.json: No such file"});
+  const std::string only_one =
+      "takes one network, found 2 (tall.json, flat.json); dosa optimize, map and compare";
+  refused({"sample", "tall.json", "flat.json", "-o", "folder"}, {"sample " + only_one});
+  refused({"campaign", "tall.json", "flat.json", "-o", "folder", "--simulator", "true"},
+          {"campaign " + only_one});
   refused({"optimize", "tall.json", "flat.json", "--own", "shared.json"}, {"a design of 2 networks"});
   refused({"optimize", "tall.json", "bert", "--own", "own.json"}, {"--own: own.json", "a design of flat"});
   refused({"optimize", "tall.json", "flat.json", "--pareto", "front"}, {"a front is of one network"});

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 #include <random>
+#include <set>
 
 #include "dosa/core/import/importer.hpp"
 #include "dosa/core/import/network.hpp"
@@ -137,6 +138,22 @@ TEST_F(Onnx, BertHasTheProductsOfTwelveBlocks) {
   options.batch = 4;
   EXPECT_EQ(text_of_layer(layers("bert_base", options)[0]), "P512 C768 K768 count 48");
   EXPECT_EQ(text_of_layer(layers("bert_base", options)[1]), "P128 C64 K128 groups 48 count 12");
+}
+
+// A file that is written says it, and so do the shipped ones.
+TEST_F(Onnx, ProductsOfTwoActivationsSaySo) {
+  ImportOptions options;
+  options.sequence = 128;
+  const auto kinds = [](const std::vector<Layer>& of) {
+    std::set<std::string> activations;
+    for (const Layer& layer : of) {
+      if (layer.kind == LayerKind::kActivations) activations.insert(layer.name.substr(layer.name.rfind('.')));
+    }
+    return activations;
+  };
+  EXPECT_EQ(kinds(layers("bert_base", options)), (std::set<std::string>{".scores", ".context"}));
+  EXPECT_EQ(kinds(load_workload("bert").layers), (std::set<std::string>{".scores", ".context"}));
+  EXPECT_EQ((*import("bert_base", options).workload)["schema"], "dosa-workload/2");
 }
 
 TEST_F(Onnx, VisionTransformerHas197Tokens) {
