@@ -29,13 +29,6 @@ constexpr std::size_t kMaxUnpacked = std::size_t{256} << 20;
 
 std::string system_reason() { return std::strerror(errno); }
 
-/// Where the content of `path` really goes: a link stays, the file that it leads to is replaced.
-fs::path behind_links(const fs::path& path) {
-  std::error_code code;
-  const fs::path target = fs::is_symlink(path, code) ? fs::weakly_canonical(path, code) : path;
-  return code || target.empty() ? path : target;
-}
-
 /// The data that was installed with this program, wherever that is now.
 fs::path data_beside_program() {
   std::error_code ignored;
@@ -44,6 +37,21 @@ fs::path data_beside_program() {
 
 fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+/// Where the content of `path` really goes: a link stays, the file that it leads to is replaced, or made.
+fs::path behind_links(const fs::path& path) {
+  constexpr int kMostLinks = 40;
+  std::error_code ignored;
+  fs::path target = path;
+  for (int links = 0; fs::is_symlink(target, ignored); ++links) {
+    if (links == kMostLinks)
+      fail(ErrorId::kFile, "{}: cannot be written: leads through more than {} links", path.string(),
+           kMostLinks);
+    const fs::path next = fs::read_symlink(target, ignored);
+    target = next.is_absolute() ? next : folder_of(target) / next;
+  }
+  return target;
 }
 
 /// Everything, or the first `bytes`.

@@ -1,6 +1,7 @@
 // Does a search that is interrupted and resumed, or spread over processes, end like one that is neither?
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -26,6 +27,8 @@ class Resume : public ::testing::Test {
 
   TemporaryFolder folder_;
 };
+
+std::ptrdiff_t lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
 
 TEST_F(Resume, ContinuesToTheBit) {
   EXPECT_EQ(search({"-o", "whole.json"}).code, 0);
@@ -135,18 +138,69 @@ TEST_F(Resume, AFullDiskLeavesTheLastCheckpoint) {
   EXPECT_EQ(snapshot(folder_.path()).size(), 1u) << "nothing else is left";
 }
 
-TEST_F(Resume, ProcessesFindWhatOneFinds) {
-  const std::string mpirun = DOSA_MPIRUN;
-  if (mpirun.empty()) GTEST_SKIP() << "this build has no MPI";
-  setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 0);
-  setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 0);
-  setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 0);
+/// Under mpirun, where this build has MPI.
+class Ranks : public Resume {
+ protected:
+  void SetUp() override {
+    if (std::string(DOSA_MPIRUN).empty()) GTEST_SKIP() << "this build has no MPI";
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 0);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 0);
+    setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 0);
+  }
+  /// mpirun of some processes; where there is a line for the shell, the last of them is `$@` within it.
+  static std::vector<std::string> mpirun(int ranks, const std::string& last = "") {
+    std::vector<std::string> launcher{DOSA_MPIRUN, "-n", std::to_string(ranks)};
+    if (last.empty()) return launcher;
+    const std::string script =
+        "[ $OMPI_COMM_WORLD_RANK = " + std::to_string(ranks - 1) + " ] || exec \"$@\"; " + last;
+    launcher.insert(launcher.end(), {"/bin/sh", "-c", script, "sh"});
+    return launcher;
+  }
+};
+
+TEST_F(Ranks, FindWhatOneFinds) {
+  const Finished alone = search({"-o", "alone.json"});
+  EXPECT_EQ(alone.code, 0);
+  for (const int ranks : {1, 2, 4}) {
+    const Finished together = search({"-o", "together.json"}, mpirun(ranks));
+    EXPECT_EQ(together.code, 0) << together.err;
+    EXPECT_EQ(content("together.json"), content("alone.json")) << ranks;
+    EXPECT_EQ(lines(together.out), lines(alone.out)) << "one of them prints: " << together.out;
+  }
+  // All fail, and none waits for the other.
+  const Finished refused = search({"--resume", "none.ckpt"}, mpirun(2));
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("none.ckpt"));
+}
+
+TEST_F(Ranks, WaitForASlowOne) {
   EXPECT_EQ(search({"-o", "alone.json"}).code, 0);
-  const Finished together = search({"-o", "together.json"}, {mpirun, "-n", "2"});
+  const Finished together = search(
+      {"-o", "together.json"}, mpirun(2, "\"$@\" & sleep 1; kill -STOP $!; sleep 1; kill -CONT $!; wait $!"));
   EXPECT_EQ(together.code, 0) << together.err;
   EXPECT_EQ(content("together.json"), content("alone.json"));
-  // Both ranks fail, and none waits for the other.
-  EXPECT_NE(search({"--resume", "none.ckpt"}, {mpirun, "-n", "2"}).code, 0);
+}
+
+TEST_F(Ranks, EndWhereOneDiesAndGoOnFromTheCheckpoint) {
+  EXPECT_EQ(search({"-o", "whole.json"}).code, 0);
+  const std::vector<std::string> checkpoint{"--checkpoint", "run.ckpt", "--checkpoint-every", "0",
+                                            "-o",           "cut.json"};
+  const Finished cut = search(checkpoint, mpirun(2, "\"$@\" & sleep 1.2; kill -KILL $!; wait $!; exit 1"));
+  EXPECT_NE(cut.code, 0);
+  const bool has_begun = std::filesystem::exists(folder_.path() / "run.ckpt");
+  const std::vector<std::string> go_on =
+      has_begun ? std::vector<std::string>{"--resume", "run.ckpt"} : std::vector<std::string>{};
+  std::vector<std::string> arguments = go_on;
+  arguments.insert(arguments.end(), {"-o", "resumed.json"});
+  const Finished resumed = search(arguments, mpirun(4));
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(content("resumed.json"), content("whole.json"));
+}
+
+TEST_F(Ranks, AllKeepToALimitOfTime) {
+  const Finished timed = search({"--time", "1s", "--steps", "1000000", "-o", "timed.json"}, mpirun(2));
+  EXPECT_EQ(timed.code, 0) << timed.err;
+  EXPECT_THAT(timed.out, HasSubstr("stopped by time"));
 }
 
 }  // namespace
