@@ -198,9 +198,12 @@ TEST_F(Ranks, EndWhereOneDiesAndGoOnFromTheCheckpoint) {
 }
 
 TEST_F(Ranks, AllKeepToALimitOfTime) {
-  const Finished timed = search({"--time", "1s", "--steps", "1000000", "-o", "timed.json"}, mpirun(2));
+  const Finished timed = run_dosa(folder_.path(),
+                                  {"optimize", "resnet50", "-q", "--starts", "64", "--steps", "1000000",
+                                   "--time", "1s", "-o", "timed.json"},
+                                  mpirun(2));
   EXPECT_EQ(timed.code, 0) << timed.err;
-  EXPECT_THAT(timed.out, HasSubstr("stopped by time"));
+  EXPECT_THAT(timed.out, HasSubstr("; 0 steps, stopped by"));
 }
 
 }  // namespace
