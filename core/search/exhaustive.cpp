@@ -234,9 +234,7 @@ std::string report_bounds(const MapSummary& summary) {
   }
   return table.text() +
          fmt::format(
-             "least: lower bounds of all mappings, of padded ones those of the sizes that are tried; gap: "
-             "{0} "
-             "above the bounds'\n"
+             "least: lower bounds of all mappings, padded or not; gap: {0} above the bounds'\n"
              "{1} evaluations, {2:.1f} s: the network's {0} is at most {3:.2f} % above the best{4}\n",
              summary.best.objective, summary.evaluations, summary.wall_s, 100 * summary.gap(),
              summary.interrupted ? " (interrupted)" : "");

@@ -51,8 +51,7 @@ struct LayerCoverage {
   bool proven = false;  ///< all candidates were looked at, or the best one is at a lower bound
   /// Of factors that do not divide the layer's sizes, not all are candidates.
   bool without_padding = false;
-  /// What no mapping undercuts that pads to none but the sizes that are tried, where that is known; then the
-  /// fields above count no nests.
+  /// What no mapping undercuts, where that is known; then the fields above count no nests.
   std::optional<LayerCosts> least;
 };
 

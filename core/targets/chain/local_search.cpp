@@ -12,8 +12,9 @@ namespace {
 constexpr std::size_t kReplicas = 8;
 constexpr double kColdest = 0.01, kHottest = 0.1;
 constexpr int kStepsOfRound = 50;
-// One of so many steps changes what a dimension is padded to, where one can be.
-constexpr std::int64_t kPadEvery = 40;
+// One of so many steps splits two slots of a dimension into any factors; one of so many others changes what a
+// dimension is padded to, where one can be.
+constexpr std::int64_t kCoverEvery = 30, kPadEvery = 40;
 
 double temperature_of(std::size_t replica) {
   return kColdest * std::pow(kHottest / kColdest, static_cast<double>(replica) / (kReplicas - 1));
@@ -213,7 +214,23 @@ bool NestWalk::pad(LayerNests::Placed& nest) {
   return nests_.within_fan_outs(nest.nest);
 }
 
+bool NestWalk::cover(LayerNests::Placed& nest) {
+  // One slot gets as much as takes a number of iterations of the other one, few as likely as many.
+  const auto prime = static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(nest.primes.size())));
+  const Dim dim = nest.primes[prime].dim;
+  const std::vector<ChainSlot>& slots = nests_.slots(dim);
+  const std::uint8_t one = nest.slot[prime];
+  const auto other = static_cast<std::uint8_t>(random_.below(static_cast<std::int64_t>(slots.size())));
+  if (one == other) return false;
+  const std::int64_t together = nests_.together(nest, dim, one, other);
+  const auto iterations = static_cast<std::int64_t>(std::pow(together, random_.uniform()));
+  nests_.cover(nest, dim, one, ceil_div(together, std::clamp<std::int64_t>(iterations, 1, together)), other);
+  return nests_.within_fan_out(nest.nest, slots[one].level) &&
+         nests_.within_fan_out(nest.nest, slots[other].level);
+}
+
 bool NestWalk::step(LayerNests::Placed& nest) {
+  if (random_.below(kCoverEvery) == 0) return cover(nest);
   if (can_pad_ && random_.below(kPadEvery) == 0) return pad(nest);
   const std::int64_t kind = random_.below(100);
   if (kind < 29) return move_primes(nest, 1);

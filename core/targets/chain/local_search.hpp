@@ -2,7 +2,8 @@
 //
 // Steps: a prime factor goes from one slot (a level's loops in time, on X or on Y) to another one of its
 // dimension, or two or three at once; two of different dimensions change places; what two slots of a
-// dimension have together is split anew; a loop goes to another place in its level's order; the loops of a
+// dimension have together is split anew, by its primes or into any number and what is then missing, rounded
+// up; a loop goes to another place in its level's order; the loops of a
 // dimension go to a level's other axis, or come in from elsewhere and displace what the axis has no room for
 // beside them; a dimension that divides badly is padded to another size.
 //
@@ -99,6 +100,7 @@ class NestWalk {
   bool exchange_places(LayerNests::Placed& nest);
   bool reorder(LayerNests::Placed& nest);
   bool pad(LayerNests::Placed& nest);
+  bool cover(LayerNests::Placed& nest);
   void place_in_order(ChainNest& nest, std::size_t level, Dim dim);
 
   const LayerNests& nests_;

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <map>
+#include <utility>
 #include <vector>
 
-#include "dosa/core/targets/chain/nests.hpp"
 #include "dosa/core/targets/chain/reuse_bound.hpp"
 #include "dosa/models/base/math.hpp"
 
@@ -17,30 +17,54 @@ constexpr std::size_t kMostCombinations = 4000;
 // Bounds are sums and quotients rounded otherwise than the model's: this much less is surely below.
 constexpr double kRounding = 1 - 1e-12;
 
-/// Products of the spatial factors so far, by axis.
-using OnAxes = std::vector<std::int64_t>;
-
 struct Axis {
   std::int64_t size;
   DimSet dims;
 };
 
-/// Every way to spread one dimension's factors over the axes, on top of `before`.
-void spread(const std::vector<Axis>& axes, Dim dim, std::int64_t left, std::size_t axis, OnAxes& now,
-            std::set<OnAxes>& all) {
-  if (axis == axes.size()) {
-    all.insert(now);
-    return;
+/// Products of the spatial factors so far, by axis, with the most that these occupy of them.
+using OnAxes = std::map<std::vector<std::int64_t>, double>;
+
+/// Every way to spread one dimension over the axes from `axis` on, on top of what is on them now. Factors are
+/// those that are the least for a number of iterations.
+class Spreading {
+ public:
+  Spreading(const std::vector<Axis>& axes, Dim dim, std::int64_t size, OnAxes& all)
+      : axes_(axes), dim_(static_cast<std::size_t>(dim)), size_(size), all_(all) {}
+
+  void run(std::vector<std::int64_t> now, double occupied) {
+    now_ = std::move(now);
+    occupied_ = occupied;
+    next(0, size_);
   }
-  const std::int64_t before = now[axis];
-  const bool allowed = axes[axis].dims[static_cast<std::size_t>(dim)];
-  for (const std::int64_t factor : allowed ? divisors_of(left) : std::vector<std::int64_t>{1}) {
-    if (before * factor > axes[axis].size || all.size() > kMostCombinations) break;
-    now[axis] = before * factor;
-    spread(axes, dim, left / factor, axis + 1, now, all);
+
+ private:
+  void next(std::size_t axis, std::int64_t iterations) {
+    if (all_.size() > kMostCombinations) return;
+    if (axis == axes_.size()) {
+      double& most = all_[now_];
+      most = std::max(most, occupied_ * static_cast<double>(size_) / static_cast<double>(iterations));
+      return;
+    }
+    next(axis + 1, iterations);
+    if (!axes_[axis].dims[dim_]) return;
+    const std::int64_t before = now_[axis], room = axes_[axis].size / before;
+    for (std::int64_t factor = 2; factor <= std::min(room, iterations); ++factor) {
+      const std::int64_t left = ceil_div(iterations, factor);
+      if (ceil_div(iterations, factor - 1) == left) continue;
+      now_[axis] = before * factor;
+      next(axis + 1, left);
+    }
+    now_[axis] = before;
   }
-  now[axis] = before;
-}
+
+  const std::vector<Axis>& axes_;
+  std::size_t dim_;
+  std::int64_t size_;
+  OnAxes& all_;
+  std::vector<std::int64_t> now_;
+  double occupied_ = 1;
+};
 
 /// How many different positions {i * step + j * other_step, i < count, j < other} there are: those of one
 /// axis of the input that are used.
@@ -100,7 +124,6 @@ Passing passing(const Chain& chain, const Layer& layer, Operand operand, int lev
 }  // namespace
 
 double most_in_space(const Chain& chain, const Layer& layer, int first, int last, const DimSet& dims) {
-  const bool cuts = chain.remainders == Remainders::kCut;
   std::vector<Axis> axes;
   double limit = 1, sizes = 1;
   for (int l = first; l <= last; ++l) {
@@ -110,27 +133,22 @@ double most_in_space(const Chain& chain, const Layer& layer, int first, int last
       limit *= static_cast<double>(fan_out.size);
     }
   }
-  std::set<OnAxes> all{OnAxes(axes.size(), 1)};
   for (const Dim dim : all_dims()) {
-    if (!dims[static_cast<std::size_t>(dim)]) continue;
-    const std::vector<std::int64_t> searched = searched_sizes(chain, layer, dim);
-    sizes *= static_cast<double>(*std::max_element(searched.begin(), searched.end()));
-    if (cuts || all.size() > kMostCombinations) continue;
-    std::set<OnAxes> wider;
-    for (const OnAxes& before : all) {
-      OnAxes now = before;
-      for (const std::int64_t size : searched) spread(axes, dim, size, 0, now, wider);
-    }
-    all = std::move(wider);
+    if (dims[static_cast<std::size_t>(dim)]) sizes *= static_cast<double>(layer[dim]);
   }
   const double any = std::min(limit, sizes);
-  if (cuts || all.size() > kMostCombinations) return any;
-  double most = 1;
-  for (const OnAxes& on_axes : all) {
-    double product = 1;
-    for (const std::int64_t factor : on_axes) product *= static_cast<double>(factor);
-    most = std::max(most, product);
+  if (chain.remainders == Remainders::kCut) return any;
+  OnAxes all{{std::vector<std::int64_t>(axes.size(), 1), 1}};
+  for (const Dim dim : all_dims()) {
+    if (!dims[static_cast<std::size_t>(dim)] || layer[dim] == 1) continue;
+    OnAxes wider;
+    Spreading spreading(axes, dim, layer[dim], wider);
+    for (const auto& [now, occupied] : all) spreading.run(now, occupied);
+    if (wider.size() > kMostCombinations) return any;
+    all = std::move(wider);
   }
+  double most = 1;
+  for (const auto& [on_axes, occupied] : all) most = std::max(most, occupied);
   return std::min(most, any);
 }
 

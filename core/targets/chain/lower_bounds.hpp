@@ -6,8 +6,7 @@
 
 namespace dosa {
 
-/// Cycles and energy of one run of one group; no mapping that check_mapping allows has less of either, unless
-/// it pads a dimension to other sizes than searched_sizes().
+/// Cycles and energy of one run of one group; no mapping that check_mapping allows has less of either.
 struct ChainBound {
   double cycles = 0;
   double energy_pj = 0;
@@ -24,9 +23,10 @@ struct ChainBound {
 /// On machines whose loops are cut it is these alone, on others also what reuse_bound() knows.
 ChainBound lower_bound(const Chain& chain, const Layer& layer);
 
-/// The largest product of spatial factors at levels first .. last (inclusive) over some dimensions of a layer
-/// that divides its searched_sizes() and keeps within the fan-outs. Where there are too many ways to see them
-/// all, and where loops are cut, a larger number.
+/// How much less the iterations of some dimensions of a layer can become by loops in space at levels first ..
+/// last (inclusive) within the fan-outs: the most of the product of size / ceil(size / factors), which is
+/// that of the factors where they divide. Where there are too many ways to see them all, and where loops are
+/// cut, a larger number.
 double most_in_space(const Chain& chain, const Layer& layer, int first, int last, const DimSet& dims);
 
 /// Dimensions whose spatial loops at a level let children share words of an operand: those that it does not

@@ -9,14 +9,12 @@ namespace dosa {
 namespace {
 
 constexpr std::int64_t kLargestGoodPrime = 7;
-// The largest one of a size that is taken because it is near.
-constexpr std::int64_t kLargestFairPrime = 19;
 // Larger sizes that factors multiply to where loops are cut: any may be worth it.
 constexpr int kSizesOfCuts = 4;
 
-bool has_primes_up_to(std::int64_t largest, std::int64_t size) {
+bool is_good(std::int64_t size) {
   const std::vector<std::int64_t> primes = prime_factors_of(size);
-  return primes.empty() || primes.back() <= largest;
+  return primes.empty() || primes.back() <= kLargestGoodPrime;
 }
 
 }  // namespace
@@ -30,16 +28,11 @@ std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer,
       sizes.push_back(larger);
   };
   const bool cuts = chain.remainders == Remainders::kCut;
-  if (!has_primes_up_to(kLargestFairPrime, size)) {
-    std::int64_t fair = size + 1;
-    while (!has_primes_up_to(kLargestFairPrime, fair)) ++fair;
-    add(fair);
-  }
-  if (cuts || !has_primes_up_to(kLargestGoodPrime, size)) {
+  if (cuts || !is_good(size)) {
     std::int64_t good = size;
     for (int i = 0; i < (cuts ? kSizesOfCuts : 2); ++i) {
       do ++good;
-      while (!has_primes_up_to(kLargestGoodPrime, good));
+      while (!is_good(good));
       add(good);
     }
   }
@@ -165,14 +158,7 @@ void LayerNests::resize(Placed& nest, Dim dim, std::int64_t size) const {
     wanted.push_back(factor);
     factor = 1;
   }
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < nest.primes.size(); ++i) {
-    if (nest.primes[i].dim == dim) continue;
-    nest.primes[kept] = nest.primes[i];
-    nest.slot[kept++] = nest.slot[i];
-  }
-  nest.primes.resize(kept);
-  nest.slot.resize(kept);
+  remove_primes(nest, dim, [](std::uint8_t) { return true; });
   const std::vector<std::int64_t> primes = prime_factors_of(size);
   for (auto prime = primes.rbegin(); prime != primes.rend(); ++prime) {
     const auto most = std::max_element(wanted.begin(), wanted.end());
@@ -181,6 +167,30 @@ void LayerNests::resize(Placed& nest, Dim dim, std::int64_t size) const {
     nest.nest.at(slot.level, slot.kind, dim) *= static_cast<double>(*prime);
     nest.primes.push_back({dim, static_cast<double>(*prime)});
     nest.slot.push_back(static_cast<std::uint8_t>(most - wanted.begin()));
+  }
+}
+
+std::int64_t LayerNests::together(const Placed& nest, Dim dim, std::uint8_t one, std::uint8_t other) const {
+  const std::vector<ChainSlot>& allowed = slots(dim);
+  std::int64_t left = layer_[dim];
+  for (std::size_t s = 0; s < allowed.size(); ++s) {
+    if (s == one || s == other) continue;
+    left = ceil_div(left, static_cast<std::int64_t>(nest.nest.at(allowed[s].level, allowed[s].kind, dim)));
+  }
+  return left;
+}
+
+void LayerNests::cover(Placed& nest, Dim dim, std::uint8_t slot, std::int64_t factor,
+                       std::uint8_t rest) const {
+  const std::int64_t missing = ceil_div(together(nest, dim, slot, rest), factor);
+  remove_primes(nest, dim, [&](std::uint8_t s) { return s == slot || s == rest; });
+  for (const auto& [s, value] : {std::pair{slot, factor}, std::pair{rest, missing}}) {
+    const ChainSlot& place = slots(dim)[s];
+    nest.nest.at(place.level, place.kind, dim) = static_cast<double>(value);
+    for (const std::int64_t prime : prime_factors_of(value)) {
+      nest.primes.push_back({dim, static_cast<double>(prime)});
+      nest.slot.push_back(s);
+    }
   }
 }
 

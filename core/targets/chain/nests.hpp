@@ -1,5 +1,5 @@
 // The mappings of one layer on a chain of memories: where each prime factor of its sizes may stand, and the
-// steps from one mapping to the next. A size that divides badly may be padded to one of a few larger ones
+// steps from one mapping to the next. Factors multiply to at least a size, which is padded to their product
 // (Mapping), so the primes belong to the mapping.
 #pragma once
 
@@ -25,11 +25,11 @@ struct PrimeFactor {
   double prime;
 };
 
-/// The sizes that a search gives a dimension of a layer, its own first, and at most a third more than that:
-/// where a prime factor is above 19, the next size of which that is not so; where one is above 7, the next
-/// two of which that is not so, on a machine that cuts loops the next four in any case; for every axis where
-/// the dimension may stand and of which its divisors leave a tenth unused that padding would use, the size
-/// that fills the axis, and the least that takes no more iterations. Filters keep their size.
+/// The sizes at which a search tries a dimension of a layer as a whole, its own first, and at most a third
+/// more than that: where a prime factor is above 7, the next two of which that is not so, on a machine that
+/// cuts loops the next four in any case; for every axis where the dimension may stand and of which its
+/// divisors leave a tenth unused that padding would use, the size that fills the axis, and the least that
+/// takes no more iterations. Filters keep their size. Any other size is met by LayerNests::cover.
 std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer, Dim dim);
 
 class LayerNests {
@@ -39,9 +39,9 @@ class LayerNests {
   const NestModel& model() const { return model_; }
   const Chain& chain() const { return chain_; }
   const Layer& layer() const { return layer_; }
-  /// The sizes that a dimension may have, its own first.
+  /// searched_sizes() of a dimension.
   const std::vector<std::int64_t>& sizes(Dim dim) const { return sizes_[static_cast<std::size_t>(dim)]; }
-  /// Whether a dimension may have another size than its own.
+  /// Whether a dimension has more than its own.
   bool can_pad() const;
   /// Every place for a dimension, the innermost level first.
   const std::vector<ChainSlot>& slots(Dim dim) const { return slots_[static_cast<std::size_t>(dim)]; }
@@ -69,6 +69,11 @@ class LayerNests {
   /// Gives a dimension another size: its primes, the largest first, go where most is missing to what the
   /// slots had. The fan-outs are not looked at.
   void resize(Placed& nest, Dim dim, std::int64_t size) const;
+  /// What two slots of a dimension must hold together for the other ones' sake.
+  std::int64_t together(const Placed& nest, Dim dim, std::uint8_t one, std::uint8_t other) const;
+  /// Gives a slot of a dimension this factor, and another one what is missing to the size, rounded up. The
+  /// fan-outs are not looked at.
+  void cover(Placed& nest, Dim dim, std::uint8_t slot, std::int64_t factor, std::uint8_t rest) const;
   /// Whether the loops in space of a level are within its fan-outs, no dimension on both axes.
   bool within_fan_out(const ChainNest& nest, std::size_t level) const;
   bool within_fan_outs(const ChainNest& nest) const;
@@ -76,6 +81,19 @@ class LayerNests {
   void repair(Placed& nest) const;
 
  private:
+  /// Takes the primes of a dimension out that stand in such a slot; its factors there are to be set.
+  template <typename Predicate>
+  static void remove_primes(Placed& nest, Dim dim, Predicate&& is_in) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < nest.primes.size(); ++i) {
+      if (nest.primes[i].dim == dim && is_in(nest.slot[i])) continue;
+      nest.primes[kept] = nest.primes[i];
+      nest.slot[kept++] = nest.slot[i];
+    }
+    nest.primes.resize(kept);
+    nest.slot.resize(kept);
+  }
+
   const Chain chain_;
   Layer layer_;
   NestModel model_;

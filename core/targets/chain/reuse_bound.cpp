@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "dosa/core/targets/chain/lower_bounds.hpp"
-#include "dosa/core/targets/chain/nests.hpp"
 #include "dosa/models/base/convex_program.hpp"
 #include "dosa/models/base/math.hpp"
 
@@ -19,6 +18,8 @@ constexpr int kMostCases = 200;
 constexpr double kTolerance = 1e-3;
 // Capacities are taken for this much larger, so that there are points strictly within them.
 constexpr double kRoom = 1.001;
+// Taps of a filter for which the extents of windows are looked at.
+constexpr std::int64_t kMostTaps = 1000;
 
 /// The loops in time right outside a level, innermost first, that one tensor does not depend on.
 struct Run {
@@ -45,26 +46,26 @@ double least_words(std::int64_t outputs, std::int64_t filter, std::int64_t strid
 
 /// Powers for which p^outputs * r^filter is never above the extent of a tile of p outputs and r taps.
 struct ExtentPowers {
-  double outputs = kInfinity, filter = kInfinity;
+  double outputs = 1, filter = 1;
 };
 
-ExtentPowers extent_powers(const std::vector<std::int64_t>& of_outputs,
-                           const std::vector<std::int64_t>& of_filter, std::int64_t stride,
+/// For tiles of up to so many outputs and taps. In p the extent's logarithm minus outputs * log(p) rises, if
+/// at all, before it falls: its derivative has the sign of a line that falls in p, for outputs >= 1. So it is
+/// least at p = 1 or at the most.
+ExtentPowers extent_powers(std::int64_t most_outputs, std::int64_t most_taps, std::int64_t stride,
                            std::int64_t dilation) {
   ExtentPowers powers;
   const auto log_extent = [&](std::int64_t p, std::int64_t r) {
     return std::log(static_cast<double>((p - 1) * stride + (r - 1) * dilation + 1));
   };
-  for (const std::int64_t p : of_outputs) {
-    if (p > 1) powers.outputs = std::min(powers.outputs, log_extent(p, 1) / std::log(static_cast<double>(p)));
-  }
-  for (const std::int64_t p : of_outputs) {
-    const double known = p > 1 ? powers.outputs * std::log(static_cast<double>(p)) : 0;
-    for (const std::int64_t r : of_filter) {
-      if (r > 1)
-        powers.filter =
-            std::min(powers.filter, (log_extent(p, r) - known) / std::log(static_cast<double>(r)));
-    }
+  const double log_most = std::log(static_cast<double>(most_outputs));
+  if (most_outputs > 1) powers.outputs = log_extent(most_outputs, 1) / log_most;
+  if (most_taps > kMostTaps) return {powers.outputs, 0};
+  powers.filter = kInfinity;
+  for (std::int64_t r = 2; r <= most_taps; ++r) {
+    const double log_r = std::log(static_cast<double>(r));
+    powers.filter = std::min({powers.filter, log_extent(1, r) / log_r,
+                              (log_extent(most_outputs, r) - powers.outputs * log_most) / log_r});
   }
   return powers;
 }
@@ -101,8 +102,29 @@ class ReuseProgram {
     return level > 0 && runs_[static_cast<std::size_t>(level - 1)].goes_on;
   }
 
+  /// At most the product of some dimensions' factors in space at these levels. Where other levels spread them
+  /// as well, the factors of a padded size may be more than what they occupy by themselves.
   double most(int first, int last, const DimSet& dims) const {
-    return most_in_space(chain_, layer_, first, last, dims);
+    double axes = 1, sizes = 1;
+    bool spread_elsewhere = false;
+    for (int level = 0; level <= chain_.dram(); ++level) {
+      for (const FanOut& fan_out : at(level).fan_out) {
+        double on_axis = 1;
+        for (const Dim dim : all_dims()) {
+          const auto d = static_cast<std::size_t>(dim);
+          if (dims[d] && fan_out.dims[d]) on_axis *= static_cast<double>(layer_[dim]);
+        }
+        const double most = std::min(on_axis, static_cast<double>(fan_out.size));
+        const bool is_here = level >= first && level <= last;
+        if (is_here) axes *= most;
+        spread_elsewhere = spread_elsewhere || (!is_here && most > 1);
+      }
+    }
+    if (!spread_elsewhere) return most_in_space(chain_, layer_, first, last, dims);
+    for (const Dim dim : all_dims()) {
+      if (dims[static_cast<std::size_t>(dim)]) sizes *= static_cast<double>(layer_[dim]);
+    }
+    return std::min(axes, sizes);
   }
 
   bool may_loop(int level, Dim dim) const {
@@ -164,15 +186,6 @@ class ReuseProgram {
     }
   }
 
-  /// Of all sizes that a dimension may have.
-  std::vector<std::int64_t> divisors(Dim dim) const {
-    std::vector<std::int64_t> all;
-    for (const std::int64_t size : searched_sizes(chain_, layer_, dim)) {
-      for (const std::int64_t divisor : divisors_of(size)) all.push_back(divisor);
-    }
-    return all;
-  }
-
   /// At most the words of an operand's tile at a level.
   Monomial tile(Operand operand, int level) const {
     Monomial words;
@@ -182,7 +195,9 @@ class ReuseProgram {
     }
     if (operand != Operand::I) return words;
     const auto slide = [&](Dim outputs, Dim filter, std::int64_t stride, std::int64_t dilation) {
-      const ExtentPowers powers = extent_powers(divisors(outputs), divisors(filter), stride, dilation);
+      // The factors of a padded size, none of which could be smaller, multiply to less than twice the size.
+      const auto most = [&](Dim dim) { return 2 * layer_[dim] - 1; };
+      const ExtentPowers powers = extent_powers(most(outputs), most(filter), stride, dilation);
       if (layer_[outputs] > 1) times_inside(words, level, outputs, powers.outputs);
       if (layer_[filter] > 1) times_inside(words, level, filter, powers.filter);
     };
