@@ -61,6 +61,10 @@ NestCost NestWalk::evaluate(const ChainNest& nest) {
   return cost;
 }
 
+std::int64_t NestWalk::size_of(const ChainSlot& axis) const {
+  return nests_.chain().levels[axis.level].fan_out[axis.kind == LoopKind::kX ? 0 : 1].size;
+}
+
 void NestWalk::place_in_order(ChainNest& nest, std::size_t level, Dim dim) {
   auto& order = nest.order[level];
   auto* from = std::find(order.begin(), order.end(), static_cast<std::uint8_t>(dim));
@@ -146,8 +150,7 @@ bool NestWalk::displace(LayerNests::Placed& nest) {
   const auto target = static_cast<std::uint8_t>(random_.below(static_cast<std::int64_t>(slots.size())));
   const ChainSlot from = slots[source], axis = slots[target];
   if (target == source || axis.kind == LoopKind::kTime) return false;
-  const auto& fan_out = nests_.chain().levels[axis.level].fan_out;
-  const auto room = static_cast<double>(fan_out[axis.kind == LoopKind::kX ? 0 : 1].size);
+  const auto room = static_cast<double>(size_of(axis));
   nests_.move(nest, first, target);
   if (random_.bits() % 2 == 0) {
     for (std::size_t i = 0; i < nest.primes.size(); ++i) {
@@ -160,6 +163,16 @@ bool NestWalk::displace(LayerNests::Placed& nest) {
   double used = 1;
   for (const Dim any : all_dims()) used *= nest.nest.at(axis.level, axis.kind, any);
   const std::int64_t begin = random_.below(primes);
+  if (used > room && random_.bits() % 2 == 0) {
+    // One of the others keeps what there is room for.
+    const Dim squeezed = nest.primes[static_cast<std::size_t>(begin)].dim;
+    const auto there = nests_.slot_at(squeezed, axis);
+    const auto rest =
+        static_cast<std::uint8_t>(random_.below(static_cast<std::int64_t>(nests_.slots(squeezed).size())));
+    if (squeezed == dim || !there || rest == *there) return false;
+    fill_axis(nest, squeezed, *there, rest);
+    return nests_.within_fan_outs(nest.nest);
+  }
   for (std::int64_t k = 0; k < primes && used > room; ++k) {
     const auto i = static_cast<std::size_t>((begin + k) % primes);
     const Dim other = nest.primes[i].dim;
@@ -215,18 +228,37 @@ bool NestWalk::pad(LayerNests::Placed& nest) {
 }
 
 bool NestWalk::cover(LayerNests::Placed& nest) {
-  // One slot gets as much as takes a number of iterations of the other one, few as likely as many.
+  // One slot gets as much as takes a number of iterations of the other one, few as likely as many; in space,
+  // half of the time as much as the axis has room for.
   const auto prime = static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(nest.primes.size())));
   const Dim dim = nest.primes[prime].dim;
   const std::vector<ChainSlot>& slots = nests_.slots(dim);
-  const std::uint8_t one = nest.slot[prime];
   const auto other = static_cast<std::uint8_t>(random_.below(static_cast<std::int64_t>(slots.size())));
+  const std::uint8_t one = nest.slot[prime];
   if (one == other) return false;
-  const std::int64_t together = nests_.together(nest, dim, one, other);
-  const auto iterations = static_cast<std::int64_t>(std::pow(together, random_.uniform()));
-  nests_.cover(nest, dim, one, ceil_div(together, std::clamp<std::int64_t>(iterations, 1, together)), other);
+  if (slots[one].kind != LoopKind::kTime && random_.bits() % 2 == 0) {
+    fill_axis(nest, dim, one, other);
+  } else {
+    const std::int64_t together = nests_.together(nest, dim, one, other);
+    const auto iterations =
+        static_cast<std::int64_t>(std::pow(static_cast<double>(together), random_.uniform()));
+    nests_.cover(nest, dim, one, ceil_div(together, std::clamp<std::int64_t>(iterations, 1, together)),
+                 other);
+  }
   return nests_.within_fan_out(nest.nest, slots[one].level) &&
          nests_.within_fan_out(nest.nest, slots[other].level);
+}
+
+void NestWalk::fill_axis(LayerNests::Placed& nest, Dim dim, std::uint8_t slot, std::uint8_t rest) const {
+  const ChainSlot& axis = nests_.slots(dim)[slot];
+  double beside = 1;
+  for (const Dim any : all_dims()) {
+    if (any != dim) beside *= nest.nest.at(axis.level, axis.kind, any);
+  }
+  const std::int64_t room =
+      std::max<std::int64_t>(static_cast<std::int64_t>(static_cast<double>(size_of(axis)) / beside), 1);
+  const std::int64_t together = nests_.together(nest, dim, slot, rest);
+  nests_.cover(nest, dim, slot, ceil_div(together, ceil_div(together, room)), rest);
 }
 
 bool NestWalk::step(LayerNests::Placed& nest) {

@@ -5,7 +5,8 @@
 // dimension have together is split anew, by its primes or into any number and what is then missing, rounded
 // up; a loop goes to another place in its level's order; the loops of a
 // dimension go to a level's other axis, or come in from elsewhere and displace what the axis has no room for
-// beside them; a dimension that divides badly is padded to another size.
+// beside them, by its primes or down to what there is room for; a dimension that divides badly is padded to
+// another size.
 //
 // Short walks anneal, after Kirkpatrick, Gelatt and Vecchi, Science 220 (1983). Long ones temper: replicas
 // walk at fixed temperatures and change places, after Geyer, Computing Science and Statistics (1991), and
@@ -101,6 +102,10 @@ class NestWalk {
   bool reorder(LayerNests::Placed& nest);
   bool pad(LayerNests::Placed& nest);
   bool cover(LayerNests::Placed& nest);
+  /// Gives a dimension's slot in space as much as there is room for beside the others on the axis, and what
+  /// is missing to the size to another slot.
+  void fill_axis(LayerNests::Placed& nest, Dim dim, std::uint8_t slot, std::uint8_t rest) const;
+  std::int64_t size_of(const ChainSlot& axis) const;
   void place_in_order(ChainNest& nest, std::size_t level, Dim dim);
 
   const LayerNests& nests_;
