@@ -69,8 +69,8 @@ void for_every_cover(const LayerNests& nests, const std::function<void(const Cha
   choose(0);
 }
 
-/// The least logarithm of EDP that walks find for a layer; infinite where nothing fits.
-double found(const LayerNests& nests, std::int64_t evaluations = 10'000) {
+/// The least logarithm of a goal that walks find for a layer; infinite where nothing fits.
+double found(const LayerNests& nests, const LayerGoal& goal = kEdp) {
   double least = kInfinity;
   for (std::uint64_t seed = 0; seed < 3; ++seed) {
     Random random(seed);
@@ -78,8 +78,8 @@ double found(const LayerNests& nests, std::int64_t evaluations = 10'000) {
     if (!nests.model().cost(start).fits) return kInfinity;
     NestFront front;
     const NestCost cost =
-        nests.model().cost(NestWalk(nests, seed, front).anneal(start, kEdp, evaluations, 0.3, 0.003));
-    least = std::min(least, kEdp.value(cost.energy_pj, cost.cycles));
+        nests.model().cost(NestWalk(nests, seed, front).anneal(start, goal, 10'000, 0.3, 0.003));
+    least = std::min(least, goal.value(cost.energy_pj, cost.cycles));
   }
   return least;
 }
@@ -162,7 +162,8 @@ TEST(ChainPadding, NoSizeCostsMoreThanALargerOne) {
     smaller[dim] = static_cast<std::int64_t>(1 + random.below(40));
     Layer larger = smaller;
     larger[dim] += static_cast<std::int64_t>(1 + random.below(8));
-    const double few = found(LayerNests(chain, smaller)), many = found(LayerNests(chain, larger));
+    const LayerGoal goal = std::array{kEdp, LayerGoal{1, 0, false}, LayerGoal{0, 1, false}}[random.below(3)];
+    const double few = found(LayerNests(chain, smaller), goal), many = found(LayerNests(chain, larger), goal);
     if (many == kInfinity) continue;
     ++compared;
     larger_is_worse += few < many ? 1 : 0;
@@ -170,7 +171,7 @@ TEST(ChainPadding, NoSizeCostsMoreThanALargerOne) {
                                 << larger[dim];
   }
   EXPECT_GT(compared, 150U);
-  EXPECT_GT(larger_is_worse, compared / 2);
+  EXPECT_GT(larger_is_worse, compared / 3);
 }
 
 // Layers of MobileBERT, ViT and DPT as Timeloop's exercises write them
