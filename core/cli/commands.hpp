@@ -27,6 +27,8 @@ class Output {
   void check_report() const;
   /// Prints the one or the other; lines of text that are wider than kTextWidth are broken between words.
   void print(const Json& json, const std::string& text) const;
+  /// As print(), of what is not for people but a file's content, byte by byte.
+  void print_content(const Json& json, const std::string& content) const;
   /// Text for people that does not wait for the end; nothing with --json.
   void print_early(const std::string& text) const;
 

@@ -66,6 +66,15 @@ Spread spread_of(std::vector<double> values) {
 
 /// Infinity is null: no design yet.
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+/// The same for people.
+std::string figure(double value) { return std::isfinite(value) ? fmt::format("{:.4g}", value) : "none"; }
+/// A method's objective over the first one's; NaN where one of them has no design.
+double ratio_of(double objective, double reference) {
+  const bool are_known = std::isfinite(objective) && std::isfinite(reference);
+  return are_known ? objective / reference : std::numeric_limits<double>::quiet_NaN();
+}
+std::string ratio_text(double ratio) { return std::isfinite(ratio) ? fmt::format("{:.2f}", ratio) : "-"; }
+
 Json to_json(const Spread& s) {
   return {{"median", number(s.median)}, {"min", number(s.min)}, {"max", number(s.max)}};
 }
@@ -251,8 +260,8 @@ std::vector<Method> run_all(const CompareFlags& flags, const SearchProblem& prob
       }
       if (run.curve.empty() && *interrupt) continue;  // before its first design
       if (!flags.quiet) {
-        fmt::print(stderr, "{} seed {}: best {:.4g}, {} samples, {:.1f} s\n", method.name, s, run.objective,
-                   run.samples, run.wall_s);
+        fmt::print(stderr, "{} seed {}: best {}, {} samples, {:.1f} s\n", method.name, s,
+                   figure(run.objective), run.samples, run.wall_s);
       }
       method.runs.push_back(std::move(run));
     }
@@ -329,6 +338,7 @@ void compare(const CompareFlags& flags, const Output& output) {
   const double reference =
       methods.empty() ? kInfinity
                       : spread_over(methods.front(), [](const Run& run) { return run.objective; }).median;
+  bool finds_nothing = false;  // any run of any method
   for (const Method& method : methods) {
     const Spread objective = spread_over(method, [](const Run& run) { return run.objective; });
     const Spread samples =
@@ -339,7 +349,7 @@ void compare(const CompareFlags& flags, const Output& output) {
     Json entry{{"name", method.name},
                {"description", method.description},
                {"objective", to_json(objective)},
-               {"ratio", number(objective.median / reference)},
+               {"ratio", number(ratio_of(objective.median, reference))},
                {"wall_s", to_json(seconds)},
                {"runs", Json::array()},
                {"against_samples", curve_json(method, &BestSoFar::samples, "samples", samples_axis)},
@@ -364,16 +374,16 @@ void compare(const CompareFlags& flags, const Output& output) {
            {"curve", std::move(curve)}});
     }
     json["methods"].push_back(std::move(entry));
-    table.row({method.name, fmt::format("{:.4g}", objective.median), fmt::format("{:.4g}", objective.min),
-               fmt::format("{:.4g}", objective.max), fmt::format("{:.2f}", objective.median / reference),
-               fmt::format("{:.0f}", samples.median), fmt::format("{:.0f}", rejected.median),
-               fmt::format("{:.1f}", seconds.median)});
+    finds_nothing = finds_nothing || !std::isfinite(objective.max);
+    table.row({method.name, figure(objective.median), figure(objective.min), figure(objective.max),
+               ratio_text(ratio_of(objective.median, reference)), fmt::format("{:.0f}", samples.median),
+               fmt::format("{:.0f}", rejected.median), fmt::format("{:.1f}", seconds.median)});
   }
   if (mapper) {
     json["timeloop_mapper"] = to_json(*mapper);
-    json["timeloop_mapper"]["ratio"] = number(mapper->objective / reference);
-    table.row({"timeloop-mapper", fmt::format("{:.4g}", mapper->objective), "-", "-",
-               fmt::format("{:.2f}", mapper->objective / reference), "-", "-", "-"});
+    const double ratio = ratio_of(mapper->objective, reference);
+    json["timeloop_mapper"]["ratio"] = number(ratio);
+    table.row({"timeloop-mapper", figure(mapper->objective), "-", "-", ratio_text(ratio), "-", "-", "-"});
   }
   std::string text = fmt::format("{} on {}, {}; {} layers, {} seeds\n", problem.workload.name,
                                  problem.machine().name, problem.objective.name, layers, flags.seeds) +
@@ -383,6 +393,7 @@ void compare(const CompareFlags& flags, const Output& output) {
         fmt::format("ratio: median over that of {}\nrejected: random draws that did not fit, no samples\n",
                     methods.front().name);
   }
+  if (finds_nothing) text += "none: no design within these samples; more of them may find one\n";
   if (mapper) text += report(*mapper);
   if (*interrupt)
     text += "interrupted: the last run is not complete, and what would have come after it\nis left out\n";

@@ -58,22 +58,12 @@ void run_import(const ImportFlags& flags, const Output& output) {
                                : imported.mapping ? *imported.mapping
                                                   : imported.workload->dump(2)) +
                               "\n";
-  std::string text;
   print_remarks(imported.remarks);
-  if (flags.output.empty()) {
-    text = content;
-  } else {
-    write_file(flags.output, content);
-  }
-  if (imported.machine && imported.mapping) text += *imported.mapping + "\n";
-  if (!imported.left_out.empty()) {
-    if (flags.output.empty()) {
-      fmt::print(stderr, "{}", imported.left_out);  // standard output is the network
-    } else {
-      text += imported.left_out;
-    }
-  }
-  if (!flags.output.empty()) text += fmt::format("written: {}\n", flags.output);
+  if (!flags.output.empty()) write_file(flags.output, content);
+  // What is said beside the content; standard output may be that.
+  std::string beside = imported.machine && imported.mapping ? *imported.mapping + "\n" : std::string();
+  beside += imported.left_out;
+  if (flags.output.empty()) fmt::print(stderr, "{}", beside);
   Json json = Json::object();
   if (imported.machine) json["machine"] = *imported.machine;
   if (imported.workload) json["workload"] = *imported.workload;
@@ -81,7 +71,11 @@ void run_import(const ImportFlags& flags, const Output& output) {
   json["remarks"] = imported.remarks;
   if (!imported.left_out_json.is_null()) json["left_out"] = imported.left_out_json;
   if (!flags.output.empty()) json["written"] = flags.output;
-  output.print(json, text);
+  if (flags.output.empty()) {
+    output.print_content(json, content);
+  } else {
+    output.print(json, beside + fmt::format("written: {}\n", flags.output));
+  }
 }
 
 }  // namespace

@@ -37,6 +37,10 @@ void Output::print(const Json& json, const std::string& text) const {
                       : folded(text + written));
 }
 
+void Output::print_content(const Json& json, const std::string& content) const {
+  print_at_once(json_ ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : content);
+}
+
 void Output::add_report(CLI::App& command, PageOf page_of) {
   command.add_option("--report", report_,
                      "Write figures and tables as one HTML file, which needs no network and prints");
@@ -161,6 +165,26 @@ class HelpFormatter : public CLI::Formatter {
   }
 };
 
+/// What a command does not know: an option, with those that are spelt nearly so, or one argument too many,
+/// with those that it takes.
+std::string unexpected(const CLI::App& app, const std::vector<std::string>& words) {
+  std::vector<std::string> options, arguments;
+  for (const CLI::Option* option : app.get_options(nullptr)) {
+    for (const std::string& name : option->get_lnames()) {
+      if (!option->get_positional()) options.push_back("--" + name);
+    }
+    if (option->get_positional()) arguments.push_back(option->get_name(true));
+  }
+  const std::string& word = words.front();
+  if (word.front() == '-' && word.size() > 1) {
+    const std::vector<std::string> near = nearest(word.substr(0, word.find('=')), options);
+    return fmt::format("unknown option '{}'{}", word,
+                       near.empty() ? "" : fmt::format("; did you mean: {}", fmt::join(near, ", ")));
+  }
+  return fmt::format("{}: found '{}', one too many; it takes {}: {}", app.get_name(), word, arguments.size(),
+                     fmt::join(arguments, ", "));
+}
+
 int run(int argc, char** argv) {
   CLI::App app(
       "dosa designs DNN accelerators by gradient descent: hardware and mappings in one search.\n"
@@ -193,8 +217,10 @@ int run(int argc, char** argv) {
   const bool knows_command =
       argc > 1 && std::find(commands.begin(), commands.end(), argv[1]) != commands.end();
   if (argc > 1 && argv[1][0] != '-' && !knows_command) {
-    print_error("usage",
-                fmt::format("unknown command '{}'; commands: {}", argv[1], fmt::join(commands, ", ")));
+    const std::vector<std::string> near = nearest(argv[1], commands);
+    print_error("usage", fmt::format("unknown command '{}'; {}: {}", argv[1],
+                                     near.empty() ? "commands" : "did you mean",
+                                     fmt::join(near.empty() ? commands : near, ", ")));
     return kBadInput;
   }
   std::vector<std::string> words(argv, argv + argc);
@@ -205,8 +231,12 @@ int run(int argc, char** argv) {
     return was_interrupted() ? kInterrupted : end_code;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    print_error("usage", fmt::format("{}; see dosa {}--help", error.what(),
-                                     knows_command ? argv[1] + std::string(" ") : ""));
+    const std::vector<std::string> unknown = app.remaining(true);
+    const bool is_unknown =
+        knows_command && !unknown.empty() && dynamic_cast<const CLI::ExtrasError*>(&error);
+    const std::string what = is_unknown ? unexpected(*app.get_subcommand(argv[1]), unknown) : error.what();
+    print_error("usage",
+                fmt::format("{}; see dosa {}--help", what, knows_command ? argv[1] + std::string(" ") : ""));
     return kBadInput;
   } catch (const Error& error) {
     print_error(to_string(error.id()), error.what());

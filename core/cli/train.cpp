@@ -2,6 +2,7 @@
 
 #include "dosa/core/cli/commands.hpp"
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/import/file_kind.hpp"
 #include "dosa/core/targets/gemmini/proposals.hpp"
 #include "dosa/core/targets/gemmini/training.hpp"
 #include "dosa/models/base/error.hpp"
@@ -56,6 +57,7 @@ void run_train(TrainFlags& flags, const Output& output) {
   for (const std::string* path : {&flags.output, &flags.curves, &flags.scatter, &flags.proposals}) {
     if (!path->empty()) check_writable(*path);
   }
+  for (const std::string& path : flags.measurements) expect_kind(path, Wanted::kTable);
   std::optional<Surrogate> from;
   if (!flags.from.empty()) from = Surrogate::load(flags.from);
   const Measurements measured =

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/import/file_kind.hpp"
 #include "dosa/core/targets/array_target.hpp"
 #include "dosa/core/targets/gemmini/measurements.hpp"
 #include "dosa/core/targets/gemmini/validate_surrogate.hpp"
@@ -39,6 +40,7 @@ void add_validate(CLI::App& app) {
                    "Measured latencies: month of the gemmini-rocc-tests that ran, for rows that do not say")
       ->capture_default_str();
   command->callback([flags, output] {
+    expect_kind(flags->table, Wanted::kTable);
     if (flags->measurements || !flags->surrogate.empty()) {
       const SurrogateValidation v =
           validate_surrogate(flags->table, flags->surrogate, {flags->library, "--library"});

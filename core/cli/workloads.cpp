@@ -11,7 +11,7 @@ void add_workloads(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "workloads",
       described("List the shipped networks, or the layers of one network.",
-                {"dosa workloads", "dosa workloads resnet50", "dosa workloads my_network.yaml --json"}));
+                {"dosa workloads", "dosa workloads resnet50", "dosa workloads bert --json > mine.json"}));
   const auto name = std::make_shared<std::string>();
   const auto output = std::make_shared<Output>(*command);
   command->add_option("workload,--show", *name, "A shipped network's name or a workload JSON or YAML file");
@@ -25,7 +25,6 @@ void add_workloads(CLI::App& app) {
       Table table(
           {{"layer", ColumnKind::kName}, {"count"}, {"groups"}, {"GMAC"}, {"dims", ColumnKind::kProse}});
       for (const Layer& layer : workload.layers) {
-        json.push_back(to_json(layer));
         std::string dims;
         for (const Dim dim : all_dims()) dims += fmt::format("{}{} ", name_of(dim), layer[dim]);
         if (layer.wstride != 1 || layer.hstride != 1)
@@ -40,7 +39,7 @@ void add_workloads(CLI::App& app) {
         table.row({layer.name, std::to_string(layer.count), std::to_string(layer.groups),
                    fmt::format("{:.4f}", gmacs(layer)), dims});
       }
-      output->print({{"name", workload.name}, {"description", workload.description}, {"layers", json}},
+      output->print(to_json(workload),
                     printable(workload.name + ": " + workload.description) + "\n" + table.text());
       return;
     }

@@ -13,7 +13,7 @@
 namespace dosa {
 namespace {
 
-enum class Kind { kNetwork, kDesign, kMachine, kOther };
+enum class Kind { kNetwork, kDesign, kMachine, kTable, kOther };
 
 /// What a file is, and a hint for whoever wants a network or design of it; {} stands for its path.
 struct Known {
@@ -90,13 +90,43 @@ std::optional<Known> known_archive(std::string_view start) {
 std::optional<Known> known_csv(std::string_view start) {
   const std::string_view line = start.substr(0, start.find('\n'));
   if (contains(line, "pe_dim") && contains(line, "cycles") && contains(line, "tile_"))
-    return Known{Kind::kOther, "measurements of Gemmini",
+    return Known{Kind::kTable, "measurements of Gemmini",
                  "dosa train {} -o NAME.safetensors learns from them"};
   if (contains(line, "prob.") && contains(line, "target."))
-    return Known{Kind::kOther, "a table of reference results", "dosa validate {} compares the model with it"};
+    return Known{Kind::kTable, "a table of reference results", "dosa validate {} compares the model with it"};
   if (contains(line, "schedule_form"))
     return Known{Kind::kOther, "the CSV form of a design", "dosa reads the design's JSON"};
   return std::nullopt;
+}
+
+constexpr const char* kBlanks = " \t\r\n";
+
+/// A YAML list of texts and nothing else.
+std::optional<Known> known_list(std::string_view start, const std::string& path) {
+  std::size_t items = 0;
+  for (std::size_t at = 0; at < start.size();) {
+    const std::size_t end = std::min(start.find('\n', at), start.size());
+    const std::string_view line = start.substr(at, end - at);
+    at = end + 1;
+    if (line.find_first_not_of(kBlanks) == line.npos || line[0] == '#' || line == "---") continue;
+    if (line.substr(0, 2) != "- " || contains(line, ":")) return std::nullopt;
+    ++items;
+  }
+  if (items == 0) return std::nullopt;
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return Known{Kind::kOther, "a list of names, as CoSA keeps of layers that are files beside it",
+               fmt::format("dosa import {} -o FILE reads these", folder.empty() ? "." : folder)};
+}
+
+/// What can be said of content that nobody knows: that it is none of the two forms of our files.
+std::optional<Known> known_as_no_form(std::string_view start, const std::string& path) {
+  const std::string ending = std::filesystem::path(path).extension().string();
+  const std::size_t first = start.find_first_not_of(kBlanks);
+  if (first == start.npos) return Known{Kind::kOther, "an empty file", ""};
+  if (ending == ".yaml" || ending == ".yml" || start[first] == '{' || start[first] == '[')
+    return std::nullopt;
+  return Known{Kind::kOther, "neither JSON nor a file of a format that dosa knows",
+               "dosa import --help lists the formats"};
 }
 
 std::optional<Known> kind_of(const ImportSource& source) {
@@ -115,6 +145,7 @@ std::optional<Known> kind_of(const ImportSource& source) {
       return Known{own.kind, fmt::format("{} ({})", own.text, schema), own.hint};
   }
   if (auto table = known_csv(start)) return table;
+  if (auto list = known_list(start, source.path)) return list;
   if (const Importer* importer = importer_of(source)) {
     return Known{Kind::kOther, importer->kind(), "dosa import {} -o FILE converts it"};
   }
@@ -130,14 +161,18 @@ void expect_kind(const std::filesystem::path& path, Wanted wanted) {
   } catch (const Error&) {
     return;
   }
-  const std::optional<Known> known = kind_of(source);
+  std::optional<Known> known = kind_of(source);
+  // Tables and files of other programs have readers that say more of what they do not know.
+  if (!known && wanted != Wanted::kTable && wanted != Wanted::kImport)
+    known = known_as_no_form(source.content, source.path);
   if (!known) return;
   const bool is_network = known->kind == Kind::kNetwork;
   if (wanted == Wanted::kNetwork && is_network) return;
   if (wanted == Wanted::kDesign && known->kind == Kind::kDesign) return;
   if (wanted == Wanted::kMachine && known->kind == Kind::kMachine) return;
-  constexpr std::array<const char*, 4> kWanted{"a network", "a design", "a machine",
-                                               "a file of another program"};
+  if (wanted == Wanted::kTable && known->kind == Kind::kTable) return;
+  constexpr std::array<const char*, 5> kWanted{"a network", "a design", "a machine",
+                                               "a file of another program", "a table of results (CSV)"};
   std::string hint = known->hint;
   if (wanted == Wanted::kDesign && is_network) hint = "dosa optimize {} -o design.json makes one of it";
   if (wanted == Wanted::kMachine && is_network) hint = "dosa optimize {} takes it as its network";

@@ -30,6 +30,7 @@ constexpr const char* kRoots[] = {"architecture",
                                   "mapspace_constraints",
                                   "mapspace",
                                   "variables",
+                                  "components",
                                   "compound_components"};
 
 /// A problem and the name that its file gives it.
@@ -176,7 +177,9 @@ class TimeloopImporter : public Importer {
       imported.mapping = mapping_text(*files.mapping, layer, shape, machine, imported.remarks);
     }
     if (!imported.machine && !imported.workload && !imported.mapping) {
-      fail(ErrorId::kSchema, "{}: found nothing to import, expected an architecture, a problem or a mapping",
+      fail(ErrorId::kSchema,
+           "{}: found only what has a part beside an architecture, expected an architecture, a problem or a "
+           "mapping",
            sources.front().path);
     }
     std::vector<std::string> once;  // attributes of a container are read with each of its components

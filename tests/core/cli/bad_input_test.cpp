@@ -117,6 +117,26 @@ TEST_F(BadInput, TheWrongKindOfFileIsNamed) {
          {"design.json: found a design (dosa-design/1), expected a network", "dosa evaluate design.json"});
   expect({"optimize", "net.json", "--machine", "./net.json"}, "schema",
          {"net.json: found a network (dosa-workload/1), expected a machine"});
+  folder_.file("notes.txt", "to do");
+  folder_.file("empty.json", " \n");
+  folder_.file("layers.yaml", "- _outputs_72\n- _outputs_77\n");
+  for (const auto& [command, wanted] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"optimize"}, "a network"},
+           {{"evaluate"}, "a design"},
+           {{"map", "net.json", "--machine"}, "a machine"}}) {
+    const auto with = [&, &command = command](const char* file) {
+      std::vector<std::string> arguments = command;
+      arguments.emplace_back(file);
+      return arguments;
+    };
+    expect(with("notes.txt"), "schema", {"notes.txt: found neither JSON nor", "expected " + wanted});
+    expect(with("empty.json"), "schema", {"empty.json: found an empty file, expected " + wanted});
+    expect(with("layers.yaml"), "schema", {"layers.yaml: found a list of names", "dosa import . -o FILE"});
+  }
+  const std::string table = "expected a table of results (CSV)";
+  expect({"validate", "design.json"}, "schema", {"design.json: found a design (dosa-design/1), " + table});
+  expect({"train", "net.json", "-o", "s.safetensors"}, "schema",
+         {"net.json: found a network (dosa-workload/1), " + table});
 }
 
 TEST_F(BadInput, Names) {
@@ -267,7 +287,12 @@ TEST_F(BadInput, FrontFolder) {
 
 TEST_F(BadInput, Flags) {
   expect({}, "usage", {"subcommand is required"});
-  expect({"optimise", "bert"}, "usage", {"unknown command 'optimise'", "optimize, evaluate"});
+  expect({"optimise", "bert"}, "usage", {"unknown command 'optimise'; did you mean: optimize"});
+  expect({"train-all-of-it"}, "usage", {"unknown command 'train-all-of-it'", "optimize, evaluate"});
+  expect({"evaluate", "a", "b"}, "usage", {"evaluate: found 'b'", "one too many", "it takes 1: design"});
+  expect({"diff", "a", "b", "c"}, "usage", {"diff: found 'c'", "it takes 2: first, second"});
+  expect({"optimize", "bert", "--max-are", "3"}, "usage",
+         {"unknown option '--max-are'; did you mean: --max-area", "see dosa optimize --help"});
   for (const std::string command : {"optimize", "evaluate", "validate", "workloads"}) {
     expect({command, "x", "--no-such-flag"}, "usage", {"--no-such-flag"});
   }

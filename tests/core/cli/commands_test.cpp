@@ -237,6 +237,29 @@ TEST_F(Commands, CompareRunsMethodsWithTheSameBudget) {
                                      "polish, random, bayes, annealing, default"));
 }
 
+TEST_F(Commands, CompareSaysWhereAMethodFoundNothing) {
+  const std::vector<std::string> compare{"compare",   "bert", "--methods", "gradient,default",
+                                         "--samples", "20",   "--seeds",   "1"};
+  std::vector<std::string> as_json = compare;
+  as_json.emplace_back("--json");
+  const json methods = json::parse(run(as_json).out)["methods"];
+  EXPECT_TRUE(methods[0]["objective"]["median"].is_null());
+  EXPECT_GT(methods[1]["objective"]["median"], 0);
+  EXPECT_TRUE(methods[1]["ratio"].is_null());
+  const Finished finished = run(compare);
+  EXPECT_THAT(finished.err, HasSubstr("gradient seed 0: best none"));
+  EXPECT_THAT(finished.out, HasSubstr("none: no design within these samples"));
+  for (const char* bad : {"inf", "nan"}) EXPECT_THAT(finished.out + finished.err, Not(HasSubstr(bad)));
+}
+
+TEST_F(Commands, ImportPrintsAFileAndWorkloadsAnother) {
+  folder_.file("top.csv", "Layer, M, N, K,\na_layer, 64, 32, 16,\n");
+  const json network = json::parse(run({"import", "top.csv"}).out);
+  EXPECT_GT(network["description"].get<std::string>().size(), 60U) << "no line is broken";
+  folder_.file("net.json", run({"workloads", "bert", "--json"}).out);
+  EXPECT_EQ(json::parse(run({"workloads", "net.json", "--json"}).out), json::parse(content("net.json")));
+}
+
 TEST_F(Commands, MapIsTheBestOnFixedHardwareAndCertifyAgrees) {
   const Finished mapped = run({"map", "bert", "--accumulator", "16", "-o", "design.json"});
   for (const char* part : {"pe_dim 16, scratchpad 128 KiB, accumulator 16 KiB", "candidates",
