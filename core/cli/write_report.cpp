@@ -25,7 +25,7 @@ html::DesignFacts facts_of(const Design& design, const Target& target, double cl
 void add_known(const KnownOfSearch& known, html::DesignFacts& facts) {
   facts.search = known.search;
   facts.command = known.command;
-  facts.smaller = known.smaller;
+  facts.smaller = known.smaller.substr(0, known.smaller.find('\n'));
   if (known.on_other_machine) {
     facts.command_note =
         "The page shows the design on another machine, or with other numbers, than it was made for; without "

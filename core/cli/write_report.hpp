@@ -13,7 +13,7 @@ struct KnownOfSearch {
   std::vector<html::FoundSoFar> search;
   std::string command;            ///< empty: the one that the design's provenance tells
   bool on_other_machine = false;  ///< than the design was made for: no command makes it
-  std::string smaller;            ///< on smaller hardware that is nearly as good; empty: nothing
+  std::string smaller;            ///< a line on smaller hardware that is nearly as good; empty: nothing
   double clock_hz = 0;            ///< 0: none
 };
 

@@ -107,6 +107,11 @@ class Structure(unittest.TestCase):
                         if key in ("aria-labelledby", "aria-describedby"):
                             self.assertTrue(set(value.split()) <= set(ids), value)
 
+    def test_lines_of_a_terminal_end_where_they_do(self):
+        for name in PAGES:
+            if not name.startswith("hostile"):  # whose names have line breaks, which are shown
+                self.assertNotIn("\\n", text_of(page(f"{name}.html").find("body/header")), name)
+
     def test_figures_and_tables_speak_to_those_who_cannot_see_them(self):
         for name in PAGES:
             with self.subTest(name):
