@@ -51,6 +51,21 @@ class Plots(unittest.TestCase):
         return plot.pareto(argparse.Namespace(
             inputs=[self.file(f"{i}.json", one) for i, one in enumerate(designs)]))
 
+    def test_axes_have_numbers_whatever_their_range(self):
+        for factor in (1.02, 2, 8, 40, 1e4):
+            figure = self.front(*[design("a", 3e6 * factor ** (i / 9), 700 * factor ** (-i / 9), 1.5 * factor ** (i / 9),
+                                         {"pe_dim": 16 + i}) for i in range(10)])
+            figure.canvas.draw()
+            renderer = figure.canvas.get_renderer()
+            for axis in (axis for panel in figure.axes[:2] for axis in (panel.xaxis, panel.yaxis)):
+                low, high = axis.get_view_interval()
+                boxes = [tick.label1.get_window_extent(renderer) for tick in axis.get_major_ticks()
+                         if low <= tick.get_loc() <= high and tick.label1.get_text()]
+                shown = high / low > 1.001  # EDP is the same for all designs here
+                self.assertGreaterEqual(len(boxes), 2 if shown else 0, f"{factor}: {axis.get_label_text()}")
+                for one, other in itertools.combinations(boxes, 2):
+                    self.assertFalse(one.overlaps(other), f"{factor}: {axis.get_label_text()}")
+
     def test_labels_keep_apart_and_inside(self):
         # Many designs close together: not all labels have room.
         figure = self.front(*[design("a", 1000 + 10 * i, 200 - i, 1 + 0.01 * i,
