@@ -85,18 +85,9 @@ Json to_json(const Accuracy& a) {
 
 std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& parts) {
   std::vector<Table::Column> columns{{"", ColumnKind::kText}};
-  std::vector<std::vector<std::string>> rows{{"rows"},
-                                             {"Spearman"},
-                                             {"  of cycles per MAC"},
-                                             {"  within layers"},
-                                             {"Kendall"},
-                                             {"MAPE"},
-                                             {"  median"},
-                                             {"GEF"},
-                                             {"top-1 regret"},
-                                             {"below floor"},
-                                             {"within 1 sd"},
-                                             {"within 2 sd"}};
+  std::vector<std::vector<std::string>> rows{
+      {"rows"},     {"Spearman"}, {"  per MAC"},    {"  within layers"}, {"Kendall"},     {"MAPE"},
+      {"  median"}, {"GEF"},      {"top-1 regret"}, {"below floor"},     {"within 1 sd"}, {"within 2 sd"}};
   for (const auto& [what, a] : parts) {
     if (a.rows == 0) continue;
     columns.push_back({what});

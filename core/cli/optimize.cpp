@@ -263,7 +263,7 @@ void optimize(const OptimizeFlags& flags, const Output& output) {
   front.nests = search.polish_nests;
   front.threads = search.threads;
   print_cpu_work(problem);
-  write_pareto_front(problem, front, flags.pareto, flags.quiet, output);
+  write_pareto_front(problem, front, flags.pareto, flags.report, flags.quiet, output);
 }
 
 }  // namespace
@@ -354,16 +354,15 @@ void add_optimize(CLI::App& app) {
   CLI::Option* within = add_percentage(
       *command, "--within", flags->within,
       "Take the smallest hardware whose objective is within so many percent of the best's (1%)");
-  CLI::Option* front =
-      command
-          ->add_option(
-              "--pareto", flags->pareto,
-              "Instead of one design, write those that no other one beats in energy, latency and area into "
-              "this folder: design_01.json ..., front.json, front.csv; without gradients, for every "
-              "objective under a row of area limits for a row of shapes of the machine")
-          ->excludes(file)
-          ->excludes(certificate)
-          ->excludes(within);
+  command
+      ->add_option(
+          "--pareto", flags->pareto,
+          "Instead of one design, write those that no other one beats in energy, latency and area into "
+          "this folder: design_01.json ..., front.json, front.csv; without gradients, for every "
+          "objective under a row of area limits for a row of shapes of the machine")
+      ->excludes(file)
+      ->excludes(certificate)
+      ->excludes(within);
   command->add_option("--pareto-points", flags->front.points, "Most designs of the front")
       ->capture_default_str()
       ->check(integer_in(2, 1000));
@@ -371,10 +370,10 @@ void add_optimize(CLI::App& app) {
       ->add_option("--min-area", flags->front.min_area_mm2,
                    "With --pareto: least mm2 of a design (default: area limits down to a 32nd of the most)")
       ->check(over_zero("mm2"));
-  command
-      ->add_option("--report", flags->report,
-                   "Write a page on the design to this file, as dosa report does, with the search's progress")
-      ->excludes(front);
+  command->add_option(
+      "--report", flags->report,
+      "Write a page on the design to this file, as dosa report does, with the search's progress; "
+      "with --pareto a page on the front");
   command->add_option("--checkpoint", search.checkpoint,
                       "Save the state of the descent to this file again and again and at its end");
   command->add_option("--checkpoint-every", search.checkpoint_every_s, "Seconds between two checkpoints")

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "dosa/core/report/front_report.hpp"
 #include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -92,9 +93,8 @@ std::string front_text(const SearchProblem& problem, const ParetoSummary& summar
                fmt::format("{} under {:.3g}", design.objective, point.area_limit_mm2)});
   }
   return table.text() + fmt::format(
-                            "\n{} on {}: {} designs that no other one beats in area, latency and energy,\nof "
-                            "{} found; hardware: "
-                            "{}\n{} shapes of it, {} evaluations, {:.1f} s{}{}\n",
+                            "\n{} on {}: {} designs that no other one beats in area, latency and energy, of "
+                            "{} found; hardware: {}\n{} shapes of it, {} evaluations, {:.1f} s{}{}\n",
                             problem.workload.name, problem.machine().name, summary.front.size(),
                             summary.found, fmt::join(problem.machine().parameter_names(), "/"),
                             summary.shapes.size(), summary.evaluations, summary.wall_s,
@@ -114,7 +114,7 @@ bool is_of_front(const std::filesystem::directory_entry& entry) {
 }  // namespace
 
 void write_pareto_front(const SearchProblem& problem, const ParetoOptions& options, const std::string& folder,
-                        bool quiet, const Output& output) {
+                        const std::string& page, bool quiet, const Output& output) {
   problem.check_bounds();
   NewFolder target(folder, is_of_front, "an older front");
   ProgressLine line(quiet);
@@ -139,7 +139,12 @@ void write_pareto_front(const SearchProblem& problem, const ParetoOptions& optio
   write_file(target.path() / kFrontJson, json.dump(2) + "\n");
   write_file(target.path() / kFrontCsv, front_csv(problem, summary));
   target.commit();
-  output.print(json, front_text(problem, summary) + fmt::format("written: {}\n", folder));
+  std::string written = fmt::format("written: {}\n", folder);
+  if (!page.empty()) {
+    write_file(page, html::document(html::front_page(json, command_line())));
+    written += fmt::format("written: {}\n", page);
+  }
+  output.print(json, front_text(problem, summary) + written);
 }
 
 }  // namespace dosa::cli

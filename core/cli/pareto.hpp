@@ -10,8 +10,9 @@ namespace dosa::cli {
 
 /// Searches the front and writes it as a folder: design_01.json, ... (smallest area first), front.json
 /// (schema "dosa-front/1") and front.csv. The folder appears when it is complete; an older front there is
-/// replaced. Throws Error{kFile} before the search where the folder holds anything else.
+/// replaced. `page` is a file for the front's page; empty: none. Throws Error{kFile} before the search where
+/// the folder holds anything else.
 void write_pareto_front(const SearchProblem& problem, const ParetoOptions& options, const std::string& folder,
-                        bool quiet, const Output& output);
+                        const std::string& page, bool quiet, const Output& output);
 
 }  // namespace dosa::cli

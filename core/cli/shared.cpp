@@ -49,7 +49,7 @@ std::string text_of_joint(const SharedDesign& shared) {
                {"cycles"},
                {"energy_uJ"},
                {name},
-               {"own mm2"},
+               {"mm2"},
                {"own"},
                {"loss %"}});
   std::vector<DesignTotals> own;
@@ -76,7 +76,7 @@ std::string text_of_joint(const SharedDesign& shared) {
     const double of_own = joint_of(shared, own);
     text +=
         fmt::format("; with own designs {:.6g}: {:.2f} % lost\n", of_own, 100 * (shared.value / of_own - 1));
-    text += "own: the best design known for the network alone; loss: of the shared one\n";
+    text += "mm2, own: of the best design known for the network alone; loss: of the shared\none against it\n";
   } else {
     text += "\n";
   }

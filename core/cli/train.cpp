@@ -52,6 +52,21 @@ std::string scatter_csv(const std::vector<CrossValidation>& validations, const M
   return text;
 }
 
+/// The chip that proposals are for: what the user says, else the only one that was measured.
+ArraySizes chip_of_proposals(const TrainFlags& flags, const Measurements& measured) {
+  ArraySizes chip = measured.hardware.size() == 1 ? measured.hardware.front() : ArraySizes{};
+  for (const ArraySizeField& field : kArraySizes) {
+    if (flags.buffers.*field.value > 0) chip.*field.value = flags.buffers.*field.value;
+    if (chip.*field.value <= 0) {
+      fail(ErrorId::kUsage,
+           "--active: the rows are of several chips, and nothing says the {} of the one to measure next; "
+           "expected --pe, --scratchpad and --accumulator",
+           field.name);
+    }
+  }
+  return chip;
+}
+
 void run_train(TrainFlags& flags, const Output& output) {
   flags.options.predictor = predictor_from_name(flags.predictor);
   for (const std::string* path : {&flags.output, &flags.curves, &flags.scatter, &flags.proposals}) {
@@ -62,6 +77,7 @@ void run_train(TrainFlags& flags, const Output& output) {
   if (!flags.from.empty()) from = Surrogate::load(flags.from);
   const Measurements measured =
       read_measurements({flags.measurements.begin(), flags.measurements.end()}, {flags.library, "--library"});
+  const ArraySizes chip = flags.active > 0 ? chip_of_proposals(flags, measured) : ArraySizes{};
   const std::string text =
       fmt::format("{}: {} rows of {} layers used\n", measured.file, measured.rows.size(), [&] {
         const auto ids = measured.layer_ids();
@@ -107,17 +123,9 @@ void run_train(TrainFlags& flags, const Output& output) {
   }
   report += fmt::format("{}: written after {:.0f} s\n", flags.output, summary.seconds);
   if (flags.active > 0) {
-    ArraySizes buffers = measured.hardware.size() == 1 ? measured.hardware.front() : ArraySizes{};
-    for (const ArraySizeField& field : kArraySizes) {
-      if (flags.buffers.*field.value > 0) buffers.*field.value = flags.buffers.*field.value;
-      if (buffers.*field.value <= 0) {
-        fail(ErrorId::kUsage, "--active: the measurements do not say one {}; give it as an option",
-             field.name);
-      }
-    }
     const std::vector<Measurement> next =
-        propose_measurements(surrogate, measured, buffers, flags.active, flags.options.seed);
-    const std::string csv = measurements_csv(next, buffers, false);
+        propose_measurements(surrogate, measured, chip, flags.active, flags.options.seed);
+    const std::string csv = measurements_csv(next, chip, false);
     if (!flags.proposals.empty()) write_file(flags.proposals, csv);
     report += flags.proposals.empty()
                   ? csv

@@ -221,14 +221,6 @@ Section design_bars(const std::vector<ComparedDesign>& designs) {
   return {"results", "Results", "", content};
 }
 
-/// "pe_dim 16, scratchpad_kib 128"
-std::string sizes_text(const Json& hardware) {
-  std::string text;
-  for (const auto& [name, value] : hardware.items())
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, value.dump());
-  return text.empty() ? "sizes are fixed by its file" : text;
-}
-
 Section design_table(const std::vector<ComparedDesign>& designs) {
   std::vector<std::vector<Cell>> rows;
   for (const ComparedDesign& design : designs) {

@@ -41,4 +41,11 @@ std::string level_colour(std::size_t levels_from_dram) {
   return fmt::format("l{}", std::min(levels_from_dram, kColours - 1));
 }
 
+std::string sizes_text(const Json& hardware) {
+  std::string text;
+  for (const auto& [name, value] : hardware.items())
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, value.dump());
+  return text.empty() ? "sizes are fixed by its file" : text;
+}
+
 }  // namespace dosa::html

@@ -8,8 +8,7 @@ namespace dosa {
 std::string SurrogateValidation::full_report() const {
   std::vector<std::pair<std::string, Accuracy>> parts{
       {"all", accuracy}, {"convolutions", convolutions}, {"matmuls", matmuls}};
-  for (const auto& [pe_dim, of_array] : arrays)
-    parts.emplace_back(fmt::format("pe_dim {}", pe_dim), of_array);
+  for (const auto& [pe_dim, of_array] : arrays) parts.emplace_back(fmt::format("pe {}", pe_dim), of_array);
   return fmt::format("{} against {}\n", printable(file),
                      surrogate.empty() ? "the analytical roofline" : printable(surrogate)) +
          accuracy_table(parts) +

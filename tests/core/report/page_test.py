@@ -74,11 +74,13 @@ def make_pages():
 
     dosa("optimize", "bert", "alexnet:2", "--pe", "16", "--scratchpad", "64", "--accumulator", "32", "--polish-nests",
          "300", "--report", "shared.html", "-o", "shared.json", "-q")
+    dosa("optimize", "bert", "--pareto", "front", "--pareto-points", "6", "--max-pe", "4", "--polish-nests", "64",
+         "--report", "front.html", "-q")
 
 
 DESIGNS = [*MACHINES, "hostile_design", "resnet50", "mobilenet_v2", "optimised"]
 COMPARISONS = ["methods", "machines", "arrays"]
-PAGES = [*DESIGNS, *COMPARISONS, "shared"]
+PAGES = [*DESIGNS, *COMPARISONS, "shared", "front"]
 
 
 class Structure(unittest.TestCase):
@@ -190,6 +192,17 @@ class Structure(unittest.TestCase):
                 said = verdict.split(" limits this design: ")[0]
                 self.assertAlmostEqual(kinds[said], max(kinds.values()), delta=0.11, msg=f"{verdict} {parts}")
 
+    def test_a_front_has_a_page(self):
+        tree, front = page("front.html"), json.loads(read("front/front.json"))
+        rows = tree.find(".//section[@id='designs']//table").findall("tbody/tr")
+        self.assertEqual([row[0].text for row in rows], [design["file"] for design in front["designs"]])
+        self.assertEqual([row[2].text for row in rows], [f"{d['totals']['cycles']:.0f}" for d in front["designs"]])
+        self.assertEqual(min(float(row[5].text) for row in rows), 1)
+        best = min(front["designs"], key=lambda design: design["totals"]["edp"])
+        said = re.fullmatch(r"The least EDP takes ([0-9.]+) mm².*", tree.find(".//p[@class='verdict']").text)
+        self.assertAlmostEqual(float(said.group(1)), best["totals"]["area_mm2"],
+                               delta=0.01 * best["totals"]["area_mm2"])
+
     def test_several_networks_have_a_page(self):
         tree, design = page("shared.html"), json.loads(read("shared.json"))
         rows = tree.find(".//section[@id='networks']//table").findall("tbody/tr")
@@ -282,7 +295,7 @@ class Structure(unittest.TestCase):
         begun = time.monotonic()
         for arguments in (["report", "bert.json", "-o", "x.html"], ["report", "gemmini-tl.json", "-o", "no/x.html"],
                           ["optimize", "unet", "--report", "no/x.html"], ["compare", "unet", "--report", "no/x.html"],
-                          ["optimize", "bert", "--pareto", "front", "--report", "x.html"]):
+                          ["optimize", "bert", "--pareto", "other", "--report", "no/x.html"]):
             done = dosa(*arguments, code=2)
             self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
         self.assertEqual(sorted(os.listdir(folder)), before)
