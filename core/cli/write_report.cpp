@@ -59,9 +59,10 @@ void write_report(const SharedDesign& shared, const Target& target, const KnownO
   if (of_all.command.empty() && of_all.command_note.empty())
     of_all.command_note =
         "The command is dosa optimize with these networks, their weights and these options.";
+  const std::string& objective = networks.front().analysis.design.objective;
   const std::string joint =
       fmt::format("{} of {}", shared.combine == "sum" ? "weighted sum" : "geometric mean",
-                  networks.front().analysis.design.objective);
+                  objective == "edp" ? "EDP" : objective);
   write_file(path, html::document(html::shared_page(networks, joint, of_all)));
 }
 
