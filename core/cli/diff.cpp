@@ -20,6 +20,7 @@ DesignAnalysis analysis_of(const std::string& path, const MachineChoice& machine
     options.recorded = design.provenance;
     target = make_target(target->shared_machine(), options);
     warn_of(*target);
+    print_remarks(cpu_remarks(design));
     return analyse(std::move(design), *target);
   } catch (const Error& error) {
     throw error.in(path);

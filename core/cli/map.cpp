@@ -146,6 +146,7 @@ void certify_design(const MapFlags& flags, const std::string& input, const Outpu
       }
     }();
     line.finish();
+    print_remarks(cpu_remarks(design));
     json.push_back(to_json(certificate));
     if (loaded.is_shared) {
       json.back()["workload"] = design.workload;

@@ -109,6 +109,7 @@ void run_predict(const PredictFlags& flags, const Output& output) {
   json["energy_uj"] = design.totals.energy_uj;
   json["predicted_edp"] = predicted * design.totals.energy_uj;
   table.row({"network", "", fmt::format("{:.0f}", analytical), fmt::format("{:.0f}", predicted)});
+  print_remarks(cpu_remarks(design));
   output.print(json,
                table.text() +
                    fmt::format("predicted EDP {:.6g} uJ*cycles\n", predicted * design.totals.energy_uj) +

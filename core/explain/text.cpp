@@ -47,6 +47,12 @@ std::string head(const Design& design) {
                             design.totals.energy_uj, design.totals.edp);
 }
 
+std::string text_of_cpu_work(const Design& design) {
+  std::string text;
+  for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
+  return text;
+}
+
 std::string text_of_totals(const DesignAnalysis& analysis) {
   const Utilisation& use = analysis.utilisation;
   const double cycles = analysis.design.totals.cycles;
@@ -263,8 +269,7 @@ std::string report(const Design& design, const Target& target) {
   if (any(Remainders::kPadded))
     text += "P57/113: P, of size 113, is padded to what its factors multiply to\n";
   if (any(Remainders::kCut)) text += "P7,3: the last run of this loop has 3 iterations\n";
-  for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
-  return text + "\n" + head(design);
+  return text + text_of_cpu_work(design) + "\n" + head(design);
 }
 
 std::string report(const DesignAnalysis& analysis) {
@@ -280,7 +285,8 @@ std::string report(const DesignAnalysis& analysis) {
              fmt::format("{:.2f}", layer.over_bound()), layer.bound.text(), text_of(layer.reasons)});
     energy.row({layer.layer.name, percent(layer.share_of_energy), text_of(layer.energy)});
   }
-  return head(analysis.design) + "\n" + text_of_totals(analysis) + "\n" + why.text() +
+  return head(analysis.design) + text_of_cpu_work(analysis.design) + "\n" + text_of_totals(analysis) + "\n" +
+         why.text() +
          "share %: half the layer's share of the cycles and half that of the energy\n"
          "x least: cycles over the larger of a full array's and of moving every word once\n\n" +
          energy.text() + "\n" + text_of_sensitivities(analysis) +
@@ -293,6 +299,7 @@ Json to_json(const DesignAnalysis& analysis) {
   if (!design.machine->set.empty()) json["set"] = to_json(design.machine->set);
   json["hardware"] = design.machine->to_json(design.hardware);
   json["totals"] = to_json(design.totals);
+  for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
   json["utilisation"] = to_json(analysis.utilisation);
   json["compute_bound_cycles"] = analysis.compute_bound_cycles;
   json["traffic_bound_cycles"] = analysis.traffic_bound_cycles;

@@ -82,7 +82,11 @@ TEST_F(GemminiMachine, WhatTheCpuHasToDoIsSaid) {
     EXPECT_NE(dosa("map speech.json --default").out.find(said), std::string::npos);
     EXPECT_NE(dosa("evaluate design.json").out.find(said), std::string::npos);
     EXPECT_NE(dosa("export design.json --format gemmini -o out").out.find(said), std::string::npos);
+    EXPECT_NE(dosa("explain design.json").out.find(said), std::string::npos);
+    for (const char* command : {"diff design.json --set dram.energy.pj=50", "predict design.json"})
+      EXPECT_NE(dosa(command).err.find(said), std::string::npos) << command;
   }
+  EXPECT_EQ(Json::parse(dosa("explain design.json --json").out)["left_to_cpu"][0]["name"], "huge");
   const Json design = Json::parse(read_file(folder_.path() / "design.json"));
   EXPECT_EQ(design["left_to_cpu"][0]["name"], "huge");
   EXPECT_EQ(design["layers"][0]["tile"]["call"], "im2col");
