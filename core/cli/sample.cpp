@@ -30,9 +30,8 @@ std::optional<Surrogate> sampling_surrogate(const SampleFlags& flags) {
   return Surrogate::load(shipped);
 }
 
-std::optional<gemmini::LibraryVersion> given_library(const SampleFlags& flags) {
-  if (flags.library.empty()) return std::nullopt;
-  return gemmini::LibraryVersion(flags.library, "--library");
+std::optional<gemmini::LibraryVersion> library_of(const SampleFlags& flags) {
+  return gemmini::given_library(flags.library, "--library");
 }
 
 Sample drawn_sample(SampleFlags& flags) {
@@ -40,7 +39,7 @@ Sample drawn_sample(SampleFlags& flags) {
   for (const ArraySizeField& field : kArraySizes) {
     if (flags.given.*field.value > 0) flags.options.hardware.*field.value = flags.given.*field.value;
   }
-  if (const auto library = given_library(flags)) flags.options.library = *library;
+  if (const auto library = library_of(flags)) flags.options.library = *library;
   std::string error;
   if (!flags.options.IsValid(&error)) fail(ErrorId::kUsage, "{}", error);
   const std::optional<Surrogate> surrogate = sampling_surrogate(flags);
@@ -61,7 +60,7 @@ Sample listed_sample(const SampleFlags& flags) {
   std::optional<Workload> network;
   if (!flags.workload.empty()) network = network_of(flags.workload);
   return sample_tilings(
-      {flags.tilings, flags.given, given_library(flags), network ? &*network : nullptr, flags.options.batch});
+      {flags.tilings, flags.given, library_of(flags), network ? &*network : nullptr, flags.options.batch});
 }
 
 void run_sample(SampleFlags& flags, const Output& output) {

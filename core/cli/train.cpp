@@ -14,8 +14,7 @@ namespace {
 
 struct TrainFlags {
   std::vector<std::string> measurements;
-  std::string library = gemmini::kTodaysLibrary, output, predictor = "combined", from, curves, scatter,
-              proposals;
+  std::string library, output, predictor = "combined", from, curves, scatter, proposals;
   int active = 0;
   bool quiet = false;
   ArraySizes buffers;
@@ -75,8 +74,9 @@ void run_train(TrainFlags& flags, const Output& output) {
   for (const std::string& path : flags.measurements) expect_kind(path, Wanted::kTable);
   std::optional<Surrogate> from;
   if (!flags.from.empty()) from = Surrogate::load(flags.from);
-  const Measurements measured =
-      read_measurements({flags.measurements.begin(), flags.measurements.end()}, {flags.library, "--library"});
+  const Measurements measured = read_measurements(
+      std::vector<std::filesystem::path>(flags.measurements.begin(), flags.measurements.end()),
+      gemmini::given_library(flags.library, "--library"));
   const ArraySizes chip = flags.active > 0 ? chip_of_proposals(flags, measured) : ArraySizes{};
   const std::string text =
       fmt::format("{}: {} rows of {} layers used\n", measured.file, measured.rows.size(), [&] {
@@ -165,7 +165,7 @@ void add_train(CLI::App& app) {
       ->add_option("--library", flags->library,
                    "Month of the gemmini-rocc-tests that the programs were built with, for rows without a "
                    "column of that name; since 2023-05 it keeps operands in the scratchpad")
-      ->capture_default_str();
+      ->default_str(gemmini::kTodaysLibrary);
   command->add_flag("-q,--quiet", flags->quiet, "No progress lines");
   command->add_option("--predictor", flags->predictor, "combined, or learned (a network alone)")
       ->capture_default_str();

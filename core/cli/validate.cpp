@@ -13,7 +13,7 @@ namespace dosa::cli {
 void add_validate(CLI::App& app) {
   struct Flags {
     MachineChoice machine = "gemmini-tl";
-    std::string table, surrogate, library = gemmini::kTodaysLibrary;
+    std::string table, surrogate, library;
     bool measurements = false;
     std::size_t worst = 5;
   };
@@ -38,12 +38,12 @@ void add_validate(CLI::App& app) {
   command
       ->add_option("--library", flags->library,
                    "Measured latencies: month of the gemmini-rocc-tests that ran, for rows that do not say")
-      ->capture_default_str();
+      ->default_str(gemmini::kTodaysLibrary);
   command->callback([flags, output] {
     expect_kind(flags->table, Wanted::kTable);
     if (flags->measurements || !flags->surrogate.empty()) {
-      const SurrogateValidation v =
-          validate_surrogate(flags->table, flags->surrogate, {flags->library, "--library"});
+      const SurrogateValidation v = validate_surrogate(flags->table, flags->surrogate,
+                                                       gemmini::given_library(flags->library, "--library"));
       return output->print(v.to_json(), v.full_report());
     }
     const MachinePtr machine = load_machine(flags->machine);

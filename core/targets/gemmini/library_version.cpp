@@ -13,6 +13,11 @@ LibraryVersion::LibraryVersion(const std::string& month, const std::string& wher
        kTodaysLibrary);
 }
 
+std::optional<LibraryVersion> given_library(const std::string& month, const std::string& flag) {
+  if (month.empty()) return std::nullopt;
+  return LibraryVersion(month, flag);
+}
+
 std::string LibraryVersion::text() const {
   const std::string repository = "ucb-bar/gemmini-rocc-tests ";
   return repository + (month_ == kTodaysLibrary ? "180c468" : "of " + month_);

@@ -2,6 +2,7 @@
 // printed is compiled with one, measurements are of one, and what a tiling executes depends on it.
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace dosa::gemmini {
@@ -34,5 +35,8 @@ class LibraryVersion {
  private:
   std::string month_ = kTodaysLibrary;
 };
+
+/// The version that a flag names; none where the flag was not given (is empty).
+std::optional<LibraryVersion> given_library(const std::string& month, const std::string& flag);
 
 }  // namespace dosa::gemmini

@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "dosa/core/targets/gemmini/library.hpp"
 #include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -16,7 +17,7 @@ namespace dosa {
 namespace {
 
 constexpr std::size_t kMinRows = 1;
-constexpr std::size_t kNamedContradictions = 20;  // those beyond are counted
+constexpr std::int64_t kNamedRows = 20;  // that are dropped for one kind of reason; those beyond are counted
 
 std::vector<std::string> split(const std::string& line, char separator) {
   std::vector<std::string> cells;
@@ -78,6 +79,26 @@ std::string layer_name(const Measurement& m) {
 
 // --- our own format ---
 
+/// Counts a reason to drop rows that names them, or, where enough of its kind are named, only the kind.
+class NamedReasons {
+ public:
+  NamedReasons(Measurements& all, std::string others) : all_(all), others_(std::move(others)) {}
+  void add(const std::string& reason) { ++all_.dropped[named_++ < kNamedRows ? reason : others_]; }
+
+ private:
+  Measurements& all_;
+  std::string others_;
+  std::int64_t named_ = 0;
+};
+
+/// Whether the tile of a measurement fits buffers that elaborate.
+bool fits(const Measurement& m, const ArraySizes& hardware) {
+  Layer layer = m.layer;
+  if (!m.matmul) layer.known_input_width = layer.known_input_height = m.input_size;
+  const gemmini::Tile tile{m.matmul ? gemmini::Call::kMatmul : gemmini::Call::kConv, m.tile};
+  return gemmini::fits(layer, tile, gemmini::params_of(hardware));
+}
+
 const std::vector<std::string>& own_columns() {
   static const std::vector<std::string> columns = [] {
     std::vector<std::string> list{"kind"};
@@ -106,6 +127,7 @@ void read_own(const CsvInput& csv, const gemmini::LibraryVersion& library, Measu
          unknown.size() == 1 ? "column" : "columns", fmt::join(unknown, ", "), fmt::join(optional, ", "));
   }
   constexpr std::int64_t kMaxSmall = 1 << 16;
+  NamedReasons never_run(all, "more rows that no Gemmini has run");
   for (std::size_t row = 0; row < csv.rows(); ++row) {
     Measurement m;
     m.line = csv.line(row);
@@ -124,6 +146,11 @@ void read_own(const CsvInput& csv, const gemmini::LibraryVersion& library, Measu
     hardware.scratchpad_kib = csv.integer(row, "scratchpad_kib", 1, kMaxDim);
     hardware.accumulator_kib = csv.integer(row, "accumulator_kib", 1, kMaxDim);
     m.pe_dim = hardware.pe_dim;
+    if (!gemmini::is_legal(hardware)) {
+      never_run.add(
+          fmt::format("{}: {}", csv.where(row), gemmini::summary(gemmini::check_hardware(hardware))));
+      continue;
+    }
     try {
       check_layer(m.layer);
     } catch (const Error& error) {
@@ -168,6 +195,12 @@ void read_own(const CsvInput& csv, const gemmini::LibraryVersion& library, Measu
     if (given(csv, row, "cold")) m.cold = csv.integer(row, "cold", 0, 1) == 1;
     if (csv.has("source")) m.source = std::string(csv.text(row, "source"));
     m.layer.name = layer_name(m);
+    if (!fits(m, hardware)) {
+      never_run.add(
+          fmt::format("{}: the tile does not fit a scratchpad of {} KiB and an accumulator of {} KiB",
+                      csv.where(row), hardware.scratchpad_kib, hardware.accumulator_kib));
+      continue;
+    }
     note(all.hardware, hardware);
     all.rows.push_back(std::move(m));
   }
@@ -332,12 +365,12 @@ std::vector<std::int64_t> Measurements::layer_ids() const {
 
 namespace {
 
-/// Drops the rows that contradict each other.
-void drop_contradictions(Measurements& all) {
+/// Drops the rows that contradict each other. `hint`: what may be the reason.
+void drop_contradictions(Measurements& all, const std::string& hint) {
   const std::vector<std::int64_t> layers = all.layer_ids();
   std::map<std::tuple<std::int64_t, DimSizes, LoopOrder, std::int64_t, bool, bool>, std::size_t> first;
   std::set<std::size_t> wrong;
-  std::size_t pairs = 0;
+  NamedReasons pairs(all, "more rows that contradict each other");
   for (std::size_t i = 0; i < all.rows.size(); ++i) {
     const Measurement& m = all.rows[i];
     const auto [known, fresh] =
@@ -346,12 +379,8 @@ void drop_contradictions(Measurements& all) {
     const Measurement& other = all.rows[known->second];
     if (std::max(m.cycles, other.cycles) <= kContradiction * std::min(m.cycles, other.cycles)) continue;
     wrong.insert({i, known->second});
-    const std::string names =
-        ++pairs > kNamedContradictions
-            ? "more rows that contradict each other"
-            : fmt::format("{}:{} and {}:{}: the same run took {:.0f} and {:.0f} cycles", other.file,
-                          other.line, m.file, m.line, other.cycles, m.cycles);
-    ++all.dropped[names];
+    pairs.add(fmt::format("{}:{} and {}:{}: the same run took {:.0f} and {:.0f} cycles{}", other.file,
+                          other.line, m.file, m.line, other.cycles, m.cycles, hint));
   }
   std::vector<Measurement> kept;
   for (std::size_t i = 0; i < all.rows.size(); ++i) {
@@ -361,36 +390,54 @@ void drop_contradictions(Measurements& all) {
 }
 
 /// The rows of one file as they stand there, and its content's hash.
-Measurements read_rows(const std::filesystem::path& path, const gemmini::LibraryVersion& library) {
-  const CsvInput csv = CsvInput::from_file(path);
+struct FileRows {
   Measurements all;
+  bool names_library = false;
+};
+
+FileRows read_rows(const std::filesystem::path& path, const gemmini::LibraryVersion& library) {
+  const CsvInput csv = CsvInput::from_file(path);
+  FileRows file;
+  Measurements& all = file.all;
   all.file = path.string();
   all.hash = csv.hash();
   if (csv.has("target.gemmini_cycle") || csv.has("mapping.mapping")) {
     all.format = MeasurementFormat::kArtefact;
     read_artefact(csv, all);
   } else {
+    file.names_library = csv.has("library");
     read_own(csv, library, all);
   }
   for (Measurement& m : all.rows) m.file = all.file;
-  return all;
+  return file;
 }
 
 }  // namespace
 
-Measurements read_measurements(const std::filesystem::path& path, const gemmini::LibraryVersion& library) {
+Measurements read_measurements(const std::filesystem::path& path,
+                               const std::optional<gemmini::LibraryVersion>& library) {
   return read_measurements(std::vector<std::filesystem::path>{path}, library);
 }
 
 Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
-                               const gemmini::LibraryVersion& library) {
-  Measurements all = read_rows(paths.front(), library);
+                               const std::optional<gemmini::LibraryVersion>& library) {
+  const gemmini::LibraryVersion unnamed = library.value_or(gemmini::LibraryVersion());
+  FileRows first = read_rows(paths.front(), unnamed);
+  Measurements all = std::move(first.all);
   for (std::size_t p = 1; p < paths.size(); ++p) {
-    Measurements more = read_rows(paths[p], library);
+    FileRows next = read_rows(paths[p], unnamed);
+    Measurements& more = next.all;
     if (more.format != MeasurementFormat::kOwn || all.format != MeasurementFormat::kOwn) {
       fail(ErrorId::kValue,
            "{}: several files are read together in this project's format alone, not the artefact's",
            more.format != MeasurementFormat::kOwn ? more.file : all.file);
+    }
+    if (!library && next.names_library != first.names_library) {
+      const std::string silent = (first.names_library ? paths[p] : paths.front()).string();
+      const std::string speaks = (first.names_library ? paths.front() : paths[p]).string();
+      fail(ErrorId::kValue,
+           "{}: has no column library, which {} has; expected it in both, or --library for rows without it",
+           silent, speaks);
     }
     all.file += ", " + more.file;
     all.hash = content_hash(all.hash + more.hash);
@@ -399,8 +446,14 @@ Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
     std::move(more.rows.begin(), more.rows.end(), std::back_inserter(all.rows));
   }
   // The artefact's recordings are of a machine whose times vary.
-  if (all.format == MeasurementFormat::kOwn) drop_contradictions(all);
-  if (all.rows.size() < kMinRows) fail(ErrorId::kValue, "{}: no usable row", all.file);
+  if (all.format == MeasurementFormat::kOwn) {
+    drop_contradictions(
+        all, first.names_library || library ? "" : "; with two libraries? A column library tells them apart");
+  }
+  if (all.rows.size() < kMinRows) {
+    fail(ErrorId::kValue, "{}: no usable row{}", all.file,
+         all.dropped.empty() ? "" : "; " + all.dropped.begin()->first);
+  }
   return all;
 }
 

@@ -64,21 +64,23 @@ void note(std::vector<ArraySizes>& list, const ArraySizes& hardware);
 ///   cycles                   > 0
 /// and optionally id, tiling, hardware, checked (kept out of training), energy_uj, repeats, source, cold (0
 /// or 1, default 1),
-///   library                  month of the gemmini-rocc-tests that ran, as 2023-10, in all rows; `library`
-///   where
-///                            there is no such column. Since 2023-05 it keeps operands (kept_operands)
+///   library                  month of the gemmini-rocc-tests that ran, as 2023-10, in all rows; without such
+///   a
+///                            column `library`, or today's. Since 2023-05 it keeps operands (kept_operands)
 /// and
 ///   order                    loops over tiles, outermost first (default NQPKSRC, the library's)
 /// The artefact's columns are those of ucb-bar/dosa's data/firesim_training_data; the columns that are read
 /// are mapping.mapping, prob.*, target.gemmini_cycle, target.edp and target.energy. Its library kept nothing.
 ///
-/// Rows that say of one and the same run that it took cycles more than kContradiction apart are dropped, by
-/// file and line. Throws Error with file and line.
+/// Rows of sizes that do not elaborate, or of a tile that does not fit them, and rows that say of one and the
+/// same run that it took cycles more than kContradiction apart are dropped, by file and line. Throws Error
+/// with file and line.
 Measurements read_measurements(const std::filesystem::path& path,
-                               const gemmini::LibraryVersion& library = {});
-/// Several files of our own format as one. Throws Error{kValue} where one of them is the artefact's.
+                               const std::optional<gemmini::LibraryVersion>& library = {});
+/// Several files of our own format as one. Throws Error{kValue} where one of them is the artefact's, or where
+/// one names the library, another does not, and `library` is not given.
 Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
-                               const gemmini::LibraryVersion& library = {});
+                               const std::optional<gemmini::LibraryVersion>& library = {});
 
 /// Rows in our own format. Without `with_cycles` they are tilings that are still to be measured: in place of
 /// cycles stands a library that keeps operands as the measured one did.

@@ -38,7 +38,7 @@ Json SurrogateValidation::to_json() const {
 }
 
 SurrogateValidation validate_surrogate(const std::filesystem::path& table, const std::filesystem::path& path,
-                                       const gemmini::LibraryVersion& library) {
+                                       const std::optional<gemmini::LibraryVersion>& library) {
   SurrogateValidation v;
   v.surrogate = path.string();
   std::optional<Surrogate> surrogate;

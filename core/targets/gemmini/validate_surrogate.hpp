@@ -33,6 +33,6 @@ struct SurrogateValidation {
 /// surrogate's.
 SurrogateValidation validate_surrogate(const std::filesystem::path& table,
                                        const std::filesystem::path& surrogate,
-                                       const gemmini::LibraryVersion& library);
+                                       const std::optional<gemmini::LibraryVersion>& library);
 
 }  // namespace dosa

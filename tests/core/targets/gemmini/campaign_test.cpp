@@ -479,7 +479,7 @@ TEST(Logs, TheCsvHasTheColumnsAndRowsOfTheMeasurements) {
     EXPECT_EQ(CsvInput::from_file(file).columns(), columns);
   }
   // Read with an older library as the one of tables that do not say: these do.
-  for (const Measurement& row : read_measurements(file, {"2023-04", "--library"}).rows)
+  for (const Measurement& row : read_measurements(file, gemmini::LibraryVersion("2023-04", "--library")).rows)
     EXPECT_TRUE(row.keeps);
   // A plan's own library stands in its rows.
   plan.library = {"2023-04", "test"};

@@ -62,8 +62,8 @@ TEST(Measurements, WrittenRowsAreReadBack) {
   // Tilings to measure are for a library that keeps operands as the measured one did.
   for (const char* month : {"2023-10", "2023-04"}) {
     const TemporaryFolder folder;
-    const Measurements of_month =
-        read_measurements(folder.file("m.csv", kHeader + kMatmul), {month, "--library"});
+    const Measurements of_month = read_measurements(folder.file("m.csv", kHeader + kMatmul),
+                                                    gemmini::LibraryVersion(month, "--library"));
     const std::string row =
         testing::replaced(kMatmul, kMatmul.substr(kMatmul.rfind(',')), std::string(",") + month + "\n");
     EXPECT_EQ(measurements_csv(of_month.rows, m.hardware.front(), false),
@@ -104,7 +104,8 @@ TEST(Measurements, BadInputIsNamed) {
 TEST(Measurements, OfSeveralMachinesKnowTheLargestBuffersOfEachArray) {
   const Measurements m = read(kHeader + kConv + replaced(kMatmul, "256,64,16", "512,32,16"));
   EXPECT_EQ(m.hardware, (std::vector<ArraySizes>{{16, 512, 64}}));
-  const Measurements two = read(kHeader + kConv + replaced(kConv, "256,64,16", "128,64,8"));
+  const std::string on_8 = replaced(replaced(kMatmul, "32,1,448,48", "24,1,448,48"), "256,64,16", "128,64,8");
+  const Measurements two = read(kHeader + kConv + on_8);
   EXPECT_EQ(two.hardware, (std::vector<ArraySizes>{{8, 128, 64}, {16, 256, 64}}));
 }
 
@@ -112,7 +113,7 @@ TEST(Measurements, TheLibraryIsAColumnOrAskedFor) {
   const TemporaryFolder folder;
   const std::string plain = folder.file("plain.csv", kHeader + kConv);
   EXPECT_TRUE(read_measurements(plain).rows[0].keeps);
-  EXPECT_FALSE(read_measurements(plain, {"2023-04", "--library"}).rows[0].keeps);
+  EXPECT_FALSE(read_measurements(plain, gemmini::LibraryVersion("2023-04", "--library")).rows[0].keeps);
   std::string header = kHeader, before = kConv, after = kMatmul;
   header.insert(header.size() - 1, ",library");
   before.insert(before.size() - 1, ",2023-04");
@@ -136,6 +137,59 @@ TEST(Measurements, RowsThatContradictEachOtherAreDroppedByLine) {
   const std::string& reason = m.dropped.begin()->first;
   EXPECT_NE(reason.find("m.csv:2 and "), std::string::npos) << reason;
   EXPECT_NE(reason.find("m.csv:4: the same run took 92945 and 98000 cycles"), std::string::npos) << reason;
+}
+
+// Rows of what cannot be built or does not fit are named, and the others kept.
+TEST(Measurements, RowsThatNoGemminiHasRunAreDroppedByLine) {
+  for (const auto& [sizes, reason] : std::vector<std::pair<std::string, std::string>>{
+           {"256,64,12", "pe_dim is a power of two of at least 2; found pe_dim 12"},
+           {"100,64,16", "rows per scratchpad bank are a power of two; found 1600 (scratchpad_kib 100)"},
+           {"256,100,16", "rows per accumulator bank are a power of two"},
+           {"64,256,16", "accumulator rows / pe_dim are at most scratchpad rows / pe_dim - 2"},
+           {"32,64,16", "the tile does not fit a scratchpad of 32 KiB and an accumulator of 64 KiB"}}) {
+    const std::string wrong = replaced(kMatmul, "256,64,16", sizes);
+    const Measurements m = read(kHeader + kConv + wrong);
+    ASSERT_EQ(m.rows.size(), 1) << sizes;
+    EXPECT_EQ(m.hardware, (std::vector<ArraySizes>{{16, 256, 64}})) << sizes;
+    ASSERT_EQ(m.dropped.size(), 1) << sizes;
+    EXPECT_NE(m.dropped.begin()->first.find("m.csv: line 3: " + reason), std::string::npos)
+        << m.dropped.begin()->first;
+    expect_refused(kHeader + wrong, ErrorId::kValue, {"m.csv: no usable row", "line 2", reason});
+  }
+  // Of many the first are named.
+  std::string rows = kHeader + kConv;
+  for (int i = 0; i < 30; ++i) rows += replaced(kMatmul, "256,64,16", "100,64,16");
+  const Measurements many = read(rows);
+  EXPECT_EQ(many.dropped.size(), 21);
+  EXPECT_EQ(many.dropped.at("more rows that no Gemmini has run"), 10);
+}
+
+// Files that say of which library they are do not mix with files that do not say it.
+TEST(Measurements, LibrariesMixOnlyWhereTheyAreNamed) {
+  const TemporaryFolder folder;
+  std::string header = kHeader, old = kConv, now = kMatmul;
+  header.insert(header.size() - 1, ",library");
+  old.insert(old.size() - 1, ",2023-04");
+  now.insert(now.size() - 1, ",2023-10");
+  const std::filesystem::path named = folder.file("named.csv", header + old),
+                              other = folder.file("other.csv", header + now),
+                              silent = folder.file("silent.csv", kHeader + kMatmul);
+  const auto both = [](const std::filesystem::path& a, const std::filesystem::path& b, auto... library) {
+    return read_measurements(std::vector<std::filesystem::path>{a, b}, library...);
+  };
+  EXPECT_EQ(both(named, other).rows.size(), 2);
+  for (const auto& [a, b] : {std::pair(named, silent), std::pair(silent, named)}) {
+    expect_error([&a = a, &b = b, &both] { both(a, b); }, ErrorId::kValue,
+                 {"silent.csv: has no column library, which", "named.csv has", "--library"});
+    const Measurements given = both(a, b, gemmini::LibraryVersion("2023-05", "--library"));
+    for (const Measurement& row : given.rows) EXPECT_EQ(row.keeps, row.matmul);
+  }
+  // One file of both that does not say so: where it matters, rows contradict each other.
+  const Measurements mixed = read(kHeader + kConv + kMatmul + replaced(kConv, "92945", "60000"));
+  ASSERT_EQ(mixed.dropped.size(), 1);
+  EXPECT_NE(mixed.dropped.begin()->first.find("two libraries?"), std::string::npos);
+  const Measurements drift = read(header + old + replaced(old, "92945", "60000") + now);
+  EXPECT_EQ(drift.dropped.begin()->first.find("two libraries?"), std::string::npos);
 }
 
 TEST(Measurements, SeveralFilesAreOne) {
