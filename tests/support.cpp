@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -33,6 +34,11 @@ std::optional<fs::path> reference_data(const std::string& name) {
   const fs::path path = (folder ? fs::path(folder) : fs::path(DOSA_TEST_SOURCE) / "../shared/data") / name;
   if (!fs::exists(path)) return std::nullopt;
   return path;
+}
+
+int cases(int usually) {
+  const char* times = std::getenv("DOSA_CASES");
+  return usually * (times == nullptr ? 1 : std::max(1, std::atoi(times)));
 }
 
 void expect_error(const std::function<void()>& action, ErrorId id, const std::vector<std::string>& parts) {

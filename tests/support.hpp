@@ -38,6 +38,9 @@ std::optional<std::filesystem::path> reference_data(const std::string& name);
 #define DOSA_SKIP_WITHOUT(file, name) \
   if (!(file)) GTEST_SKIP() << (name) << " is neither in $DOSA_DATA_DIR nor in ../shared/data"
 
+/// How many random cases a property test draws: `usually`, or as many times that as $DOSA_CASES says.
+int cases(int usually);
+
 /// Runs `action` and expects an Error with this id whose message is one line with all these parts.
 void expect_error(const std::function<void()>& action, ErrorId id, const std::vector<std::string>& parts);
 

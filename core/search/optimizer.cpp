@@ -21,8 +21,8 @@ namespace {
 
 using torch::Tensor;
 
-// Starts are descended in groups of this size, whatever the number of threads, so that the result does not
-// depend on it.
+// Starts are drawn in groups of this size, and descended in batches of it on the CPU, whatever the number of
+// threads, so that the result does not depend on it.
 constexpr std::int64_t kGroup = 8;
 // Steps between two looks at the clock, the interrupt and the progress line.
 constexpr std::int64_t kSegment = 25;
@@ -79,8 +79,9 @@ class Optimizer {
       return;
     }
     per_step_ = options.starts * space_->evaluations_per_step();
-    for (std::int64_t first = 0; first < options.starts; first += kGroup) {
-      descents_.emplace_back(*space_, first, std::min(kGroup, options.starts - first), options.seed,
+    const std::int64_t batch = batch_size();
+    for (std::int64_t first = 0; first < options.starts; first += batch) {
+      descents_.emplace_back(*space_, first, std::min(batch, options.starts - first), kGroup, options.seed,
                              options.learning_rate);
       if (ranks_.owns(descents_.size() - 1)) mine_.push_back(descents_.size() - 1);
     }
@@ -109,6 +110,13 @@ class Optimizer {
   }
 
  private:
+  /// Starts that descend together: on a device that takes as long for few as for many, all that a rank has.
+  std::int64_t batch_size() const {
+    if (options_.device == "cpu") return kGroup;
+    const std::int64_t groups = (options_.starts + kGroup - 1) / kGroup;
+    return (groups + ranks_.size() - 1) / ranks_.size() * kGroup;
+  }
+
   bool has_design() const { return best_objective_ < kInfinity; }
   const char* work_name() const { return summary_.enumerated ? "enumeration" : "polish"; }
 
@@ -422,8 +430,8 @@ class Optimizer {
   std::unique_ptr<SearchSpace> space_;
   const Ranks& ranks_ = Ranks::here();
   bool descends_ = false;
-  std::vector<Descent> descents_;  ///< the groups of starts; on rank 0 all are up to date
-  std::vector<std::size_t> mine_;  ///< the groups that this rank descends
+  std::vector<Descent> descents_;  ///< batches of starts; on rank 0 all are up to date
+  std::vector<std::size_t> mine_;  ///< the batches that this rank descends
   double next_checkpoint_ = 0;
   std::int64_t threads_ = 1;
   std::int64_t per_step_ = 0;  // evaluations

@@ -25,7 +25,8 @@ struct RelaxedCost {
 };
 
 /// The temperature at which a relaxation mixes what it may choose among, after a share of the run: it cools.
-inline double mixing_temperature(double share) { return 0.5 * std::pow(0.04, share); }
+/// A scalar of a scalar.
+inline torch::Tensor mixing_temperature(const torch::Tensor& share) { return 0.5 * torch::pow(0.04, share); }
 
 /// The schedules of one layer on one shape of the machine, as far as they have been looked at.
 class LayerSpace {
@@ -83,8 +84,15 @@ class SearchSpace {
 
   /// Parameters of independent random starts, [starts, any].
   virtual torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const = 0;
-  /// Parameters -> costs, as soft as befits a `share` of the run: it hardens from 0 to 1.
-  virtual RelaxedCost relax(const torch::Tensor& parameters, double share) const = 0;
+  /// Parameters -> costs, as soft as befits a `share` of the run: it hardens from 0 to 1. The share is a
+  /// scalar in double precision, on the CPU or where the parameters are.
+  virtual RelaxedCost relax(const torch::Tensor& parameters, const torch::Tensor& share) const = 0;
+  RelaxedCost relax(const torch::Tensor& parameters, double share) const {
+    return relax(parameters, torch::scalar_tensor(share, torch::kFloat64));
+  }
+  /// Whether relax() neither waits for the device nor brings anything to it, so that it can be recorded once
+  /// and replayed (RecordedWork).
+  virtual bool relax_can_be_recorded() const { return false; }
   /// Where parameters point, [starts, any], float64 on the CPU; its rows go to LayerSpace::look.
   virtual torch::Tensor decode(const torch::Tensor& parameters) const = 0;
   /// Evaluations of the model that one step of one start takes.

@@ -6,16 +6,28 @@ namespace dosa {
 
 using torch::Tensor;
 
-void Adam::move(Tensor& values, const Tensor& gradient, std::int64_t step, double rate, double weight_decay) {
-  constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+namespace {
+constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+}
+
+std::array<double, 2> Adam::numbers(std::int64_t step, double rate) {
+  const auto taken = static_cast<double>(step + 1);
+  return {rate / (1 - std::pow(kBeta1, taken)), std::sqrt(1 - std::pow(kBeta2, taken))};
+}
+
+void Adam::move(Tensor& values, const Tensor& gradient, const Tensor& numbers) {
   const torch::NoGradGuard no_gradients;
-  if (weight_decay != 0) values.mul_(1 - rate * weight_decay);
   mean.mul_(kBeta1).add_(gradient, 1 - kBeta1);
   square.mul_(kBeta2).addcmul_(gradient, gradient, 1 - kBeta2);
-  const auto taken = static_cast<double>(step + 1);
-  const double of_mean = 1 - std::pow(kBeta1, taken), of_square = 1 - std::pow(kBeta2, taken);
-  const Tensor root = (square.sqrt() / std::sqrt(of_square)).add_(kEpsilon);
-  values.addcdiv_(mean, root, -(rate / of_mean));
+  const Tensor root = (square.sqrt() / numbers[1]).add_(kEpsilon);
+  values.sub_((mean * numbers[0]).div_(root));
+}
+
+void Adam::move(Tensor& values, const Tensor& gradient, std::int64_t step, double rate, double weight_decay) {
+  const torch::NoGradGuard no_gradients;
+  if (weight_decay != 0) values.mul_(1 - rate * weight_decay);
+  const std::array<double, 2> of_step = numbers(step, rate);
+  move(values, gradient, torch::tensor({of_step[0], of_step[1]}, torch::kFloat64));
 }
 
 AdamMinimizer::AdamMinimizer(std::vector<Tensor> values, double weight_decay)

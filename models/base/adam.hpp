@@ -2,6 +2,8 @@
 // open, so that it can be saved, resumed and moved between processes.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <vector>
 
 #include "dosa/models/base/torch.hpp"
@@ -17,8 +19,15 @@ struct Adam {
   explicit Adam(const torch::Tensor& values)
       : mean(torch::zeros_like(values).detach()), square(mean.clone()) {}
 
-  /// Moves `values` in place by step number `step`, counted from 0, with a learning rate of `rate`. AdamW
-  /// shrinks them by the share rate * weight_decay first. No gradients are recorded.
+  /// What depends on the number of a step, counted from 0, and its learning rate: the rate divided by the
+  /// correction of the mean, and the root of the correction of the square.
+  static std::array<double, 2> numbers(std::int64_t step, double rate);
+
+  /// Moves `values` in place by the step with these numbers, float64 [2], on the CPU or where the values are.
+  /// No gradients are recorded.
+  void move(torch::Tensor& values, const torch::Tensor& gradient, const torch::Tensor& numbers);
+  /// The same by step number `step` with a learning rate of `rate`. AdamW shrinks the values by the share
+  /// rate * weight_decay first.
   void move(torch::Tensor& values, const torch::Tensor& gradient, std::int64_t step, double rate,
             double weight_decay = 0);
 };

@@ -230,7 +230,10 @@ void TensorFile::read(const std::vector<NamedTensor>& tensors) const {
     fail(ErrorId::kValue, "{}: {}: found {}, the tensors have {}: the file is damaged", path_, kHashKey,
          header_.at(kHashKey).text(), hash);
   }
-  for (std::size_t i = 0; i < tensors.size(); ++i) *tensors[i].tensor = found[i];
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    Tensor& to = *tensors[i].tensor;
+    to = to.defined() ? found[i].to(to.device()) : found[i];
+  }
 }
 
 }  // namespace dosa

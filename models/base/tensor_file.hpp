@@ -42,7 +42,7 @@ class TensorFile {
 
   /// Reads exactly these tensors, in whatever order the file has them. Throws Error{kSchema} for other names,
   /// types, shapes or offsets, for gaps and overlaps, and Error{kValue} for a damaged file or a number that
-  /// is not finite.
+  /// is not finite. A tensor that is replaced says on which device; else it is the CPU.
   void read(const std::vector<NamedTensor>& tensors) const;
 
  private:

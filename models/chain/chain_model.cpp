@@ -48,7 +48,7 @@ struct Unfolded {
   Tensor step;         ///< [B, 7] words of I by which one index of P, R, Q or S moves it; else 1
   bool exact = true;
   // Relaxed only:
-  double gate = 0;
+  Tensor gate;
   Tensor log_factor;  ///< [B, levels, 7] logarithms of the factors in time
   Tensor within;      ///< [B, levels, 7, 7] how far the second loop of a level is inside the first, 0 to 1
   Tensor move;        ///< [B, levels, 7] words of I by which one iteration of a loop in time moves it

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "dosa/models/array_machine.hpp"
@@ -64,13 +65,14 @@ struct Sharpness {
   /// Relaxed: a loop that a tensor does not depend on counts as 1 - exp(-gate * sum of the log factors of the
   /// relevant loops inside it); no ceilings, no coincidences. Differentiable in the log factors and the
   /// hardware; the maxima over levels and the minimum in the input overlap have subgradients.
-  double gate = 0;
+  torch::Tensor gate;  ///< a scalar, where the device may read it
   /// Lower bounds: relaxed with all gates closed, and with inputs that overlap as much as in any loop order.
   /// No exact access count of a nest, in whatever order, is less (but for the rounding of floating point).
   bool least = false;
 
-  static Sharpness relaxed(double gate) { return {false, gate, false}; }
-  static Sharpness lower_bound() { return {false, 0, true}; }
+  static Sharpness relaxed(torch::Tensor gate) { return {false, std::move(gate), false}; }
+  static Sharpness relaxed(double gate) { return relaxed(torch::scalar_tensor(gate, torch::kFloat64)); }
+  static Sharpness lower_bound() { return {false, torch::scalar_tensor(0, torch::kFloat64), true}; }
 };
 
 /// Loop nests of shape B.

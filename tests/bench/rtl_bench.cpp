@@ -7,6 +7,7 @@
 
 #include "dosa/core/search/descent.hpp"
 #include "dosa/core/search/problem.hpp"
+#include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/threads.hpp"
 
 namespace dosa {
@@ -42,9 +43,9 @@ void RtlStep(benchmark::State& state) {
   const auto with = predicted.target->space(predicted, "cpu");
   const auto without = analytical.target->space(analytical, "cpu");
   const auto nests = tl.target->space(tl, "cpu");
-  Descent with_surrogate(*with, 0, kStarts, 0, 0.15);
-  Descent without_surrogate(*without, 0, kStarts, 0, 0.15);
-  Descent of_nests(*nests, 0, kStarts, 0, 0.3);
+  Descent with_surrogate(*with, 0, kStarts, kStarts, 0, 0.15);
+  Descent without_surrogate(*without, 0, kStarts, kStarts, 0, 0.15);
+  Descent of_nests(*nests, 0, kStarts, kStarts, 0, 0.3);
 
   const std::array<std::function<void()>, 3> steps{[&] { with_surrogate.run(100, 101, 1000); },
                                                    [&] { without_surrogate.run(100, 101, 1000); },

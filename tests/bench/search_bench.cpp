@@ -32,7 +32,8 @@ void count(benchmark::State& state, std::int64_t starts, const SearchProblem& pr
   state.counters["peak_MiB"] = static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-constexpr Softness kSoftness{5, 0.3};
+constexpr double kGate = 5;
+Softness softness() { return Softness::of(kGate, 0.3); }
 /// Starts from 1 to 64, layers as the network has them or repeated.
 void shapes(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"starts", "networks"})->Unit(benchmark::kMillisecond);
@@ -53,11 +54,47 @@ void OptimisationStep(benchmark::State& state) {
   const SearchProblem problem = repeated("resnet50", state.range(1));
   const Relaxation relaxation(problem, torch::kFloat32);
   const MappingSpace space(problem, "cpu");
-  Descent descent(space, 0, state.range(0), 0, 0.3);
+  Descent descent(space, 0, state.range(0), state.range(0), 0, 0.3);
   for (auto step : state) descent.run(100, 101, 1000);
   count(state, state.range(0), problem, relaxation.model());
 }
 BENCHMARK(OptimisationStep)->Name("OptimisationStep/resnet50")->Apply(shapes);
+
+/// Adam steps of many starts as a search takes them: in groups on all cores (0), or in one batch on a CUDA
+/// device (1). Time is that of one step.
+void StepOfAllStarts(benchmark::State& state) {
+  one_thread_per_operation();
+  const bool on_cuda = state.range(0) != 0;
+  if (on_cuda && !torch::cuda::is_available()) return state.SkipWithError("there is no CUDA device");
+  constexpr std::int64_t kGroup = 8, kSteps = 25;
+  const SearchProblem problem = network("resnet50");
+  const MappingSpace space(problem, on_cuda ? "cuda" : "cpu");
+  const std::int64_t starts = state.range(1), batch = on_cuda ? starts : kGroup;
+  std::vector<Descent> descents;
+  for (std::int64_t first = 0; first < starts; first += batch)
+    descents.emplace_back(space, first, batch, kGroup, 0, 0.3);
+  const auto run = [&](std::int64_t from) {
+    parallel(static_cast<std::int64_t>(descents.size()), 0,
+             [&](std::int64_t i) { descents[static_cast<std::size_t>(i)].run(from, from + kSteps, 1000); });
+  };
+  run(0);
+  std::int64_t from = kSteps;
+  for (auto iteration : state) {
+    const auto begin = std::chrono::steady_clock::now();
+    run(from);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    state.SetIterationTime(took.count() / kSteps);
+    from = (from + kSteps) % 1000;
+  }
+  count(state, starts, problem, Relaxation(problem, torch::kFloat32).model());
+}
+BENCHMARK(StepOfAllStarts)
+    ->Name("StepOfAllStarts/resnet50")
+    ->ArgNames({"cuda", "starts"})
+    ->ArgsProduct({{0, 1}, {256, 2048}})
+    ->Iterations(4)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
 
 void Forward(benchmark::State& state) {
   one_thread_per_operation();
@@ -67,7 +104,7 @@ void Forward(benchmark::State& state) {
   const torch::Tensor logits = relaxation.random_logits(state.range(0), at::detail::createCPUGenerator(0));
   for (auto step : state) {
     benchmark::DoNotOptimize(
-        relaxation.cost(relaxation.log_factors(logits), kSoftness).loss.sum().item<float>());
+        relaxation.cost(relaxation.log_factors(logits), softness()).loss.sum().item<float>());
   }
   count(state, state.range(0), problem, relaxation.model());
 }
@@ -87,18 +124,18 @@ void RatioToPlainLoop(benchmark::State& state) {
   const CostModel& model = relaxation.model();
   const LayerBatch layers = LayerBatch::from(problem.workload.layers, torch::kFloat32);
   const HardwareTensors hardware = HardwareTensors::from({128, 200, 800}, torch::kFloat32);
-  const Sharpness sharpness = Sharpness::relaxed(kSoftness.gate);
+  const Sharpness sharpness = Sharpness::relaxed(kGate);
   torch::Tensor x =
       relaxation.log_factors(relaxation.random_logits(kStarts, at::detail::createCPUGenerator(0)))
           .detach()
           .requires_grad_(with_backward);
   const torch::Tensor nests = x.detach().select(1, kLayer).contiguous();
-  const PlainModel plain(problem.machine(), model.slots(), search_orders(array_machine(problem)));
+  const PlainModel plain(array_machine(problem), model.slots(), search_orders(array_machine(problem)));
   const auto slots = static_cast<std::int64_t>(model.slots().size());
   const auto orders = static_cast<std::size_t>(model.order_count());
   const auto evaluate = [&](std::int64_t start, std::size_t order) {
     return plain(nests.data_ptr<float>() + start * slots, order, problem.workload.layers[kLayer], 128, 200,
-                 800, static_cast<float>(kSoftness.gate));
+                 800, static_cast<float>(kGate));
   };
   const auto batched = [&] {
     return model.cost(model.traffic({x, {}}, layers, sharpness), hardware, sharpness);

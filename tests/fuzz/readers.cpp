@@ -265,7 +265,7 @@ struct SmallSearch {
   }
   std::vector<Descent> descents() const {
     std::vector<Descent> all;
-    all.emplace_back(*space, 0, options.starts, options.seed, options.learning_rate);
+    all.emplace_back(*space, 0, options.starts, options.starts, options.seed, options.learning_rate);
     return all;
   }
   std::string checkpoint(const fs::path& path) const {

@@ -70,7 +70,7 @@ Tensor ChainRelaxation::excess(const Tensor& log_factors, const ChainTraffic& tr
   return all;
 }
 
-Tensor ChainRelaxation::loss(const Tensor& log_factors, double gate) const {
+Tensor ChainRelaxation::loss(const Tensor& log_factors, const Tensor& gate) const {
   const std::int64_t starts = log_factors.size(0);
   const Tensor rows = log_factors.flatten(0, 1);  // [starts * layers, levels, 4, 7]
   const Sharpness sharpness = Sharpness::relaxed(gate);

@@ -26,7 +26,7 @@ class ChainRelaxation {
   /// The objective of every layer by itself, summed over the layers, with a penalty for exceeding fan-outs
   /// and capacities: [starts], of log factors as above. `gate` is Sharpness::gate. Differentiable, with
   /// subgradients where maxima meet (the level that bounds a latency).
-  torch::Tensor loss(const torch::Tensor& log_factors, double gate) const;
+  torch::Tensor loss(const torch::Tensor& log_factors, const torch::Tensor& gate) const;
 
  private:
   torch::Tensor excess(const torch::Tensor& log_factors, const ChainTraffic& traffic) const;

@@ -20,7 +20,7 @@ using torch::Tensor;
 constexpr std::int64_t kRowsOfBatch = 64;
 constexpr double kLearningRate = 0.5;
 /// The gate of the relaxation after a share of the run.
-double gate_at(double share) { return 1 + 22 * share; }
+Tensor gate_at(const Tensor& share) { return 1 + 22 * share; }
 
 // Rounded mappings of each start, all but the first with noise.
 constexpr std::int64_t kRoundings = 32;
@@ -258,7 +258,8 @@ void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>&
   const std::int64_t group = std::max<std::int64_t>(kRowsOfBatch / evaluations_per_step(), 1);
   std::vector<Tensor> descended(static_cast<std::size_t>((starts + group - 1) / group));
   parallel(static_cast<std::int64_t>(descended.size()), options.threads, [&](std::int64_t g) {
-    Descent descent(*this, g * group, std::min(group, starts - g * group), options_.seed, kLearningRate);
+    Descent descent(*this, g * group, std::min(group, starts - g * group), group, options_.seed,
+                    kLearningRate);
     for (std::int64_t step = 0; step < steps_ && !(stop && stop()); ++step)
       descent.run(step, step + 1, steps_);
     descended[static_cast<std::size_t>(g)] = descent.decoded();
@@ -274,7 +275,7 @@ Tensor ChainSpace::random_starts(std::int64_t starts, at::Generator generator) c
   return relaxation_.random_parameters(starts, std::move(generator));
 }
 
-RelaxedCost ChainSpace::relax(const Tensor& parameters, double share) const {
+RelaxedCost ChainSpace::relax(const Tensor& parameters, const Tensor& share) const {
   // A descent for fixed sizes is prepare()'s, for mappings alone.
   if (!prepares_) {
     fail(ErrorId::kValue,

@@ -29,7 +29,7 @@ class ChainSpace : public SearchSpace {
   void set_seed(std::uint64_t seed) override { seed_ = options_.seed = seed; }
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   /// The layers' own objectives, one by one: where the hardware is fixed, nothing else connects them.
-  RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
+  RelaxedCost relax(const torch::Tensor& parameters, const torch::Tensor& share) const override;
   /// [starts, layers, levels, 4, 7], see ChainRelaxation.
   torch::Tensor decode(const torch::Tensor& parameters) const override;
   std::int64_t evaluations_per_step() const override;

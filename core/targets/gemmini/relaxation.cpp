@@ -103,8 +103,8 @@ Tensor RtlRelaxation::random_logits(std::int64_t starts, at::Generator generator
   return (6 * torch::rand({starts, variants(), kDims}, generator, torch::kFloat64) - 3).to(options());
 }
 
-RelaxedCost RtlRelaxation::cost(const Tensor& logits, double share_of_run) const {
-  const double temperature = mixing_temperature(share_of_run);
+RelaxedCost RtlRelaxation::cost(const Tensor& logits, const Tensor& share_of_run) const {
+  const Tensor temperature = mixing_temperature(share_of_run);
   const TilingCosts costs = model_.costs(tiles(logits), pe_dim_, batch_, true);
   const Cost at_largest = model_.price(costs.traffic, HardwareTensors::from(largest_, options()), true);
   Tensor cycles = costs.cycles.defined() ? costs.cycles : at_largest.cycles.squeeze(-1);

@@ -46,7 +46,7 @@ class RtlRelaxation {
   torch::Tensor random_logits(std::int64_t starts, at::Generator generator) const;
   /// Of the starts, after a `share` of the run: the mixture of calls cools. Differentiable, with subgradients
   /// where maxima meet.
-  RelaxedCost cost(const torch::Tensor& logits, double share) const;
+  RelaxedCost cost(const torch::Tensor& logits, const torch::Tensor& share) const;
 
  private:
   const SearchProblem& problem_;

@@ -399,7 +399,7 @@ Tensor GemminiSpace::random_starts(std::int64_t starts, at::Generator generator)
   return relaxation_->random_logits(starts, std::move(generator));
 }
 
-RelaxedCost GemminiSpace::relax(const Tensor& parameters, double share) const {
+RelaxedCost GemminiSpace::relax(const Tensor& parameters, const Tensor& share) const {
   return relaxation_->cost(parameters, share);
 }
 

@@ -86,7 +86,7 @@ class GemminiSpace : public SearchSpace {
   }
 
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
-  RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
+  RelaxedCost relax(const torch::Tensor& parameters, const torch::Tensor& share) const override;
   /// Real-valued tiles [starts, variants, 7].
   torch::Tensor decode(const torch::Tensor& parameters) const override;
   std::int64_t evaluations_per_step() const override { return relaxation_->variants(); }

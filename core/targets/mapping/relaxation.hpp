@@ -12,11 +12,16 @@
 
 namespace dosa {
 
-/// How soft the relaxation is; changes during a run.
+/// How soft the relaxation is, as scalars; changes during a run.
 struct Softness {
-  double gate = 3;  ///< sharpness of the reuse gates (Sharpness::relaxed)
-  double order_temperature =
-      1;  ///< of the softmax that mixes the loop orders; towards 0 the best order alone counts
+  torch::Tensor gate;  ///< sharpness of the reuse gates (Sharpness::relaxed)
+  /// Of the softmax that mixes the loop orders; towards 0 the best order alone counts.
+  torch::Tensor order_temperature;
+
+  static Softness of(double gate, double order_temperature) {
+    return {torch::scalar_tensor(gate, torch::kFloat64),
+            torch::scalar_tensor(order_temperature, torch::kFloat64)};
+  }
 };
 
 /// What layers need of hardware, in traffic of shape [..., layers, 1]: the array of a design is the largest

@@ -16,7 +16,7 @@ using torch::Tensor;
 constexpr std::int64_t kLeastNests = 64;
 
 /// How soft the relaxation is after a share of the run: the gates sharpen, the mixture of orders cools.
-Softness softness_at(double share) { return {3 + 20 * share, mixing_temperature(share)}; }
+Softness softness_at(const Tensor& share) { return {3 + 20 * share, mixing_temperature(share)}; }
 
 }  // namespace
 
@@ -130,7 +130,7 @@ Tensor MappingSpace::random_starts(std::int64_t starts, at::Generator generator)
   return relaxation_.random_logits(starts, std::move(generator));
 }
 
-RelaxedCost MappingSpace::relax(const Tensor& parameters, double share) const {
+RelaxedCost MappingSpace::relax(const Tensor& parameters, const Tensor& share) const {
   return relaxation_.cost(relaxation_.log_factors(parameters), softness_at(share));
 }
 

@@ -19,7 +19,9 @@ class MappingSpace : public SearchSpace {
   std::vector<LayerCosts> least_costs(const Shape& shape) const override;
 
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
-  RelaxedCost relax(const torch::Tensor& parameters, double share) const override;
+  RelaxedCost relax(const torch::Tensor& parameters, const torch::Tensor& share) const override;
+  /// Of one network.
+  bool relax_can_be_recorded() const override { return !problem_.is_joint(); }
   /// Log factors [starts, layers, slots].
   torch::Tensor decode(const torch::Tensor& parameters) const override;
   std::int64_t evaluations_per_step() const override;

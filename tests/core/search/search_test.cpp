@@ -66,11 +66,40 @@ TEST(Relaxation, LossHasFiniteGradientsEverywhere) {
   const Tensor logits =
       (20 * relaxation.random_logits(16, at::detail::createCPUGenerator(2))).requires_grad_(true);
   for (const double gate : {1.0, 30.0}) {
-    const RelaxedCost cost = relaxation.cost(relaxation.log_factors(logits), {gate, 0.01});
+    const RelaxedCost cost = relaxation.cost(relaxation.log_factors(logits), Softness::of(gate, 0.01));
     cost.loss.sum().backward();
     EXPECT_TRUE(cost.loss.isfinite().all().item<bool>());
     EXPECT_TRUE(logits.grad().isfinite().all().item<bool>());
   }
+}
+
+/// Where starts stand after some steps, in batches of `batch`.
+Tensor descended(const SearchSpace& space, std::int64_t starts, std::int64_t batch, std::int64_t steps) {
+  constexpr std::int64_t kGroup = 8;
+  std::vector<Tensor> all;
+  for (std::int64_t first = 0; first < starts; first += batch) {
+    Descent descent(space, first, std::min(batch, starts - first), kGroup, 1, 0.3);
+    descent.run(0, steps / 2, steps);
+    descent.run(steps / 2, steps, steps);
+    all.push_back(descent.decoded());
+  }
+  return torch::cat(all);
+}
+
+TEST(Descent, StartsDoNotDependOnTheBatchThatTheyDescendIn) {
+  const SearchProblem problem = small_problem();
+  const auto space = problem.target->space(problem, "cpu");
+  EXPECT_TRUE(torch::allclose(descended(*space, 20, 8, 0), descended(*space, 20, 24, 0), 1e-5, 1e-6));
+  EXPECT_TRUE(torch::allclose(descended(*space, 20, 8, 10), descended(*space, 20, 24, 10), 1e-3, 1e-3));
+}
+
+TEST(Descent, OnADeviceItDescendsAsOnTheProcessor) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "there is no CUDA device";
+  const SearchProblem problem = small_problem();
+  const auto here = problem.target->space(problem, "cpu"), there = problem.target->space(problem, "cuda");
+  const Tensor expected = descended(*here, 24, 8, 20);
+  EXPECT_TRUE(torch::allclose(descended(*there, 24, 24, 20), expected, 1e-2, 1e-2));
+  EXPECT_TRUE(torch::equal(descended(*there, 24, 24, 20), descended(*there, 24, 24, 20)));
 }
 
 TEST(Enumeration, FrontierHoldsTheBestOfAllMappings) {

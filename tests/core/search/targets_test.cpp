@@ -97,6 +97,17 @@ TEST_P(EveryTarget, RelaxesOnItsDevice) {
   EXPECT_TRUE(parameters.is_meta());
 }
 
+TEST_P(EveryTarget, OnADeviceEverySearchEndsAlike) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "there is no CUDA device";
+  const SearchProblem asked = problem();
+  SearchOptions options = quick();
+  options.device = "cuda";
+  const SearchSummary once = optimize(asked, options), again = optimize(asked, options);
+  EXPECT_EQ(to_json(once.best), to_json(again.best));
+  options.device = "cpu";
+  EXPECT_NEAR(asked.log_value(once.best), asked.log_value(optimize(asked, options).best), 0.1);
+}
+
 TEST_P(EveryTarget, DesignsAreExactAndWithinTheirBounds) {
   const SearchProblem asked = problem();
   Design design = optimize(asked, asked.target->default_options()).best;

@@ -61,6 +61,14 @@ TEST_F(TensorFiles, ComeBack) {
   EXPECT_EQ(file.header().at("note").text(), "with \"quotes\"");
 }
 
+TEST_F(TensorFiles, ComeBackToTheDeviceOfTheTensorThatTheyReplace) {
+  const std::string content = written();
+  narrow_ = torch::empty({3}, torch::TensorOptions(torch::kFloat32).device(torch::kMeta));
+  read(content);
+  EXPECT_TRUE(narrow_.is_meta());
+  EXPECT_TRUE(wide_.is_cpu());
+}
+
 TEST_F(TensorFiles, HaveAlignedNumbers) {
   const std::string content = written();
   EXPECT_EQ(content[8], '{');

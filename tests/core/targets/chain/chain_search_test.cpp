@@ -104,7 +104,9 @@ TEST(ChainRelaxation, GradientIsThatOfFiniteDifferences) {
                                    Objective{}, torch::kFloat64);
   const Tensor start = relaxation.random_parameters(2, at::detail::createCPUGenerator(1));
   Tensor parameters = start.detach().clone().requires_grad_();
-  const auto loss = [&](const Tensor& at) { return relaxation.loss(relaxation.log_factors(at), 3).sum(); };
+  const auto loss = [&](const Tensor& at) {
+    return relaxation.loss(relaxation.log_factors(at), torch::scalar_tensor(3)).sum();
+  };
   loss(parameters).backward();
   const Tensor gradient = parameters.grad().flatten();
   const torch::NoGradGuard no_gradients;
