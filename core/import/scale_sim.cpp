@@ -208,7 +208,13 @@ class ScaleSimImporter : public Importer {
  private:
   static void add(const ImportSource& source, LayerList& list, std::vector<std::string>& remarks) {
     const std::vector<Row> rows = rows_of(source);
-    const std::vector<Column> columns = header_of(rows.front());
+    const std::vector<Column> columns = rows.empty() ? std::vector<Column>{} : header_of(rows.front());
+    if (columns.empty()) {
+      fail(ErrorId::kSyntax,
+           "{}: found no header of a SCALE-Sim topology, expected Layer name, IFMAP Height, ... or Layer, M, "
+           "N, K",
+           source.path);
+    }
     const bool product = std::count(columns.begin(), columns.end(), Column::kM) == 1;
     std::vector<Layer> layers;
     std::vector<std::string> places;

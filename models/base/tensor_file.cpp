@@ -1,7 +1,9 @@
 #include "dosa/models/base/tensor_file.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <fstream>
 #include <set>
 
 #include "dosa/models/base/error.hpp"
@@ -15,7 +17,7 @@ using torch::Tensor;
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // what safetensors allows
 // Headers are filled up with spaces to a multiple of this: the numbers are then aligned, and no header has a
-// length that begins like a gzip file, which read_file would unpack.
+// length that begins like a gzip file.
 constexpr std::size_t kAlignment = 8;
 constexpr const char* kMetadata = "__metadata__";
 constexpr const char* kKindKey = "kind";
@@ -49,6 +51,21 @@ void require_distinct_names(const std::string& text, const std::string& where) {
     return true;
   };
   [[maybe_unused]] const Json parsed = Json::parse(text, see);
+}
+
+/// The content of a file that is not compressed: a small file may unpack to thousands of times its size, and
+/// what is allocated for one of a stranger's is bounded by its size.
+std::string plain_content(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(path, ignored)) {
+    std::array<char, 2> start{};
+    std::ifstream(path, std::ios::binary).read(start.data(), start.size());
+    if (start == std::array{'\x1f', '\x8b'}) {
+      fail(ErrorId::kFile, "{}: is compressed (gzip), expected the file itself; gunzip unpacks it",
+           path.string());
+    }
+  }
+  return read_file(path);
 }
 
 /// The safetensors header of a file's content, and where the numbers begin.
@@ -175,7 +192,7 @@ void TensorFile::write(const std::filesystem::path& path, const std::string& kin
 
 TensorFile::TensorFile(const std::filesystem::path& path, const std::string& kind)
     : path_(path.string()),
-      content_(read_file(path)),
+      content_(plain_content(path)),
       layout_(layout_of(content_, path_, kind, &data_begin_)),
       header_(own_header(layout_, path_, kind)) {}
 

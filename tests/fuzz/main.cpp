@@ -30,6 +30,7 @@ namespace {
 
 constexpr double kMostSeconds = 1;
 constexpr std::size_t kMostBytes = std::size_t{256} << 20;
+constexpr std::size_t kSmallBytes = std::size_t{1} << 20;
 constexpr unsigned kWatchdogSeconds = 60;  // of the clock, on a busy machine
 
 // What is being read, for when it ends the program.
@@ -102,7 +103,10 @@ class Feeder {
     figures.largest = std::max<std::size_t>(figures.largest, largest);
     figures.live = std::max<std::size_t>(figures.live, most_live - before);
     if (seconds > kMostSeconds) wrong(fmt::format("took {:.2f} s", seconds));
-    if (most_live - before > kMostBytes) wrong(fmt::format("took {} MiB", (most_live - before) >> 20));
+    const std::size_t took = most_live - before;
+    if (took > kMostBytes) wrong(fmt::format("took {} MiB", took >> 20));
+    if (reader_.most_times > 0 && took > reader_.most_times * bytes.size() + kSmallBytes)
+      wrong(fmt::format("took {} bytes for an input of {}", took, bytes.size()));
   }
 
   /// Why the last input that was refused was.

@@ -244,6 +244,10 @@ void add_measurements(std::vector<Reader>& readers) {
                      }});
 }
 
+/// A state's tensors are held a few times while they are read; its header is JSON, of which two characters
+/// are a value of some tens of bytes.
+constexpr std::size_t kMostTimesOfState = 32;
+
 /// A search of two starts, of which checkpoints are read and written.
 struct SmallSearch {
   SearchProblem problem;
@@ -293,12 +297,15 @@ void add_states(std::vector<Reader>& readers) {
                            load_checkpoint(scratch.with(bytes), search->problem, search->options, descents);
                        require(std::isfinite(state.best_log_objective),
                                "an objective is not a finite number");
-                     }});
+                     },
+                     true,
+                     kMostTimesOfState});
   readers.push_back({"surrogate",
                      Form::kTensors,
                      {read_file(data_folder() / "surrogate/gemmini-rtl.safetensors")},
                      [scratch](const std::string& bytes) { Surrogate::load(scratch.with(bytes)); },
-                     false});
+                     false,
+                     kMostTimesOfState});
 }
 
 }  // namespace

@@ -18,6 +18,8 @@ struct Reader {
   /// wrong, too.
   std::function<void(const std::string& bytes)> read;
   bool numbers = true;  ///< whether the numbers in its text matter to it
+  /// What it may allocate: this many times an input's size and 1 MiB. 0: as much as any reader.
+  std::size_t most_times = 0;
 };
 
 /// All of them, with the inputs in tests/fuzz/corpus and those that the program ships.

@@ -22,10 +22,13 @@ namespace {
 using timeloop::DescribedMachine;
 using timeloop::Format;
 
-/// A file name from a layer's name: letters, digits, dots and dashes stay.
+/// The most of a layer's name that is in a file's: file systems take names of 255 bytes.
+constexpr std::size_t kMostOfName = 100;
+
+/// A file name from a layer's name: letters, digits, dots and dashes stay, and no more than kMostOfName.
 std::string file_stem(std::size_t index, const std::string& name) {
   std::string stem = fmt::format("{:03}_", index);
-  for (const char c : name)
+  for (const char c : name.substr(0, kMostOfName))
     stem += std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '-' ? c : '_';
   return stem;
 }

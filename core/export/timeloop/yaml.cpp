@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "dosa/models/base/text.hpp"
+
 namespace dosa::timeloop {
 namespace {
 
@@ -50,7 +52,7 @@ void emit(YAML::Emitter& out, const Json& json) {
 
 std::string yaml_of(const Json& json, const std::string& comment) {
   YAML::Emitter out;
-  if (!comment.empty()) out << YAML::Comment(comment) << YAML::Newline;
+  if (!comment.empty()) out << YAML::Comment(printable(comment)) << YAML::Newline;
   emit(out, json);
   return std::string(out.c_str()) + "\n";
 }

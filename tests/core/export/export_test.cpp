@@ -271,6 +271,87 @@ TEST(GemminiExport, TheMakefileCompilesEveryProgramByTheLibrarysRules) {
       << with.output;
 }
 
+/// Names that would end a comment, a line or a string and go on as a program of theirs.
+std::string hostile_name(std::size_t i) {
+  static const std::vector<std::string> names{"*/ int pwned(void); /*",
+                                              "/* \\",
+                                              "a\n#error pwned\n",
+                                              "b\r\nint pwned;",
+                                              "*\\\n/ int pwned; //",
+                                              "?\?/\nint pwned;",
+                                              "\"); } object Pwned { (\"",
+                                              "$(shell touch pwned)",
+                                              "\nall:\n\ttouch pwned\n",
+                                              "$(error pwned)`touch pwned`;",
+                                              "\xe2\x80\xae */ \xe2\x80\xa9 int pwned;",
+                                              "\x1b[2J\x7f",
+                                              "../../pwned",
+                                              std::string(990, 'n')};
+  return std::to_string(i) + names[i % names.size()];
+}
+constexpr std::size_t kHostileNames = 14;
+
+/// A design with a product for each of these names, or for harmless ones.
+Json design_of_names(bool hostile) {
+  Json json = design_json();
+  json["layers"] = Json::array();
+  for (std::size_t i = 0; i < kHostileNames; ++i) {
+    const std::string name = hostile ? hostile_name(i) : "layer" + std::to_string(i);
+    json["layers"].push_back(layer_json(name, {1, 1, 37, 1, 50, 41, 1}, 1, 0, matmul(32, 32, 16)));
+  }
+  json["workload"] = hostile ? hostile_name(0) : "net";
+  return json;
+}
+
+TEST(GemminiExport, NamesAreNoPartOfThePrograms) {
+  const auto written = [](const fs::path& folder, bool hostile) {
+    Plan plan = plan_of(load(design_of_names(hostile)).design, *load_target("gemmini-rtl"));
+    for (std::size_t i = 0; i < kHostileNames; ++i) {
+      plan.measurements[i].tiling = hostile ? hostile_name(i) : "auto";
+      plan.remarks.push_back(hostile ? hostile_name(i) : "remark");
+    }
+    write_folder(folder, "gemmini", campaign_files(plan));
+  };
+  const TemporaryFolder folder;
+  written(folder.path() / "plain", false);
+  written(folder.path() / "hostile", true);
+  const auto both = [&](const std::string& command) {
+    const Outcome plain = shell("cd " + (folder.path() / "plain").string() + " && " + command);
+    const Outcome hostile = shell("cd " + (folder.path() / "hostile").string() + " && " + command);
+    EXPECT_EQ(plain.code, 0) << plain.output;
+    EXPECT_EQ(hostile.output, plain.output) << command;
+  };
+  // Trigraphs, which older standards have, are what '?' could make.
+  both(std::string(DOSA_HOST_CC) + kFlags + "-trigraphs -E -P dosa_batch_000.c");
+  both("make -n ROCC_TESTS=" DOSA_TEST_SOURCE "/tests/core/export/stubs");
+  both("cat *.scala && ls");
+  for (const char* name : {"dosa_batch_000.c", "dosa_tiles.h", "Makefile"}) {
+    const std::string text = read_file(folder.path() / "hostile" / name);
+    EXPECT_EQ(text.find_first_of("\r\x1b\x7f"), std::string::npos) << name;
+    EXPECT_EQ(text.find("\xe2\x80"), std::string::npos) << name;
+  }
+}
+
+TEST(Timeloop, NamesAreNoPartOfTheFiles) {
+  // A problem's first line is a comment that names the layer.
+  const auto without_comment = [](const std::string& text) {
+    return text.front() == '#' ? text.substr(text.find('\n')) : text;
+  };
+  for (const char* format : {"timeloop", "timeloop-0.4"}) {
+    const auto plain = exported(design_of_names(false), format);
+    const auto hostile = exported(design_of_names(true), format);
+    ASSERT_EQ(hostile.size(), plain.size());
+    for (std::size_t i = 0; i < plain.size(); ++i) {
+      const auto& [name, content] = hostile[i];
+      EXPECT_LE(name.size(), 255);
+      EXPECT_EQ(name.find_first_of("/\\\n\x1b$ "), std::string::npos) << name;
+      if (name == "expected.json") continue;  // JSON holds the names, escaped
+      EXPECT_EQ(content.find_first_of("\r\x1b\x7f"), std::string::npos) << name;
+      EXPECT_EQ(without_comment(content), without_comment(plain[i].content)) << name;
+    }
+  }
+}
+
 TEST(GemminiExport, CrossCompiles) {
   if (std::string(DOSA_RISCV_GCC).empty()) GTEST_SKIP() << "riscv64-unknown-elf-gcc is not installed";
   const TemporaryFolder folder;

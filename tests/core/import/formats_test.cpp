@@ -374,6 +374,14 @@ TEST_F(Formats, HostileFilesAreOneLine) {
   expect_refused("- {operator_type: Conv, equation: &a {x: *a}, loop_dims: []}\n", ErrorId::kSyntax, {});
   expect_refused("Network n { Layer a { Dataflow " + std::string(100000, '{'), ErrorId::kSyntax, {"line 1"});
   expect_refused(std::string(1000, '\0') + "Layer,M,N,K\n", ErrorId::kValue, {"no format"});
+  // An importer may be asked to read what it does not know.
+  for (const char* text : {"", "# nothing\n", ",,,\n", "Layer,M\n", "1,2,3\n"}) {
+    for (const Importer* importer : importers()) {
+      const ImportSource source{"bad", text};
+      EXPECT_THROW(static_cast<void>(importer->read({source}, {})), Error)
+          << importer->name() << ": " << text;
+    }
+  }
 }
 
 }  // namespace

@@ -96,6 +96,7 @@ TEST_F(TensorFiles, AreRefusedByField) {
   refused("PK\3\4 something else", ErrorId::kSchema, {"not a dosa example"});
   refused("dosa example\n12345678{}", ErrorId::kSchema,
           {"earlier versions", "safetensors", "dosa train", "--checkpoint"});
+  refused("\x1f\x8b\x08 a gzip file", ErrorId::kFile, {"is compressed (gzip)", "gunzip"});
   refused(good.substr(0, 40), ErrorId::kSchema, {"header", "ends after 40 bytes"});
   std::string huge = good;
   huge[7] = '\x7f';

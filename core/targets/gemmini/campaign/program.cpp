@@ -6,6 +6,7 @@
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/math.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 namespace {
@@ -44,10 +45,11 @@ std::string size_macros(const OperandBytes& bytes) {
       round_up(bytes.input, 64), round_up(bytes.weights, 64), round_up(bytes.output, 64));
 }
 
-/// A name inside a C comment: it may neither end the comment nor the line.
-std::string comment(std::string text) {
+/// A name inside a comment: it may neither end the comment nor the line, nor look as if it did.
+std::string comment(const std::string& name) {
+  std::string text = printable(name);
   for (char& c : text) {
-    if (c == '*' || c == '/' || c == '\\' || c == '?' || static_cast<unsigned char>(c) < ' ') c = '_';
+    if (c == '*' || c == '/' || c == '\\' || c == '?') c = '_';
   }
   return text;
 }
