@@ -4,6 +4,7 @@
 
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 namespace {
@@ -17,6 +18,10 @@ constexpr double kMinQuantity = 1e-6, kMaxQuantity = 1e12;
 /// A number, or {"per_pe_dim": number}; above 0, since it divides.
 Quantity quantity_from_json(const JsonInput& json) {
   if (json.is_number()) return {json.number(kMinQuantity, kMaxQuantity), 0};
+  if (!json.is_object()) {
+    fail(ErrorId::kSchema, "{}: found {}, expected a number or an object with per_pe_dim", json.where(),
+         cut_to(json.value().dump(), 60));
+  }
   json.allow_only({"constant", "per_pe_dim"});
   Quantity quantity;
   if (const auto constant = json.find("constant")) quantity.constant = constant->number(0, kMaxQuantity);

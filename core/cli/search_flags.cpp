@@ -187,7 +187,8 @@ void SizeFlags::add_all(CLI::App& command) {
   add_named_sizes(command, "--max-size", "Most of the size of this name (default: the machine's)", max);
   command
       .add_option("--max-area", max_area_mm2,
-                  "Most mm2 of the hardware by the machine's area model (default: any)")
+                  "Most mm2 of the hardware by the machine's area model (default: any); where a report says "
+                  "how it is built double-buffered, that chip is larger")
       ->check(over_zero("mm2"));
 }
 
