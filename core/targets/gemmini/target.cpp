@@ -227,8 +227,8 @@ class GemminiTarget : public ArrayTarget {
       if (!given) bounds.max.*size = std::min(bounds.max.*size, most);
       if (bounds.max.*size <= most || !warn) return;
       warn(fmt::format(
-          "the surrogate was trained on tiles of a {} of {} KiB; how it errs was tested up to {} KiB", name,
-          in_measurements, most));
+          "the surrogate was trained on tiles of {} KiB of {}; how it errs was tested up to {} KiB",
+          in_measurements, name, most));
     };
     ArraySizes largest;  // that any of the arrays was measured with
     for (const ArraySizes& h : surrogate_->target.hardware) {
