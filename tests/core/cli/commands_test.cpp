@@ -454,9 +454,9 @@ TEST_F(Commands, AnInterruptedComparisonReportsWhatItHas) {
 
 TEST_F(Commands, EveryHelpHasAnExample) {
   EXPECT_THAT(run({"--help"}).out, HasSubstr("Exit codes: 0 "));
-  for (const std::string command : {"campaign", "collect", "compare", "diff", "evaluate", "explain",
-                                    "export", "import", "map", "measure", "optimize", "predict", "report",
-                                    "sample", "train", "validate", "workloads"}) {
+  for (const std::string command :
+       {"campaign", "collect", "compare", "diff", "evaluate", "explain", "export", "import", "map", "measure",
+        "optimize", "predict", "report", "sample", "train", "validate", "workloads"}) {
     const Finished help = run({command, "--help"});
     EXPECT_THAT(help.out, HasSubstr("\nUsage: dosa " + command + " ")) << "without the program's folder";
     EXPECT_THAT(help.out, HasSubstr("\n  dosa " + command)) << "an example";
