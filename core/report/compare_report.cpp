@@ -11,6 +11,7 @@
 #include "dosa/core/report/bars.hpp"
 #include "dosa/core/report/chart.hpp"
 #include "dosa/core/report/words.hpp"
+#include "dosa/models/cost/objective.hpp"
 
 namespace dosa::html {
 namespace {
@@ -251,14 +252,37 @@ Section design_table(const std::vector<ComparedDesign>& designs) {
                                      rows, "prose"))};
 }
 
-Markup lead_of(const Json& comparison, const std::string& of) {
+/// Which design is best, and by how much.
+std::string verdict_on(const std::vector<ComparedDesign>& designs, const std::string& objective) {
+  const Objective aim = Objective::from_name(objective);
+  std::vector<std::pair<double, std::string>> values;
+  for (const ComparedDesign& design : designs) {
+    if (!design.problem.empty()) continue;
+    const Json& totals = design.design.at("totals");
+    values.emplace_back(aim.value(totals.at("energy_uj"), totals.at("cycles")), design.name);
+  }
+  if (values.empty()) return "None of them has a design.";
+  std::sort(values.begin(), values.end());
+  const std::string name = objective == "edp" ? "EDP" : objective == "ed2p" ? "ED²P" : objective;
+  std::string text = fmt::format("The least {}: {}, with {}", name, values.front().second,
+                                 short_number(values.front().first));
+  if (values.size() > 1)
+    text += fmt::format(". The next, {}, has {:.2f} times as much", values[1].second,
+                        values[1].first / values[0].first);
+  return text + ".";
+}
+
+Markup lead_of(const Json& comparison, const std::string& of, const std::vector<ComparedDesign>& designs,
+               const std::string& note = "") {
   const Json& area = comparison.at("max_area_mm2");
-  return element(
-      "p", {{"class", "lead"}},
-      {fmt::format("The best design of {} for {}, searched for the least {}{}.", of,
-                   comparison.at("workload").get<std::string>(),
-                   comparison.at("objective").get<std::string>(),
-                   area.is_number() ? fmt::format(", on at most {} mm²", area.get<double>()) : "")});
+  const std::string objective = comparison.at("objective");
+  Markup lead =
+      element("p", {{"class", "lead"}},
+              {fmt::format("The best design of {} for {}, searched for the least {}{}.", of,
+                           comparison.at("workload").get<std::string>(), aim_in_words(objective),
+                           area.is_number() ? fmt::format(", on at most {} mm²", area.get<double>()) : "")});
+  lead += element("p", {{"class", "verdict"}}, {verdict_on(designs, objective) + note});
+  return lead;
 }
 
 Page arrays_page(const Json& comparison, const std::string& command) {
@@ -277,7 +301,7 @@ Page arrays_page(const Json& comparison, const std::string& command) {
   Page page;
   page.title = fmt::format("Arrays: {} on {}", comparison.at("workload").get<std::string>(),
                            comparison.at("target").get<std::string>());
-  page.lead = lead_of(comparison, "each array");
+  page.lead = lead_of(comparison, "each array", designs);
   page.sections = {design_bars(designs), design_table(designs), how_to_repeat(comparison, command)};
   return page;
 }
@@ -318,7 +342,11 @@ Page machines_page(const Json& comparison, const std::string& command) {
   }
   Page page;
   page.title = fmt::format("Machines: {}", comparison.at("workload").get<std::string>());
-  page.lead = lead_of(comparison, "each machine");
+  page.lead =
+      lead_of(comparison, "each machine", designs,
+              comparison.at("cost_basis_differs_in").empty()
+                  ? ""
+                  : " How much of that is the machines' doing, and how much their files': see below.");
   page.sections = {design_bars(designs), basis_of(comparison), design_table(designs),
                    how_to_repeat(comparison, command)};
   return page;
