@@ -275,7 +275,8 @@ std::string details(const LayerAnalysis& layer) {
     }
   }
   return fmt::format(
-             "{}: {}\n{:.0f} cycles (bound by {}, compute alone {:.0f}),\n{:.6f} uJ, EDP {:.6g}, utilisation "
+             "{}:\n{}\n{:.0f} cycles (bound by {}, compute alone {:.0f}),\n{:.6f} uJ, EDP {:.6g}, "
+             "utilisation "
              "{:.1f} %\n",
              printable(layer.layer.name), layer.schedule, layer.cycles, layer.bound.text(),
              layer.breakdown.compute_cycles * groups, layer.energy_uj, layer.cycles * layer.energy_uj,

@@ -509,7 +509,7 @@ TEST_F(Commands, EvaluateAndValidateOnAChain) {
   const std::string mapping = "L5[WIO] P4 - L4[IO] N1 - L3[I] N1 - L2[W] N1 - L1[O] C2 C8Y K4X - L0[W] N1";
   std::vector<std::string> arguments{"evaluate", "--machine", "simba", "-P",        "4",    "-C",
                                      "16",       "-K",        "4",     "--mapping", mapping};
-  EXPECT_THAT(run(arguments).out, HasSubstr("layer: " + mapping + "\n"));
+  EXPECT_THAT(run(arguments).out, HasSubstr("layer:\n" + mapping + "\n"));
   arguments.emplace_back("--json");
   const json cost = json::parse(run(arguments).out);
   EXPECT_EQ(cost["compute_cycles"], 8);
