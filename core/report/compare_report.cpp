@@ -41,6 +41,25 @@ Section how_to_repeat(const Json& comparison, const std::string& command) {
   return {"provenance", "Where it comes from", "", content};
 }
 
+/// A value, and whose it is.
+using Valued = std::pair<double, std::string>;
+
+/// Who has the least, and by how much.
+std::string verdict_on(std::vector<Valued> values, const std::string& of) {
+  if (values.empty()) return "None of them has a design.";
+  std::sort(values.begin(), values.end());
+  std::string text =
+      fmt::format("The least {}: {}, with {}", of, values.front().second, short_number(values.front().first));
+  if (values.size() > 1)
+    text += fmt::format(". The next, {}, has {:.2f} times as much", values[1].second,
+                        values[1].first / values[0].first);
+  return text + ".";
+}
+
+std::string name_of_aim(const std::string& objective) {
+  return objective == "edp" ? "EDP" : objective == "ed2p" ? "ED²P" : objective;
+}
+
 // ---- Methods.
 
 /// The objective that a run had by then; infinity before its first design. `axis` is the place of samples or
@@ -120,10 +139,13 @@ Section curves_of(const Json& comparison, const RunAxis& axis) {
 
 Page methods_page(const Json& comparison, const std::string& command) {
   std::vector<std::vector<Cell>> rows;
+  std::vector<Valued> medians;
   double most = 0;
   for (const Json& method : comparison.at("methods")) {
     const Json& median = method.at("objective").at("median");
-    if (median.is_number()) most = std::max(most, median.get<double>());
+    if (!median.is_number()) continue;
+    most = std::max(most, median.get<double>());
+    medians.emplace_back(median, method.at("name"));
   }
   std::size_t colour = 0;
   for (const Json& method : comparison.at("methods")) {
@@ -162,6 +184,8 @@ Page methods_page(const Json& comparison, const std::string& command) {
                    "sample is one evaluation of one schedule of one layer. The objective is {}.",
                    samples.is_number() ? short_number(samples.get<double>()) : samples.get<std::string>(),
                    with_unit(comparison.at("objective")))});
+  page.lead += element("p", {{"class", "verdict"}},
+                       {verdict_on(std::move(medians), "median " + name_of_aim(comparison.at("objective")))});
   page.sections = {{"results", "Results", "Ratio: the median over that of the first method.",
                     scrolling("Results", table("What each method found",
                                                {{"Method"},
@@ -255,21 +279,13 @@ Section design_table(const std::vector<ComparedDesign>& designs) {
 /// Which design is best, and by how much.
 std::string verdict_on(const std::vector<ComparedDesign>& designs, const std::string& objective) {
   const Objective aim = Objective::from_name(objective);
-  std::vector<std::pair<double, std::string>> values;
+  std::vector<Valued> values;
   for (const ComparedDesign& design : designs) {
     if (!design.problem.empty()) continue;
     const Json& totals = design.design.at("totals");
     values.emplace_back(aim.value(totals.at("energy_uj"), totals.at("cycles")), design.name);
   }
-  if (values.empty()) return "None of them has a design.";
-  std::sort(values.begin(), values.end());
-  const std::string name = objective == "edp" ? "EDP" : objective == "ed2p" ? "ED²P" : objective;
-  std::string text = fmt::format("The least {}: {}, with {}", name, values.front().second,
-                                 short_number(values.front().first));
-  if (values.size() > 1)
-    text += fmt::format(". The next, {}, has {:.2f} times as much", values[1].second,
-                        values[1].first / values[0].first);
-  return text + ".";
+  return verdict_on(std::move(values), name_of_aim(objective));
 }
 
 Markup lead_of(const Json& comparison, const std::string& of, const std::vector<ComparedDesign>& designs,

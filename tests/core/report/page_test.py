@@ -339,6 +339,9 @@ class Structure(unittest.TestCase):
                 for part in parts:
                     self.assertIn(part, text_of(tree.find(".//main")))
                 self.assertTrue(tree.find(".//pre/code").text.startswith("dosa compare bert"))
+        rows = page("methods.html").findall(".//section[@id='results']//tbody/tr")
+        self.assertIn(f"The least median EDP: {min(rows, key=lambda row: float(row[5].text))[0].text}, with ",
+                      page("methods.html").find(".//p[@class='verdict']").text)
         for name in ("machines", "arrays"):
             said = re.match(r"The least EDP: (.+), with [0-9.]+ [MGT]\. The next, .+, has ([0-9.]+) times as much\.",
                             page(f"{name}.html").find(".//p[@class='verdict']").text)
