@@ -140,10 +140,15 @@ TEST_F(Commands, OptimizeGivesTheSameBytesForTheSameSeed) {
   run(small_search("a.json", {"--seed", "7", "--threads", "1"}));
   run(small_search("b.json", {"--seed", "7", "--threads", "1"}));
   run(small_search("c.json", {"--seed", "7", "--threads", "2"}));
-  run(small_search("d.json", {"--seed", "8"}));
   EXPECT_EQ(content("a.json"), content("b.json"));
   EXPECT_EQ(content("a.json"), content("c.json")) << "the number of threads may not matter";
-  EXPECT_NE(content("a.json"), content("d.json")) << "the seed is recorded at least";
+  // What is enumerated does not depend on the seed; where a descent of a few steps ends does.
+  const auto totals = [&](const std::string& seed) {
+    run({"optimize", "bert", "--stages", "descent", "--starts", "1", "--steps", "4", "--seed", seed, "-o",
+         "e.json"});
+    return json::parse(content("e.json"))["totals"];
+  };
+  EXPECT_NE(totals("7"), totals("8"));
 }
 
 TEST_F(Commands, JsonIsOneObjectOnStdout) {
@@ -449,8 +454,9 @@ TEST_F(Commands, AnInterruptedComparisonReportsWhatItHas) {
 
 TEST_F(Commands, EveryHelpHasAnExample) {
   EXPECT_THAT(run({"--help"}).out, HasSubstr("Exit codes: 0 "));
-  for (const std::string command : {"collect", "compare", "diff", "evaluate", "explain", "export", "map",
-                                    "optimize", "predict", "sample", "train", "validate", "workloads"}) {
+  for (const std::string command :
+       {"campaign", "collect", "compare", "diff", "evaluate", "explain", "export", "import", "map", "measure",
+        "optimize", "predict", "report", "sample", "train", "validate", "workloads"}) {
     const Finished help = run({command, "--help"});
     EXPECT_THAT(help.out, HasSubstr("\nUsage: dosa " + command + " ")) << "without the program's folder";
     EXPECT_THAT(help.out, HasSubstr("\n  dosa " + command)) << "an example";
