@@ -1,6 +1,8 @@
 // What Timeloop's files become, and what of them is refused or named.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "dosa/core/import/importer.hpp"
 #include "dosa/core/import/timeloop/stats.hpp"
 #include "dosa/models/base/files.hpp"
@@ -448,6 +450,47 @@ TEST(TimeloopImport, ReportsAreReadByTheirTotals) {
   expect_error([&] { read(replaced(report, "25165824", "nan")); }, ErrorId::kSyntax, {"line 7", "nan"});
   expect_error([&] { read(replaced(report, "25165824", "-1")); }, ErrorId::kSyntax, {"line 7", "over 0"});
   expect_error([] { timeloop::read_stats("/nowhere.stats.txt"); }, ErrorId::kFile, {"/nowhere.stats.txt"});
+}
+
+// Folders as CoSA and DOSA publish them: a list beside the layers says which of them run, and how often.
+TEST(TimeloopImport, ListsOfAFolderSayWhatRuns) {
+  const auto problem = [](int channels) {
+    return fmt::format("problem: {{R: 3, S: 3, P: 14, Q: 14, C: {}, K: 64, N: 1, shape: cnn-layer}}\n",
+                       channels);
+  };
+  const TemporaryFolder folder;
+  folder.file("a.yaml", problem(8));
+  folder.file("b.1.yaml", problem(16));
+  folder.file("same.yaml", problem(16));
+  folder.file("example.yaml", problem(1) + "---\n" + problem(2));
+  const auto runs = [&](std::vector<std::string>* remarks = nullptr) {
+    const Imported from = import_files({folder.path().string()});
+    if (remarks != nullptr) *remarks = from.remarks;
+    std::map<std::string, std::int64_t> counts;
+    for (const Json& layer : (*from.workload)["layers"]) counts[layer["name"]] = layer["count"];
+    return counts;
+  };
+  const auto refused = [&](ErrorId id, const std::vector<std::string>& parts) {
+    expect_error([&] { runs(); }, id, parts);
+  };
+  refused(ErrorId::kSyntax, {"example.yaml", "second document"});
+  folder.file("layers.yaml", "- b.1\n- a\n- same\n- a\n");
+  using Counts = std::map<std::string, std::int64_t>;
+  std::vector<std::string> remarks;
+  EXPECT_EQ(runs(&remarks), (Counts{{"a", 2}, {"b.1", 2}}));
+  ASSERT_EQ(remarks.size(), 1U);
+  EXPECT_NE(remarks[0].find("layers.yaml: left out, since not named there: example.yaml"), std::string::npos);
+  folder.file("layer_count.yaml", "'3_3_14': {count: 5, name: a}\n'other': {count: 1, name: same}\n");
+  EXPECT_EQ(runs(), (Counts{{"a", 5}, {"same", 1}}));
+  folder.file("layer_count.yaml", "'3_3_14': {count: 0, name: a}\n");
+  refused(ErrorId::kValue, {"layer_count.yaml", "count", "0"});
+  folder.file("layer_count.yaml", "'3_3_14': 5\n");
+  EXPECT_EQ(runs(), (Counts{{"a", 2}, {"b.1", 2}})) << "without names it is no list of files";
+  folder.file("layers.yaml", "- a\n- ../a\n");
+  refused(ErrorId::kValue, {"layers.yaml", "../a.yaml", "no file"});
+  folder.file("layers.yaml", "- c\n");
+  folder.file("c.yaml", "text\n");
+  refused(ErrorId::kValue, {"c.yaml", "no format"});
 }
 
 TEST(TimeloopImport, FilesThatExplodeOrSayThingsTwiceAreRefused) {
