@@ -305,7 +305,8 @@ TEST(Accuracy, OfKnownPredictions) {
 /// The keys of an accuracy that are null.
 std::set<std::string> undefined(const Accuracy& accuracy) {
   std::set<std::string> keys;
-  for (const auto& [key, value] : to_json(accuracy).items()) {
+  const Json json = to_json(accuracy);
+  for (const auto& [key, value] : json.items()) {
     if (value.is_null()) keys.insert(key);
   }
   return keys;
