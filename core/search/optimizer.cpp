@@ -36,18 +36,39 @@ constexpr std::int64_t kEnumerationEvaluations = 8'000'000;
 // Starts that are rounded, best first.
 constexpr std::size_t kRounded = 2;
 
-/// Of ascending shapes the nearest one above (`step` 1) or below (-1) that differs from `here` in this
-/// parameter alone.
-std::optional<Shape> neighbour(const std::vector<Shape>& shapes, const Shape& here, std::size_t parameter,
-                               int step) {
+/// Ways from a shape to the next ones, -1, 0 or 1 for each parameter: one down or up, or one up and another
+/// down, which may be what an area allows.
+std::vector<std::vector<int>> moves_of(std::size_t parameters) {
+  std::vector<std::vector<int>> moves;
+  const auto add = [&](std::size_t up, std::size_t down) {
+    moves.emplace_back(parameters, 0);
+    if (up < parameters) moves.back()[up] = 1;
+    if (down < parameters) moves.back()[down] = -1;
+  };
+  for (std::size_t p = 0; p < parameters; ++p) {
+    add(parameters, p);
+    add(p, parameters);
+  }
+  for (std::size_t up = 0; up < parameters; ++up) {
+    for (std::size_t down = 0; down < parameters; ++down) {
+      if (up != down) add(up, down);
+    }
+  }
+  return moves;
+}
+
+/// Of the shapes that such a move leads to the nearest one.
+std::optional<Shape> neighbour(const std::vector<Shape>& shapes, const Shape& here,
+                               const std::vector<int>& move) {
   std::optional<Shape> nearest;
   for (const Shape& shape : shapes) {
-    const std::int64_t size = shape[parameter];
-    if (step * size <= step * here[parameter]) continue;
-    if (nearest && step * size >= step * (*nearest)[parameter]) continue;
-    Shape moved = here;
-    moved[parameter] = size;
-    if (moved == shape) nearest = shape;
+    bool is_nearest = true;
+    for (std::size_t p = 0; p < here.size(); ++p) {
+      const std::int64_t by = shape[p] - here[p];
+      is_nearest = is_nearest && (move[p] == 0 ? by == 0 : by * move[p] > 0) &&
+                   (!nearest || std::abs(by) <= std::abs((*nearest)[p] - here[p]));
+    }
+    if (is_nearest) nearest = shape;
   }
   return nearest;
 }
@@ -268,6 +289,7 @@ class Optimizer {
   bool look_at(const Shape& shape, ShapeSearch& search, const std::vector<Start>& starts, std::int64_t limit,
                bool improves, const std::function<bool()>& stop) {
     LayerSearch& layers = *search.layers;
+    layers.worked = [this](std::size_t done) { report(work_name(), done); };
     std::vector<Hardware> from;
     for (const Start& start : starts) {
       if (std::find(from.begin(), from.end(), start.hardware) == from.end()) from.push_back(start.hardware);
@@ -338,11 +360,9 @@ class Optimizer {
     }
     for (double before = kInfinity; best_objective_ < before;) {
       before = best_objective_;
-      for (std::size_t p = 0; p < problem_.machine().shape_parameters; ++p) {
-        for (const int step : {-1, 1}) {
-          if (const auto next = neighbour(shapes, problem_.shape_of(summary_.best.hardware), p, step))
-            attempt(*next);
-        }
+      for (const std::vector<int>& move : moves_of(problem_.machine().shape_parameters)) {
+        if (const auto next = neighbour(shapes, problem_.shape_of(summary_.best.hardware), move))
+          attempt(*next);
       }
     }
   }
@@ -402,7 +422,7 @@ class Optimizer {
     best_is_fast_ = is_fast(*space_, best_sums_);
   }
 
-  void report(const char* phase) {
+  void report(const char* phase, std::size_t layers_done = 0) {
     if (!progress_) return;
     SearchProgress now;
     now.step = summary_.steps;
@@ -410,15 +430,19 @@ class Optimizer {
     now.phase = phase;
     now.elapsed_s = budget_.elapsed();
     now.evaluations = budget_.spent();
+    now.layers_done = layers_done;
+    now.layers = layers_done > 0 ? problem_.workload.layers.size() : 0;
     const double done = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
     now.eta_s = done > 0 ? now.elapsed_s * (1 / done - 1) : 0;
     now.hardware = summary_.best.hardware;
     now.best_objective = kInfinity;
     if (has_design()) {
       now.best_objective = problem_.value(summary_.best);
-    } else if (const std::vector<Start> starts = ranked_starts(); !starts.empty()) {
-      now.hardware = starts.front().hardware;
-      now.relaxed_objective = std::exp(starts.front().loss);
+    } else if (layers_done == 0) {
+      if (const std::vector<Start> starts = ranked_starts(); !starts.empty()) {
+        now.hardware = starts.front().hardware;
+        now.relaxed_objective = std::exp(starts.front().loss);
+      }
     }
     progress_(now);
   }

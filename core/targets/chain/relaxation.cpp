@@ -11,9 +11,6 @@ namespace {
 
 using torch::Tensor;
 
-// What a layer loses by needing e times more of a capacity or a fan-out than there is, in units of its
-// objective: more than it can gain by it.
-constexpr double kExcessWeight = 4;
 // A power of the objective counts as this at least, so that a descent knows of mappings equal in the other.
 constexpr double kLeastPower = 0.05;
 
@@ -60,8 +57,7 @@ Tensor ChainRelaxation::log_factors(const Tensor& parameters) const {
 }
 
 Tensor ChainRelaxation::excess(const Tensor& log_factors, const ChainTraffic& traffic) const {
-  const Tensor on_axes = log_factors.slice(2, 1, static_cast<std::int64_t>(kLoopKinds)).sum(-1);
-  Tensor all = torch::relu(on_axes - log_fan_out_).flatten(1).sum(1);
+  Tensor all = torch::relu(log_on_axes(log_factors).flatten(0, 1) - log_fan_out_).flatten(1).sum(1);
   for (int level = 0; level < model_.chain().dram(); ++level) {
     const auto& capacity = model_.chain().levels[static_cast<std::size_t>(level)].capacity_words;
     if (!capacity) continue;
@@ -70,19 +66,27 @@ Tensor ChainRelaxation::excess(const Tensor& log_factors, const ChainTraffic& tr
   return all;
 }
 
-Tensor ChainRelaxation::loss(const Tensor& log_factors, const Tensor& gate) const {
-  const std::int64_t starts = log_factors.size(0);
+Tensor ChainRelaxation::log_on_axes(const Tensor& log_factors) {
+  return log_factors.slice(3, 1, static_cast<std::int64_t>(kLoopKinds)).sum(-1);
+}
+
+ChainTraffic ChainRelaxation::traffic(const Tensor& log_factors, const Sharpness& sharpness) const {
   const Tensor rows = log_factors.flatten(0, 1);  // [starts * layers, levels, 4, 7]
-  const Sharpness sharpness = Sharpness::relaxed(gate);
   std::vector<Layer> layers;
-  for (std::int64_t i = 0; i < starts; ++i) layers.insert(layers.end(), layers_.begin(), layers_.end());
+  for (std::int64_t i = 0; i < log_factors.size(0); ++i)
+    layers.insert(layers.end(), layers_.begin(), layers_.end());
   const ChainNests nests{
       rows.select(2, 0).exp(), (rows.select(2, 1) + rows.select(2, 2)).exp(), {}, rows.select(2, 3)};
-  const ChainTraffic traffic = model_.traffic(nests, LayerBatch::from(layers, options_), sharpness);
+  return model_.traffic(nests, LayerBatch::from(layers, options_), sharpness);
+}
+
+Tensor ChainRelaxation::loss(const Tensor& log_factors, const Tensor& gate) const {
+  const Sharpness sharpness = Sharpness::relaxed(gate);
+  const ChainTraffic traffic = this->traffic(log_factors, sharpness);
   const ChainCost cost = model_.cost(traffic, sharpness);
   const Tensor of_layers = cost.energy_pj.log() * energy_power_ + cost.cycles.log() * latency_power_ +
-                           excess(rows, traffic) * kExcessWeight;
-  return of_layers.view({starts, -1}).sum(1);
+                           excess(log_factors, traffic) * kExcessWeight;
+  return of_layers.view({log_factors.size(0), -1}).sum(1);
 }
 
 }  // namespace dosa

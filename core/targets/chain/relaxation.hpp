@@ -14,6 +14,10 @@ namespace dosa {
 
 class ChainRelaxation {
  public:
+  /// What a layer loses by needing e times more of a capacity or a fan-out than there is, in units of its
+  /// objective: more than it can gain by it.
+  static constexpr double kExcessWeight = 4;
+
   /// Of layers that need not have anything in common. `options` say where and how precisely it computes.
   ChainRelaxation(const Chain& chain, const std::vector<Layer>& layers, const Objective& objective,
                   torch::TensorOptions options);
@@ -23,6 +27,12 @@ class ChainRelaxation {
   torch::Tensor random_parameters(std::int64_t starts, torch::Generator generator) const;
   /// Parameters -> the same shape with log factors instead of logits. Differentiable.
   torch::Tensor log_factors(const torch::Tensor& parameters) const;
+  /// What the rows of log factors as above move and need, [starts * layers], as soft as `sharpness` says.
+  /// Differentiable.
+  ChainTraffic traffic(const torch::Tensor& log_factors, const Sharpness& sharpness) const;
+  /// Logarithms of the loops in space on each axis of a level together, [starts, layers, levels, 2].
+  static torch::Tensor log_on_axes(const torch::Tensor& log_factors);
+  const ChainModel& model() const { return model_; }
   /// The objective of every layer by itself, summed over the layers, with a penalty for exceeding fan-outs
   /// and capacities: [starts], of log factors as above. `gate` is Sharpness::gate. Differentiable, with
   /// subgradients where maxima meet (the level that bounds a latency).

@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "dosa/core/targets/chain/codes.hpp"
+#include "dosa/core/targets/chain/rounding.hpp"
+#include "dosa/core/targets/chain/sized_relaxation.hpp"
 
 namespace dosa {
 namespace {
@@ -58,11 +60,13 @@ std::vector<Hardware> SizedLayer::around(const Hardware& centre, const std::vect
   return list;
 }
 
-void SizedLayer::look(const Tensor& /*near*/, std::int64_t limit, Allowance& allowance) {
+void SizedLayer::look(const Tensor& near, std::int64_t limit, Allowance& allowance) {
   if (!problem_.has_room_for(shape_)) return;
   limit_ = limit;
+  if (near.defined()) near_ = SizedRelaxation::nest_of(near, layer_, chain_);
   const std::vector<Hardware> sizes =
-      around(chain_.default_hardware, {1, 0.5, 2, 0.25, 4}, {0.25, 0.5, 2, 4});
+      around(near.defined() ? SizedRelaxation::hardware_of(near, chain_) : chain_.default_hardware,
+             {1, 0.5, 2, 0.25, 4}, {0.25, 0.5, 2, 4});
   const LayerGoal goal{problem_.objective.energy, problem_.objective.latency, false};
   std::int64_t all = limit;
   if (allowance.evaluations != kNoLimit) all = std::min(all, allowance.evaluations);
@@ -91,8 +95,9 @@ void SizedLayer::walk(const Hardware& hardware, const LayerGoal& goal, std::int6
                       Allowance& allowance) {
   const LayerNests nests(chain_.at(hardware), layer());
   Random random(seed_ * 1'000'003 + static_cast<std::uint64_t>(walks_));
-  ChainNest start = nests.random(random).nest;
-  bool known = false;
+  ChainNest start = near_.defined() ? round_nest(nests, near_.data_ptr<double>(), 0, random).nest
+                                    : nests.random(random).nest;
+  bool known = near_.defined();
   if (frontier_.numbers.defined()) {
     const std::vector<double> buffers = buffers_of(hardware, problem_.buffers());
     const Tensor fitting = fits(frontier_.numbers, buffers);

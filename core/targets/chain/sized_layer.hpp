@@ -17,8 +17,9 @@ class SizedLayer : public LayerSpace {
              std::uint64_t seed);
 
   double size() const override { return frontier_.space; }
-  /// Walks at sizes of the buffers around the default ones, larger and smaller, together and one by one, that
-  /// take no more than `limit` evaluations altogether.
+  /// Walks at sizes of the buffers around those of `near` (a row of SizedRelaxation::decode), or where it is
+  /// undefined the default ones, larger and smaller, together and one by one, that take no more than `limit`
+  /// evaluations altogether. The first begins at what `near` rounds to.
   void look(const torch::Tensor& near, std::int64_t limit, Allowance& allowance) override;
   /// Walks on from the best entries at these sizes, at the same and with one buffer smaller or larger.
   void improve(const Objective::Prices& prices, const Hardware& hardware, Allowance& allowance) override;
@@ -40,6 +41,7 @@ class SizedLayer : public LayerSpace {
   std::size_t layer_;
   Shape shape_;
   std::uint64_t seed_;
+  torch::Tensor near_;  ///< SizedRelaxation::nest_of what look() was given; undefined: nowhere in particular
   std::int64_t limit_ = 0;
   std::int64_t walks_ = 0;  ///< so far
   Hardware largest_;        ///< with the shape

@@ -41,11 +41,12 @@ double begin_temperature(std::int64_t evaluations) {
 /// A layer's mappings, as far as walks have come by them.
 class ChainLayer : public LayerSpace {
  public:
-  /// `starts` [starts, numbers] are where the descent ended, undefined where there was none; `descended` the
-  /// evaluations that it took.
-  ChainLayer(const SearchProblem& problem, const LayerNests& nests, const MapOptions& options, Tensor starts,
-             std::int64_t descended, const LayerCosts& least)
+  /// Of the problem's layers this one. `starts` [starts, numbers] are where the descent ended, undefined
+  /// where there was none; `descended` the evaluations that it took.
+  ChainLayer(const SearchProblem& problem, std::size_t layer, const LayerNests& nests,
+             const MapOptions& options, Tensor starts, std::int64_t descended, const LayerCosts& least)
       : problem_(problem),
+        layer_(layer),
         objective_(problem.objective),
         nests_(nests),
         options_(options),
@@ -58,7 +59,9 @@ class ChainLayer : public LayerSpace {
 
   double size() const override { return frontier_.space; }
 
-  void look(const Tensor& /*near*/, std::int64_t /*limit*/, Allowance& allowance) override {
+  void look(const Tensor& near, std::int64_t /*limit*/, Allowance& allowance) override {
+    if (near.defined() && !starts_.defined())
+      starts_ = SizedRelaxation::nest_of(near, layer_, nests_.chain());
     const LayerGoal goal{objective_.energy, objective_.latency, false};
     std::int64_t left = within(options_.samples - frontier_.evaluated, allowance);
     const std::vector<ChainNest> rounded = round(goal, left);
@@ -203,6 +206,7 @@ class ChainLayer : public LayerSpace {
   }
 
   const SearchProblem& problem_;
+  std::size_t layer_;
   Objective objective_;
   const LayerNests& nests_;
   MapOptions options_;
@@ -220,7 +224,8 @@ ChainSpace::ChainSpace(const SearchProblem& problem, const Chain& machine, const
       machine_(machine),
       chain_(machine.at(problem.bounds.max)),
       relaxation_(chain_, problem.workload.layers, problem.objective,
-                  torch::TensorOptions(torch::kFloat32).device(device)) {
+                  torch::TensorOptions(torch::kFloat32).device(device)),
+      sized_relaxation_(problem, machine, relaxation_, torch::TensorOptions(torch::kFloat32).device(device)) {
   for (const Layer& layer : problem.workload.layers) nests_.emplace_back(chain_, layer);
   check_fits();
 }
@@ -272,23 +277,22 @@ std::optional<LayerCosts> ChainSpace::lower_bound(std::size_t layer) const {
 }
 
 Tensor ChainSpace::random_starts(std::int64_t starts, at::Generator generator) const {
-  return relaxation_.random_parameters(starts, std::move(generator));
+  return prepares_ ? relaxation_.random_parameters(starts, std::move(generator))
+                   : sized_relaxation_.random_parameters(starts, std::move(generator));
 }
 
 RelaxedCost ChainSpace::relax(const Tensor& parameters, const Tensor& share) const {
-  // A descent for fixed sizes is prepare()'s, for mappings alone.
-  if (!prepares_) {
-    fail(ErrorId::kValue,
-         "stages: the sizes of a chain of memories are not relaxed yet; allowed: polish (dosa compare: "
-         "--methods polish)");
-  }
+  if (!prepares_) return sized_relaxation_.cost(parameters, gate_at(share));
   RelaxedCost cost;
   cost.loss = relaxation_.loss(relaxation_.log_factors(parameters), gate_at(share));
   return cost;
 }
 
 Tensor ChainSpace::decode(const Tensor& parameters) const {
-  return relaxation_.log_factors(parameters).to(torch::kCPU, torch::kFloat64);
+  const Tensor decoded =
+      prepares_ ? relaxation_.log_factors(parameters)
+                : sized_relaxation_.decode(parameters, gate_at(torch::ones({}, torch::kFloat64)));
+  return decoded.to(torch::kCPU, torch::kFloat64);
 }
 
 std::int64_t ChainSpace::evaluations_per_step() const {
@@ -340,7 +344,7 @@ std::unique_ptr<LayerSpace> ChainSpace::layer(std::size_t layer, const Shape& sh
     starts = descended_.select(1, static_cast<std::int64_t>(layer)).flatten(1).contiguous();
   const std::int64_t descended = starts.defined() ? starts.size(0) * steps_ : 0;
   const LayerCosts least = lower_bound(layer).value_or(LayerCosts{});
-  return std::make_unique<ChainLayer>(problem_, nests_[layer], options_, starts, descended, least);
+  return std::make_unique<ChainLayer>(problem_, layer, nests_[layer], options_, starts, descended, least);
 }
 
 std::int64_t ChainSpace::least_evaluations(std::size_t) const { return 64; }

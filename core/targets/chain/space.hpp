@@ -7,6 +7,7 @@
 #include "dosa/core/targets/chain/local_search.hpp"
 #include "dosa/core/targets/chain/lower_bounds.hpp"
 #include "dosa/core/targets/chain/relaxation.hpp"
+#include "dosa/core/targets/chain/sized_relaxation.hpp"
 
 namespace dosa {
 
@@ -28,9 +29,10 @@ class ChainSpace : public SearchSpace {
   std::int64_t polish_evaluations() const override { return kNoLimit; }
   void set_seed(std::uint64_t seed) override { seed_ = options_.seed = seed; }
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
-  /// The layers' own objectives, one by one: where the hardware is fixed, nothing else connects them.
+  /// After prepare() the layers' own objectives, one by one: where the hardware is fixed, nothing else
+  /// connects them. Otherwise that of the network, see SizedRelaxation.
   RelaxedCost relax(const torch::Tensor& parameters, const torch::Tensor& share) const override;
-  /// [starts, layers, levels, 4, 7], see ChainRelaxation.
+  /// After prepare() [starts, layers, levels, 4, 7], see ChainRelaxation; otherwise SizedRelaxation::decode.
   torch::Tensor decode(const torch::Tensor& parameters) const override;
   std::int64_t evaluations_per_step() const override;
 
@@ -47,6 +49,7 @@ class ChainSpace : public SearchSpace {
   Chain chain_;  ///< built with the bounds' largest hardware
   std::uint64_t seed_ = 0;
   ChainRelaxation relaxation_;
+  SizedRelaxation sized_relaxation_;
   std::vector<LayerNests> nests_;  ///< by layer
   MapOptions options_;
   std::vector<LayerCosts> least_;  ///< by layer

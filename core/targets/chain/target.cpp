@@ -63,10 +63,13 @@ class ChainTarget : public Target {
     return padded_problem(layer, mapping_of(schedule));
   }
 
-  /// Buffers and shapes are not relaxed yet: walks on the integers do all the work.
+  /// Walks on the integers do all the work: a descent before them finds no better designs, on some machines
+  /// with fewer evaluations (data/hardware/README.md).
   SearchOptions default_options() const override {
     SearchOptions options;
     options.stages = Stages::kPolish;
+    options.starts = 8;
+    options.steps = 100;
     options.polish_nests = 60'000;
     return options;
   }

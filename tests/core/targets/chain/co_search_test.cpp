@@ -1,10 +1,12 @@
 // The search for the sizes of a chain of memories together with the mappings.
 #include <gtest/gtest.h>
 
+#include "dosa/core/search/descent.hpp"
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/chain/codes.hpp"
 #include "dosa/core/targets/chain/sized_layer.hpp"
+#include "dosa/core/targets/chain/sized_relaxation.hpp"
 #include "dosa/models/chain/chain_model.hpp"
 #include "tests/support.hpp"
 
@@ -89,38 +91,50 @@ TEST(CoSearch, AFrontierSaysWhatTheExactModelSaysOnAnyHardware) {
   EXPECT_GT(too_large, 30U);
 }
 
+// With and without a descent, and where all sizes are fixed.
 TEST(CoSearch, DesignsAreExactAndWithinTheirBounds) {
   for (const char* name : kSearched) {
-    SearchProblem problem = problem_on(name);
-    const Hardware& usual = problem.machine().default_hardware;
-    problem.bounds.max_area_mm2 = problem.machine().area_mm2(usual);
-    problem.bounds.min[0] = problem.bounds.max[0] = usual[0];  // as --size NAME=N fixes it
-    Design design = optimize(problem, quick(problem)).best;
-    const DesignTotals found = design.totals;
-    evaluate(design, *problem.target);  // throws where a mapping does not fit
-    EXPECT_EQ(design.totals.edp, found.edp);
-    EXPECT_LE(design.totals.area_mm2, problem.bounds.max_area_mm2);
-    EXPECT_EQ(design.hardware[0], usual[0]);
-    for (std::size_t p = 0; p < usual.size(); ++p) {
-      EXPECT_GE(design.hardware[p], problem.bounds.min[p]);
-      EXPECT_LE(design.hardware[p], problem.bounds.max[p]);
+    for (const auto& [stages, fixed] :
+         {std::pair{Stages::kPolish, false}, std::pair{Stages::kDescent, false},
+          std::pair{Stages::kDescentAndPolish, false}, std::pair{Stages::kDescentAndPolish, true}}) {
+      SearchProblem problem = problem_on(name);
+      const Hardware& usual = problem.machine().default_hardware;
+      problem.bounds.max_area_mm2 = problem.machine().area_mm2(usual);
+      problem.bounds.min[0] = problem.bounds.max[0] = usual[0];  // as --size NAME=N fixes it
+      if (fixed) problem.bounds.min = problem.bounds.max = usual;
+      SearchOptions options = quick(problem);
+      options.stages = stages;
+      options.steps = 40;
+      Design design = optimize(problem, options).best;
+      const DesignTotals found = design.totals;
+      evaluate(design, *problem.target);  // throws where a mapping does not fit
+      EXPECT_EQ(design.totals.edp, found.edp);
+      EXPECT_LE(design.totals.area_mm2, problem.bounds.max_area_mm2);
+      EXPECT_EQ(design.hardware[0], usual[0]);
+      for (std::size_t p = 0; p < usual.size(); ++p) {
+        EXPECT_GE(design.hardware[p], problem.bounds.min[p]);
+        EXPECT_LE(design.hardware[p], problem.bounds.max[p]);
+      }
+      const TemporaryFolder folder;
+      save_design(design, folder.path() / "design.json");
+      const LoadedDesign loaded = load_design(folder.path() / "design.json");
+      EXPECT_EQ(to_json(loaded.design), to_json(design));
     }
-    const TemporaryFolder folder;
-    save_design(design, folder.path() / "design.json");
-    const LoadedDesign loaded = load_design(folder.path() / "design.json");
-    EXPECT_EQ(to_json(loaded.design), to_json(design));
   }
 }
 
 TEST(CoSearch, TheSeedDecidesAndNotTheThreads) {
   const SearchProblem problem = problem_on("nvdla");
-  SearchOptions options = quick(problem);
-  options.threads = 1;
-  const Json one = to_json(optimize(problem, options).best);
-  options.threads = 3;
-  EXPECT_EQ(to_json(optimize(problem, options).best), one);
-  options.seed = 7;
-  EXPECT_NE(to_json(optimize(problem, options).best), one);
+  for (const Stages stages : {Stages::kPolish, Stages::kDescentAndPolish}) {
+    SearchOptions options = quick(problem);
+    options.stages = stages;
+    options.threads = 1;
+    const Json one = to_json(optimize(problem, options).best);
+    options.threads = 3;
+    EXPECT_EQ(to_json(optimize(problem, options).best), one);
+    options.seed = 7;
+    EXPECT_NE(to_json(optimize(problem, options).best), one);
+  }
 }
 
 // Also where only the mappings are left to choose, which have a search of their own.
@@ -158,14 +172,89 @@ TEST(CoSearch, FindsBetterSizesThanThePublishedOnes) {
   }
 }
 
-TEST(CoSearch, DescentIsRefused) {
-  const SearchProblem problem = problem_on("tpu");
+// The relaxed hardware is one that a search may build, of a shape that it tries, with the room that the
+// neediest layer needs.
+TEST(CoSearch, ADescentLowersTheObjectiveWithinTheBounds) {
+  for (const char* name : kSearched) {
+    SearchProblem problem = problem_on(name);
+    problem.bounds.max_area_mm2 = problem.machine().area_mm2(problem.machine().default_hardware);
+    const auto space = problem.target->space(problem, "cpu");
+    Descent descent(*space, 0, 4, 4, 1, 0.3);
+    const double before = descent.cost(1).loss.mean().item<double>();
+    descent.run(0, 60, 60);
+    const RelaxedCost after = descent.cost(1);
+    EXPECT_LT(after.loss.mean().item<double>(), before - 1) << name;
+    const std::vector<Shape> shapes = space->shapes();
+    for (std::int64_t start = 0; start < 4; ++start) {
+      Shape shape;
+      for (std::size_t p = 0; p < problem.bounds.min.size(); ++p) {
+        const double size = after.hardware[start][static_cast<std::int64_t>(p)].item<double>();
+        EXPECT_GE(size, problem.bounds.min[p]) << name;
+        if (p < problem.machine().shape_parameters) shape.push_back(std::llround(size));
+      }
+      const bool searched = std::find(shapes.begin(), shapes.end(), shape) != shapes.end();
+      EXPECT_TRUE(searched || !problem.has_room_for(shape)) << name;
+      const Hardware decoded = SizedRelaxation::hardware_of(descent.decoded()[start], load_chain(name));
+      EXPECT_EQ(problem.shape_of(decoded), shape) << name;
+    }
+  }
+}
+
+// Of starts whose loops stand far outside, so that nothing exceeds anything but the area: how a layer's
+// excess is weighed is not differentiated.
+TEST(CoSearch, GradientsAreFiniteDifferences) {
+  for (const char* name : kSearched) {
+    SearchProblem problem = problem_on(name);
+    problem.bounds.max_area_mm2 = 0.02 * problem.machine().area_mm2(problem.machine().default_hardware);
+    const Chain chain = load_chain(name);
+    const torch::TensorOptions options(torch::kFloat64);
+    const ChainRelaxation nests(chain.at(problem.bounds.max), problem.workload.layers, problem.objective,
+                                options);
+    const SizedRelaxation relaxation(problem, chain, nests, options);
+    const torch::Tensor gate = torch::full({}, 4, options);
+    const auto generator = at::detail::createCPUGenerator(5);
+    const torch::Tensor at = relaxation.random_parameters(3, generator);
+    const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
+    const auto levels = static_cast<std::int64_t>(chain.levels.size());
+    at.slice(1, 0, layers * levels * 4 * kDims)
+        .unflatten(1, {layers, levels, 4, kDims})
+        .select(2, levels - 1)
+        .select(2, 0)
+        .add_(5);
+    at.requires_grad_();
+    const torch::Tensor gradient =
+        torch::autograd::grad({relaxation.cost(at, gate).loss.sum()}, {at}).front();
+    const auto shape_parameters = static_cast<std::int64_t>(problem.machine().shape_parameters);
+    EXPECT_GT(gradient.slice(1, at.size(1) - shape_parameters).abs().min().item<double>(), 0) << name;
+    const torch::NoGradGuard no_gradients;
+    for (int trial = 0; trial < 10; ++trial) {
+      const torch::Tensor way = torch::randn(at.sizes(), generator, options);
+      const auto loss = [&](double step) {
+        return relaxation.cost(at + step * way, gate).loss.sum().item<double>();
+      };
+      constexpr double kStep = 1e-6;
+      const double slope = (gradient * way).sum().item<double>();
+      EXPECT_NEAR((loss(kStep) - loss(-kStep)) / (2 * kStep), slope, 1e-4 * (1 + std::abs(slope))) << name;
+    }
+  }
+}
+
+TEST(CoSearch, ADescentThatIsResumedEndsLikeAWholeOne) {
+  const SearchProblem problem = problem_on("nvdla");
   SearchOptions options = quick(problem);
   options.stages = Stages::kDescentAndPolish;
-  expect_error([&] { optimize(problem, options); }, ErrorId::kValue, {"stages", "polish"});
-  SearchProblem fixed = problem_on("tpu");
-  fixed.bounds.min = fixed.bounds.max;
-  expect_error([&] { optimize(fixed, options); }, ErrorId::kValue, {"stages", "polish"});
+  options.steps = 40;
+  options.round_every = 20;
+  const Json whole = to_json(optimize(problem, options).best);
+  const TemporaryFolder folder;
+  options.checkpoint = folder.path() / "state";
+  options.checkpoint_every_s = 0;
+  options.max_evaluations = 40 * problem.target->default_options().starts;  // some of the steps
+  optimize(problem, options);
+  options.max_evaluations = 0;
+  options.checkpoint.clear();
+  options.resume = folder.path() / "state";
+  EXPECT_EQ(to_json(optimize(problem, options).best)["layers"], whole["layers"]);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <vector>
 
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/targets/chain/local_search.hpp"
@@ -84,6 +85,21 @@ double found(const LayerNests& nests, const LayerGoal& goal = kEdp) {
   return least;
 }
 
+/// The same of four walks as long as those of `dosa map` with its default of evaluations for a layer.
+double found_by_long_walks(const LayerNests& nests, const LayerGoal& goal) {
+  double least = kInfinity;
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    Random random(seed);
+    std::vector<ChainNest> starts;
+    for (int i = 0; i < 8; ++i) starts.push_back(nests.random(random).nest);
+    NestFront front;
+    const NestCost cost =
+        nests.model().cost(NestWalk(nests, seed, front).temper(starts, goal, MapOptions{}.samples / 4));
+    least = std::min(least, goal.value(cost.energy_pj, cost.cycles));
+  }
+  return least;
+}
+
 TEST(ChainPadding, TwoSlotsCoverASizeWithAnyFactors) {
   const Chain eyeriss = load_chain("eyeriss");
   Layer layer;
@@ -151,9 +167,10 @@ TEST(ChainPadding, WalksFindTheBestOfAllFactors) {
 
 // The shipped machines are too large for that; there, what walks find for a size is compared with what they
 // find for one that is up to eight larger.
+// Where short walks say otherwise, long ones are asked.
 TEST(ChainPadding, NoSizeCostsMoreThanALargerOne) {
   RandomCases random(43);
-  std::size_t compared = 0, larger_is_worse = 0;
+  std::size_t compared = 0, larger_is_worse = 0, asked_again = 0;
   const auto drawn = static_cast<std::size_t>(cases(200));
   for (std::size_t c = 0; c < drawn; ++c) {
     const Chain chain =
@@ -164,15 +181,23 @@ TEST(ChainPadding, NoSizeCostsMoreThanALargerOne) {
     Layer larger = smaller;
     larger[dim] += static_cast<std::int64_t>(1 + random.below(8));
     const LayerGoal goal = std::array{kEdp, LayerGoal{1, 0, false}, LayerGoal{0, 1, false}}[random.below(3)];
-    const double few = found(LayerNests(chain, smaller), goal), many = found(LayerNests(chain, larger), goal);
+    const LayerNests of_smaller(chain, smaller), of_larger(chain, larger);
+    double few = found(of_smaller, goal), many = found(of_larger, goal);
     if (many == kInfinity) continue;
+    if (few > many + 1e-9) {
+      ++asked_again;
+      few = found_by_long_walks(of_smaller, goal);
+      many = std::min(many, found_by_long_walks(of_larger, goal));
+    }
     ++compared;
     larger_is_worse += few < many ? 1 : 0;
     EXPECT_LE(few, many + 1e-9) << chain.name << ", " << to_json(smaller).dump() << " against "
                                 << larger[dim];
   }
   EXPECT_GT(compared, drawn * 3 / 4);
+  EXPECT_LE(asked_again, compared / 100);
   RecordProperty("compared", static_cast<int>(compared));
+  RecordProperty("asked_again", static_cast<int>(asked_again));
   EXPECT_GT(larger_is_worse, compared / 3);
 }
 

@@ -1,0 +1,161 @@
+#include "dosa/core/targets/chain/sized_relaxation.hpp"
+
+#include <cmath>
+
+namespace dosa {
+namespace {
+
+using torch::Tensor;
+
+/// The numbers of a chain for sizes of one shape. Those that follow from no parameter have shape [].
+ChainNumbers<Tensor> numbers_at(const Chain& chain, const std::vector<Tensor>& sizes,
+                                const torch::TensorOptions& options) {
+  return numbers_of(chain, sizes,
+                    [&](const MachineNumber& number) { return torch::scalar_tensor(number.value, options); });
+}
+
+/// Log factors and places of the loops of one layer.
+std::int64_t numbers_of_nest(const Chain& chain) {
+  return static_cast<std::int64_t>(chain.levels.size() * (kLoopKinds + 1) * kDims);
+}
+
+}  // namespace
+
+SizedRelaxation::SizedRelaxation(const SearchProblem& problem, const Chain& chain,
+                                 const ChainRelaxation& nests, torch::TensorOptions options)
+    : problem_(problem),
+      chain_(chain),
+      nests_(nests),
+      options_(options),
+      numbers_of_nests_(static_cast<std::int64_t>(problem.workload.layers.size()) * numbers_of_nest(chain)),
+      networks_(problem.ranges()),
+      joint_(problem.joint()),
+      repetitions_(LayerBatch::from(problem.workload.layers, options).repetitions) {}
+
+Tensor SizedRelaxation::random_parameters(std::int64_t starts, torch::Generator generator) const {
+  const Tensor nests = nests_.random_parameters(starts, generator).flatten(1);
+  const auto shapes = static_cast<std::int64_t>(problem_.machine().shape_parameters);
+  return torch::cat({nests, torch::randn({starts, shapes}, generator, torch::kFloat32).to(options_)}, 1);
+}
+
+Tensor SizedRelaxation::log_factors(const Tensor& parameters) const {
+  return nests_.log_factors(
+      parameters.slice(1, 0, numbers_of_nests_)
+          .view({parameters.size(0), repetitions_.size(0), static_cast<std::int64_t>(chain_.levels.size()),
+                 static_cast<std::int64_t>(kLoopKinds) + 1, kDims}));
+}
+
+std::vector<Tensor> SizedRelaxation::shapes(const Tensor& parameters) const {
+  std::vector<Tensor> sizes;
+  for (std::size_t p = 0; p < problem_.machine().shape_parameters; ++p) {
+    const double least = std::log(static_cast<double>(problem_.bounds.min[p]));
+    const double most = std::log(static_cast<double>(problem_.bounds.max[p]));
+    const Tensor share = parameters.select(1, numbers_of_nests_ + static_cast<std::int64_t>(p)).sigmoid();
+    sizes.push_back((least + (most - least) * share).exp());
+  }
+  return sizes;
+}
+
+Tensor SizedRelaxation::need(const ChainTraffic& traffic, std::size_t parameter) const {
+  Tensor most = torch::ones_like(traffic.macs);
+  for (int l = 0; l < chain_.dram(); ++l) {
+    const ChainLevel& level = chain_.levels[static_cast<std::size_t>(l)];
+    const std::optional<ByParameter>& rule = level.rules.built_words;
+    if (!rule || rule->parameter != parameter) continue;
+    const Tensor words = traffic.need_words(l) * static_cast<double>(level.buffering);
+    most = torch::maximum(most, (words - rule->constant) / rule->times);
+  }
+  return most.view({-1, repetitions_.size(0)});
+}
+
+Tensor SizedRelaxation::hardware(const std::vector<Tensor>& sizes) const {
+  const Tensor all = torch::stack(sizes, -1).detach().clone();
+  for (std::size_t p = 0; p < problem_.machine().shape_parameters; ++p) {
+    std::vector<double> values{static_cast<double>(problem_.bounds.min[p]),
+                               static_cast<double>(problem_.bounds.max[p])};
+    for (const std::int64_t value : chain_.shape_values[p]) {
+      if (value > problem_.bounds.min[p] && value < problem_.bounds.max[p])
+        values.push_back(static_cast<double>(value));
+    }
+    const Tensor allowed = torch::tensor(values, options_);
+    const Tensor size = all.select(-1, static_cast<std::int64_t>(p));
+    size.copy_(allowed.index_select(0, (size.log().unsqueeze(-1) - allowed.log()).abs().argmin(-1)));
+  }
+  return all;
+}
+
+RelaxedCost SizedRelaxation::cost(const Tensor& parameters, const Tensor& gate) const {
+  const std::int64_t starts = parameters.size(0), layers = repetitions_.size(0);
+  const Sharpness sharpness = Sharpness::relaxed(gate);
+  const Tensor log_factors = this->log_factors(parameters);
+  const ChainTraffic traffic = nests_.traffic(log_factors, sharpness);
+
+  std::vector<Tensor> sizes = shapes(parameters);
+  Tensor excess = torch::zeros({starts, layers}, options_);
+  for (std::size_t p = sizes.size(); p < problem_.bounds.max.size(); ++p) {
+    const Tensor of_layers = need(traffic, p);
+    const auto least = static_cast<double>(problem_.bounds.min[p]);
+    const auto most = static_cast<double>(problem_.bounds.max[p]);
+    excess = excess + torch::relu((of_layers / most).log());
+    sizes.push_back(of_layers.amax(-1).clamp_min(least));
+  }
+  for (int l = 0; l < chain_.dram(); ++l) {
+    const ChainLevel& level = chain_.levels[static_cast<std::size_t>(l)];
+    if (level.rules.built_words || !level.capacity_words) continue;
+    const Tensor fill = traffic.need_words(l) / static_cast<double>(*level.capacity_words);
+    excess = excess + torch::relu(fill.log()).view({starts, layers});
+  }
+
+  const ChainNumbers<Tensor> of_starts = numbers_at(chain_, sizes, options_);
+  const Tensor on_axes = ChainRelaxation::log_on_axes(log_factors);  // [starts, layers, levels, 2]
+  for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
+    for (std::size_t a = 0; a < kAxes; ++a) {
+      const Tensor used =
+          on_axes.select(2, static_cast<std::int64_t>(l)).select(2, static_cast<std::int64_t>(a));
+      excess = excess + torch::relu(used - of_starts.levels[l].fan_out[a].log().view({-1, 1}));
+    }
+  }
+
+  std::vector<Tensor> of_rows;
+  for (const Tensor& size : sizes) of_rows.push_back(size.repeat_interleave(layers));
+  const ChainCost cost = nests_.model().cost(traffic, sharpness, numbers_at(chain_, of_rows, options_));
+  const Tensor energy = cost.energy_pj.view({starts, layers}) * 1e-6 * repetitions_;
+  const Tensor cycles = cost.cycles.view({starts, layers}) * repetitions_;
+  const Tensor total_energy = networks_.sum(energy), total_cycles = networks_.sum(cycles);
+  const Tensor log_values = problem_.objective.log_value(total_energy, total_cycles);  // [starts, networks]
+  // A layer's penalty is weighed by its share of the objective, so that it stays comparable with the layer's
+  // other gradients.
+  Tensor share = problem_.objective.energy * (energy.detach() / networks_.spread(total_energy.detach())) +
+                 problem_.objective.latency * (cycles.detach() / networks_.spread(total_cycles.detach()));
+  if (problem_.is_joint()) share = share * networks_.spread(joint_.shares(log_values.detach()));
+
+  RelaxedCost result;
+  result.hardware = hardware(sizes);
+  result.loss = joint_.log_value(log_values) + ChainRelaxation::kExcessWeight * (share * excess).sum(-1);
+  if (std::isfinite(problem_.bounds.max_area_mm2)) {
+    const Tensor area = area_mm2(chain_, of_starts) / problem_.bounds.max_area_mm2;
+    result.loss = result.loss + ChainRelaxation::kExcessWeight * torch::relu(area.log());
+  }
+  return result;
+}
+
+Tensor SizedRelaxation::decode(const Tensor& parameters, const Tensor& gate) const {
+  return torch::cat({log_factors(parameters).flatten(1), cost(parameters, gate).hardware.log()}, 1);
+}
+
+Tensor SizedRelaxation::nest_of(const Tensor& decoded, std::size_t layer, const Chain& chain) {
+  const std::int64_t numbers = numbers_of_nest(chain);
+  return decoded.narrow(0, static_cast<std::int64_t>(layer) * numbers, numbers).unsqueeze(0).contiguous();
+}
+
+Hardware SizedRelaxation::hardware_of(const Tensor& decoded, const Chain& chain) {
+  Hardware hardware = chain.default_hardware;
+  const auto count = static_cast<std::int64_t>(hardware.size());
+  for (std::int64_t p = 0; p < count; ++p) {
+    hardware[static_cast<std::size_t>(p)] =
+        std::llround(std::exp(decoded[decoded.size(0) - count + p].item<double>()));
+  }
+  return hardware;
+}
+
+}  // namespace dosa
