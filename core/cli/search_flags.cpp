@@ -413,12 +413,16 @@ void add_target_options(CLI::App& command, TargetOptions& options) {
 }
 
 std::string text_of(const SearchProgress& now) {
-  const std::string best = std::isfinite(now.best_objective)
-                               ? fmt::format("best {:.4g}", now.best_objective)
-                               : fmt::format("relaxed {:.4g}", now.relaxed_objective);
   std::string text = fmt::format("{}  {:.0f} s", now.phase, now.elapsed_s);
   if (now.phase == "descent") text += fmt::format(" {}/{}, ETA {:.0f} s", now.step, now.steps, now.eta_s);
-  return text + fmt::format("  {}  {}", best, fmt::join(now.hardware.values, "/"));
+  if (now.layers > 0) text += fmt::format(" layer {}/{}", now.layers_done, now.layers);
+  if (std::isfinite(now.best_objective)) {
+    text += fmt::format("  best {:.4g}", now.best_objective);
+  } else if (now.relaxed_objective > 0) {
+    text += fmt::format("  relaxed {:.4g}", now.relaxed_objective);
+  }
+  return now.hardware.values.empty() ? text
+                                     : fmt::format("{}  {}", text, fmt::join(now.hardware.values, "/"));
 }
 
 SearchOptions SearchLimits::options_for(const Target& target) const {

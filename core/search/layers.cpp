@@ -33,8 +33,14 @@ bool LayerSearch::share_out(bool least_in_any_case) {
 void LayerSearch::work(const std::function<void(std::size_t)>& on_layer) {
   std::vector<std::int64_t> before;
   for (const Frontier& frontier : frontiers_) before.push_back(frontier.evaluated);
-  parallel(static_cast<std::int64_t>(layers_.size()), threads_,
-           [&](std::int64_t l) { on_layer(static_cast<std::size_t>(l)); });
+  std::mutex mutex;
+  std::size_t done = 0;
+  parallel(static_cast<std::int64_t>(layers_.size()), threads_, [&](std::int64_t l) {
+    on_layer(static_cast<std::size_t>(l));
+    const std::lock_guard<std::mutex> lock(mutex);
+    ++done;
+    if (worked) worked(done);
+  });
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (layers_[l]) frontiers_[l] = layers_[l]->frontier();
     budget_.spend(frontiers_[l].evaluated - before[l]);

@@ -33,6 +33,8 @@ class LayerSearch {
 
   /// Called after each layer's look, one at a time; set before look().
   std::function<void(std::size_t)> looked;
+  /// Called with how many layers are done after each look or improvement of one, one at a time.
+  std::function<void(std::size_t)> worked;
 
  private:
   /// Gives every layer an equal part of the evaluations that are left; false where that is less than the

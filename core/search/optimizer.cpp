@@ -289,6 +289,7 @@ class Optimizer {
   bool look_at(const Shape& shape, ShapeSearch& search, const std::vector<Start>& starts, std::int64_t limit,
                bool improves, const std::function<bool()>& stop) {
     LayerSearch& layers = *search.layers;
+    layers.worked = [this](std::size_t done) { report(work_name(), done); };
     std::vector<Hardware> from;
     for (const Start& start : starts) {
       if (std::find(from.begin(), from.end(), start.hardware) == from.end()) from.push_back(start.hardware);
@@ -421,7 +422,7 @@ class Optimizer {
     best_is_fast_ = is_fast(*space_, best_sums_);
   }
 
-  void report(const char* phase) {
+  void report(const char* phase, std::size_t layers_done = 0) {
     if (!progress_) return;
     SearchProgress now;
     now.step = summary_.steps;
@@ -429,15 +430,19 @@ class Optimizer {
     now.phase = phase;
     now.elapsed_s = budget_.elapsed();
     now.evaluations = budget_.spent();
+    now.layers_done = layers_done;
+    now.layers = layers_done > 0 ? problem_.workload.layers.size() : 0;
     const double done = static_cast<double>(summary_.steps) / static_cast<double>(options_.steps);
     now.eta_s = done > 0 ? now.elapsed_s * (1 / done - 1) : 0;
     now.hardware = summary_.best.hardware;
     now.best_objective = kInfinity;
     if (has_design()) {
       now.best_objective = problem_.value(summary_.best);
-    } else if (const std::vector<Start> starts = ranked_starts(); !starts.empty()) {
-      now.hardware = starts.front().hardware;
-      now.relaxed_objective = std::exp(starts.front().loss);
+    } else if (layers_done == 0) {
+      if (const std::vector<Start> starts = ranked_starts(); !starts.empty()) {
+        now.hardware = starts.front().hardware;
+        now.relaxed_objective = std::exp(starts.front().loss);
+      }
     }
     progress_(now);
   }

@@ -79,11 +79,13 @@ Json to_json(const SearchOptions& options, const SearchProblem& problem);
 struct SearchProgress {
   std::int64_t step = 0, steps = 0;
   double best_objective = 0;     ///< of the best integer design so far; infinity before the first rounding
-  double relaxed_objective = 0;  ///< of the best start now
+  double relaxed_objective = 0;  ///< of the best start now; 0 where there is none, or none was looked for
   Hardware hardware;             ///< of the best integer design, or of the best start, rounded up
   double elapsed_s = 0, eta_s = 0;
   std::int64_t evaluations = 0;  ///< so far; see SearchSummary
-  std::string phase;             ///< "descent", "polish", "enumeration" or "smaller hardware"
+  /// Of a shape that is looked at, the layers that are done and all; 0 of 0 between two.
+  std::size_t layers_done = 0, layers = 0;
+  std::string phase;  ///< "descent", "polish", "enumeration" or "smaller hardware"
 };
 
 struct SearchSummary {
