@@ -26,22 +26,16 @@ Tensor expected_of(const Frontier& frontier) {
                                             : frontier.numbers.select(1, Frontier::kCycles);
 }
 
-/// The frontiers of all layers as one padded table, and the choice of entries for batches of buffer sizes.
+/// The frontiers of all layers, and the choice of entries for given buffer sizes.
 class FrontierTable {
  public:
   FrontierTable(const SearchProblem& problem, const std::vector<Frontier>& frontiers)
-      : objective_(problem.objective),
-        joint_(problem.joint()),
-        networks_(problem.ranges()),
-        buffers_(problem.buffers()) {
-    std::vector<double> counts;
-    for (const Layer& layer : problem.workload.layers) counts.push_back(static_cast<double>(layer.count));
-    repetitions_ = torch::tensor(counts, torch::kFloat64);
-    for (const Frontier& frontier : frontiers) {
-      layers_.push_back(frontier.numbers);
-      index_.push_back(torch::arange(frontier.numbers.size(0)));
+      : objective_(problem.objective), joint_(problem.joint()), networks_(problem.networks()) {
+    for (std::size_t l = 0; l < frontiers.size(); ++l) {
+      repetitions_.push_back(static_cast<double>(problem.workload.layers[l].count));
+      const Tensor& numbers = frontiers[l].numbers;
+      layers_.push_back({by_column(numbers), torch::arange(numbers.size(0))});
     }
-    pad();
   }
 
   /// Only the entries that can be chosen somewhere in a range of hardware and of prices of a cycle in pJ, by
@@ -52,9 +46,9 @@ class FrontierTable {
     FrontierTable reduced = *this;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       const std::array<double, 2>& prices = prices_of_layers[l];
-      const Tensor& own = layers_[l];
+      const Tensor& own = layers_[l].numbers;
       std::vector<Tensor> columns;
-      for (std::size_t b = 0; b < buffers_; ++b)
+      for (std::size_t b = 0; b < range.lo.size(); ++b)
         columns.push_back(own.select(1, Frontier::need(b)).clamp_min(range.lo[b]));
       for (const std::vector<double>& corner : range.corners()) {
         for (const double price : prices) {
@@ -65,111 +59,131 @@ class FrontierTable {
       const Tensor fitting = fits(own, range.hi).nonzero().squeeze(-1);
       const Tensor kept =
           fitting.index_select(0, undominated(torch::stack(columns, 1).index_select(0, fitting)));
-      reduced.layers_[l] = own.index_select(0, kept);
-      reduced.index_[l] = index_[l].index_select(0, kept);
+      reduced.layers_[l] = {by_column(own.index_select(0, kept)), layers_[l].index.index_select(0, kept)};
     }
-    reduced.pad();
     return reduced;
   }
 
   struct Best {
-    Tensor entries;                     // [hardware, layers], rows of the padded table
-    Tensor log_objective;               // [hardware], infinity where a layer does not fit
-    Tensor total_energy, total_cycles;  // [hardware, networks], pJ and cycles of `entries`
+    std::vector<std::int64_t> entries;  ///< by layer, rows of this table; empty: some layer does not fit
+    std::vector<NetworkSums> sums;      ///< by network, without the expected cycles
+    double log_objective = kInfinity;
   };
 
-  /// The best entries for each of a batch of buffer sizes [hardware, buffers], by fixed-point iteration: the
-  /// logarithm of the objective is concave in the totals, so an exchange that lowers its linearisation lowers
-  /// it.
-  Best best(const Tensor& buffers) const {
-    Tensor fitting = torch::ones({1, 1, 1}, torch::kBool), energy = numbers_[Frontier::kEnergy].unsqueeze(0);
-    for (std::size_t b = 0; b < buffers_; ++b) {
-      const Tensor size = buffers.select(1, static_cast<std::int64_t>(b)).view({-1, 1, 1});
-      fitting = fitting & (numbers_[Frontier::need(b)] <= size);
-      energy = energy + size * numbers_[Frontier::slope(b)];
-    }
-    const Tensor infinity = torch::full({1}, kInfinity, torch::kFloat64);
-    const auto of_fitting = [&](const Tensor& values) { return torch::where(fitting, values, infinity); };
-    energy = of_fitting(energy);
-    const Tensor cycles = of_fitting(numbers_[Frontier::kCycles]);
+  /// The best entries for buffers of these sizes, by fixed-point iteration: the logarithm of the objective is
+  /// concave in the totals, so an exchange that lowers its linearisation lowers it. Entries are walked one by
+  /// one, since tensors over layers, entries and sizes grow with their product.
+  Best best(const std::vector<double>& sizes) const {
     Best best;
-    Tensor log_values;  // [hardware, networks]
-    // First by each layer's own objective, then by the linearised total.
-    Tensor score = of_fitting(objective_.log_value(energy, cycles));
-    for (int round = 0; round < 12; ++round) {
-      const Tensor entries = score.argmin(-1, true);
-      const Tensor total_energy = networks_.sum(energy.gather(-1, entries).squeeze(-1) * repetitions_);
-      const Tensor total_cycles = networks_.sum(cycles.gather(-1, entries).squeeze(-1) * repetitions_);
-      const Tensor value =
-          objective_.log_value(total_energy * 1e-6, total_cycles).nan_to_num(kInfinity, kInfinity);
-      if (round == 0) {
-        best = {entries.squeeze(-1), {}, total_energy, total_cycles};
-        log_values = value;
-      } else {
-        const Tensor better = value < log_values;
-        if (!better.any().item<bool>()) break;
-        best = {torch::where(networks_.spread(better), entries.squeeze(-1), best.entries),
-                {},
-                torch::where(better, total_energy, best.total_energy),
-                torch::where(better, total_cycles, best.total_cycles)};
-        log_values = torch::where(better, value, log_values);
+    std::vector<std::vector<double>> energies;
+    for (const LayerTable& layer : layers_) {
+      energies.push_back(energies_of(layer, sizes));
+      best.entries.push_back(least(layer, energies.back(), [&](double energy, double cycles) {
+        return objective_.log_value(energy, cycles);
+      }));
+      if (best.entries.back() < 0) return {};
+    }
+    std::vector<double> log_values;
+    for (const ProblemNetwork& network : networks_) {
+      std::vector<std::int64_t> entries = best.entries;
+      log_values.push_back(kInfinity);
+      best.sums.emplace_back();
+      for (int round = 0; round < 12; ++round) {
+        const NetworkSums sums = sums_of(network, entries, energies);
+        const double log_value = objective_.log_value(sums.energy_pj * 1e-6, sums.cycles);
+        if (!(log_value < log_values.back())) break;
+        log_values.back() = log_value;
+        best.sums.back() = sums;
+        const Objective::Prices prices = objective_.prices(sums.energy_pj, sums.cycles);
+        for (std::size_t l = network.begin; l < network.end; ++l) {
+          best.entries[l] = entries[l];
+          entries[l] = least(layers_[l], energies[l], [&](double energy, double cycles) {
+            return energy * prices.energy + cycles * prices.cycle;
+          });
+        }
       }
-      score = of_fitting(energy * networks_.spread(objective_.energy / total_energy).unsqueeze(-1) +
-                         cycles * networks_.spread(objective_.latency / total_cycles).unsqueeze(-1))
-                  .nan_to_num(kInfinity, kInfinity, kInfinity);  // hardware on which some layer does not fit
     }
     best.log_objective = joint_.log_value(log_values);
     return best;
   }
 
-  /// What chosen rows [hardware, layers] need of every buffer, [hardware, buffers].
-  Tensor needs(const Tensor& entries) const {
-    std::vector<Tensor> all;
-    for (std::size_t b = 0; b < buffers_; ++b) {
-      const Tensor needs = numbers_[Frontier::need(b)].unsqueeze(0).expand({entries.size(0), -1, -1});
-      all.push_back(needs.gather(-1, entries.unsqueeze(-1)).squeeze(-1).amax(-1));
+  /// What chosen rows, one a layer, need of every buffer.
+  std::vector<double> needs(const std::vector<std::int64_t>& entries) const {
+    std::vector<double> most;
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+      most.resize(layers_[l].buffers(), 0);
+      for (std::size_t b = 0; b < most.size(); ++b)
+        most[b] = std::max(most[b], layers_[l].column(Frontier::need(b))[entries[l]]);
     }
-    return torch::stack(all, -1);
+    return most;
   }
 
-  /// Chosen rows [layers] as indices into the layers' frontiers.
-  std::vector<std::int64_t> frontier_entries(const Tensor& entries) const {
+  /// Chosen rows, one a layer, as indices into the layers' frontiers.
+  std::vector<std::int64_t> frontier_entries(const std::vector<std::int64_t>& entries) const {
     std::vector<std::int64_t> result;
     for (std::size_t l = 0; l < layers_.size(); ++l)
-      result.push_back(index_[l][entries[static_cast<std::int64_t>(l)]].item<std::int64_t>());
+      result.push_back(layers_[l].index.data_ptr<std::int64_t>()[entries[l]]);
     return result;
   }
 
  private:
-  void pad() {
-    std::int64_t widest = 1;
-    for (const Tensor& own : layers_) widest = std::max(widest, own.size(0));
-    numbers_ = torch::full({Frontier::columns(buffers_), static_cast<std::int64_t>(layers_.size()), widest},
-                           kInfinity, torch::kFloat64);
-    for (std::size_t l = 0; l < layers_.size(); ++l)
-      numbers_.select(1, static_cast<std::int64_t>(l)).slice(1, 0, layers_[l].size(0)).copy_(layers_[l].t());
+  struct LayerTable {
+    Tensor numbers;  // [entries, Frontier::columns], each column contiguous
+    Tensor index;    // [entries]: rows of the layer's frontier
+
+    std::int64_t size() const { return numbers.size(0); }
+    std::size_t buffers() const { return static_cast<std::size_t>(numbers.size(1) - Frontier::kFixed) / 2; }
+    const double* column(std::int64_t c) const { return numbers.data_ptr<double>() + c * size(); }
+  };
+
+  static Tensor by_column(const Tensor& numbers) { return numbers.t().contiguous().t(); }
+
+  /// pJ of every entry with buffers of these sizes, infinite where it does not fit.
+  static std::vector<double> energies_of(const LayerTable& layer, const std::vector<double>& sizes) {
+    const double* none = layer.column(Frontier::kEnergy);
+    std::vector<double> energies(none, none + layer.size());
+    for (std::size_t b = 0; b < sizes.size(); ++b) {
+      const double* need = layer.column(Frontier::need(b));
+      const double* slope = layer.column(Frontier::slope(b));
+      for (std::size_t i = 0; i < energies.size(); ++i)
+        energies[i] = need[i] <= sizes[b] ? energies[i] + sizes[b] * slope[i] : kInfinity;
+    }
+    return energies;
+  }
+
+  /// The first entry with the least of what `score` says of its energy and cycles; -1 where none fits.
+  template <typename Score>
+  static std::int64_t least(const LayerTable& layer, const std::vector<double>& energies,
+                            const Score& score) {
+    const double* cycles = layer.column(Frontier::kCycles);
+    double best = kInfinity;
+    std::int64_t at = -1;
+    for (std::size_t i = 0; i < energies.size(); ++i) {
+      if (energies[i] == kInfinity) continue;
+      const double value = score(energies[i], cycles[i]);
+      if (!(value < best)) continue;
+      best = value;
+      at = static_cast<std::int64_t>(i);
+    }
+    return at;
+  }
+
+  NetworkSums sums_of(const ProblemNetwork& network, const std::vector<std::int64_t>& entries,
+                      const std::vector<std::vector<double>>& energies) const {
+    NetworkSums sums;
+    for (std::size_t l = network.begin; l < network.end; ++l) {
+      sums.energy_pj += repetitions_[l] * energies[l][static_cast<std::size_t>(entries[l])];
+      sums.cycles += repetitions_[l] * layers_[l].column(Frontier::kCycles)[entries[l]];
+    }
+    return sums;
   }
 
   Objective objective_;
   JointObjective joint_;
-  NetworkRanges networks_;
-  std::size_t buffers_;
-  Tensor repetitions_;
-  std::vector<Tensor> layers_;  // [entries, columns] each
-  std::vector<Tensor> index_;   // [entries] each: rows of the layer's frontier
-  Tensor numbers_;              // [columns, layers, widest]
+  std::vector<ProblemNetwork> networks_;
+  std::vector<double> repetitions_;  // by layer
+  std::vector<LayerTable> layers_;
 };
-
-/// [hardware, buffers]
-Tensor table_of(const std::vector<Hardware>& hardware, std::size_t buffers) {
-  std::vector<double> values;
-  for (const Hardware& sizes : hardware) {
-    const std::vector<double> own = buffers_of(sizes, buffers);
-    values.insert(values.end(), own.begin(), own.end());
-  }
-  return torch::tensor(values, torch::kFloat64)
-      .view({static_cast<std::int64_t>(hardware.size()), static_cast<std::int64_t>(buffers)});
-}
 
 /// A design under construction: the best seen so far, and how to look further. With a limit of the
 /// objective's logarithm the best is the one with the least area within it.
@@ -193,22 +207,23 @@ class BufferSearch {
         buffer(hardware, b) = std::clamp(buffer(hardware, b), buffer(bounds.min, b), buffer(bounds.max, b));
       hardware = problem_.within_area(hardware);
     }
-    const FrontierTable::Best found = table.best(table_of(sizes, buffers_));
-    const Tensor scores = log_limit_ < kInfinity ? log_areas(table, found) : found.log_objective;
-    const std::int64_t at = scores.argmin().item<std::int64_t>();
-    const double score = scores[at].item<double>();
-    if (!(score < score_ - 1e-12)) return false;
-    score_ = score;
-    best.log_objective = found.log_objective[at].item<double>();
-    best.entry = table.frontier_entries(found.entries[at]);
-    best.hardware = shrunk(table.needs(found.entries.narrow(0, at, 1))[0]);
-    const Tensor energy = found.total_energy[at], cycles = found.total_cycles[at];
-    best.sums.resize(static_cast<std::size_t>(energy.size(0)));
-    for (std::size_t n = 0; n < best.sums.size(); ++n) {
-      const auto network = static_cast<std::int64_t>(n);
-      best.sums[n].energy_pj = energy[network].item<double>();
-      best.sums[n].cycles = cycles[network].item<double>();
+    FrontierTable::Best found;
+    double least = kInfinity;
+    for (auto hardware = sizes.begin(); hardware != sizes.end(); ++hardware) {
+      if (std::find(sizes.begin(), hardware, *hardware) != hardware) continue;
+      if (hardware != sizes.begin() && stopped_()) break;
+      FrontierTable::Best next = table.best(buffers_of(*hardware, buffers_));
+      const double score = log_limit_ < kInfinity ? log_area(table, next) : next.log_objective;
+      if (!(score < least)) continue;
+      least = score;
+      found = std::move(next);
     }
+    if (!(least < score_ - 1e-12)) return false;
+    score_ = least;
+    best.log_objective = found.log_objective;
+    best.entry = table.frontier_entries(found.entries);
+    best.hardware = shrunk(table.needs(found.entries));
+    best.sums = std::move(found.sums);
     return true;
   }
 
@@ -254,25 +269,18 @@ class BufferSearch {
     return prices;
   }
 
-  /// The hardware with buffers of these needs [buffers].
-  Hardware shrunk(const Tensor& needs) const {
+  /// The hardware with buffers of these needs.
+  Hardware shrunk(const std::vector<double>& needs) const {
     Hardware hardware = best.hardware;
-    for (std::size_t b = 0; b < buffers_; ++b) {
-      const double need = needs[static_cast<std::int64_t>(b)].item<double>();
-      buffer(hardware, b) = std::max<std::int64_t>(buffer(problem_.bounds.min, b), std::llround(need));
-    }
+    for (std::size_t b = 0; b < buffers_; ++b)
+      buffer(hardware, b) = std::max<std::int64_t>(buffer(problem_.bounds.min, b), std::llround(needs[b]));
     return hardware;
   }
 
-  /// Logarithms of the areas of what is within the limit, infinity for the others, [hardware].
-  Tensor log_areas(const FrontierTable& table, const FrontierTable::Best& found) const {
-    Tensor areas = torch::full_like(found.log_objective, kInfinity);
-    const Tensor needs = table.needs(found.entries);
-    for (std::int64_t i = 0; i < areas.size(0); ++i) {
-      if (found.log_objective[i].item<double>() <= log_limit_)
-        areas[i] = std::log(problem_.machine().area_mm2(shrunk(needs[i])));
-    }
-    return areas;
+  /// The logarithm of the area that is needed; infinity where the objective is beyond the limit.
+  double log_area(const FrontierTable& table, const FrontierTable::Best& found) const {
+    if (found.entries.empty() || found.log_objective > log_limit_) return kInfinity;
+    return std::log(problem_.machine().area_mm2(shrunk(table.needs(found.entries))));
   }
 
   /// Scores the best entries again at the sizes they need, which can be less than the sizes looked at.
@@ -615,10 +623,16 @@ Choice best_of_list(const SearchProblem& problem, const std::vector<Frontier>& f
   best.hardware = hardware.front();
   if (!all_found(frontiers)) return best;
   const FrontierTable table(problem, frontiers);
-  const FrontierTable::Best found = table.best(table_of(hardware, problem.buffers()));
-  const std::int64_t at = found.log_objective.argmin().item<std::int64_t>();
-  if (found.log_objective[at].item<double>() == kInfinity) return best;
-  return best_entries(problem, frontiers, hardware[static_cast<std::size_t>(at)]);
+  const Hardware* at = nullptr;
+  double least = kInfinity;
+  for (const Hardware& sizes : hardware) {
+    const double log_objective = table.best(buffers_of(sizes, problem.buffers())).log_objective;
+    if (!(log_objective < least)) continue;
+    least = log_objective;
+    at = &sizes;
+  }
+  if (at == nullptr) return best;
+  return best_entries(problem, frontiers, *at);
 }
 
 Choice best_buildable(const SearchProblem& problem, const SearchSpace& space,

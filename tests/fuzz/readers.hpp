@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "dosa/models/machine.hpp"
+#include "dosa/models/workload.hpp"
 #include "tests/fuzz/mutate.hpp"
 
 namespace dosa::testing {
@@ -22,7 +24,15 @@ struct Reader {
   std::size_t most_times = 0;
 };
 
-/// All of them, with the inputs in tests/fuzz/corpus and those that the program ships.
+/// What is looked at of a network or a machine that was read beyond its numbers; may be empty.
+struct FurtherLooks {
+  std::function<void(const Workload&)> at_network;
+  std::function<void(const MachinePtr&)> at_machine;
+};
+
+/// The readers that need no tensors, with the inputs in tests/fuzz/corpus and those that the program ships.
+std::vector<Reader> plain_readers(const FurtherLooks& further = {});
+/// All of them; of networks and machines costs are looked at, too.
 std::vector<Reader> all_readers();
 
 }  // namespace dosa::testing

@@ -19,7 +19,7 @@ constexpr std::int64_t kIndexMax = (std::int64_t{1} << 31) - 1;  // tiled_conv c
 constexpr std::int64_t kAddressMax = std::int64_t{1} << 38;
 constexpr std::array<const char*, 3> kCallNames{"matmul", "conv", "im2col"};
 /// The order in which the library counts a convolution's tile sizes.
-constexpr std::array<Dim, kDims> kLibraryOrder{Dim::N, Dim::Q, Dim::P, Dim::K, Dim::S, Dim::R, Dim::C};
+constexpr std::array<Dim, kDims> kCountingOrder{Dim::N, Dim::Q, Dim::P, Dim::K, Dim::S, Dim::R, Dim::C};
 
 std::int64_t granule_of(Call call, std::int64_t pe_dim) { return is_product(call) ? pe_dim : 1; }
 
@@ -109,7 +109,7 @@ bool shrink(Tile& tile, std::int64_t dim) {
   int largest = -1;
   std::int64_t largest_value = -1;
   for (int i = 0; i < kDims; ++i) {
-    const Dim d = kLibraryOrder[static_cast<std::size_t>(i)];
+    const Dim d = kCountingOrder[static_cast<std::size_t>(i)];
     // Columns feed the array, so they are kept while there are rows to give up instead.
     if (d == Dim::P && tile[Dim::P] <= dim && tile[Dim::Q] > 1) continue;
     if (tile[d] > largest_value) {
@@ -118,7 +118,7 @@ bool shrink(Tile& tile, std::int64_t dim) {
     }
   }
   if (largest_value <= 1) return false;
-  const Dim d = kLibraryOrder[static_cast<std::size_t>(largest)];
+  const Dim d = kCountingOrder[static_cast<std::size_t>(largest)];
   std::int64_t& size = tile[d];
   if (d == Dim::K || d == Dim::C) {
     size = std::max<std::int64_t>(1, size % dim != 0 ? size / dim * dim : size - dim);
@@ -191,7 +191,7 @@ Tile default_conv(const Layer& layer, const ArraySizes& built) {
   }
   for (bool grown = true; grown;) {
     grown = false;
-    for (const Dim d : kLibraryOrder) grown = grow(d) || grown;
+    for (const Dim d : kCountingOrder) grown = grow(d) || grown;
   }
   return tile;
 }

@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "dosa/core/targets/gemmini/counts.hpp"
 #include "dosa/core/targets/gemmini/library.hpp"
 #include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
@@ -50,8 +51,6 @@ bool given(const CsvInput& csv, std::size_t row, const std::string& column) {
 
 std::string letter(Dim dim) { return std::string(1, name_of(dim)); }
 
-LoopOrder library_order() { return {Dim::C, Dim::R, Dim::S, Dim::K, Dim::P, Dim::Q, Dim::N}; }
-
 /// Loops named outermost first -> innermost first; those not named are outermost (they have one iteration).
 std::optional<LoopOrder> order_from(const std::string& names) {
   std::vector<Dim> inner_first;
@@ -61,7 +60,7 @@ std::optional<LoopOrder> order_from(const std::string& names) {
       return std::nullopt;
     inner_first.push_back(*dim);
   }
-  for (const Dim dim : library_order()) {
+  for (const Dim dim : kLibraryOrder) {
     if (std::find(inner_first.begin(), inner_first.end(), dim) == inner_first.end())
       inner_first.push_back(dim);
   }
@@ -175,7 +174,7 @@ void read_own(const CsvInput& csv, const gemmini::LibraryVersion& library, Measu
       }
       m.tile[static_cast<std::size_t>(dim)] = tile;
     }
-    m.order = library_order();
+    m.order = kLibraryOrder;
     if (given(csv, row, "order")) {
       const auto order = order_from(std::string(csv.text(row, "order")));
       if (!order) {

@@ -212,13 +212,14 @@ Enumeration::Enumeration(const SearchProblem& problem, const EnumerationModels& 
   }
   const bool is_fixed = problem.bounds.min == problem.bounds.max;
   const bool all = padded_nests <= (!is_fixed ? kPaddedNestsOfRange : cuts() ? kCutNests : kPaddedNests);
-  dims_ = all ? padded_ : std::move(main);
+  frontier_.reaches_beyond = !all && is_fixed;
+  dims_ = all ? std::move(padded_) : std::move(main);
+  if (!frontier_.reaches_beyond) padded_.clear();  // improve() has nothing to do
   frontier_.space = frontier_.candidates = 1;
   for (const Splits& splits : dims_) {
     frontier_.space *= splits.all;
     frontier_.candidates *= static_cast<double>(splits.choices.size());
   }
-  frontier_.reaches_beyond = !all && is_fixed;
 }
 
 std::vector<double> Enumeration::wanted(const Splits& splits, Dim dim, const Tensor& near) const {
@@ -279,6 +280,7 @@ void Enumeration::look(const Tensor& near, std::int64_t limit, Allowance& allowa
   } else {
     flush();
   }
+  tables_.clear();
   frontier_.complete = !stopped_ && count() == frontier_.candidates;
   allowance.spend(frontier_.evaluated - before);
 }

@@ -93,7 +93,7 @@ class Enumeration : public LayerSpace {
   BufferRange range_;
   std::vector<NestModel> cut_models_;  ///< at sizes that give the energy at none, and at one KiB of each more
   std::vector<Splits> dims_;           ///< of the candidates, by dimension
-  std::vector<Splits> padded_;         ///< all of them, whatever their number
+  std::vector<Splits> padded_;  ///< all of them, whatever their number; empty where improve() does nothing
 
   // While looking.
   std::vector<torch::Tensor> tables_;

@@ -141,10 +141,15 @@ TEST_F(Commands, OptimizeGivesTheSameBytesForTheSameSeed) {
   run(small_search("a.json", {"--seed", "7", "--threads", "1"}));
   run(small_search("b.json", {"--seed", "7", "--threads", "1"}));
   run(small_search("c.json", {"--seed", "7", "--threads", "2"}));
-  run(small_search("d.json", {"--seed", "8"}));
   EXPECT_EQ(content("a.json"), content("b.json"));
   EXPECT_EQ(content("a.json"), content("c.json")) << "the number of threads may not matter";
-  EXPECT_NE(content("a.json"), content("d.json")) << "the seed is recorded at least";
+  // What is enumerated does not depend on the seed; where a descent of a few steps ends does.
+  const auto totals = [&](const std::string& seed) {
+    run({"optimize", "bert", "--stages", "descent", "--starts", "1", "--steps", "4", "--seed", seed, "-o",
+         "e.json"});
+    return json::parse(content("e.json"))["totals"];
+  };
+  EXPECT_NE(totals("7"), totals("8"));
 }
 
 TEST_F(Commands, JsonIsOneObjectOnStdout) {
@@ -477,8 +482,9 @@ TEST_F(Commands, AnInterruptedComparisonReportsWhatItHas) {
 
 TEST_F(Commands, EveryHelpHasAnExample) {
   EXPECT_THAT(run({"--help"}).out, HasSubstr("Exit codes: 0 "));
-  for (const std::string command : {"collect", "compare", "diff", "evaluate", "explain", "export", "map",
-                                    "optimize", "predict", "sample", "train", "validate", "workloads"}) {
+  for (const std::string command :
+       {"campaign", "collect", "compare", "diff", "evaluate", "explain", "export", "import", "map", "measure",
+        "optimize", "predict", "report", "sample", "train", "validate", "workloads"}) {
     const Finished help = run({command, "--help"});
     EXPECT_THAT(help.out, HasSubstr("\nUsage: dosa " + command + " ")) << "without the program's folder";
     EXPECT_THAT(help.out, HasSubstr("\n  dosa " + command)) << "an example";
@@ -518,17 +524,17 @@ TEST_F(Commands, EvaluateOneLayerByFlags) {
   const json cost = json::parse(run(as_json).out);
   EXPECT_EQ(cost["cycles"], 208);
   EXPECT_EQ(cost["compute_cycles"], 128);
-  EXPECT_EQ(cost["bound_by"], "scratchpad");
-  EXPECT_DOUBLE_EQ(cost["utilisation"], 256.0 / (208 * 4));
+  EXPECT_EQ(cost["bound"]["by"], "scratchpad");
+  EXPECT_DOUBLE_EQ(cost["utilisation"]["value"].get<double>(), 256.0 / (208 * 4));
   const json& dram = cost["levels"][0];
   EXPECT_EQ(dram["name"], "dram");
-  EXPECT_EQ(dram["accesses"]["W"]["reads"], 64);
-  EXPECT_EQ(dram["accesses"]["I"]["reads"], 256);
-  EXPECT_EQ(dram["accesses"]["O"]["updates"], 32);
+  EXPECT_EQ(dram["tensors"]["W"]["reads"], 64);
+  EXPECT_EQ(dram["tensors"]["I"]["reads"], 256);
+  EXPECT_EQ(dram["tensors"]["O"]["updates"], 32);
   EXPECT_EQ(dram["cycles"], 44);
   EXPECT_DOUBLE_EQ(dram["energy_uj"], (64 + 256 + 64) * 100 * 1e-6);
   EXPECT_EQ(cost["levels"][1]["cycles"], 208);
-  EXPECT_THAT(run(arguments).out, HasSubstr("208 cycles (bound by scratchpad, compute alone 128)"));
+  EXPECT_THAT(run(arguments).out, HasSubstr("208 cycles (bound by scratchpad I, compute alone 128)"));
 }
 
 // Simba, 4 outputs of 16 inputs and 4 channels: 8 of the inputs in space on Y (added on the way up), 4
@@ -537,22 +543,23 @@ TEST_F(Commands, EvaluateAndValidateOnAChain) {
   const std::string mapping = "L5[WIO] P4 - L4[IO] N1 - L3[I] N1 - L2[W] N1 - L1[O] C2 C8Y K4X - L0[W] N1";
   std::vector<std::string> arguments{"evaluate", "--machine", "simba", "-P",        "4",    "-C",
                                      "16",       "-K",        "4",     "--mapping", mapping};
-  EXPECT_THAT(run(arguments).out, HasSubstr("layer on simba:\n" + mapping + "\n"));
+  EXPECT_THAT(run(arguments).out, HasSubstr("layer:\n" + mapping + "\n"));
   arguments.emplace_back("--json");
   const json cost = json::parse(run(arguments).out);
   EXPECT_EQ(cost["compute_cycles"], 8);
-  EXPECT_EQ(cost["mapping"], mapping);
+  EXPECT_EQ(cost["schedule"], mapping);
   const json& accumulators = cost["levels"][4];
   EXPECT_EQ(accumulators["name"], "accumulation_buffer");
-  EXPECT_EQ(accumulators["accesses"]["O"]["updates"], 8 * 4) << "8 partial sums are one update";
-  EXPECT_EQ(accumulators["accesses"]["O"]["reads"], 8 * 4 - 16);
-  EXPECT_EQ(accumulators["used_words"], 4);
-  EXPECT_EQ(accumulators["capacity_words"], 1024);
-  EXPECT_EQ(cost["levels"][2]["accesses"]["I"]["reads"], 8 * 8) << "4 lanes are fed at once";
+  EXPECT_EQ(accumulators["tensors"]["O"]["updates"], 8 * 4) << "8 partial sums are one update";
+  EXPECT_EQ(accumulators["tensors"]["O"]["reads"], 8 * 4 - 16);
+  EXPECT_EQ(accumulators["used"], 4);
+  EXPECT_EQ(accumulators["capacity"], 1024);
+  EXPECT_EQ(accumulators["size_unit"], "words");
+  EXPECT_EQ(cost["levels"][2]["tensors"]["I"]["reads"], 8 * 8) << "4 lanes are fed at once";
   EXPECT_EQ(cost["levels"][5]["used_instances"], 32);
   EXPECT_EQ(cost["levels"][5]["instances"], 1024);
   // DRAM moves 64 weights, 64 inputs and 16 outputs at 16 words a cycle.
-  EXPECT_EQ(cost["bound_by"], "dram");
+  EXPECT_EQ(cost["bound"]["by"], "dram");
   EXPECT_EQ(cost["cycles"], 9);
 
   folder_.file("table.csv", "R,S,P,Q,C,K,N,mapping,L1.O.updates,cycles,energy_uj\n1,1,4,1,16,4,1," + mapping +
