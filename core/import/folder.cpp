@@ -81,7 +81,7 @@ std::optional<FolderFiles> listed_files(const std::vector<std::string>& all,
       if (known == listed.files.end()) {
         listed.files.push_back({path, entry.count});
       } else {
-        known->count = std::min(kMaxRuns, known->count + entry.count);
+        known->count += entry.count;
       }
     }
     std::vector<std::string> others;
