@@ -31,7 +31,8 @@ std::vector<double> ranks(const std::vector<double>& values) {
   return rank;
 }
 
-double correlation(const std::vector<double>& a, const std::vector<double>& b) {
+/// Nothing where one of both does not vary.
+std::optional<double> correlation(const std::vector<double>& a, const std::vector<double>& b) {
   const auto n = static_cast<double>(a.size());
   const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n;
   const double mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
@@ -41,14 +42,15 @@ double correlation(const std::vector<double>& a, const std::vector<double>& b) {
     aa += (a[i] - mean_a) * (a[i] - mean_a);
     bb += (b[i] - mean_b) * (b[i] - mean_b);
   }
-  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0;
+  if (!(aa > 0 && bb > 0)) return std::nullopt;
+  return ab / std::sqrt(aa * bb);
 }
 
-double spearman(const std::vector<double>& a, const std::vector<double>& b) {
+std::optional<double> spearman(const std::vector<double>& a, const std::vector<double>& b) {
   return correlation(ranks(a), ranks(b));
 }
 
-double kendall(const std::vector<double>& a, const std::vector<double>& b) {
+std::optional<double> kendall(const std::vector<double>& a, const std::vector<double>& b) {
   double agree = 0, pairs_a = 0, pairs_b = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
@@ -59,28 +61,33 @@ double kendall(const std::vector<double>& a, const std::vector<double>& b) {
       pairs_b += db != 0;
     }
   }
-  return pairs_a > 0 && pairs_b > 0 ? agree / std::sqrt(pairs_a * pairs_b) : 0;
+  if (pairs_a == 0 || pairs_b == 0) return std::nullopt;
+  return agree / std::sqrt(pairs_a * pairs_b);
 }
 
-std::string percent(double share, int digits) { return fmt::format("{:.{}f} %", 100 * share, digits); }
-std::string number(double value, int digits) { return fmt::format("{:.{}f}", value, digits); }
-std::string percent_or_none(const std::optional<double>& share) { return share ? percent(*share, 0) : "-"; }
+std::string percent(const Accuracy::Figure& share, int digits) {
+  return share ? fmt::format("{:.{}f} %", 100 * *share, digits) : "-";
+}
+std::string number(const Accuracy::Figure& value, int digits) {
+  return value ? fmt::format("{:.{}f}", *value, digits) : "-";
+}
 
 }  // namespace
 
 Json to_json(const Accuracy& a) {
+  const auto json = [](const Accuracy::Figure& figure) { return figure ? Json(*figure) : Json(); };
   return {{"rows", a.rows},
-          {"spearman", a.spearman},
-          {"spearman_per_mac", a.spearman_per_mac},
-          {"spearman_within_layer", a.spearman_within_layer},
-          {"kendall", a.kendall},
-          {"mape", a.mape},
-          {"median_ape", a.median_ape},
-          {"gef", a.gef},
-          {"top1_regret", a.top1_regret},
-          {"below_floor", a.below_floor},
-          {"within_1sd", a.within_1sd ? Json(*a.within_1sd) : Json()},
-          {"within_2sd", a.within_2sd ? Json(*a.within_2sd) : Json()}};
+          {"spearman", json(a.spearman)},
+          {"spearman_per_mac", json(a.spearman_per_mac)},
+          {"spearman_within_layer", json(a.spearman_within_layer)},
+          {"kendall", json(a.kendall)},
+          {"mape", json(a.mape)},
+          {"median_ape", json(a.median_ape)},
+          {"gef", json(a.gef)},
+          {"top1_regret", json(a.top1_regret)},
+          {"below_floor", json(a.below_floor)},
+          {"within_1sd", json(a.within_1sd)},
+          {"within_2sd", json(a.within_2sd)}};
 }
 
 std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& parts) {
@@ -91,12 +98,11 @@ std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& 
   for (const auto& [what, a] : parts) {
     if (a.rows == 0) continue;
     columns.push_back({what});
-    const std::vector<std::string> cells{fmt::format("{}", a.rows),     number(a.spearman, 4),
-                                         number(a.spearman_per_mac, 4), number(a.spearman_within_layer, 4),
-                                         number(a.kendall, 4),          percent(a.mape, 1),
-                                         percent(a.median_ape, 1),      number(a.gef, 3),
-                                         number(a.top1_regret, 3),      percent(a.below_floor, 1),
-                                         percent_or_none(a.within_1sd), percent_or_none(a.within_2sd)};
+    const std::vector<std::string> cells{
+        fmt::format("{}", a.rows),          number(a.spearman, 4),    number(a.spearman_per_mac, 4),
+        number(a.spearman_within_layer, 4), number(a.kendall, 4),     percent(a.mape, 1),
+        percent(a.median_ape, 1),           number(a.gef, 3),         number(a.top1_regret, 3),
+        percent(a.below_floor, 1),          percent(a.within_1sd, 0), percent(a.within_2sd, 0)};
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].push_back(cells[i]);
   }
   Table table(std::move(columns));
@@ -110,7 +116,7 @@ std::string accuracy_lines(const std::vector<std::pair<std::string, Accuracy>>& 
   for (const auto& [what, a] : parts) {
     if (a.rows == 0) continue;
     table.row({what, fmt::format("{}", a.rows), number(a.spearman, 4), percent(a.mape, 1), number(a.gef, 3),
-               percent_or_none(a.within_1sd), percent_or_none(a.within_2sd)});
+               percent(a.within_1sd, 0), percent(a.within_2sd, 0)});
   }
   return table.text();
 }
@@ -118,6 +124,7 @@ std::string accuracy_lines(const std::vector<std::pair<std::string, Accuracy>>& 
 Accuracy accuracy_of(const Tensor& log_predicted, const Tensor& log_sd, const TrainingSet& set) {
   Accuracy a;
   a.rows = set.rows();
+  if (a.rows == 0) return a;
   const Tensor error = log_predicted - set.log_cycles;
   const std::vector<double> predicted = to_vector(log_predicted), measured = to_vector(set.log_cycles);
   a.spearman = spearman(predicted, measured);
@@ -160,8 +167,9 @@ Accuracy accuracy_of(const Tensor& log_predicted, const Tensor& log_sd, const Tr
     regret += m[static_cast<std::size_t>(chosen)] - *std::min_element(m.begin(), m.end());
     ++regret_layers;
     if (tilings.size() < 3) continue;
-    within += spearman(p, m);
-    ++within_layers;
+    const std::optional<double> ranked = spearman(p, m);
+    within += ranked.value_or(0);
+    within_layers += ranked.has_value();
   }
   if (regret_layers > 0) a.top1_regret = std::exp(regret / regret_layers);
   if (within_layers > 0) a.spearman_within_layer = within / within_layers;

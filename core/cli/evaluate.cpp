@@ -3,7 +3,6 @@
 
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/cli/shared.hpp"
-#include "dosa/core/design/analysis.hpp"
 #include "dosa/core/design/design.hpp"
 #include "dosa/core/explain/explain.hpp"
 #include "dosa/models/base/error.hpp"
@@ -42,10 +41,9 @@ void evaluate_one(const EvaluateFlags& flags, const TargetPtr& target, Design& d
                         recorded.cycles, recorded.energy_uj, recorded.edp);
   }
   json["analysis"] = Json::array();
-  for (const DesignLayer& entry : design.layers) {
-    const Explanation analysis = target->analyse(entry.layer, entry.schedule, design.hardware);
-    json["analysis"].push_back(analysis.json);
-    if (flags.details) text += "\n" + analysis.text;
+  for (const LayerAnalysis& layer : analyse_layers(design, *target)) {
+    json["analysis"].push_back(to_json(layer));
+    if (flags.details) text += "\n" + details(layer);
   }
   if (const auto comparison = target->compare_with_default(design)) {
     json["default_comparison"] = comparison->json;
@@ -100,10 +98,14 @@ void evaluate_flags(const EvaluateFlags& flags, const Output& output) {
   const Hardware hardware = flags.sizes.hardware(target->machine());
   try {
     const Mapping mapping = target->mapping_from_text(flags.mapping);
-    target->check_hardware(hardware);
-    const Explanation analysis =
-        target->analyse(flags.layer, target->schedule_of(mapping, flags.layer, hardware), hardware);
-    output.print(analysis.json, analysis.text);
+    Design design;
+    design.target = target->machine().name;
+    design.machine = target->shared_machine();
+    design.hardware = hardware;
+    design.layers = {{flags.layer, target->schedule_of(mapping, flags.layer, hardware), {}}};
+    evaluate(design, *target);
+    const LayerAnalysis layer = analyse_layers(design, *target).front();
+    output.print(to_json(layer), details(layer));
   } catch (const Error& error) {
     throw error.in("--mapping");
   }

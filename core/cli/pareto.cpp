@@ -4,7 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "dosa/core/report/front_report.hpp"
+#include "dosa/core/report/command.hpp"
 #include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -47,7 +47,8 @@ Json front_json(const SearchProblem& problem, const ParetoOptions& options, cons
                      {"polish_nests", options.nests},
                      {"min", machine.to_json(problem.bounds.min)},
                      {"max", machine.to_json(problem.bounds.max)},
-                     {"max_area_mm2", limit_json(problem.bounds.max_area_mm2)}}},
+                     {"max_area_mm2", limit_json(problem.bounds.max_area_mm2)},
+                     {"min_area_mm2", options.min_area_mm2}}},
                    {"objectives", Objective::names()},
                    {"area_limits_mm2", summary.area_limits_mm2},
                    {"shapes", std::move(shapes)},
@@ -113,6 +114,37 @@ bool is_of_front(const std::filesystem::directory_entry& entry) {
 
 }  // namespace
 
+html::Front read_front(const std::filesystem::path& folder) {
+  const JsonInput file = JsonInput::from_file(folder / kFrontJson);
+  file.require_schema(kSchema);
+  html::Front front{file.at("workload").name(),
+                    file.at("target").name(),
+                    {},
+                    file.at("found").integer(0, kAnyInteger),
+                    file.at("stopped_by").text() == "interrupt",
+                    "",
+                    ""};
+  for (const JsonInput& entry : file.at("designs").items()) {
+    const JsonInput name = entry.at("file");
+    if (std::filesystem::path(name.name()).filename() != name.name())
+      fail(ErrorId::kValue, "{}: found \"{}\", allowed is the name of a file in the same folder",
+           name.where(), name.name());
+    auto [design, target] = load_design(folder / name.name());
+    if (design.workload != front.workload || design.target != front.target) {
+      fail(ErrorId::kValue, "{}: found a design of {} on {}, allowed is one of {} on {}, as in {}",
+           (folder / name.name()).string(), design.workload, design.target, front.workload, front.target,
+           kFrontJson);
+    }
+    if (front.designs.empty()) {
+      const html::Reproduction made = html::reproduction_of(design, *target);
+      front.command = made.command;
+      front.command_note = made.note;
+    }
+    front.designs.push_back({name.name(), std::move(design)});
+  }
+  return front;
+}
+
 void write_pareto_front(const SearchProblem& problem, const ParetoOptions& options, const std::string& folder,
                         const std::string& page, bool quiet, const Output& output) {
   problem.check_bounds();
@@ -127,6 +159,9 @@ void write_pareto_front(const SearchProblem& problem, const ParetoOptions& optio
       catch_interrupts());
   line.finish();
   const Json json = front_json(problem, options, summary);
+  html::Front front{
+      problem.workload.name, problem.machine().name, {}, static_cast<std::int64_t>(summary.found),
+      summary.interrupted,   command_line(),         ""};
   for (std::size_t i = 0; i < summary.front.size(); ++i) {
     Design design = summary.front[i].design;
     design.provenance = {{"program", fmt::format("dosa {}", DOSA_VERSION)},
@@ -135,13 +170,14 @@ void write_pareto_front(const SearchProblem& problem, const ParetoOptions& optio
                          {"area_limit_mm2", limit_json(summary.front[i].area_limit_mm2)},
                          {"options", json["options"]}};
     save_design(design, target.path() / file_name(i));
+    front.designs.push_back({file_name(i), std::move(design)});
   }
   write_file(target.path() / kFrontJson, json.dump(2) + "\n");
   write_file(target.path() / kFrontCsv, front_csv(problem, summary));
   target.commit();
   std::string written = fmt::format("written: {}\n", folder);
   if (!page.empty()) {
-    write_file(page, html::document(html::front_page(json, command_line())));
+    write_file(page, html::document(html::front_page(front)));
     written += fmt::format("written: {}\n", page);
   }
   output.print(json, front_text(problem, summary) + written);

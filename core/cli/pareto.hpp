@@ -1,9 +1,11 @@
 // dosa optimize --pareto.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "dosa/core/cli/search_flags.hpp"
+#include "dosa/core/report/front_report.hpp"
 #include "dosa/core/search/pareto.hpp"
 
 namespace dosa::cli {
@@ -14,5 +16,9 @@ namespace dosa::cli {
 /// the folder holds anything else.
 void write_pareto_front(const SearchProblem& problem, const ParetoOptions& options, const std::string& folder,
                         const std::string& page, bool quiet, const Output& output);
+
+/// The same from such a folder, with the command that its designs record. Throws Error with the file where it
+/// is none, or where a design is missing or of another network or machine.
+html::Front read_front(const std::filesystem::path& folder);
 
 }  // namespace dosa::cli

@@ -208,6 +208,8 @@ double LayerAnalysis::over_bound() const {
   return cycles / std::max(compute_bound_cycles, traffic_bound_cycles);
 }
 
+namespace {
+
 std::vector<LayerAnalysis> analyse_layers(const Design& design, const PricedSchedules& priced) {
   std::vector<LayerAnalysis> layers;
   for (std::size_t i = 0; i < design.layers.size(); ++i) {
@@ -243,10 +245,19 @@ std::vector<LayerAnalysis> analyse_layers(const Design& design, const PricedSche
   return layers;
 }
 
+std::unique_ptr<PricedSchedules> price(const Design& design, const Target& target) {
+  return target.price(layers_of(design), schedules_of(design), design.hardware);
+}
+
+}  // namespace
+
+std::vector<LayerAnalysis> analyse_layers(const Design& design, const Target& target) {
+  return analyse_layers(design, *price(design, target));
+}
+
 DesignAnalysis analyse(Design design, const Target& target) {
   evaluate(design, target);
-  const std::unique_ptr<PricedSchedules> priced =
-      target.price(layers_of(design), schedules_of(design), design.hardware);
+  const std::unique_ptr<PricedSchedules> priced = price(design, target);
   DesignAnalysis analysis;
   analysis.layers = analyse_layers(design, *priced);
   analysis.sensitivities = sensitivities(design, *priced);

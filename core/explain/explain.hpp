@@ -130,7 +130,7 @@ struct DesignAnalysis {
 
 /// Analyses the layers of an evaluated design, without what the analysis of a whole design adds. Throws as
 /// Target::price().
-std::vector<LayerAnalysis> analyse_layers(const Design& design, const PricedSchedules& priced);
+std::vector<LayerAnalysis> analyse_layers(const Design& design, const Target& target);
 /// Evaluates a design on its target and analyses it. Throws as evaluate().
 DesignAnalysis analyse(Design design, const Target& target);
 /// What the sensitivities are of: the design's schedules with their prices.
@@ -139,6 +139,12 @@ std::vector<Sensitivity> sensitivities(const Design& design, const PricedSchedul
 /// The table of a design for people: per layer count, cycles, energy, share of the EDP, utilisation and what
 /// binds, with its schedule below; totals; hardware.
 std::string report(const Design& design, const Target& target);
+
+/// What one layer does, level by level and tensor by tensor: accesses, energy, cycles, use. One run with all
+/// groups.
+std::string details(const LayerAnalysis& layer);
+/// An object "layer analysis", documented in core/cli/README.md.
+Json to_json(const LayerAnalysis& layer);
 
 /// Schema "dosa-explain/1", documented in core/explain/README.md.
 Json to_json(const DesignAnalysis& analysis);

@@ -8,17 +8,55 @@
 namespace dosa {
 namespace {
 
-/// The schedules that the search finds for this hardware, as a design.
-Design best_on(const DesignAnalysis& analysis, const TargetPtr& target, const Hardware& hardware,
-               const SearchAgain& options) {
+/// A machine that is searched: the design's as it is, or with one number at another value.
+struct Place {
+  TargetPtr target;
+  Hardware hardware;
+};
+
+/// The machine with another value of a number. Throws Error where it cannot be that.
+Place place_with(const MachineNumber& number, double value, const Place& here, const SearchAgain& options) {
+  Place place = here;
+  if (number.kind == NumberKind::kParameter) {
+    place.hardware[here.target->machine().parameter(number.name, "explain")] =
+        static_cast<std::int64_t>(value);
+  } else {
+    place.target = options.target_with({number.name, value});
+  }
+  place.target->check_hardware(place.hardware);
+  return place;
+}
+
+/// What the search finds there.
+Design best_on(const Place& place, const DesignAnalysis& analysis, const SearchAgain& options) {
   Workload workload;
   workload.name = analysis.design.workload;
   for (const LayerAnalysis& layer : analysis.layers) workload.layers.push_back(layer.layer);
   SearchProblem problem =
-      SearchProblem::of(std::move(workload), target, Objective::from_name(analysis.design.objective));
-  problem.bounds.min = problem.bounds.max = hardware;
-  target->check_hardware(hardware);
+      SearchProblem::of(std::move(workload), place.target, Objective::from_name(analysis.design.objective));
+  problem.bounds.min = problem.bounds.max = place.hardware;
   return map_exhaustively(problem, options.map, {}, options.interrupt).best;
+}
+
+/// The least that the schedules of any of these designs cost there. Designs whose schedules do not run there
+/// are passed over; one has to.
+DesignTotals least_on(const Place& place, const std::vector<Design>& designs) {
+  std::optional<DesignTotals> least;
+  const Objective objective = Objective::from_name(designs.front().objective);
+  const auto value = [&](const DesignTotals& totals) {
+    return objective.value(totals.energy_uj, totals.cycles);
+  };
+  for (Design design : designs) {
+    design.hardware = place.hardware;
+    try {
+      evaluate(design, *place.target);
+    } catch (const Error&) {  // larger tiles than this machine has room for
+      continue;
+    }
+    design.totals.area_mm2 = place.target->machine().area_mm2(place.hardware);
+    if (!least || value(design.totals) < value(*least)) least = design.totals;
+  }
+  return least.value();
 }
 
 bool is_whole(NumberKind kind) {
@@ -44,50 +82,59 @@ Effects changes(const DesignTotals& before, const DesignTotals& after) {
           relative(before.cycles, after.cycles), relative(before.area_mm2, after.area_mm2)};
 }
 
-Sensitivity::Searched searched_at(const DesignAnalysis& analysis, const TargetPtr& target,
-                                  const MachineNumber& number, double value, const SearchAgain& options) {
-  Sensitivity::Searched result;
-  result.value = value;
-  try {
-    Hardware hardware = analysis.design.hardware;
-    TargetPtr changed = target;
-    if (number.kind == NumberKind::kParameter) {
-      hardware[target->machine().parameter(number.name, "explain")] = static_cast<std::int64_t>(value);
-    } else {
-      changed = options.target_with({number.name, value});
-    }
-    result.change = changes(*analysis.searched, best_on(analysis, changed, hardware, options).totals);
-  } catch (const Error& error) {
-    result.problem = error.what();
-  }
-  return result;
-}
+/// A number at another value, and the machine with it or why there is none.
+struct Asked {
+  std::size_t number;  ///< its place among the sensitivities
+  double value;
+  Place place;
+  std::string problem;
+};
 
 }  // namespace
 
 void search_again(DesignAnalysis& analysis, const TargetPtr& target, const SearchAgain& options) {
-  const auto say = [&](const std::string& text) {
-    if (options.progress) options.progress(text);
+  const Place here{target, analysis.design.hardware};
+  std::vector<Design> designs{analysis.design};
+  std::vector<Asked> asked;
+  // Whether the search came to its end; what an interrupted one has found tells nothing.
+  const auto search = [&](const Place& place, const std::string& what) {
+    if (options.progress) options.progress(what);
+    Design found = best_on(place, analysis, options);
+    if (options.interrupt != nullptr && *options.interrupt) return false;
+    designs.push_back(std::move(found));
+    return true;
   };
-  say("searching for the machine as it is");
-  const DesignTotals unchanged = best_on(analysis, target, analysis.design.hardware, options).totals;
-  if (options.interrupt != nullptr && *options.interrupt) return;
-  analysis.searched = unchanged;
   const std::size_t count = std::min(options.numbers, analysis.sensitivities.size());
-  for (std::size_t n = 0; n < count; ++n) {
-    Sensitivity& one = analysis.sensitivities[n];
-    for (const bool above : {true, false}) {
-      for (const double value : places(one.number, above)) {
-        say(fmt::format("{} of {}: {} = {:.6g}", n + 1, count, one.number.name, value));
-        const Sensitivity::Searched result = searched_at(analysis, target, one.number, value, options);
-        // What an interrupted search has found tells nothing.
-        if (options.interrupt != nullptr && *options.interrupt) return;
-        const bool found = result.problem.empty();
-        // A place where nothing can be built is only of interest where there is no other one.
-        if (found || value == places(one.number, above).back()) one.searched.push_back(result);
-        if (found) break;
+  // Asks for the first of the values that can be built; false: interrupted.
+  const auto ask = [&](std::size_t n, const std::vector<double>& values) {
+    const MachineNumber& number = analysis.sensitivities[n].number;
+    for (const double value : values) {
+      Asked one{n, value, {}, ""};
+      try {
+        one.place = place_with(number, value, here, options);
+        if (!search(one.place, fmt::format("{} of {}: {} = {:.6g}", n + 1, count, number.name, value)))
+          return false;
+      } catch (const Error& error) {
+        one.problem = error.what();
       }
+      const bool built = one.problem.empty();
+      // A place where nothing can be built is only of interest where there is no other one.
+      if (built || value == values.back()) asked.push_back(std::move(one));
+      if (built) break;
     }
+    return true;
+  };
+  if (!search(here, "searching for the machine as it is")) return;
+  for (std::size_t n = 0; n < count; ++n) {
+    if (!ask(n, places(analysis.sensitivities[n].number, true)) ||
+        !ask(n, places(analysis.sensitivities[n].number, false)))
+      break;
+  }
+  analysis.searched = least_on(here, designs);
+  for (const Asked& one : asked) {
+    Sensitivity::Searched result{one.value, {}, one.problem};
+    if (one.problem.empty()) result.change = changes(*analysis.searched, least_on(one.place, designs));
+    analysis.sensitivities[one.number].searched.push_back(std::move(result));
   }
 }
 

@@ -135,8 +135,8 @@ std::string text_of_search(const DesignAnalysis& analysis) {
   const double better = analysis.searched->edp / analysis.design.totals.edp - 1;
   return "\n" + table.text() + notes +
          fmt::format(
-             "on the same hardware, against what the same search finds with nothing changed ({:+.2f} % "
-             "of this design's EDP)\n",
+             "on the same hardware, with the best of all schedules that were found, against the best with "
+             "nothing changed ({:+.2f} % of this design's EDP)\n",
              100 * better);
 }
 
@@ -213,6 +213,8 @@ Json to_json(const LevelBreakdown& level, double groups) {
   return json;
 }
 
+}  // namespace
+
 Json to_json(const LayerAnalysis& layer) {
   Json json{{"name", layer.layer.name},
             {"count", layer.layer.count},
@@ -224,6 +226,7 @@ Json to_json(const LayerAnalysis& layer) {
             {"share_of_edp", layer.share_of_edp},
             {"utilisation", to_json(layer.utilisation)},
             {"bound", to_json(layer.bound)},
+            {"compute_cycles", layer.breakdown.compute_cycles * static_cast<double>(layer.layer.groups)},
             {"compute_bound_cycles", layer.compute_bound_cycles},
             {"traffic_bound_cycles", layer.traffic_bound_cycles},
             {"dram_words", layer.dram_words},
@@ -240,7 +243,46 @@ Json to_json(const LayerAnalysis& layer) {
   return json;
 }
 
-}  // namespace
+std::string details(const LayerAnalysis& layer) {
+  Table table({{"level", ColumnKind::kName},
+               {"of", ColumnKind::kText},
+               {"reads"},
+               {"writes"},
+               {"updates"},
+               {"uJ"},
+               {"cycles"},
+               {"used %"},
+               {"full %"}});
+  const auto groups = static_cast<double>(layer.layer.groups);
+  const auto count = [&](double words) { return fmt::format("{:.0f}", words * groups); };
+  for (std::size_t l = layer.breakdown.levels.size(); l-- > 0;) {
+    const LevelBreakdown& level = layer.breakdown.levels[l];
+    bool first = true;
+    for (const Operand operand : all_operands()) {
+      const auto o = static_cast<std::size_t>(operand);
+      if (!level.holds[o]) continue;
+      const TensorAccesses& tensor = level.tensors[o];
+      std::vector<std::string> cells{first ? level.name : "", std::string(1, kOperandNames[o]),
+                                     count(tensor.reads), count(tensor.writes), count(tensor.updates)};
+      if (first) {
+        cells.push_back(fmt::format("{:.5g}", level.energy_uj * groups));
+        cells.push_back(level.cycles > 0 ? count(level.cycles) : "");
+        cells.push_back(percent(level.used_instances / level.instances));
+        cells.push_back(level.capacity ? percent(level.fill()) : "");
+      }
+      table.row(std::move(cells));
+      first = false;
+    }
+  }
+  return fmt::format(
+             "{}:\n{}\n{:.0f} cycles (bound by {}, compute alone {:.0f}),\n{:.6f} uJ, EDP {:.6g}, "
+             "utilisation "
+             "{:.1f} %\n",
+             printable(layer.layer.name), layer.schedule, layer.cycles, layer.bound.text(),
+             layer.breakdown.compute_cycles * groups, layer.energy_uj, layer.cycles * layer.energy_uj,
+             100 * layer.utilisation.value()) +
+         table.text() + "used %: of the memories that are built; full %: of what a tile may take\n";
+}
 
 std::string report(const Design& design, const Target& target) {
   const std::vector<SchedulePtr> schedules = schedules_of(design);
@@ -252,8 +294,7 @@ std::string report(const Design& design, const Target& target) {
                {"use %"},
                {"bound by", ColumnKind::kName},
                {"schedule", ColumnKind::kBelow}});
-  for (const LayerAnalysis& layer :
-       analyse_layers(design, *target.price(layers_of(design), schedules, design.hardware))) {
+  for (const LayerAnalysis& layer : analyse_layers(design, target)) {
     table.row({layer.layer.name, fmt::format("{}", layer.layer.count), fmt::format("{:.0f}", layer.cycles),
                fmt::format("{:.3f}", layer.energy_uj), fmt::format("{:.2f}", 100 * layer.share_of_edp),
                percent(layer.utilisation.value()), layer.bound.text(), layer.schedule});

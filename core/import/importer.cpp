@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "dosa/core/import/file_kind.hpp"
+#include "dosa/core/import/folder.hpp"
 #include "dosa/core/import/layer_list.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -13,36 +14,21 @@ namespace dosa {
 namespace {
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMaxFiles = 10000;  // of one folder
 constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
-
-/// The regular files of a folder by name, without hidden ones; the folders in it are not looked into.
-std::vector<std::string> files_in(const std::string& folder) {
-  std::vector<std::string> paths;
-  std::error_code code;
-  for (const auto& entry : fs::directory_iterator(folder, code)) {
-    std::error_code ignored;
-    if (!entry.is_regular_file(ignored) || entry.path().filename().string().front() == '.') continue;
-    paths.push_back(entry.path().string());
-    if (paths.size() > kMaxFiles)
-      fail(ErrorId::kFile, "{}: found more than the {} files that are allowed", folder, kMaxFiles);
-  }
-  if (code) fail(ErrorId::kFile, "{}: cannot be read: {}", folder, code.message());
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
 
 /// The files of one import as they are met: all of one format.
 class Sources {
  public:
   explicit Sources(std::vector<std::string>& remarks) : remarks_(remarks) {}
 
-  void add(const std::string& path, bool from_folder) {
-    ImportSource source{path, read_file(path)};
+  void add(const std::string& path, bool from_folder, std::int64_t count = 1) {
+    ImportSource source{path, read_start(path, kStart), count};
+    const Importer* own = importer_of(source);
+    source.content = own != nullptr ? own->content_of(path) : read_file(path);
+    if (own == nullptr) own = importer_of(source);
     bytes_ += source.content.size();
     if (bytes_ > kMaxBytes)
       fail(ErrorId::kFile, "{}: found more than the {} MiB that are read at once", path, kMaxBytes >> 20);
-    const Importer* own = importer_of(source);
     if (own == nullptr && from_folder) {
       remarks_.push_back(fmt::format("{}: left out, a file of no format that can be imported", path));
       return;
@@ -75,6 +61,8 @@ class Sources {
 
 }  // namespace
 
+std::string Importer::content_of(const std::string& path) const { return read_file(path); }
+
 const std::vector<const Importer*>& importers() {
   static const std::vector<const Importer*> all{&onnx_importer(),    &timeloop_importer(),
                                                 &zigzag_importer(),  &scale_sim_importer(),
@@ -98,8 +86,16 @@ Imported import_files(const std::vector<std::string>& paths, const ImportOptions
     std::error_code ignored;
     const bool is_folder = fs::is_directory(path, ignored);
     if (is_folder && paths.size() == 1 && options.name.empty()) options.name = stem_of_path(path);
-    for (const std::string& file : is_folder ? files_in(path) : std::vector<std::string>{path})
-      sources.add(file, is_folder);
+    if (!is_folder) {
+      sources.add(path, false);
+      continue;
+    }
+    const FolderFiles folder = files_of_folder(path, remarks);
+    for (const FolderFile& file : folder.files) sources.add(file.path, folder.list.empty(), file.count);
+    if (!folder.list.empty() && sources.format != &timeloop_importer()) {
+      fail(ErrorId::kValue, "{}: names files of {}, expected Timeloop problems", folder.list,
+           sources.format->name());
+    }
   }
   if (paths.empty()) fail(ErrorId::kUsage, "import: no file is named");
   if (sources.format == nullptr)

@@ -13,8 +13,9 @@
 namespace dosa {
 
 struct ImportSource {
-  std::string path;     ///< as the user wrote it
-  std::string content;  ///< all of its bytes
+  std::string path;        ///< as the user wrote it
+  std::string content;     ///< all of its bytes, or what its importer reads of them
+  std::int64_t count = 1;  ///< how often a list beside it says that it runs (files_of_folder)
 };
 
 struct ImportOptions {
@@ -62,6 +63,8 @@ class Importer {
   virtual bool is_binary() const { return false; }
   /// Whether this is a file of its format, by the content, of which only the first kStart bytes may be there.
   virtual bool knows(const ImportSource& source) const = 0;
+  /// The content of a file that read() is given: all of it, or what it reads.
+  virtual std::string content_of(const std::string& path) const;
   /// Whether its networks leave dimensions open, for ImportOptions to say.
   virtual bool has_open_sizes() const { return false; }
   /// Reads files that belong together. Throws Error with file and key or line, what was found and what is
@@ -76,9 +79,9 @@ const std::vector<const Importer*>& importers();
 const Importer* importer_of(const ImportSource& source);
 
 /// Reads files of one format that belong together; a folder stands for the files in it, of which those of no
-/// known format are passed over with a remark. Throws Error{kFile} for one that cannot be read, Error{kValue}
-/// for one that no importer knows, Error{kUsage} for sizes that the format has no use for, and as
-/// Importer::read().
+/// known format are passed over with a remark, or for those that a list in it names (files_of_folder). Throws
+/// Error{kFile} for one that cannot be read, Error{kValue} for one that no importer knows, Error{kUsage} for
+/// sizes that the format has no use for, and as Importer::read().
 Imported import_files(const std::vector<std::string>& paths, const ImportOptions& options = {});
 
 // One per file.

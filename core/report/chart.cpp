@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "dosa/models/base/text.hpp"
 
@@ -265,7 +266,8 @@ std::vector<double> shown_values(const Curves& curves) {
     ends.push_back(curve.points.back().low);
     ends.push_back(curve.points.back().high);
   }
-  const double most = kAboveTheEnds * *std::max_element(ends.begin(), ends.end());
+  const double most = curves.whole ? std::numeric_limits<double>::infinity()
+                                   : kAboveTheEnds * *std::max_element(ends.begin(), ends.end());
   std::vector<double> values = ends;
   for (const Curve& curve : curves.curves) {
     for (const CurvePoint& point : curve.points) values.push_back(std::min(point.high, most));
@@ -293,11 +295,14 @@ Markup draw(const Curves& curves, const FigureText& text) {
     marks +=
         element("path", {{"d", steps(curve, x, y, &CurvePoint::median)}, {"class", "curve " + curve.colour}},
                 {element("title", {}, {told})});
-    if (curve.points.size() == 1) {
-      marks += element("circle", {{"cx", coordinate(x_of(x, last.x))},
-                                  {"cy", coordinate(y_of(y, last.median))},
-                                  {"r", "4"},
-                                  {"class", "point " + curve.colour}});
+    for (const CurvePoint& point : curve.points) {
+      if (!curves.whole && curve.points.size() > 1) break;
+      marks += element("circle",
+                       {{"cx", coordinate(x_of(x, point.x))},
+                        {"cy", coordinate(y_of(y, point.median))},
+                        {"r", "4"},
+                        {"class", "point " + curve.colour}},
+                       {element("title", {}, {point.note.empty() ? told : point.note})});
     }
   }
   return figure(text, kWidth, kHeight, {marks});

@@ -41,6 +41,7 @@ Markup draw(const Roofline& roofline, const FigureText& text);
 struct CurvePoint {
   double x = 0;
   double median = 0, low = 0, high = 0;
+  std::string note{};  ///< what a pointer over its mark tells, where there are marks
 };
 struct Curve {
   std::string name;
@@ -51,9 +52,10 @@ struct Curve {
 struct Curves {
   std::string x_title, y_title;
   std::vector<Curve> curves;  ///< at least one
+  bool whole = false;         ///< y shows all of the curves, with a mark at every point
 };
-/// x is logarithmic where it ranges wide. y shows where the curves end and what led there: first designs that
-/// are many times worse leave the chart at its top.
+/// Axes are logarithmic where they range wide. Unless it shows all, y shows where the curves end and what led
+/// there: first designs that are many times worse leave the chart at its top.
 Markup draw(const Curves& curves, const FigureText& text);
 
 }  // namespace dosa::html

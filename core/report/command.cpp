@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "dosa/core/search/optimizer.hpp"
+#include "dosa/core/search/pareto.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 
@@ -86,8 +87,20 @@ std::string optimize_command(Command command, const Design& design, const Target
   command.add_option(options, "patience", "--patience", usual.patience);
   command.add_option(options, "learning_rate", "--learning-rate", usual.learning_rate);
   command.add_option(options, "polish_nests", "--polish-nests", usual.polish_nests);
-  const Json kappa = member(member(design.provenance, "model"), "kappa");
-  if (kappa.is_number() && kappa != TargetOptions{}.kappa) command.add("--kappa", text_of(kappa));
+  command.add_option(member(design.provenance, "model"), "kappa", "--kappa", TargetOptions{}.kappa);
+  add_bounds(command, options, target, note);
+  return command.text();
+}
+
+/// dosa optimize --pareto, into a folder of another name.
+std::string pareto_command(Command command, const Design& design, const Target& target, std::string& note) {
+  const ParetoOptions usual;
+  const Json options = member(design.provenance, "options");
+  command.add("--pareto", "front");
+  command.add_option(options, "points", "--pareto-points", usual.points);
+  command.add_option(options, "polish_nests", "--polish-nests", target.default_options().polish_nests);
+  command.add_option(options, "min_area_mm2", "--min-area", usual.min_area_mm2);
+  command.add_option(member(design.provenance, "model"), "kappa", "--kappa", TargetOptions{}.kappa);
   add_bounds(command, options, target, note);
   return command.text();
 }
@@ -146,6 +159,8 @@ Reproduction reproduction_of(const Design& design, const Target& target) {
       result.command = map_command(command("map"), design, target);
     } else if (method == "gradient" || method == "enumeration") {
       result.command = optimize_command(command("optimize"), design, target, result.note);
+    } else if (method == "pareto") {
+      result.command = pareto_command(command("optimize"), design, target, result.note);
     }
   } catch (const Error&) {  // sizes that are not the machine's
     result = {};

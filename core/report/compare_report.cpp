@@ -11,6 +11,7 @@
 #include "dosa/core/report/bars.hpp"
 #include "dosa/core/report/chart.hpp"
 #include "dosa/core/report/words.hpp"
+#include "dosa/models/cost/objective.hpp"
 
 namespace dosa::html {
 namespace {
@@ -38,6 +39,25 @@ Section how_to_repeat(const Json& comparison, const std::string& command) {
   if (comparison.value("interrupted", false))
     content += element("p", {}, {"It was interrupted: what would have come after that is left out."});
   return {"provenance", "Where it comes from", "", content};
+}
+
+/// A value, and whose it is.
+using Valued = std::pair<double, std::string>;
+
+/// Who has the least, and by how much.
+std::string verdict_on(std::vector<Valued> values, const std::string& of) {
+  if (values.empty()) return "None of them has a design.";
+  std::sort(values.begin(), values.end());
+  std::string text =
+      fmt::format("The least {}: {}, with {}", of, values.front().second, short_number(values.front().first));
+  if (values.size() > 1)
+    text += fmt::format(". The next, {}, has {:.2f} times as much", values[1].second,
+                        values[1].first / values[0].first);
+  return text + ".";
+}
+
+std::string name_of_aim(const std::string& objective) {
+  return objective == "edp" ? "EDP" : objective == "ed2p" ? "ED²P" : objective;
 }
 
 // ---- Methods.
@@ -119,10 +139,13 @@ Section curves_of(const Json& comparison, const RunAxis& axis) {
 
 Page methods_page(const Json& comparison, const std::string& command) {
   std::vector<std::vector<Cell>> rows;
+  std::vector<Valued> medians;
   double most = 0;
   for (const Json& method : comparison.at("methods")) {
     const Json& median = method.at("objective").at("median");
-    if (median.is_number()) most = std::max(most, median.get<double>());
+    if (!median.is_number()) continue;
+    most = std::max(most, median.get<double>());
+    medians.emplace_back(median, method.at("name"));
   }
   std::size_t colour = 0;
   for (const Json& method : comparison.at("methods")) {
@@ -161,6 +184,8 @@ Page methods_page(const Json& comparison, const std::string& command) {
                    "sample is one evaluation of one schedule of one layer. The objective is {}.",
                    samples.is_number() ? short_number(samples.get<double>()) : samples.get<std::string>(),
                    with_unit(comparison.at("objective")))});
+  page.lead += element("p", {{"class", "verdict"}},
+                       {verdict_on(std::move(medians), "median " + name_of_aim(comparison.at("objective")))});
   page.sections = {{"results", "Results", "Ratio: the median over that of the first method.",
                     scrolling("Results", table("What each method found",
                                                {{"Method"},
@@ -251,14 +276,29 @@ Section design_table(const std::vector<ComparedDesign>& designs) {
                                      rows, "prose"))};
 }
 
-Markup lead_of(const Json& comparison, const std::string& of) {
+/// Which design is best, and by how much.
+std::string verdict_on(const std::vector<ComparedDesign>& designs, const std::string& objective) {
+  const Objective aim = Objective::from_name(objective);
+  std::vector<Valued> values;
+  for (const ComparedDesign& design : designs) {
+    if (!design.problem.empty()) continue;
+    const Json& totals = design.design.at("totals");
+    values.emplace_back(aim.value(totals.at("energy_uj"), totals.at("cycles")), design.name);
+  }
+  return verdict_on(std::move(values), name_of_aim(objective));
+}
+
+Markup lead_of(const Json& comparison, const std::string& of, const std::vector<ComparedDesign>& designs,
+               const std::string& note = "") {
   const Json& area = comparison.at("max_area_mm2");
-  return element(
-      "p", {{"class", "lead"}},
-      {fmt::format("The best design of {} for {}, searched for the least {}{}.", of,
-                   comparison.at("workload").get<std::string>(),
-                   comparison.at("objective").get<std::string>(),
-                   area.is_number() ? fmt::format(", on at most {} mm²", area.get<double>()) : "")});
+  const std::string objective = comparison.at("objective");
+  Markup lead =
+      element("p", {{"class", "lead"}},
+              {fmt::format("The best design of {} for {}, searched for the least {}{}.", of,
+                           comparison.at("workload").get<std::string>(), aim_in_words(objective),
+                           area.is_number() ? fmt::format(", on at most {} mm²", area.get<double>()) : "")});
+  lead += element("p", {{"class", "verdict"}}, {verdict_on(designs, objective) + note});
+  return lead;
 }
 
 Page arrays_page(const Json& comparison, const std::string& command) {
@@ -277,7 +317,7 @@ Page arrays_page(const Json& comparison, const std::string& command) {
   Page page;
   page.title = fmt::format("Arrays: {} on {}", comparison.at("workload").get<std::string>(),
                            comparison.at("target").get<std::string>());
-  page.lead = lead_of(comparison, "each array");
+  page.lead = lead_of(comparison, "each array", designs);
   page.sections = {design_bars(designs), design_table(designs), how_to_repeat(comparison, command)};
   return page;
 }
@@ -318,7 +358,11 @@ Page machines_page(const Json& comparison, const std::string& command) {
   }
   Page page;
   page.title = fmt::format("Machines: {}", comparison.at("workload").get<std::string>());
-  page.lead = lead_of(comparison, "each machine");
+  page.lead =
+      lead_of(comparison, "each machine", designs,
+              comparison.at("cost_basis_differs_in").empty()
+                  ? ""
+                  : " How much of that is the machines' doing, and how much their files': see below.");
   page.sections = {design_bars(designs), basis_of(comparison), design_table(designs),
                    how_to_repeat(comparison, command)};
   return page;

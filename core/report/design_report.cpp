@@ -142,9 +142,11 @@ std::string name_of_level(const DesignAnalysis& analysis, const std::string& lev
                                                                        : "the " + level;
 }
 
-/// What limits the design, for someone who knows no word of this trade: one sentence on the time, one on what
-/// follows from it.
-std::string verdict(const DesignAnalysis& analysis) {
+Diagram diagram_of(const DesignAnalysis& analysis);
+
+/// What limits the time of a design, for someone who knows no word of this trade: one sentence on where it
+/// goes, one on what follows from it.
+std::string verdict_on_time(const DesignAnalysis& analysis) {
   const std::vector<Segment> time = sum_of(analysis, time_parts);
   const double all = total_of(time);
   const auto share_of = [&](const auto& belongs) {
@@ -188,20 +190,71 @@ std::string verdict(const DesignAnalysis& analysis) {
   }
   return fmt::format(
       "Overhead limits this design: {} of the time, the largest part, goes into starting calls and into "
-      "filling and emptying "
-      "the "
-      "array, not into work or memory.",
+      "filling and emptying the array, not into work or memory.",
       percentage(overhead));
+}
+
+const Segment& largest_of(const std::vector<Segment>& parts) {
+  return *std::max_element(parts.begin(), parts.end(),
+                           [](const Segment& a, const Segment& b) { return a.value < b.value; });
+}
+
+/// The same of all that the design was searched for.
+std::string verdict(const DesignAnalysis& analysis) {
+  if (analysis.design.objective == "latency") return verdict_on_time(analysis);
+  const std::vector<Segment> energy = sum_of(analysis, energy_parts);
+  const Segment& most = largest_of(energy);
+  return fmt::format("{} Of the energy, {} goes into {}.", verdict_on_time(analysis),
+                     percentage(most.value / total_of(energy)),
+                     most.colour == "work" ? "the multipliers" : name_of_level(analysis, most.name));
+}
+
+/// "14 × 12": how the multipliers stand.
+std::string array_in_words(const Breakdown& layer) {
+  std::string text;
+  for (const AxisUse& axis : layer.axes) {
+    if (axis.size > 1) text += fmt::format("{}{:.6g}", text.empty() ? "" : " × ", axis.size);
+  }
+  return text;
+}
+
+/// "a, b and c"
+std::string listed(const std::vector<std::string>& parts) {
+  std::string text;
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    text += (i == 0 ? "" : i + 1 == parts.size() ? " and " : ", ") + parts[i];
+  return text;
+}
+
+/// What the machine is, for those who know none of its names.
+std::string machine_in_words(const DesignAnalysis& analysis) {
+  const Diagram diagram = diagram_of(analysis);
+  std::vector<std::string> memories;
+  for (auto block = diagram.blocks.begin() + 1; block != diagram.blocks.end(); ++block) {
+    std::vector<std::string> held;
+    for (const Operand operand : all_operands()) {
+      if (block->holds[static_cast<std::size_t>(operand)]) held.push_back(name_of(operand));
+    }
+    memories.push_back(fmt::format("the {} for {}{}", block->name, listed(held),
+                                   block->size.empty() ? "" : fmt::format(" ({})", block->size)));
+  }
+  const std::string array = array_in_words(analysis.layers.front().breakdown);
+  std::string text = fmt::format(
+      "The machine multiplies and adds with {:.0f} multipliers{}, each once a cycle. What they work on comes "
+      "from main memory ({}), which is outside the chip, large, slow and dear{}.",
+      diagram.multipliers, array.empty() ? "" : fmt::format(" ({})", array), diagram.blocks.front().name,
+      memories.empty() ? "" : ", through memories on the chip: " + listed(memories));
+  const Chain chain = chain_of(*analysis.design.machine, analysis.design.hardware);
+  if (std::any_of(chain.levels.begin(), chain.levels.end(),
+                  [](const ChainLevel& level) { return level.buffering > 1; }))
+    text += " Of two halves one is filled while the other is used.";
+  return text;
 }
 
 /// "pe_dim 16, scratchpad 64 KiB"
 std::string sizes_in_words(const Design& design) {
   const std::string sizes = design.machine->text(design.hardware);
   return sizes.empty() ? "all sizes are fixed by its file" : sizes;
-}
-
-std::string aim_in_words(const std::string& objective) {
-  return objective == "edp" ? "EDP (energy times delay)" : objective;
 }
 
 /// What is to be said below the numbers: other hardware, and what they do not count.
@@ -225,6 +278,7 @@ Markup headline(const DesignAnalysis& analysis, const DesignFacts& facts) {
                    design.workload, design.layers.size(), design.target, sizes_in_words(design),
                    aim_in_words(design.objective))});
   lead += element("p", {{"class", "verdict"}}, {verdict(analysis)});
+  lead += element("p", {}, {machine_in_words(analysis)});
   if (facts.comparison) {
     const Json& gain = facts.comparison->at("gain");
     const double latency = gain.at("latency"), energy = gain.at("energy"), edp = gain.at("edp");
@@ -273,13 +327,23 @@ std::string words_for(const Bound& bound) {
   return bound.tensor ? fmt::format("{} ({})", bound.by, name_of(*bound.tensor)) : bound.by;
 }
 
+/// "energy of an access to the scratchpad", "words per cycle of dram".
+std::string words_for(const MachineNumber& number) {
+  const std::size_t dot = number.name.find('.');
+  const std::string level = number.name.substr(0, dot);
+  if (number.kind == NumberKind::kBandwidth) return "words per cycle of " + level;
+  if (level == "mac") return "energy of a multiply-accumulate";
+  // Of a memory whose accesses cost more the larger it is, the file gives a constant and what is added to it.
+  const std::string last = number.name.substr(number.name.rfind('.'));
+  const bool is_part = last == ".times" || last == ".constant" || last == ".pj_per_kib" || last == ".at_kib";
+  return fmt::format("{}energy of an access to {}", is_part ? "of one part of the " : "", level);
+}
+
 std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
   std::vector<Markup> items;
   const auto add = [&items](const std::vector<Markup>& text) { items.push_back(element("li", {}, text)); };
   const std::vector<Segment> time = sum_of(analysis, time_parts), energy = sum_of(analysis, energy_parts);
-  const auto largest = [](const Segment& a, const Segment& b) { return a.value < b.value; };
-  const Segment& most_time = *std::max_element(time.begin(), time.end(), largest);
-  const Segment& most_energy = *std::max_element(energy.begin(), energy.end(), largest);
+  const Segment &most_time = largest_of(time), &most_energy = largest_of(energy);
   add({element("b", {}, {"Time: "}),
        fmt::format(
            "{} goes into {}; with every multiplier busy in every cycle the network would take {} cycles "
@@ -288,10 +352,10 @@ std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
            short_number(analysis.compute_bound_cycles), short_number(analysis.design.totals.cycles))});
   std::string bounds;
   for (std::size_t i = 0; i < std::min<std::size_t>(3, analysis.bounds.size()); ++i) {
-    bounds += fmt::format("{}by {} for {} of the time", i == 0 ? "" : ", ",
-                          words_for(analysis.bounds[i].bound), percentage(analysis.bounds[i].share));
+    bounds += fmt::format("{}{} for {} of the time", i == 0 ? "" : ", ", words_for(analysis.bounds[i].bound),
+                          percentage(analysis.bounds[i].share));
   }
-  add({element("b", {}, {"Layers are bound "}), bounds, "."});
+  add({element("b", {}, {"Slowest part of the layers: "}), bounds, "."});
   add({element("b", {}, {"Energy: "}),
        fmt::format("{} goes into {}. DRAM moves {} words, {:.2f} times as many as if each were moved once.",
                    percentage(most_energy.value / total_of(energy)), most_energy.name,
@@ -299,11 +363,14 @@ std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
   const auto worst = std::max_element(
       analysis.layers.begin(), analysis.layers.end(),
       [](const LayerAnalysis& a, const LayerAnalysis& b) { return a.share_of_edp < b.share_of_edp; });
+  std::string why;
+  if (!worst->reasons.empty()) {
+    const std::string& reason = worst->reasons.front().text;
+    why = "; what costs most there: " + reason + letters_in(reason);
+  }
   add({element("b", {}, {"Layer that costs most: "}),
-       fmt::format("{}, {} of the time and {} of the energy{}{}.", worst->layer.name,
-                   percentage(worst->share_of_cycles), percentage(worst->share_of_energy),
-                   worst->reasons.empty() ? "" : "; ",
-                   worst->reasons.empty() ? "" : worst->reasons.front().text)});
+       fmt::format("{}, {} of the time and {} of the energy{}.", worst->layer.name,
+                   percentage(worst->share_of_cycles), percentage(worst->share_of_energy), why)});
   const Aim aim = aim_of(analysis.design);
   constexpr std::size_t kNamed = 3;
   std::vector<const Sensitivity*> helping;
@@ -320,8 +387,9 @@ std::vector<Markup> findings_of(const DesignAnalysis& analysis) {
                    [&](const Sensitivity* a, const Sensitivity* b) { return best(a) < best(b); });
   for (std::size_t i = 0; i < std::min(kNamed, helping.size()); ++i) {
     const bool takes_more = helping[i]->more.*aim.effect == best(helping[i]);
-    add({element("b", {}, {takes_more ? "10 % more " : "10 % less "}), name_of_number(*helping[i]),
-         fmt::format(": {} {}.", aim.name, signed_percentage(best(helping[i])))});
+    add({element("b", {}, {takes_more ? "10 % more " : "10 % less "}), words_for(helping[i]->number),
+         fmt::format(" would change {} by {} (", aim.name, signed_percentage(best(helping[i]))),
+         element("code", {}, {helping[i]->number.name}), ")."});
   }
   return items;
 }
@@ -396,7 +464,7 @@ Diagram diagram_of(const DesignAnalysis& analysis) {
     diagram.blocks.push_back(std::move(block));
   }
   for (std::size_t axis = 0; axis < first.axes.size(); ++axis) {
-    MeshLine line{"below " + first.axes[axis].where, first.axes[axis].size, 0};
+    MeshLine line{first.axes[axis].where, first.axes[axis].size, 0};
     for (const LayerAnalysis& layer : analysis.layers)
       line.mean_used += layer.breakdown.axes[axis].used * layer.share_of_cycles;
     if (line.size > 1) diagram.mesh.push_back(line);
@@ -421,7 +489,7 @@ Section hardware(const DesignAnalysis& analysis, const std::string& place) {
       "Data comes from DRAM at the top and goes down to the multipliers. Lines on the right are the three "
       "tensors: weights (W), inputs (I) and outputs (O); a circle marks a memory that holds one, without it "
       "the tensor passes by. Bars tell how full a memory is: in a mean cycle (coloured) and in the layer "
-      "that fills it most (grey).",
+      "that fills it most (grey). “12 ×” before a size: so many stand side by side, each of this size.",
       draw(diagram, {"hardware-figure" + place, "Block diagram of the hardware", description})};
 }
 
@@ -546,6 +614,38 @@ Section tornado(const DesignAnalysis& analysis) {
                 rows, "bars tornado")};
 }
 
+/// The words and letters that the page uses, for those who do not know them.
+Section glossary(const DesignAnalysis& analysis) {
+  const Design& design = analysis.design;
+  std::vector<Markup> items;
+  const auto add = [&items](const Markup& word, const std::string& meaning) {
+    items.push_back(element("dt", {}, {word}));
+    items.push_back(element("dd", {}, {meaning}));
+  };
+  add("layer", "A step of the network. Layers run one after the other; “× 3”: three times.");
+  add("multiply-accumulate (MAC)",
+      "One multiplication, whose product is added to a sum. The work of a layer is counted in them.");
+  add("weights (W), inputs (I), outputs (O)",
+      "The numbers that a layer has learnt, reads and writes. One of them is a word.");
+  std::string letters;
+  for (const Dim dim : all_dims())
+    letters += fmt::format("{}{} {}", letters.empty() ? "" : ", ", name_of(dim), meaning_of(dim));
+  add("R, S, P, Q, C, K, N", "The sizes of a layer: " + letters +
+                                 ". “C fills 3 of 16”: of 16 multipliers side by side, among which "
+                                 "the input channels are shared out, 3 have work.");
+  for (std::size_t p = 0; p < design.machine->parameters.size(); ++p)
+    add(design.machine->parameters[p].label, meaning_of(*design.machine, p) + ".");
+  add("EDP", "Energy times latency (delay): low where a design is both quick and economical.");
+  add("utilisation", "Useful multiply-accumulates, over those that all multipliers could do in the time.");
+  add("padding",
+      "A size is computed as a larger one that can be divided evenly; the rest is work for nothing.");
+  add("bound by", "What takes longest in a layer: only more of that makes it faster.");
+  add("full",
+      "A tile is the part of a layer that a memory holds at a time; a memory is as full as its tiles fill "
+      "it.");
+  return {"words", "What the words mean", "", element("dl", {{"class", "words"}}, items)};
+}
+
 Section progress(const DesignAnalysis& analysis, const DesignFacts& facts) {
   Curves curves{"evaluations of the model",
                 "best " + analysis.design.objective + " so far",
@@ -666,8 +766,9 @@ Markup searched_table(const DesignAnalysis& analysis) {
   return scrolling(
       "Layers searched again",
       table(
-          "EDP with other numbers and the layers searched again for them, on the same hardware, against the "
-          "same search with nothing changed; and what the slope says. They agree where both have one sign "
+          "EDP with other numbers and the best of all schedules that searches found, on the same hardware, "
+          "against the best with nothing changed; and what the slope says. They agree where both have one "
+          "sign "
           "and differ by less than 1.5 times; else another memory begins to bind within the step, schedules "
           "need room that a size gives or takes, or a better schedule was found.",
           {{"Number"}, {"From", true}, {"To", true}, {"Searched", true}, {"By slope", true}, {"Agree"}},
@@ -779,6 +880,7 @@ Page design_page(const DesignAnalysis& analysis, const DesignFacts& facts) {
   page.title = fmt::format("{} on {}", analysis.design.workload, analysis.design.target);
   page.lead = headline(analysis, facts);
   page.sections = sections_of(analysis, "");
+  page.sections.insert(page.sections.end() - 1, glossary(analysis));
   if (facts.search.size() > 1) page.sections.insert(page.sections.end() - 1, progress(analysis, facts));
   page.sections.push_back(provenance(analysis, facts));
   return page;
@@ -815,6 +917,7 @@ Page shared_page(const std::vector<NetworkOnPage>& networks, const std::string& 
       page.sections.push_back(std::move(section));
     }
   }
+  page.sections.push_back(glossary(first));
   page.sections.push_back(provenance(first, of_all));
   return page;
 }

@@ -79,7 +79,7 @@ std::vector<std::string> lines_of(const Diagram& diagram) {
   std::vector<std::string> lines{percentage(diagram.mean_busy) + " busy in a mean cycle",
                                  percentage(diagram.energy_share) + " of the energy"};
   for (const MeshLine& axis : diagram.mesh)
-    lines.push_back(fmt::format("{}: {:.3g} of {:.6g}", axis.where, axis.mean_used, axis.size));
+    lines.push_back(fmt::format("below {}: {:.3g} of {:.6g} in use", axis.where, axis.mean_used, axis.size));
   return lines;
 }
 

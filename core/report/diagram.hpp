@@ -23,7 +23,7 @@ struct Block {
 
 /// How the multipliers are laid out along one axis.
 struct MeshLine {
-  std::string where;     ///< "below scratchpad"
+  std::string where;     ///< "scratchpad": the parts side by side below it
   double size = 1;       ///< built
   double mean_used = 1;  ///< in a mean cycle
 };

@@ -4,6 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <string_view>
+
+#include "dosa/models/chain/chain.hpp"
 
 namespace dosa::html {
 namespace {
@@ -43,9 +47,66 @@ std::string level_colour(std::size_t levels_from_dram) {
 
 std::string sizes_text(const Json& hardware) {
   std::string text;
-  for (const auto& [name, value] : hardware.items())
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, value.dump());
+  constexpr std::string_view kKib = "_kib";
+  for (const auto& [name, value] : hardware.items()) {
+    const bool in_kib = name.size() > kKib.size() && name.substr(name.size() - kKib.size()) == kKib;
+    text += fmt::format("{}{} {}{}", text.empty() ? "" : ", ",
+                        in_kib ? name.substr(0, name.size() - kKib.size()) : name, value.dump(),
+                        in_kib ? " KiB" : "");
+  }
   return text.empty() ? "sizes are fixed by its file" : text;
+}
+
+std::string aim_in_words(const std::string& objective) {
+  return objective == "edp" ? "EDP (energy times delay)" : objective;
+}
+
+std::string meaning_of(Dim dim) {
+  static constexpr std::array<const char*, kDims> kMeanings{
+      "filter width",   "filter height",   "output width", "output height",
+      "input channels", "output channels", "batch"};
+  return kMeanings[static_cast<std::size_t>(dim)];
+}
+
+std::string letters_in(const std::string& text) {
+  std::string meanings;
+  const auto is_letter = [&](std::size_t at) {
+    return at < text.size() && std::isalnum(static_cast<unsigned char>(text[at])) != 0;
+  };
+  for (const Dim dim : all_dims()) {
+    for (std::size_t at = text.find(name_of(dim)); at != std::string::npos;
+         at = text.find(name_of(dim), at + 1)) {
+      if (is_letter(at + 1) || (at > 0 && is_letter(at - 1))) continue;
+      meanings += fmt::format("{}{}: {}", meanings.empty() ? " (" : "; ", name_of(dim), meaning_of(dim));
+      break;
+    }
+  }
+  return meanings.empty() ? "" : meanings + ")";
+}
+
+std::string meaning_of(const Machine& machine, std::size_t parameter) {
+  const auto* chain = dynamic_cast<const Chain*>(&machine);
+  if (chain == nullptr) {
+    return parameter < machine.shape_parameters
+               ? "rows, and columns, of the array of multipliers"
+               : fmt::format("{} of the memory {}", machine.parameters[parameter].unit,
+                             machine.parameters[parameter].label);
+  }
+  const auto follows = [&](const std::optional<ByParameter>& rule) {
+    return rule && rule->parameter == parameter;
+  };
+  std::string text;
+  const auto add = [&](const std::string& meaning) { text += (text.empty() ? "" : "; ") + meaning; };
+  for (std::size_t l = chain->levels.size(); l-- > 0;) {
+    const ChainLevel& level = chain->levels[l];
+    if (follows(level.rules.built_words)) add("what one " + level.name + " holds, in words");
+    for (const MeshAxis axis : mesh_axes()) {
+      if (follows(level.rules.fan_out[static_cast<std::size_t>(axis)]))
+        add(fmt::format("how many {} stand side by side below {}, along {}",
+                        l == 0 ? "multipliers" : chain->levels[l - 1].name, level.name, name_of(axis)));
+    }
+  }
+  return text.empty() ? "a size of the machine" : text;
 }
 
 }  // namespace dosa::html

@@ -85,6 +85,15 @@ std::string proof_text(const LayerCoverage& coverage) {
   return coverage.without_padding ? "proven unpadded" : "proven";
 }
 
+/// The same of all layers together.
+std::string proof_text(const MapSummary& summary) {
+  LayerCoverage all;
+  all.proven = summary.proven();
+  all.without_padding = std::any_of(summary.coverage.begin(), summary.coverage.end(),
+                                    [](const LayerCoverage& layer) { return layer.without_padding; });
+  return proof_text(all);
+}
+
 }  // namespace
 
 bool MapOptions::is_valid(std::string* error) const {
@@ -293,8 +302,7 @@ std::string report(const Certificate& certificate) {
       "changed\n{0} {1:.6g}, best on this hardware {2:.6g}: gap {3:.4f} %, {4}\n{5} evaluations, "
       "{6:.1f} s\n",
       certificate.objective.name, certificate.value, certificate.best_value, 100 * certificate.gap(),
-      certificate.map.proven() ? "proven" : "not proven", certificate.map.evaluations,
-      certificate.map.wall_s);
+      proof_text(certificate.map), certificate.map.evaluations, certificate.map.wall_s);
   if (certificate.gap() < 0) {
     text +=
         "the design is better than all of the searched map space: it has loops or orders that are not in "

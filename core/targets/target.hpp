@@ -111,9 +111,6 @@ class Target {
   virtual std::vector<LayerCosts> costs(const std::vector<Layer>& layers,
                                         const std::vector<SchedulePtr>& schedules,
                                         const Hardware& hardware) const = 0;
-  /// What one layer does level by level. Throws like costs().
-  virtual Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
-                              const Hardware& hardware) const = 0;
   /// Schedules on one hardware with what they cost as a function of the machine's numbers; schedule i belongs
   /// to layer i. Throws like costs().
   virtual std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,

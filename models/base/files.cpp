@@ -81,6 +81,8 @@ std::string read_content(const fs::path& path, std::optional<std::size_t> bytes)
   };
   if (!bytes && static_cast<std::size_t>(status.st_size) > kMaxPlain) too_large("holds", kMaxPlain);
   std::string content;
+  // Of a file of hundreds of megabytes every growth would copy all of it.
+  content.reserve(std::min<std::size_t>(bytes.value_or(kMaxPlain), static_cast<std::size_t>(status.st_size)));
   std::array<char, 1 << 16> buffer;
   int count = 0;
   while ((count = gzread(file.get(), buffer.data(), buffer.size())) > 0) {

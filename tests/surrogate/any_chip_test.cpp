@@ -90,8 +90,8 @@ TEST(AnyChip, IsLearnedFromItsFeatures) {
   const FeatureSurrogate s = train(data, table(), quick(Predictor::kCombined), &summary, nullptr);
   ASSERT_EQ(summary.validations.size(), 3);
   for (const CrossValidation& cv : summary.validations) {
-    EXPECT_LT(cv.accuracy.gef, 1.10) << cv.folds;
-    EXPECT_EQ(cv.accuracy.below_floor, 0) << cv.folds;
+    EXPECT_LT(cv.accuracy.gef.value(), 1.10) << cv.folds;
+    EXPECT_EQ(cv.accuracy.below_floor.value(), 0) << cv.folds;
   }
   EXPECT_EQ(s.card.at("training").at("folds").get<int>(), 3);
 }

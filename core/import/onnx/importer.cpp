@@ -2,7 +2,9 @@
 #include "dosa/core/import/importer.hpp"
 
 #include <algorithm>
+#include <fstream>
 
+#include "dosa/core/import/onnx/without_values.hpp"
 #include "dosa/models/base/error.hpp"
 
 #ifdef DOSA_ONNX
@@ -147,6 +149,12 @@ class OnnxImporter : public Importer {
   bool is_binary() const override { return true; }
 
   bool knows(const ImportSource& source) const override { return begins_like_model(source.content); }
+
+  std::string content_of(const std::string& path) const override {
+    std::ifstream file(path, std::ios::binary);
+    const auto content = onnx_import::without_values(file);
+    return content ? *content : Importer::content_of(path);  // which says what is wrong, or unpacks
+  }
 
   Imported read(const std::vector<ImportSource>& sources, const ImportOptions& options) const override {
     if (sources.size() > 1) {

@@ -29,22 +29,28 @@ bool is_of(const std::string& name, const char* const (&parts)[size]) {
                      [&](const char* part) { return name.find(part) != std::string::npos; });
 }
 
+/// Keys of a component in either form. Of `required_actions` Accelergy alone makes something: energies to
+/// estimate.
+constexpr const char* kComponentKeys[] = {
+    "name", "class", "subclass", "attributes", "required_actions", "enabled", "area_scale", "energy_scale"};
+
 /// "PE[0..15]" is 16 times "PE".
 std::pair<std::string, std::int64_t> name_and_count(const JsonInput& json) {
   const std::string text = word_of(json);
   const std::size_t open = text.find('[');
   if (open == std::string::npos) return {text, 1};
-  const std::size_t dots = text.find(".."), close = text.find(']');
+  const std::size_t dots = text.find("..", open), close = text.find(']', open);
   std::int64_t count = 0;
   try {
-    if (dots != std::string::npos && close != std::string::npos && open < dots && dots < close) {
-      count = std::stoll(text.substr(dots + 2, close - dots - 2)) -
-              std::stoll(text.substr(open + 1, dots - open - 1)) + 1;
+    if (dots < close && close != std::string::npos) {
+      const std::int64_t first = std::stoll(text.substr(open + 1, dots - open - 1)),
+                         last = std::stoll(text.substr(dots + 2, close - dots - 2));
+      if (0 <= first && first <= last && last < kMostCount) count = last - first + 1;
     }
   } catch (const std::exception&) {
     count = 0;
   }
-  if (count < 1 || count > kMostCount)
+  if (count < 1)
     fail(ErrorId::kValue, "{}: found {}, expected a name such as PE[0..15]", json.where(), shown(json));
   return {text.substr(0, open), count};
 }
@@ -166,6 +172,11 @@ class ArchitectureReader {
       read_tree(architecture);
     } else if (nodes) {
       read_nodes(*nodes, {});
+    } else if (const auto local = find_any(architecture, {"local"})) {
+      fail(ErrorId::kSchema,
+           "{}: found the components that Accelergy makes of a tree, in an order that says nothing; expected "
+           "the tree, which Timeloop read",
+           local->where());
     } else {
       fail(ErrorId::kSchema, "{}: key 'subtree' (version 0.3) or 'nodes' (version 0.4) is missing",
            architecture.where());
@@ -181,6 +192,7 @@ class ArchitectureReader {
            architecture.where());
     if (subtree) derive_fan_outs();
     for (const JsonInput& list : lists) read_constraints(list);
+    drop_empty_memories();
     read_tables();
     return machine(name);
   }
@@ -209,26 +221,28 @@ class ArchitectureReader {
           remark(member, "Timeloop's model does not read it");
       }
       if (const auto local = find_any(tree, {"local"})) {
-        for (const JsonInput& component : local->items()) read_component(component, count);
+        for (const JsonInput& component : local->items()) {
+          if (is_enabled(component)) read_component(component, count);
+        }
       }
     }
+  }
+
+  /// Says so where a component is switched off.
+  bool is_enabled(const JsonInput& component) {
+    const auto enabled = find_any(component, {"enabled"});
+    if (!enabled || flag_of(*enabled, input_.variables)) return true;
+    remark(*enabled, "the component is switched off");
+    return false;
   }
 
   /// A component of a tree, of which there are `count` in the tree.
   void read_component(const JsonInput& json, std::int64_t count) {
     const auto [name, times] = name_and_count(json.at("name"));
     count = product(count, times, json);
+    check_component(json, {});
     Attributes attributes;
-    if (const auto own = find_any(json, {"attributes"})) {
-      attributes.add(*own, false);
-    } else {
-      for (const auto& [key, member] : json.entries()) {
-        if (key != "name" && key != "class") {
-          fail(ErrorId::kSchema, "{}: unknown key; allowed: name, class, attributes", member.where());
-        }
-      }
-    }
-    check_component_keys(json, {"name", "class", "subclass", "attributes"});
+    if (const auto own = find_any(json, {"attributes"})) attributes.add(*own, false);
     place(json, name, attributes, count);
   }
 
@@ -249,10 +263,7 @@ class ArchitectureReader {
              "!Nothing",
              node.where(), kind);
       }
-      if (const auto enabled = find_any(node, {"enabled"}); enabled && !flag_of(*enabled, input_.variables)) {
-        remark(*enabled, "the component is switched off");
-        continue;
-      }
+      if (!is_enabled(node)) continue;
       if (const auto sparse = find_any(node, {"sparse_optimizations"})) refuse_sparsity(*sparse);
       Step step;
       if (const auto spatial = find_any(node, {"spatial"})) {
@@ -271,8 +282,8 @@ class ArchitectureReader {
         if (const auto spatial = constraints->find("spatial")) step.constraint = loops_of(*spatial, true);
       }
       if (kind == "Container") {
-        check_component_keys(node, {kYamlTag, "name", "attributes", "spatial", "constraints", "networks",
-                                    "enabled", "sparse_optimizations"});
+        check_keys(node, {kYamlTag, "name", "attributes", "spatial", "constraints", "networks", "enabled",
+                          "sparse_optimizations"});
         if (const auto networks = find_any(node, {"networks"}); networks && !networks->items().empty())
           refuse_network(*networks);
         if (const auto attributes = find_any(node, {"attributes"})) outer.push_back(*attributes);
@@ -284,14 +295,7 @@ class ArchitectureReader {
         fan_out(std::move(step));
         continue;
       }
-      check_component_keys(
-          node, {kYamlTag, "name", "class", "subclass", "attributes", "spatial", "constraints",
-                 "required_actions", "enabled", "sparse_optimizations", "area_scale", "energy_scale"});
-      for (const char* key : {"area_scale", "energy_scale"}) {
-        const auto scale = find_any(node, {key});
-        if (scale && number_of(*scale, input_.variables, 0, kMostNumber) != 1)
-          fail(ErrorId::kValue, "{}: found {}, expected 1", scale->where(), shown(*scale));
-      }
+      check_component(node, {kYamlTag, "spatial", "constraints", "sparse_optimizations"});
       Attributes attributes;
       if (const auto own = find_any(node, {"attributes"})) attributes.add(*own, false);
       for (auto container = outer.rbegin(); container != outer.rend(); ++container)
@@ -312,7 +316,8 @@ class ArchitectureReader {
     const std::string kind = class_of.text();
     if (is_of(kind, kNetworkClasses)) refuse_network(class_of);
     if (is_of(kind, kBufferClasses)) {
-      if (mac_) {
+      // Among the components of a tree the multipliers are the innermost ones wherever they stand.
+      if (mac_ && find_any(*input_.architecture, {"nodes"})) {
         fail(ErrorId::kValue, "{}: found a memory inside of the multipliers, expected it outside",
              json.where());
       }
@@ -401,10 +406,22 @@ class ArchitectureReader {
     return a * b;
   }
 
-  void check_component_keys(const JsonInput& json, const std::vector<std::string>& known) {
+  void check_keys(const JsonInput& json, const std::vector<std::string>& known) {
     for (const auto& [key, member] : json.entries()) {
       if (std::find(known.begin(), known.end(), key_of(key)) == known.end())
         fail(ErrorId::kSchema, "{}: unknown key; allowed: {}", member.where(), fmt::join(known, ", "));
+    }
+  }
+
+  /// The keys of a component, those of its form after those of both, and that nothing scales its costs.
+  void check_component(const JsonInput& json, const std::vector<std::string>& of_form) {
+    std::vector<std::string> known(std::begin(kComponentKeys), std::end(kComponentKeys));
+    known.insert(known.end(), of_form.begin(), of_form.end());
+    check_keys(json, known);
+    for (const char* key : {"area_scale", "energy_scale"}) {
+      const auto scale = find_any(json, {key});
+      if (scale && number_of(*scale, input_.variables, 0, kMostNumber) != 1)
+        fail(ErrorId::kValue, "{}: found {}, expected 1", scale->where(), shown(*scale));
     }
   }
 
@@ -554,6 +571,20 @@ class ArchitectureReader {
     }
     memory.holds = holds;
     memory.holds_where = json.where();
+  }
+
+  /// Memories that all tensors bypass, which Timeloop's users write where containers of version 0.4 stand:
+  /// their fan-out is that of the memory outside, and so are loops at them.
+  void drop_empty_memories() {
+    for (std::size_t m = memories_.size(); m-- > 1;) {
+      const Memory& memory = memories_[m];
+      if (!memory.holds || *memory.holds != OperandSet{}) continue;
+      Memory& outer = memories_[m - 1];
+      outer.below.insert(outer.below.end(), memory.below.begin(), memory.below.end());
+      remarks_.push_back(fmt::format("{}: {} keeps nothing, so it is no memory but a part of what {} feeds",
+                                     memory.at.where(), memory.name, outer.name));
+      memories_.erase(memories_.begin() + static_cast<std::ptrdiff_t>(m));
+    }
   }
 
   // ---- Tables of energies and areas.

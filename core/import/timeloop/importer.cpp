@@ -37,6 +37,7 @@ constexpr const char* kRoots[] = {"architecture",
 struct NamedProblem {
   JsonInput json;
   std::string name;
+  std::int64_t count;
 };
 
 /// All files by what they hold.
@@ -73,7 +74,7 @@ void add_file(const ImportSource& source, Files& files, std::vector<std::string>
     } else if (key == "architecture_constraints" || key == "arch_constraints") {
       files.architecture.constraints.push_back(member);
     } else if (key == "problem") {
-      files.problems.push_back({member, stem_of(source.path)});
+      files.problems.push_back({member, stem_of(source.path), source.count});
     } else if (key == "mapping") {
       set_once(files.mapping, member);
     } else if (key == "ERT") {
@@ -164,9 +165,10 @@ class TimeloopImporter : public Importer {
     }
     LayerList layers;
     for (const timeloop::NamedProblem& one : files.problems) {
-      layers.add(timeloop::layer_of_problem(one.json, timeloop::shape_of_problem(one.json), one.name,
-                                            imported.remarks),
-                 one.json.where());
+      Layer layer = timeloop::layer_of_problem(one.json, timeloop::shape_of_problem(one.json), one.name,
+                                               imported.remarks);
+      layer.count = one.count;
+      layers.add(std::move(layer), one.json.where());
     }
     if (!layers.empty()) {
       imported.workload =

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dosa/core/import/timeloop/problem.hpp"
+#include "dosa/models/machine.hpp"
 #include "dosa/models/mapping.hpp"
 
 namespace dosa::timeloop {

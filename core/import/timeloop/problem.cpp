@@ -132,8 +132,9 @@ class ShapeReader {
         axis.push_back({dim_name(item), "", item.where()});
       } else {
         for (const JsonInput& term : item.items()) axis.push_back(read_term(term));
+        if (axis.empty()) continue;  // a tensor of one element
       }
-      if (axis.empty() || axis.size() > 2) {
+      if (axis.size() > 2) {
         fail(ErrorId::kValue, "{}: found {} terms, expected one, or two of a sliding window", item.where(),
              axis.size());
       }
@@ -268,9 +269,10 @@ class ShapeReader {
   Shape shape_;
 };
 
-/// Densities of 1 are none.
+/// Densities of 1 are none, however they are distributed.
 void check_dense(const JsonInput& json) {
   if (json.is_object()) {
+    if (const auto density = json.find("density")) return check_dense(*density);
     for (const auto& [name, member] : json.entries()) check_dense(member);
     return;
   }
@@ -278,6 +280,24 @@ void check_dense(const JsonInput& json) {
     fail(ErrorId::kValue, "{}: found {}, expected dense tensors (1): sparsity has no part in the model",
          json.where(), shown(json));
 }
+
+/// Shapes that Timeloop and the sets of problems published with CoSA and DOSA keep in files of their own,
+/// which problems name. The convolution is convolution().
+struct NamedShape {
+  const char* name;  ///< lower case, hyphens
+  const char* yaml;
+};
+constexpr NamedShape kNamedShapes[] = {{"dw-cnn-layer", R"({dimensions: [R, S, P, Q, C, N],
+      coefficients: [{name: Wstride}, {name: Hstride}, {name: Wdilation}, {name: Hdilation}],
+      data-spaces: [
+        {name: Weights, projection: [C, R, S]},
+        {name: Inputs, projection: [N, C, [[R, Wdilation], [P, Wstride]], [[S, Hdilation], [Q, Hstride]]]},
+        {name: Outputs, projection: [N, C, Q, P], read-write: true}]})"},
+                                       {"gemm-abz", R"({dimensions: [M, N, K],
+      data-spaces: [
+        {name: A, projection: [M, K]},
+        {name: B, projection: [N, K]},
+        {name: Z, projection: [M, N], read-write: true}]})"}};
 
 }  // namespace
 
@@ -321,9 +341,15 @@ Shape shape_of_problem(const JsonInput& problem) {
   const auto shape = find_any(problem, {"shape"});
   if (!shape) return convolution();
   if (shape->is_text()) {
-    if (shape->text() == "cnn-layer" || shape->text() == "cnn_layer") return convolution();
-    fail(ErrorId::kValue, "{}: found {}, expected cnn-layer or the shape itself", shape->where(),
-         shown(*shape));
+    const std::string name = key_of(lower_case(shape->text()));
+    std::vector<std::string> names{"cnn-layer"};
+    if (name == "cnn_layer") return convolution();
+    for (const NamedShape& known : kNamedShapes) {
+      if (name == key_of(known.name)) return ShapeReader(JsonInput::from_yaml(known.yaml, known.name)).read();
+      names.emplace_back(known.name);
+    }
+    fail(ErrorId::kValue, "{}: found {}, expected {} or the shape itself", shape->where(), shown(*shape),
+         fmt::join(names, ", "));
   }
   return ShapeReader(*shape).read();
 }

@@ -1,6 +1,6 @@
 #include "dosa/core/targets/chain/target.hpp"
 
-#include "dosa/core/design/analysis.hpp"
+#include "dosa/core/design/rows.hpp"
 #include "dosa/core/explain/priced.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/chain/space.hpp"
@@ -45,11 +45,6 @@ class ChainTarget : public Target {
       costs.push_back({at(cost.cycles, i) * groups, at(cost.energy_pj, i) * groups * 1e-6, {}, {}});
     }
     return costs;
-  }
-
-  Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
-                      const Hardware& hardware) const override {
-    return analyse_mapping(layer, mapping_of(schedule), ChainModel(chain_.at(hardware)));
   }
 
   std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,

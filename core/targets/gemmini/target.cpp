@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "dosa/core/design/analysis.hpp"
+#include "dosa/core/design/rows.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/gemmini/default_comparison.hpp"
 #include "dosa/core/targets/gemmini/export.hpp"
@@ -94,15 +94,6 @@ class GemminiTarget : public ArrayTarget {
       result.back().cycles_sd_log = at(costs.log_sd, i);
     }
     return result;
-  }
-
-  /// Cycles are analytical.
-  Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
-                      const Hardware& hardware) const override {
-    const ArraySizes sizes = ArraySizes::of(hardware);
-    const TileCosts costs =
-        RtlModel(array_machine(), nullptr).costs({layer}, {tile_of(layer, schedule, sizes)}, sizes);
-    return explain_layer(layer, *schedule, costs.traffic, costs.cost, sizes, array_machine());
   }
 
   std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,

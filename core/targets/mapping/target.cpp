@@ -1,6 +1,6 @@
 #include "dosa/core/targets/mapping/target.hpp"
 
-#include "dosa/core/design/analysis.hpp"
+#include "dosa/core/design/rows.hpp"
 #include "dosa/core/explain/priced.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/mapping/space.hpp"
@@ -32,13 +32,16 @@ void check_fits(const Traffic& traffic, const ArrayMachine& machine, const Array
     fail(ErrorId::kCapacity, "needs a spatial factor of {:.0f}, the array has pe_dim {}", pe_dim,
          hardware.pe_dim);
   }
+  const torch::Tensor array = torch::scalar_tensor(static_cast<double>(hardware.pe_dim), torch::kFloat64);
   for (int level = 0; level <= machine.dram(); ++level) {
     const MemoryLevel& memory = machine.levels[static_cast<std::size_t>(level)];
     if (memory.sized_by == SizedBy::kNothing) continue;
-    const double kib = need_kib(traffic, memory, level, hardware, row);
+    const double kib = at(traffic.need_kib(memory, level, array), row);
     if (kib > static_cast<double>(capacity_kib(memory, hardware))) {
       fail(ErrorId::kCapacity, "{} needs {:.6g} KiB of {}, the hardware has {} KiB",
-           machine.level_label(level), kib, capacity_name(memory), capacity_kib(memory, hardware));
+           machine.level_label(level), kib,
+           memory.sized_by == SizedBy::kScratchpad ? "scratchpad" : "accumulator",
+           capacity_kib(memory, hardware));
     }
   }
 }
@@ -58,10 +61,6 @@ class MappingTarget : public ArrayTarget {
   std::vector<LayerCosts> costs(const std::vector<Layer>& layers, const std::vector<SchedulePtr>& schedules,
                                 const Hardware& hardware) const override {
     return costs_of_mappings(layers, mappings_of(schedules), ArraySizes::of(hardware), array_machine());
-  }
-  Explanation analyse(const Layer& layer, const SchedulePtr& schedule,
-                      const Hardware& hardware) const override {
-    return analyse_mapping(layer, mapping_of(schedule), ArraySizes::of(hardware), array_machine());
   }
   std::unique_ptr<PricedSchedules> price(const std::vector<Layer>& layers,
                                          const std::vector<SchedulePtr>& schedules,
@@ -103,15 +102,6 @@ std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
     costs.push_back({at(exact.cost.cycles, i) * groups, at(exact.cost.energy_pj, i) * groups * 1e-6, {}, {}});
   }
   return costs;
-}
-
-Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ArraySizes& hardware,
-                            const ArrayMachine& machine, bool must_fit) {
-  check_mapping(mapping, layer, machine);
-  const Exact exact = exact_cost({layer}, {mapping}, hardware, machine);
-  if (must_fit) check_fits(exact.traffic, machine, hardware, 0);
-  return explain_layer(layer, MappingSchedule(mapping, machine), exact.traffic, exact.cost, hardware,
-                       machine);
 }
 
 }  // namespace dosa

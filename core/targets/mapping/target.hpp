@@ -14,9 +14,4 @@ TargetPtr make_mapping_target(const MachinePtr& machine, const TargetOptions& op
 std::vector<LayerCosts> costs_of_mappings(const std::vector<Layer>& layers,
                                           const std::vector<Mapping>& mappings, const ArraySizes& hardware,
                                           const ArrayMachine& machine);
-/// Throws like Target::analyse; with `must_fit` false a mapping larger than the hardware is analysed all the
-/// same.
-Explanation analyse_mapping(const Layer& layer, const Mapping& mapping, const ArraySizes& hardware,
-                            const ArrayMachine& machine, bool must_fit = true);
-
 }  // namespace dosa

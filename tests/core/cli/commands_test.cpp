@@ -16,6 +16,7 @@ namespace {
 
 using nlohmann::json;
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -327,6 +328,33 @@ TEST_F(Commands, OptimizeNamesAndTakesSmallerDesigns) {
   EXPECT_EQ(design["provenance"]["best"]["totals"], found["totals"]);
 }
 
+// A proof holds over a space, which is named for every layer and for the network, of the smallest design that
+// is nearly as good and of networks that share hardware, too.
+TEST_F(Commands, ProofsNameTheirSpace) {
+  folder_.file("late.json", R"({"schema": "dosa-workload/1", "name": "late", "layers": [
+    {"name": "conv5", "dims": {"R": 3, "S": 3, "P": 7, "Q": 7, "C": 512, "K": 512}, "padding": 1}]})");
+  folder_.file("product.json", R"({"schema": "dosa-workload/1", "name": "product", "layers": [
+    {"name": "scores", "dims": {"P": 128, "C": 64, "K": 128}}]})");
+  const std::string both =
+      run({"optimize", "late.json", "product.json", "--within", "5%", "--certify", "-o", "both.json"}).out;
+  const std::size_t second = both.find("\nproduct on gemmini-tl");
+  ASSERT_NE(second, std::string::npos);
+  const std::string late = both.substr(0, second), product = both.substr(second);
+  EXPECT_THAT(late, ContainsRegex("conv5 [^\n]*proven unpadded\n"));
+  EXPECT_THAT(late, HasSubstr("unpadded: of padded or cut mappings only those near the best were looked at"));
+  EXPECT_THAT(late, ContainsRegex("best on this hardware [^\n]*gap [0-9.]+ %, proven[ \n]unpadded\n"));
+  EXPECT_THAT(product, ContainsRegex("scores [^\n]*proven\n"));
+  EXPECT_THAT(product, ContainsRegex("best on this hardware [^\n]*gap [0-9.]+ %, proven\n"));
+  EXPECT_THAT(product, Not(HasSubstr("unpadded")));
+  EXPECT_THAT(product, HasSubstr("against the best, of "));
+  EXPECT_THAT(product, HasSubstr("all mappings without padding enumerated"));
+  EXPECT_THAT(run({"map", "both.json", "--certify"}).out,
+              ContainsRegex("this hardware [^\n]*proven[ \n]unpadded\n"));
+  const std::string one = run({"optimize", "late.json", "--within", "5%", "--certify"}).out;
+  EXPECT_THAT(one, ContainsRegex("best on this hardware [^\n]*gap [0-9.]+ %, proven[ \n]unpadded\n"));
+  EXPECT_THAT(one, HasSubstr("all mappings without padding enumerated"));
+}
+
 // Two small networks on one hardware through every command that takes such a design.
 TEST_F(Commands, SeveralNetworksShareOneHardware) {
   const auto network = [&](const std::string& name, int rows, int inputs) {
@@ -496,17 +524,17 @@ TEST_F(Commands, EvaluateOneLayerByFlags) {
   const json cost = json::parse(run(as_json).out);
   EXPECT_EQ(cost["cycles"], 208);
   EXPECT_EQ(cost["compute_cycles"], 128);
-  EXPECT_EQ(cost["bound_by"], "scratchpad");
-  EXPECT_DOUBLE_EQ(cost["utilisation"], 256.0 / (208 * 4));
+  EXPECT_EQ(cost["bound"]["by"], "scratchpad");
+  EXPECT_DOUBLE_EQ(cost["utilisation"]["value"].get<double>(), 256.0 / (208 * 4));
   const json& dram = cost["levels"][0];
   EXPECT_EQ(dram["name"], "dram");
-  EXPECT_EQ(dram["accesses"]["W"]["reads"], 64);
-  EXPECT_EQ(dram["accesses"]["I"]["reads"], 256);
-  EXPECT_EQ(dram["accesses"]["O"]["updates"], 32);
+  EXPECT_EQ(dram["tensors"]["W"]["reads"], 64);
+  EXPECT_EQ(dram["tensors"]["I"]["reads"], 256);
+  EXPECT_EQ(dram["tensors"]["O"]["updates"], 32);
   EXPECT_EQ(dram["cycles"], 44);
   EXPECT_DOUBLE_EQ(dram["energy_uj"], (64 + 256 + 64) * 100 * 1e-6);
   EXPECT_EQ(cost["levels"][1]["cycles"], 208);
-  EXPECT_THAT(run(arguments).out, HasSubstr("208 cycles (bound by scratchpad, compute alone 128)"));
+  EXPECT_THAT(run(arguments).out, HasSubstr("208 cycles (bound by scratchpad I, compute alone 128)"));
 }
 
 // Simba, 4 outputs of 16 inputs and 4 channels: 8 of the inputs in space on Y (added on the way up), 4
@@ -515,22 +543,23 @@ TEST_F(Commands, EvaluateAndValidateOnAChain) {
   const std::string mapping = "L5[WIO] P4 - L4[IO] N1 - L3[I] N1 - L2[W] N1 - L1[O] C2 C8Y K4X - L0[W] N1";
   std::vector<std::string> arguments{"evaluate", "--machine", "simba", "-P",        "4",    "-C",
                                      "16",       "-K",        "4",     "--mapping", mapping};
-  EXPECT_THAT(run(arguments).out, HasSubstr("layer on simba:\n" + mapping + "\n"));
+  EXPECT_THAT(run(arguments).out, HasSubstr("layer:\n" + mapping + "\n"));
   arguments.emplace_back("--json");
   const json cost = json::parse(run(arguments).out);
   EXPECT_EQ(cost["compute_cycles"], 8);
-  EXPECT_EQ(cost["mapping"], mapping);
+  EXPECT_EQ(cost["schedule"], mapping);
   const json& accumulators = cost["levels"][4];
   EXPECT_EQ(accumulators["name"], "accumulation_buffer");
-  EXPECT_EQ(accumulators["accesses"]["O"]["updates"], 8 * 4) << "8 partial sums are one update";
-  EXPECT_EQ(accumulators["accesses"]["O"]["reads"], 8 * 4 - 16);
-  EXPECT_EQ(accumulators["used_words"], 4);
-  EXPECT_EQ(accumulators["capacity_words"], 1024);
-  EXPECT_EQ(cost["levels"][2]["accesses"]["I"]["reads"], 8 * 8) << "4 lanes are fed at once";
+  EXPECT_EQ(accumulators["tensors"]["O"]["updates"], 8 * 4) << "8 partial sums are one update";
+  EXPECT_EQ(accumulators["tensors"]["O"]["reads"], 8 * 4 - 16);
+  EXPECT_EQ(accumulators["used"], 4);
+  EXPECT_EQ(accumulators["capacity"], 1024);
+  EXPECT_EQ(accumulators["size_unit"], "words");
+  EXPECT_EQ(cost["levels"][2]["tensors"]["I"]["reads"], 8 * 8) << "4 lanes are fed at once";
   EXPECT_EQ(cost["levels"][5]["used_instances"], 32);
   EXPECT_EQ(cost["levels"][5]["instances"], 1024);
   // DRAM moves 64 weights, 64 inputs and 16 outputs at 16 words a cycle.
-  EXPECT_EQ(cost["bound_by"], "dram");
+  EXPECT_EQ(cost["bound"]["by"], "dram");
   EXPECT_EQ(cost["cycles"], 9);
 
   folder_.file("table.csv", "R,S,P,Q,C,K,N,mapping,L1.O.updates,cycles,energy_uj\n1,1,4,1,16,4,1," + mapping +

@@ -268,6 +268,40 @@ TEST(Explain, DifferencesNameWhatChanged) {
   for (const LayerDifference& layer : same.layers) EXPECT_TRUE(layer.why.empty()) << layer.why.front();
 }
 
+// A random search finds something else every time. What one finds is tried with all values, so that with
+// another number nothing costs more than the schedules that are known, and cheaper accesses cost less.
+TEST(Explain, SearchingAgainIsNeverWorseThanWhatIsKnown) {
+  const TargetPtr target = target_of("eyeriss");
+  SearchProblem problem = SearchProblem::of(load_workload("bert"), target, Objective::from_name("edp"));
+  problem.bounds.min = problem.bounds.max = target->machine().default_hardware;
+  SearchAgain options;
+  options.map.samples = 100;
+  options.numbers = 6;
+  options.target_with = [](const NumberChange& change) { return target_of({"eyeriss", {change}}); };
+  DesignAnalysis analysis = analyse(map_exhaustively(problem, options.map).best, *target);
+  search_again(analysis, target, options);
+  ASSERT_TRUE(analysis.searched);
+  EXPECT_LE(analysis.searched->edp, analysis.design.totals.edp);
+  std::size_t energies = 0;
+  for (std::size_t n = 0; n < options.numbers; ++n) {
+    const Sensitivity& one = analysis.sensitivities[n];
+    SCOPED_TRACE(one.number.name);
+    ASSERT_EQ(one.searched.size(), 2U);
+    for (const Sensitivity::Searched& searched : one.searched) {
+      ASSERT_EQ(searched.problem, "");
+      if (one.number.kind == NumberKind::kParameter) continue;
+      const bool is_more = searched.value > one.number.value;
+      const Effects& fixed = is_more ? one.more : one.less;
+      EXPECT_LE((1 + searched.change.edp) * analysis.searched->edp,
+                (1 + fixed.edp) * analysis.design.totals.edp * (1 + 1e-12));
+      if (one.number.kind != NumberKind::kEnergy) continue;
+      ++energies;
+      EXPECT_EQ(searched.change.edp > 0, is_more) << searched.change.edp;
+    }
+  }
+  EXPECT_GE(energies, 4U);
+}
+
 // The envelope theorem: where schedules are the best ones, searching again changes nothing of first order.
 TEST(Explain, SearchingAgainAgreesWithTheSlopes) {
   const TargetPtr target = target_of("gemmini-tl");

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Writes small ONNX models into a folder: the networks that dosa ships, as exporters write them, and every operator
-that becomes a layer. Weights are sizes without values. Usage: onnx_models.py FOLDER"""
+that becomes a layer. Weights are sizes without values. Usage: onnx_models.py FOLDER
+
+onnx_models.py FOLDER resnet50 writes ResNet-50 alone, with weights of 0."""
+import math
 import pathlib
 import sys
 
@@ -12,6 +15,7 @@ FLOAT, INT64, INT8, UINT8 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.IN
 
 class Graph:
     """Nodes and weights as they are added; a method returns the name of its output."""
+    with_values = False
 
     def __init__(self, name):
         self.name, self.nodes, self.weights, self.inputs, self.count = name, [], [], [], 0
@@ -21,8 +25,12 @@ class Graph:
         return name
 
     def weight(self, dims, kind=FLOAT):
-        """A tensor whose values are in a file that is not there."""
+        """A tensor whose values are in a file that is not there, or 0."""
         self.count += 1
+        if self.with_values:
+            values = helper.make_tensor(f"w{self.count}", kind, dims, bytes(4 * math.prod(dims)), raw=True)
+            self.weights.append(values)
+            return values.name
         tensor = TensorProto(name=f"w{self.count}", data_type=kind, dims=dims, data_location=TensorProto.EXTERNAL)
         tensor.external_data.add(key="location", value="weights.bin")
         self.weights.append(tensor)
@@ -301,6 +309,23 @@ def operators(folder):
            domain="com.microsoft", num_heads=32, kv_num_heads=8)
 
 
+def valued(folder):
+    """Weights with their values: raw, as numbers, and of a node; a small one that decides a shape."""
+    g = Graph("valued")
+    for dims in ([128, 128, 3, 3], [300, 300]):
+        g.count += 1
+        g.weights.append(TensorProto(name=f"w{g.count}", data_type=FLOAT, dims=dims))
+        if len(dims) == 4:
+            g.weights[-1].raw_data = bytes(4 * math.prod(dims))
+        else:
+            g.weights[-1].float_data.extend([0.5] * math.prod(dims))
+    conv, dense = (weight.name for weight in g.weights)
+    x = g.node("Conv", [g.input("x", [1, 128, 14, 14]), conv], "conv", kernel_shape=[3, 3], pads=[1] * 4)
+    x = g.node("Gemm", [g.node("Reshape", [g.node("GlobalAveragePool", [x]), g.constant([-1, 64])]), g.weight([64, 300])], "first")
+    held = g.node("Constant", [], value=helper.make_tensor("held", FLOAT, [300, 512], bytes(4 * 300 * 512), raw=True))
+    g.write(folder, [g.node("MatMul", [g.node("MatMul", [x, dense], "second"), held], "third")])
+
+
 def control(folder):
     """Graphs in graphs, functions, and what nobody knows."""
     body = helper.make_graph(
@@ -395,9 +420,12 @@ def wrong(folder):
 
 def main():
     folder = pathlib.Path(sys.argv[1])
+    if sys.argv[2:] == ["resnet50"]:
+        Graph.with_values = True
+        return resnet(folder, "resnet50", 1, 64)
     resnet(folder, "resnet50", 1, 64)
     resnet(folder, "resnext50", 32, 128)
-    for write in (mobilenet_v2, vgg16, alexnet, unet, retinanet, bert, vit, llama_block, operators, control, wrong):
+    for write in (mobilenet_v2, vgg16, alexnet, unet, retinanet, bert, vit, llama_block, operators, valued, control, wrong):
         write(folder)
 
 

@@ -317,6 +317,24 @@ TEST_F(Onnx, WrongModelsAreOneLine) {
   }
 }
 
+// Large weights are stepped over; what is small, and every field beside them, is there as it was.
+TEST_F(Onnx, ValuesOfWeightsAreNotRead) {
+  std::vector<std::string> texts;
+  for (const Layer& layer : layers("valued")) texts.push_back(layer.name + " " + text_of_layer(layer));
+  EXPECT_EQ(texts, (std::vector<std::string>{"conv R3 S3 P14 Q14 C128 K128 pad 1", "first P2 C64 K300",
+                                             "second P2 C300 K300", "third P2 C300 K512"}));
+  const std::string whole = read_file(path("valued"));
+  EXPECT_GT(whole.size(), 1'000'000U);
+  EXPECT_LT(onnx_importer().content_of(path("valued")).size(), 4096U);
+  for (const char* name : {"resnet50", "bert_base", "custom", "branch", "function", "quantized"})
+    EXPECT_EQ(onnx_importer().content_of(path(name)), read_file(path(name))) << name;
+  const TemporaryFolder folder;
+  for (const std::size_t size : {whole.size() / 4, whole.size() / 2, whole.size() - 1}) {
+    expect_error([&] { import_files({folder.file("cut.onnx", whole.substr(0, size))}); }, ErrorId::kSyntax,
+                 {"cut.onnx", "cut off"});
+  }
+}
+
 TEST_F(Onnx, CutAndChangedModelsNeverCrash) {
   const std::string good = read_file(path("upconv4")), large = read_file(path("custom"));
   const TemporaryFolder folder;

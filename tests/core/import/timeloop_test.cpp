@@ -1,6 +1,8 @@
 // What Timeloop's files become, and what of them is refused or named.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "dosa/core/import/importer.hpp"
 #include "dosa/core/import/timeloop/stats.hpp"
 #include "dosa/models/base/files.hpp"
@@ -239,6 +241,91 @@ problem:
   EXPECT_EQ((*from.workload)["name"], "imported");
 }
 
+// Of a problem whose shape is a name, what its file says of the shape; of one with densities of 1, that it is
+// dense.
+TEST(TimeloopImport, ShapesByNameScalarsAndDenseDensities) {
+  const auto dims = [](const std::string& problem) { return (*imported({problem}).workload)["layers"][0]; };
+  const Json depthwise = dims(
+      "problem: {shape: dw-cnn-layer, instance: {C: 96, R: 3, S: 3, P: 14, Q: 7, N: 2, Wstride: 2, "
+      "Hdilation: 3}}\n");
+  EXPECT_EQ(depthwise["groups"], 96);
+  EXPECT_EQ(depthwise["dims"], (Json{{"R", 3},
+                                     {"S", 3},
+                                     {"P", 14},
+                                     {"Q", 7},
+                                     {"C", 1},
+                                     {"K", 1},
+                                     {"N", 2},
+                                     {"wstride", 2},
+                                     {"hstride", 1},
+                                     {"hdilation", 3}}));
+  const Json product = dims("problem: {shape: gemm_ABZ, instance: {M: 128, N: 768, K: 64}}\n");
+  EXPECT_EQ(product["dims"]["C"], 64);
+  EXPECT_EQ(product["dims"]["K"], 768);
+  EXPECT_EQ(product["dims"]["N"].get<int>() * product["dims"]["P"].get<int>(), 128);
+  const std::string dot = R"(
+problem:
+  shape:
+    dimensions: [S]
+    data-spaces:
+      - {name: Weights, projection: [[[S]]]}
+      - {name: Inputs, projection: [[[S]]]}
+      - {name: Outputs, projection: [[]], read-write: true}
+  instance: {S: 128, densities: {Inputs: {distribution: fixed-structured, density: 1.0}, Weights: 1}}
+)";
+  const Json scalar = dims(dot);
+  for (const auto& [dim, size] : scalar["dims"].items()) EXPECT_EQ(size, dim == "S" ? 128 : 1) << dim;
+  expect_refused({replaced(dot, "density: 1.0", "density: 0.5")}, ErrorId::kValue,
+                 {"densities.Inputs.density", "0.5", "sparsity"});
+  expect_refused({"problem: {shape: 4d-cnn-layer, instance: {}}\n"}, ErrorId::kValue,
+                 {"problem.shape", "4d-cnn-layer", "cnn-layer, dw-cnn-layer, gemm-abz or the shape itself"});
+}
+
+// What Timeloop's front-end and Accelergy write into trees: actions to estimate, components that are switched
+// off, memories that keep nothing where only a fan-out is meant, and multipliers between the memories.
+TEST(TimeloopImport, TreesOfTheFrontEnd) {
+  const std::string tree = R"(
+architecture:
+  version: '0.4'
+  subtree:
+  - name: system
+    local:
+    - {name: "DRAM[1..1]", class: DRAM, enabled: true, required_actions: [leak, update, write, read],
+       attributes: {width: 64, datawidth: 8, vector_access_energy: 200}}
+    - {name: "Buffer[1..1]", class: smartbuffer_SRAM, required_actions: [leak, update, write, read], area_scale: 1,
+       attributes: {depth: 1024, width: 64, datawidth: 8, vector_access_energy: 20}}
+    - {name: Off, class: SRAM, enabled: false}
+    - {name: "Columns[1..4]", class: dummy_storage, enabled: true, attributes: {width: 1, depth: 1, datawidth: 1, meshX: 4}}
+    - {name: "MAC[1..32]", class: intmac, subclass: any, required_actions: [compute], attributes: {meshX: 4, energy: 1}}
+    - {name: "Spad[1..32]", class: smartbuffer_RF, attributes: {meshX: 4, depth: 12, width: 8, datawidth: 8, vector_access_energy: 1}}
+architecture_constraints:
+  targets:
+  - {target: Buffer, type: spatial, permutation: KRSCNPQ, split: 1}
+  - {target: Columns, type: spatial, permutation: CRSKNPQ, split: 0}
+  - {target: Columns, type: bypass, bypass: [Weights, Inputs, Outputs]}
+)";
+  const Imported from = imported({tree});
+  const Chain chain = chain_of_import(from);
+  ASSERT_EQ(chain.levels.size(), 3u);
+  const ChainLevel& buffer = chain.levels[1];
+  EXPECT_EQ(chain.levels[0].name, "Spad");
+  EXPECT_EQ(buffer.name, "Buffer");
+  EXPECT_EQ(buffer.fan_out_on(MeshAxis::X).size, 4);
+  EXPECT_EQ(letters_of(buffer.fan_out_on(MeshAxis::X).dims), "K");
+  EXPECT_EQ(buffer.fan_out_on(MeshAxis::Y).size, 8);
+  EXPECT_EQ(chain.instances(-1), 32);
+  EXPECT_TRUE(has_remark(from, "Columns keeps nothing", "Buffer"));
+  EXPECT_TRUE(has_remark(from, "local[2].enabled", "switched off"));
+  EXPECT_FALSE(has_remark(from, "required_actions"));
+  expect_refused({replaced(tree, "area_scale: 1", "area_scale: 2")}, ErrorId::kValue,
+                 {"local[1].area_scale", "2", "expected 1"});
+  expect_refused({replaced(tree, "[1..4]", "[4..1]")}, ErrorId::kValue, {"local[3].name", "Columns[4..1]"});
+  expect_refused({replaced(tree, "[1..4]", "[-9223372036854775807..9223372036854775807]")}, ErrorId::kValue,
+                 {"local[3].name", "PE[0..15]"});
+  expect_refused({"architecture: {version: 0.4, local: [{name: \"system.DRAM[1..1]\", class: DRAM}]}\n"},
+                 ErrorId::kSchema, {"architecture.local", "Accelergy", "tree"});
+}
+
 TEST(TimeloopImport, MappingsAreReadForAMachine) {
   ImportOptions options;
   options.machine = load_machine("nvdla");
@@ -363,6 +450,47 @@ TEST(TimeloopImport, ReportsAreReadByTheirTotals) {
   expect_error([&] { read(replaced(report, "25165824", "nan")); }, ErrorId::kSyntax, {"line 7", "nan"});
   expect_error([&] { read(replaced(report, "25165824", "-1")); }, ErrorId::kSyntax, {"line 7", "over 0"});
   expect_error([] { timeloop::read_stats("/nowhere.stats.txt"); }, ErrorId::kFile, {"/nowhere.stats.txt"});
+}
+
+// Folders as CoSA and DOSA publish them: a list beside the layers says which of them run, and how often.
+TEST(TimeloopImport, ListsOfAFolderSayWhatRuns) {
+  const auto problem = [](int channels) {
+    return fmt::format("problem: {{R: 3, S: 3, P: 14, Q: 14, C: {}, K: 64, N: 1, shape: cnn-layer}}\n",
+                       channels);
+  };
+  const TemporaryFolder folder;
+  folder.file("a.yaml", problem(8));
+  folder.file("b.1.yaml", problem(16));
+  folder.file("same.yaml", problem(16));
+  folder.file("example.yaml", problem(1) + "---\n" + problem(2));
+  const auto runs = [&](std::vector<std::string>* remarks = nullptr) {
+    const Imported from = import_files({folder.path().string()});
+    if (remarks != nullptr) *remarks = from.remarks;
+    std::map<std::string, std::int64_t> counts;
+    for (const Json& layer : (*from.workload)["layers"]) counts[layer["name"]] = layer["count"];
+    return counts;
+  };
+  const auto refused = [&](ErrorId id, const std::vector<std::string>& parts) {
+    expect_error([&] { runs(); }, id, parts);
+  };
+  refused(ErrorId::kSyntax, {"example.yaml", "second document"});
+  folder.file("layers.yaml", "- b.1\n- a\n- same\n- a\n");
+  using Counts = std::map<std::string, std::int64_t>;
+  std::vector<std::string> remarks;
+  EXPECT_EQ(runs(&remarks), (Counts{{"a", 2}, {"b.1", 2}}));
+  ASSERT_EQ(remarks.size(), 1U);
+  EXPECT_NE(remarks[0].find("layers.yaml: left out, since not named there: example.yaml"), std::string::npos);
+  folder.file("layer_count.yaml", "'3_3_14': {count: 5, name: a}\n'other': {count: 1, name: same}\n");
+  EXPECT_EQ(runs(), (Counts{{"a", 5}, {"same", 1}}));
+  folder.file("layer_count.yaml", "'3_3_14': {count: 0, name: a}\n");
+  refused(ErrorId::kValue, {"layer_count.yaml", "count", "0"});
+  folder.file("layer_count.yaml", "'3_3_14': 5\n");
+  EXPECT_EQ(runs(), (Counts{{"a", 2}, {"b.1", 2}})) << "without names it is no list of files";
+  folder.file("layers.yaml", "- a\n- ../a\n");
+  refused(ErrorId::kValue, {"layers.yaml", "../a.yaml", "no file"});
+  folder.file("layers.yaml", "- c\n");
+  folder.file("c.yaml", "text\n");
+  refused(ErrorId::kValue, {"c.yaml", "no format"});
 }
 
 TEST(TimeloopImport, FilesThatExplodeOrSayThingsTwiceAreRefused) {

@@ -11,6 +11,7 @@
 #include "dosa/core/report/chart.hpp"
 #include "dosa/core/report/command.hpp"
 #include "dosa/core/report/page.hpp"
+#include "dosa/core/report/words.hpp"
 #include "dosa/core/targets/target.hpp"
 #include "tests/support.hpp"
 
@@ -133,6 +134,38 @@ TEST(Charts, CurvesShowTheDifferencesAtTheEnd) {
   ASSERT_TRUE(std::regex_search(svg, b, last_b));
   EXPECT_GT(std::stod(a[1]) - std::stod(b[1]), 4) << "b ends above a, by more than a line's width";
   EXPECT_GT(std::stod(a[2]), std::stod(b[2])) << "b ends before a";
+}
+
+TEST(Words, LettersOfDimensionsAreExplained) {
+  EXPECT_EQ(html::letters_in("K 1000 in parts of 125 on 128, C fills 3 of 16"),
+            " (C: input channels; K: output channels)");
+  EXPECT_EQ(html::letters_in("P"), " (P: output width)");
+  EXPECT_EQ(html::letters_in("waits for DRAM, mostly I; MACs, K2 and xN"), "");
+}
+
+TEST(Words, SizesOfMachinesAreExplained) {
+  const auto meanings = [](const std::string& name) {
+    const MachinePtr machine = load_machine({name, {}});
+    std::vector<std::string> texts;
+    for (std::size_t p = 0; p < machine->parameters.size(); ++p)
+      texts.push_back(html::meaning_of(*machine, p));
+    return texts;
+  };
+  EXPECT_EQ(meanings("gemmini-tl"),
+            (std::vector<std::string>{"rows, and columns, of the array of multipliers",
+                                      "KiB of the memory scratchpad", "KiB of the memory accumulator"}));
+  const std::vector<std::string> eyeriss = meanings("eyeriss");
+  EXPECT_EQ(eyeriss.front(), "how many weight_spad stand side by side below global_buffer, along X");
+  EXPECT_EQ(eyeriss.back(), "what one global_buffer holds, in words");
+  for (const char* name : {"simba", "nvdla", "tpu"}) {
+    for (const std::string& meaning : meanings(name)) EXPECT_NE(meaning, "a size of the machine") << name;
+  }
+}
+
+TEST(Words, SizesOfAFileAreForPeople) {
+  EXPECT_EQ(html::sizes_text({{"pe_dim", 16}, {"scratchpad_kib", 64}, {"psum_words", 12}}),
+            "pe_dim 16, scratchpad 64 KiB, psum_words 12");
+  EXPECT_EQ(html::sizes_text(Json::object()), "sizes are fixed by its file");
 }
 
 TEST(Reproduction, WordsAreQuotedAsAShellReadsThem) {

@@ -203,6 +203,59 @@ class Structure(unittest.TestCase):
         self.assertAlmostEqual(float(said.group(1)), best["totals"]["area_mm2"],
                                delta=0.01 * best["totals"]["area_mm2"])
 
+    def test_a_folder_of_a_front_has_the_same_page(self):
+        dosa("report", "front", "-o", "again.html")
+        tree, searched = page("again.html"), page("front.html")
+        for part in (".//header", ".//section[@id='area-edp']", ".//section[@id='designs']"):
+            self.assertEqual(text_of(tree.find(part)), text_of(searched.find(part)), part)
+        marks = list(tree.find(".//section[@id='area-edp']").iter("circle"))
+        self.assertEqual(len(marks), self.designs_that_area_buys())
+        # The command that its designs record makes the front again.
+        command = tree.find(".//section[@id='provenance']//pre/code").text
+        self.assertIn("--pareto front --pareto-points 6 --polish-nests 64 --max-size pe_dim=4", command)
+        dosa(*command.replace("--pareto front", "--pareto front_again").split()[1:], "-q")
+        self.assertEqual(json.loads(read("front_again/front.json")), json.loads(read("front/front.json")))
+        # Of a folder there is nothing to choose, and what is in it is looked at.
+        self.assertIn("of a front only --output", dosa("report", "front", "--clock", "1GHz", "-o", "x.html", code=2).stderr)
+        shutil.copytree(path("front"), path("broken"))
+        os.remove(path("broken/design_01.json"))
+        self.assertIn("design_01.json", dosa("report", "broken", "-o", "x.html", code=2).stderr)
+        with open(path("broken/front.json"), encoding="utf-8") as file:
+            front = json.load(file)
+        front["designs"][0]["file"] = "../optimised.json"
+        with open(path("broken/front.json"), "w", encoding="utf-8") as file:
+            json.dump(front, file)
+        self.assertIn("the name of a file in the same folder", dosa("report", "broken", "-o", "x.html", code=2).stderr)
+        front["designs"][0]["file"], front["workload"] = "design_02.json", "alexnet"
+        with open(path("broken/front.json"), "w", encoding="utf-8") as file:
+            json.dump(front, file)
+        self.assertIn("allowed is one of alexnet", dosa("report", "broken", "-o", "x.html", code=2).stderr)
+        self.assertIn("front.json", dosa("report", ".", "-o", "x.html", code=2).stderr)
+        self.assertFalse(os.path.exists(path("x.html")))
+
+    def designs_that_area_buys(self):
+        """How many designs of the front have less EDP than all that are smaller."""
+        best, better = float("inf"), 0
+        for design in sorted(json.loads(read("front/front.json"))["designs"], key=lambda d: d["totals"]["area_mm2"]):
+            better += design["totals"]["edp"] < best
+            best = min(best, design["totals"]["edp"])
+        return better
+
+    def test_names_of_the_machine_are_explained(self):
+        for name in [*DESIGNS, "shared"]:
+            with self.subTest(name):
+                tree, design = page(f"{name}.html"), json.loads(read(f"{name}.json"))
+                words = {text_of(word): text_of(meaning) for word, meaning in zip(
+                    tree.findall(".//section[@id='words']//dt"), tree.findall(".//section[@id='words']//dd"))}
+                for size in design["hardware"]:
+                    self.assertGreater(len(words[size.replace("_kib", "")]), 10)
+                machine = text_of(tree.find(".//header" if name != "shared" else ".//section[@id='limits-1']"))
+                self.assertRegex(machine, r"multiplies and adds with \d+ multipliers( \([0-9 ×]+\))?, each once a cycle")
+                for level in tree.find(".//section[@id='hardware']" if name != "shared" else
+                                       ".//section[@id='hardware-1']").iter("text"):
+                    if level.get("class") == "block-name" and not level.text.endswith("multipliers"):
+                        self.assertRegex(machine, rf"\b{level.text}\b")
+
     def test_several_networks_have_a_page(self):
         tree, design = page("shared.html"), json.loads(read("shared.json"))
         rows = tree.find(".//section[@id='networks']//table").findall("tbody/tr")
@@ -226,7 +279,7 @@ class Structure(unittest.TestCase):
         searched = [found for one in explained["sensitivities"] for found in one.get("searched", [])]
         self.assertGreaterEqual(len(searched), 4)
         captions = {text_of(t.find("caption")): t for t in tree.find(".//section[@id='tables']").iter("table")}
-        table = next(t for caption, t in captions.items() if "searched again" in caption)
+        table = next(t for caption, t in captions.items() if "searches found" in caption)
         self.assertEqual([row[5].text for row in table.findall("tbody/tr")],
                          ["yes" if found["agrees"] else "no" for found in searched])
         left = {"schema": "dosa-workload/2", "name": "speech", "layers": [
@@ -286,6 +339,16 @@ class Structure(unittest.TestCase):
                 for part in parts:
                     self.assertIn(part, text_of(tree.find(".//main")))
                 self.assertTrue(tree.find(".//pre/code").text.startswith("dosa compare bert"))
+        rows = page("methods.html").findall(".//section[@id='results']//tbody/tr")
+        self.assertIn(f"The least median EDP: {min(rows, key=lambda row: float(row[5].text))[0].text}, with ",
+                      page("methods.html").find(".//p[@class='verdict']").text)
+        for name in ("machines", "arrays"):
+            said = re.match(r"The least EDP: (.+), with [0-9.]+ [MGT]\. The next, .+, has ([0-9.]+) times as much\.",
+                            page(f"{name}.html").find(".//p[@class='verdict']").text)
+            self.assertGreaterEqual(float(said.group(2)), 1)
+            least = min(page(f"{name}.html").findall(".//section[@id='tables']//tbody/tr"),
+                        key=lambda row: float(row[3].text))
+            self.assertEqual(said.group(1), least[0].text)
         for figure in ("against-samples", "against-time"):
             curves = page("methods.html").find(f".//section[@id='{figure}']//svg").iter("path")
             self.assertEqual(sum(c.get("class").startswith("curve") for c in curves), 5)
@@ -357,9 +420,9 @@ class Browser(unittest.TestCase):
         return "file://" + path(f"{name}.html")
 
     def test_pages_are_drawn_in_light_and_dark(self):
-        for name in ("mobilenet_v2", "gemmini-rtl", "simba", "methods", "shared"):
+        for name in ("mobilenet_v2", "gemmini-rtl", "simba", "methods", "arrays", "front", "shared"):
             pictures = []
-            for width, mode in ((1280, 1), (1280, 0), (400, 1)):
+            for width, mode in ((1280, 1), (1280, 0), (390, 1)):
                 picture = path(f"{name}_{width}_{'light' if mode else 'dark'}.png")
                 self.browse(f"--screenshot={picture}", f"--window-size={width},2600",
                             f"--blink-settings=preferredColorScheme={mode}", self.address(name))
@@ -369,7 +432,7 @@ class Browser(unittest.TestCase):
             self.assertEqual(len(set(pictures)), 3)
 
     def test_pages_print_on_a4(self):
-        for name in ("mobilenet_v2", "methods"):
+        for name in ("mobilenet_v2", "gemmini-rtl", "methods", "front"):
             self.browse(f"--print-to-pdf={path(name + '.pdf')}", "--no-pdf-header-footer", self.address(name))
             with open(path(f"{name}.pdf"), "rb") as file:
                 document = file.read()
@@ -391,7 +454,7 @@ class Browser(unittest.TestCase):
             self.assertEqual(asked, set(), name)
 
     def test_texts_keep_apart_and_nothing_is_wider_than_the_page(self):
-        frames = [[name, width] for name in PAGES for width in (1280, 760, 400)]
+        frames = [[name, width] for name in PAGES for width in (1280, 760, 390)]
         with open(path("harness.html"), "w", encoding="utf-8") as file:
             file.write(HARNESS.replace("FRAMES", json.dumps(frames)))
         shown = self.browse("--allow-file-access-from-files", "--virtual-time-budget=20000", "--dump-dom",

@@ -210,28 +210,30 @@ struct JointCase {
   const char* objective = "edp";
 };
 
-/// Networks that want different hardware, and random pairs.
-std::vector<JointCase> joint_cases(bool on_chain) {
-  std::vector<JointCase> cases{{{{tall(), 1}, {flat(), 1}}}};
-  if (!on_chain) {
-    cases.push_back({{{flat(), 1}, {convolutions(), 3}}});
-    cases.push_back({{{tall(), 2}, {flat(), 1}, {convolutions(), 1}}, Combining::kSum});
+/// Networks that want different hardware, and random pairs of random weights.
+std::vector<JointCase> joint_cases(const std::string& machine) {
+  std::vector<JointCase> all{{{{tall(), 1}, {flat(), 1}}}};
+  if (load_machine(machine)->rules != "chain") {
+    all.push_back({{{flat(), 1}, {convolutions(), 3}}});
+    all.push_back({{{tall(), 2}, {flat(), 1}, {convolutions(), 1}}, Combining::kSum});
   }
+  constexpr const char* kObjectives[] = {"edp", "energy", "latency"};
   Random random(11);
-  for (const char* objective : {"edp", "energy", "latency"}) {
+  for (int pair = 0; pair < cases(3); ++pair) {
     const WeightedNetwork first{random_network(random, "first"), 1};
     const WeightedNetwork second{random_network(random, "second"), 0.5 + 3 * random.uniform()};
-    cases.push_back(
-        {{first, second}, random.below(2) == 0 ? Combining::kSum : Combining::kGeometricMean, objective});
+    all.push_back({{first, second},
+                   random.below(2) == 0 ? Combining::kSum : Combining::kGeometricMean,
+                   kObjectives[pair % 3]});
   }
-  return cases;
+  return all;
 }
 
 class OnOneHardware : public ::testing::TestWithParam<const char*> {};
 
 // Every network's own design, its hardware used for all: mapped as the search maps, and by enumeration.
 TEST_P(OnOneHardware, IsNoWorseThanAnyOwnDesignUsedForAll) {
-  for (const JointCase& joint : joint_cases(GetParam() == std::string("nvdla"))) {
+  for (const JointCase& joint : joint_cases(GetParam())) {
     const std::vector<WeightedNetwork>& networks = joint.networks;
     const SearchProblem problem = joint_problem(networks, GetParam(), joint.combining, joint.objective);
     const auto value_of = [&](const DesignTotals& totals) {
@@ -304,7 +306,7 @@ TEST_P(OnOneHardware, NothingDependsOnOrderNamingTwiceOrThreads) {
   EXPECT_EQ(first, found({{flat(), 1}, {tall(), 1}, {flat(), 1}}, 3));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, OnOneHardware, ::testing::Values("gemmini-tl", "gemmini-rtl", "nvdla"),
+INSTANTIATE_TEST_SUITE_P(All, OnOneHardware, ::testing::Values("gemmini-tl", "gemmini-rtl", "nvdla", "simba"),
                          [](const auto& machine) {
                            std::string name = machine.param;
                            name.erase(std::remove(name.begin(), name.end(), '-'), name.end());

@@ -525,13 +525,14 @@ TEST(CostModelFidelity, PublishedTimeloopResults) {
     layer.size = row.size;
     layer.wstride = layer.hstride = row.stride;
     // Mappings of the dataset can need more than the hardware that they were evaluated on has.
-    const Explanation analysis =
-        analyse_mapping(layer, parse_mapping(row.mapping, gemmini()), row.hardware, gemmini(), false);
-    EXPECT_EQ(analysis.json["cycles"].get<double>(), row.cycles) << row.mapping;
+    const CostModel model(gemmini(), torch::kFloat64);
+    const Cost cost = model.cost(model.traffic_of({layer}, {parse_mapping(row.mapping, gemmini())}),
+                                 HardwareTensors::from(row.hardware, torch::kFloat64), {});
+    EXPECT_EQ(cost.cycles.item<double>(), row.cycles) << row.mapping;
     const std::string printed = row.energy_uj;
     const double half_digit =
         0.5 * std::pow(10.0, -static_cast<double>(printed.size() - printed.find('.') - 1));
-    EXPECT_NEAR(analysis.json["energy_uj"].get<double>(), std::stod(printed), half_digit * (1 + 1e-6))
+    EXPECT_NEAR(1e-6 * cost.energy_pj.item<double>(), std::stod(printed), half_digit * (1 + 1e-6))
         << row.mapping;
   }
 }

@@ -93,8 +93,6 @@ TEST(GemminiSpace, DesignsAreLegalExactAndBetterThanTheDefault) {
   for (const DesignLayer& entry : summary.best.layers) {
     EXPECT_GT(*entry.costs.analytical_cycles, 0);
     EXPECT_GT(*entry.costs.cycles_sd_log, 0);
-    const Explanation analysis = problem.target->analyse(entry.layer, entry.schedule, summary.best.hardware);
-    EXPECT_GT(analysis.json["levels"].size(), 3);
   }
   EXPECT_FALSE(gemmini_exporter().files(summary.best, *problem.target).empty());
   const Json comparison = problem.target->compare_with_default(summary.best)->json;

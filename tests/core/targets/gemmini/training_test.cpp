@@ -33,10 +33,10 @@ struct Bar {
 
 void expect_reached(const CrossValidation& cv, const Bar& bar) {
   SCOPED_TRACE(cv.folds);
-  EXPECT_GE(cv.accuracy.spearman, bar.spearman);
-  EXPECT_LE(cv.accuracy.mape, bar.mape);
-  EXPECT_LE(cv.accuracy.gef, bar.gef);
-  EXPECT_EQ(cv.accuracy.below_floor, 0);
+  EXPECT_GE(cv.accuracy.spearman.value(), bar.spearman);
+  EXPECT_LE(cv.accuracy.mape.value(), bar.mape);
+  EXPECT_LE(cv.accuracy.gef.value(), bar.gef);
+  EXPECT_EQ(cv.accuracy.below_floor.value(), 0);
   EXPECT_GT(cv.accuracy.within_1sd.value(), 0.55);
   EXPECT_LT(cv.accuracy.within_1sd.value(), 0.85);
 }
@@ -63,7 +63,7 @@ TEST(Learning, HeldOutAccuracyOnGemminiRtl) {
     EXPECT_LE(arrays.at(bar.what).mape, bar.mape) << bar.what;
     EXPECT_LE(arrays.at(bar.what).gef, bar.gef) << bar.what;
   }
-  EXPECT_LE(summary.validations[1].accuracy.top1_regret, 1.03);
+  EXPECT_LE(summary.validations[1].accuracy.top1_regret.value(), 1.03);
   // The shipped surrogate is this one.
   const Surrogate known = Surrogate::load(data_folder() / "surrogate" / "gemmini-rtl.safetensors");
   EXPECT_EQ(known.card["data"]["hash"], s.card["data"]["hash"]);
@@ -77,7 +77,7 @@ TEST(Learning, HeldOutAccuracyOnGemminiRtl) {
   ASSERT_EQ(summary.extrapolations.size(), 2);
   for (const Extrapolation& e : summary.extrapolations) {
     EXPECT_GT(e.accuracy.rows, 500);
-    EXPECT_LT(e.accuracy.gef, 1.10);
+    EXPECT_LT(e.accuracy.gef.value(), 1.10);
   }
   EXPECT_GT(s.growth_per_octave, 1);
   EXPECT_NEAR(known.growth_per_octave, s.growth_per_octave, 0.15);
@@ -92,7 +92,7 @@ TEST(Learning, HeldOutAccuracyOnFireSim) {
   expect_reached(summary.validations[0], {0.997, 0.09, 1.095});
   expect_reached(summary.validations[1], {0.995, 0.13, 1.14});
   expect_reached(summary.validations[2], {0.992, 0.16, 1.16});
-  EXPECT_LE(summary.validations[1].accuracy.top1_regret, 1.03);
+  EXPECT_LE(summary.validations[1].accuracy.top1_regret.value(), 1.03);
   // Every array that was measured, on every layer; the buffers were larger than any tile needs.
   std::int64_t floors = 0;
   Doubled doubled;
@@ -122,10 +122,11 @@ TEST(Learning, CombinedBeatsLearnedBeatsNothing) {
   train_surrogate(shipped(), options, &learned, nullptr);
   options.predictor = Predictor::kCombined;
   train_surrogate(shipped(), options, &combined, nullptr);
-  EXPECT_LT(combined.validations[1].accuracy.gef, learned.validations[1].accuracy.gef - 0.03);
-  EXPECT_LT(learned.validations[1].accuracy.gef, 2);
+  EXPECT_LT(combined.validations[1].accuracy.gef.value(), learned.validations[1].accuracy.gef.value() - 0.03);
+  EXPECT_LT(learned.validations[1].accuracy.gef.value(), 2);
   for (const TrainSummary* summary : {&learned, &combined}) {
-    for (const CrossValidation& cv : summary->validations) EXPECT_EQ(cv.accuracy.below_floor, 0) << cv.folds;
+    for (const CrossValidation& cv : summary->validations)
+      EXPECT_EQ(cv.accuracy.below_floor.value(), 0) << cv.folds;
   }
 }
 
@@ -286,19 +287,66 @@ TEST(Training, ProposalsAreLegalNewAndSpread) {
 TEST(Accuracy, OfKnownPredictions) {
   const TrainingSet set = MeasuredRuns::of(few(60)).set;
   const Accuracy perfect = accuracy_of(set.log_cycles, torch::full_like(set.log_cycles, 0.1), set);
-  EXPECT_DOUBLE_EQ(perfect.spearman, 1);
-  EXPECT_DOUBLE_EQ(perfect.kendall, 1);
-  EXPECT_DOUBLE_EQ(perfect.gef, 1);
-  EXPECT_DOUBLE_EQ(perfect.top1_regret, 1);
+  EXPECT_DOUBLE_EQ(perfect.spearman.value(), 1);
+  EXPECT_DOUBLE_EQ(perfect.kendall.value(), 1);
+  EXPECT_DOUBLE_EQ(perfect.gef.value(), 1);
+  EXPECT_DOUBLE_EQ(perfect.top1_regret.value(), 1);
   EXPECT_DOUBLE_EQ(perfect.within_1sd.value(), 1);
   const Accuracy doubled = accuracy_of(set.log_cycles + std::log(2.0), Tensor(), set);
-  EXPECT_NEAR(doubled.mape, 1, 1e-9);
-  EXPECT_NEAR(doubled.gef, 2, 1e-9);
+  EXPECT_NEAR(doubled.mape.value(), 1, 1e-9);
+  EXPECT_NEAR(doubled.gef.value(), 2, 1e-9);
   EXPECT_FALSE(doubled.within_1sd);
   const Accuracy reversed = accuracy_of(30 - set.log_cycles, Tensor(), set);
-  EXPECT_NEAR(reversed.spearman, -1, 1e-9);
-  EXPECT_GT(reversed.top1_regret, 1.05);
-  EXPECT_GT(accuracy_of(set.log_cycles - 5, Tensor(), set).below_floor, 0.9);
+  EXPECT_NEAR(reversed.spearman.value(), -1, 1e-9);
+  EXPECT_GT(reversed.top1_regret.value(), 1.05);
+  EXPECT_GT(accuracy_of(set.log_cycles - 5, Tensor(), set).below_floor.value(), 0.9);
+}
+
+/// The keys of an accuracy that are null.
+std::set<std::string> undefined(const Accuracy& accuracy) {
+  std::set<std::string> keys;
+  const Json json = to_json(accuracy);
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_null()) keys.insert(key);
+  }
+  return keys;
+}
+
+TEST(Accuracy, WhatIsNotDefinedIsNoNumber) {
+  using Keys = std::set<std::string>;
+  const Tensor no_sd;
+  const TrainingSet some = MeasuredRuns::of(few(60)).set;
+  const auto accuracy = [&](const TrainingSet& set) { return accuracy_of(set.log_cycles, no_sd, set); };
+  const Keys uncertainty{"within_1sd", "within_2sd"};
+  EXPECT_EQ(undefined(accuracy(some)), uncertainty);
+  EXPECT_EQ(undefined(accuracy(some.select({}))).size(), to_json(accuracy(some)).size() - 1) << "but rows";
+  EXPECT_EQ(undefined(Accuracy{}), undefined(accuracy(some.select({}))));
+
+  // One row of every layer: nothing to compare within layers.
+  std::map<std::int64_t, std::int64_t> one_of;
+  for (std::int64_t i = 0; i < some.rows(); ++i)
+    one_of.emplace(some.comparable[static_cast<std::size_t>(i)], i);
+  std::vector<std::int64_t> ones;
+  for (const auto& [layer, row] : one_of) ones.push_back(row);
+  ASSERT_GT(ones.size(), 2U);
+  EXPECT_EQ(undefined(accuracy(some.select(ones))),
+            (Keys{"within_1sd", "within_2sd", "spearman_within_layer", "top1_regret"}));
+
+  // All measured alike, or predicted alike: nothing to rank. Of one row no prediction differs from another's.
+  const Keys ranks{"within_1sd", "within_2sd", "spearman", "kendall", "spearman_within_layer"};
+  TrainingSet alike = some;
+  alike.log_cycles = torch::full_like(some.log_cycles, some.log_cycles.max().item<double>());
+  EXPECT_EQ(undefined(accuracy_of(some.log_cycles, no_sd, alike)), ranks);
+  EXPECT_EQ(undefined(accuracy_of(alike.log_cycles, no_sd, some)), ranks);
+  const std::string table = accuracy_table({{"all", accuracy(some.select({0}))}});
+  for (const char* what :
+       {"Spearman", "per MAC", "within layers", "Kendall", "top-1 regret", "within 1 sd"}) {
+    const std::size_t at = table.find(what);
+    ASSERT_NE(at, std::string::npos) << what;
+    const std::string line = table.substr(at, table.find('\n', at) - at);
+    EXPECT_EQ(line.find_last_not_of(' '), line.find('-', std::string(what).size())) << line;
+  }
+  EXPECT_EQ(table.find("nan"), std::string::npos);
 }
 
 }  // namespace
