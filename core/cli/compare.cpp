@@ -248,14 +248,7 @@ std::vector<Method> run_all(const CompareFlags& flags, const SearchProblem& prob
         if (runner.stages != Stages::kAutomatic) options.stages = runner.stages;
         options.seed = static_cast<std::uint64_t>(s);
         if (asked > 0) options = within_budget(options, asked, per_step);
-        try {
-          run = run_search(problem, options, asked, interrupt);
-        } catch (const Error& error) {
-          // A stage that the target does not have; the user asked for no list of methods.
-          if (!flags.methods.empty() || &method == &methods.front().first) throw;
-          if (s == 0) fmt::print(stderr, "{} is left out: {}\n", method.name, error.what());
-          continue;
-        }
+        run = run_search(problem, options, asked, interrupt);
         if (budget == 0) budget = run.samples;
       }
       if (run.curve.empty() && *interrupt) continue;  // before its first design

@@ -177,10 +177,25 @@ std::string verdict_on_time(const DesignAnalysis& analysis) {
         percentage(1 - waits));
   }
   if (most == useful) {
-    return fmt::format(
-        "The number of multipliers limits this design: together they do useful work in {} of the time. It "
-        "becomes much faster only with more of them; faster memory saves at most {} of the time.",
+    // The layers' slowest part, by their cycles: where that is memory, more multipliers alone would wait.
+    double by_memory = 0;
+    for (const DesignAnalysis::CyclesShare& one : analysis.bounds)
+      by_memory += one.bound.tensor ? one.share : 0;
+    const std::string work = fmt::format(
+        "the multipliers do useful work in {} of the time, and faster memory alone saves at most {} of it",
         percentage(useful), percentage(waits));
+    if (by_memory > 0.5) {
+      return fmt::format(
+          "Multipliers and memory limit this design about equally: {}, but in {} of the time the data of a "
+          "layer "
+          "take as long as its work or longer. It becomes much faster only with more multipliers and faster "
+          "memory "
+          "together.",
+          work, percentage(by_memory));
+    }
+    return fmt::format(
+        "The number of multipliers limits this design: {}. It becomes much faster only with more of them.",
+        work);
   }
   if (most == idle) {
     return fmt::format(

@@ -144,6 +144,7 @@ class FrontSearch {
     refine();
     settle();
     summary_.interrupted = stop();
+    summary_.complete = summary_.complete && !summary_.interrupted;
     TORCH_CHECK(!summary_.front.empty(), "no design found");
     if (options_.min_area_mm2 > 0) drop_below(options_.min_area_mm2);
     challenge();

@@ -352,7 +352,6 @@ TEST_F(BadInput, ChainsOfMemories) {
                  {"--mapping", "factors of Q multiply to 256"});
   expect({"evaluate", "--machine", "nvdla", "--pe", "4", "--mapping", "L3[WIO] N1"}, "value",
          {"--pe: nvdla has no 'pe_dim'", "atomic_c"});
-  expect({"optimize", "bert", "--target", "simba", "--stages", "descent"}, "value", {"stages", "polish"});
   expect({"optimize", "bert", "--target", "simba", "--size", "weight=3"}, "value",
          {"--size weight: simba has no 'weight'", "weight_words"});
   expect({"optimize", "bert", "--target", "simba", "--size", "weight_words=x"}, "usage",

@@ -10,11 +10,13 @@
 
 #include "dosa/core/explain/explain.hpp"
 #include "dosa/core/export/exporter.hpp"
+#include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/gemmini/campaign/sample.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/random.hpp"
 #include "tests/support.hpp"
 
 namespace dosa::testing {
@@ -367,6 +369,49 @@ TEST(GemminiSpace, WhatTheCpuDoesIsNamedAndNotCounted) {
   network.layers = {huge};
   expect_error([&] { SearchProblem::of(network, target(), Objective::from_name("edp")); }, ErrorId::kValue,
                {"mixed: gemmini-rtl runs none of the layers", "huge", "2^38"});
+}
+
+// Energy is counted, and the last tile of a size is as small as what is left. Latency is predicted, and a
+// prediction may think a size slower than one that fills its tiles.
+TEST(GemminiSpace, ASizeTakesNoMoreThanALargerOneButForTheErrorOfPredictions) {
+  Random random(11);
+  const auto draw = [&](std::int64_t least, std::int64_t most) {
+    return least + random.below(most - least + 1);
+  };
+  const TargetPtr priced = target(0);
+  const auto best = [&](const Layer& layer, const char* objective) {
+    SearchProblem problem{{"one", "", "", {layer}}, priced, {}, Objective::from_name(objective)};
+    problem.bounds.min = problem.bounds.max = ArraySizes{16, 256, 64};
+    const MapSummary found = map_exhaustively(problem, {});
+    EXPECT_TRUE(found.proven());
+    return problem.value(found.best);
+  };
+  const int layers = cases(5);
+  int slower = 0;
+  double most = 1;
+  for (int i = 0; i < layers; ++i) {
+    const bool is_product = i % 2 == 0;
+    const std::int64_t filter = 2 * draw(0, 2) + 1, pixels = draw(2, 40);
+    Layer layer = is_product
+                      ? layer_of("product", {1, 1, draw(1, 400), 1, draw(1, 400), draw(1, 400), 1}, 1, 0, 1)
+                      : layer_of("convolution",
+                                 {filter, filter, pixels, pixels, draw(1, 200), draw(1, 200), draw(1, 2)},
+                                 draw(1, 2), filter / 2, 1);
+    Layer larger = layer;
+    larger[(is_product ? std::array{Dim::P, Dim::C, Dim::K}
+                       : std::array{Dim::N, Dim::C, Dim::K})[draw(0, 2)]] += draw(1, 16);
+    SCOPED_TRACE(to_json(layer).dump() + " against " + to_json(larger).dump());
+    EXPECT_LE(best(layer, "energy"), best(larger, "energy") * (1 + 1e-9));
+    for (const char* objective : {"edp", "latency"}) {
+      const double over = best(layer, objective) / best(larger, objective);
+      EXPECT_LE(over, 1.05) << objective;
+      slower += over > 1 + 1e-9 ? 1 : 0;
+      most = std::max(most, over);
+    }
+  }
+  EXPECT_LE(slower, layers / 3);
+  RecordProperty("slower", slower);
+  RecordProperty("most", std::to_string(most));
 }
 
 TEST(GemminiSpace, RefusesWhatCannotBe) {
