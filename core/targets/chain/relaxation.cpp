@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "dosa/core/search/network_loss.hpp"
 #include "dosa/models/chain/nest_model.hpp"
 
 namespace dosa {

@@ -14,10 +14,6 @@ namespace dosa {
 
 class ChainRelaxation {
  public:
-  /// What a layer loses by needing e times more of a capacity or a fan-out than there is, in units of its
-  /// objective: more than it can gain by it.
-  static constexpr double kExcessWeight = 4;
-
   /// Of layers that need not have anything in common. `options` say where and how precisely it computes.
   ChainRelaxation(const Chain& chain, const std::vector<Layer>& layers, const Objective& objective,
                   torch::TensorOptions options);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "dosa/core/search/network_loss.hpp"
+
 namespace dosa {
 namespace {
 
@@ -121,21 +123,12 @@ RelaxedCost SizedRelaxation::cost(const Tensor& parameters, const Tensor& gate) 
   const ChainCost cost = nests_.model().cost(traffic, sharpness, numbers_at(chain_, of_rows, options_));
   const Tensor energy = cost.energy_pj.view({starts, layers}) * 1e-6 * repetitions_;
   const Tensor cycles = cost.cycles.view({starts, layers}) * repetitions_;
-  const Tensor total_energy = networks_.sum(energy), total_cycles = networks_.sum(cycles);
-  const Tensor log_values = problem_.objective.log_value(total_energy, total_cycles);  // [starts, networks]
-  // A layer's penalty is weighed by its share of the objective, so that it stays comparable with the layer's
-  // other gradients.
-  Tensor share = problem_.objective.energy * (energy.detach() / networks_.spread(total_energy.detach())) +
-                 problem_.objective.latency * (cycles.detach() / networks_.spread(total_cycles.detach()));
-  if (problem_.is_joint()) share = share * networks_.spread(joint_.shares(log_values.detach()));
 
   RelaxedCost result;
   result.hardware = hardware(sizes);
-  result.loss = joint_.log_value(log_values) + ChainRelaxation::kExcessWeight * (share * excess).sum(-1);
-  if (std::isfinite(problem_.bounds.max_area_mm2)) {
-    const Tensor area = area_mm2(chain_, of_starts) / problem_.bounds.max_area_mm2;
-    result.loss = result.loss + ChainRelaxation::kExcessWeight * torch::relu(area.log());
-  }
+  result.loss = network_loss(problem_, networks_, joint_, energy, cycles, excess);
+  if (std::isfinite(problem_.bounds.max_area_mm2))
+    result.loss = result.loss + area_loss(problem_, area_mm2(chain_, of_starts));
   return result;
 }
 

@@ -4,14 +4,12 @@
 #include <cmath>
 #include <limits>
 
+#include "dosa/core/search/network_loss.hpp"
+
 namespace dosa {
 namespace {
 
 using torch::Tensor;
-
-// How much a layer loses by needing e times more of a size than there is, in units of its share of the
-// objective: more than it can gain by it.
-constexpr double kExcessWeight = 4;
 
 }  // namespace
 
@@ -87,20 +85,9 @@ RelaxedCost Relaxation::cost(const Tensor& log_factors, const Softness& softness
   };
   const Tensor layer_energy = of_layer(energy);
   const Tensor layer_cycles = of_layer(cost.cycles);
-  const Tensor total_energy = networks_.sum(layer_energy), total_cycles = networks_.sum(layer_cycles);
-  const Tensor log_values = problem_.objective.log_value(total_energy, total_cycles);  // [starts, networks]
-  result.loss = joint_.log_value(log_values);
-  // A layer's penalty is weighed by its share of the objective, so that it stays comparable with the layer's
-  // other gradients: Adam would take long to forget a larger one.
-  Tensor share =
-      problem_.objective.energy * (layer_energy.detach() / networks_.spread(total_energy.detach())) +
-      problem_.objective.latency * (layer_cycles.detach() / networks_.spread(total_cycles.detach()));
-  if (problem_.is_joint()) share = share * networks_.spread(joint_.shares(log_values.detach()));
-  result.loss = result.loss + kExcessWeight * (share * needs.excess(bounds_)).sum(-1);
-  if (std::isfinite(problem_.bounds.max_area_mm2)) {
-    const Tensor area = area_mm2(array_machine(problem_).area, hardware) / problem_.bounds.max_area_mm2;
-    result.loss = result.loss + kExcessWeight * torch::relu(area.log());
-  }
+  result.loss = network_loss(problem_, networks_, joint_, layer_energy, layer_cycles, needs.excess(bounds_));
+  if (std::isfinite(problem_.bounds.max_area_mm2))
+    result.loss = result.loss + area_loss(problem_, area_mm2(array_machine(problem_).area, hardware));
   return result;
 }
 
