@@ -92,6 +92,36 @@ class Plots(unittest.TestCase):
         markers = {str(dots.get_paths()[0].vertices.tolist()) for dots in energy.collections}
         self.assertEqual(len(markers), 2)
 
+    def test_a_changed_machine_is_another_machine(self):
+        changed = design("a", 500, 400, 9, {"pe_dim": 9})
+        changed["set"] = {"dram.words_per_cycle": 16}
+        figure = self.front(design("a", 1000, 200, 1, {"pe_dim": 8}), changed)
+        labels = figure.axes[0].get_legend_handles_labels()[1]
+        self.assertTrue(any(label.startswith("a: 1 design ") for label in labels), labels)
+        self.assertTrue(any(label.startswith("a with dram.words_per_cycle=16: 1 design ") for label in labels), labels)
+        self.assertEqual(figure.get_suptitle() if hasattr(figure, "get_suptitle") else figure._suptitle.get_text(),
+                         "net on a, a with dram.words_per_cycle=16")
+
+    def test_the_scale_of_areas_has_plain_numbers(self):
+        figure = self.front(design("a", 1000, 200, 1, {"pe_dim": 8}), design("a", 500, 400, 9, {"pe_dim": 9}))
+        figure.canvas.draw()
+        numbers = [text.get_text() for text in figure.axes[2].get_yticklabels()]
+        self.assertIn("2", numbers)
+        self.assertIn("5", numbers)
+
+    def test_curves_of_a_table_end_with_their_own_runs(self):
+        path = os.path.join(self.folder.name, "c.csv")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("method,seed,samples,seconds,objective\nfast,0,10,0.5,8e9\nfast,0,90,1.5,2e9\n"
+                       "slow,0,10,2,9e9\nslow,0,90,12,3e9\n")
+        figure = plot.curves(argparse.Namespace(input=path))
+        ends = {line.get_label(): max(line.get_xdata()) for line in figure.axes[1].lines}
+        self.assertEqual(ends, {"fast": 1.5, "slow": 12})
+        figure.canvas.draw()
+        shown = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+        self.assertIn("$5\\cdot10^{9}$", shown, "more than one number within a decade")
+        self.assertIn("one seed", figure._suptitle.get_text())
+
     def test_curves_show_how_the_ends_differ(self):
         def method(name, curve):
             return {"name": name, "runs": [{"curve": curve, "wall_s": curve[-1][1]}]}
@@ -117,7 +147,8 @@ class Plots(unittest.TestCase):
         other = self.file("other.json", design("a", 1, 1, 1, {"pe_dim": 1}, workload="another"))
         text = self.file("text.json", "text")
         for arguments, part in ((["pareto", one, other], "several networks"), (["scatter", text], "worst"),
-                                (["curves", one], "dosa-compare/1"), (["layers", text], "dosa-design/1")):
+                                (["curves", one], "dosa-compare/1"),
+                                (["layers", text], "found no schema, expected \"dosa-design/1\"")):
             done = subprocess.run([sys.executable, SCRIPT, *arguments, "-o", os.path.join(self.folder.name, "x.png")],
                                   capture_output=True, text=True, timeout=60)
             self.assertEqual(done.returncode, 2, done.stderr)
