@@ -723,21 +723,6 @@ Tensor Traffic::need_kib(const MemoryLevel& level, int index, const Tensor& arra
   return words * level.instances.at(array_dim) * (level.word_bits / 8.0 / 1024.0);
 }
 
-HardwareTensors CostModel::need(const Traffic& traffic) const {
-  HardwareTensors needed{traffic.pe_dim.squeeze(-1), {}, {}};
-  for (int level = 0; level <= machine().dram(); ++level) {
-    const MemoryLevel& memory = machine().levels[static_cast<std::size_t>(level)];
-    if (memory.sized_by == SizedBy::kNothing) continue;
-    Tensor& field = memory.sized_by == SizedBy::kScratchpad ? needed.scratchpad_kib : needed.accumulator_kib;
-    const Tensor kib = traffic.need_kib(memory, level, traffic.pe_dim).squeeze(-1);
-    field = field.defined() ? torch::maximum(field, kib) : kib;
-  }
-  for (Tensor* field : {&needed.scratchpad_kib, &needed.accumulator_kib}) {
-    if (!field->defined()) *field = torch::zeros_like(needed.pe_dim);
-  }
-  return needed;
-}
-
 Tensor rounded_up(const Tensor& number) {
   const Tensor up = number.ceil();
   return number.requires_grad() ? number + (up - number).detach() : up;

@@ -57,22 +57,26 @@ struct HardwareTensors {
   static HardwareTensors from(const ArraySizes& hardware, torch::TensorOptions options);
 };
 
-/// How sharply the model sees a factor.
+/// How sharply the model sees a factor: exact, relaxed, or as a lower bound, and nothing between.
 struct Sharpness {
   /// Exact: integer factors, hard reuse rule, ceilings, Timeloop's coincidences; every word count is rounded
   /// to the integer that it is. Not differentiable in the nests; costs are in the numbers of the machine.
-  bool exact = true;
+  Sharpness() = default;
   /// Relaxed: a loop that a tensor does not depend on counts as 1 - exp(-gate * sum of the log factors of the
   /// relevant loops inside it); no ceilings, no coincidences. Differentiable in the log factors and the
   /// hardware; the maxima over levels and the minimum in the input overlap have subgradients.
-  torch::Tensor gate;  ///< a scalar, where the device may read it
+  static Sharpness relaxed(torch::Tensor gate) { return {std::move(gate), false}; }
+  static Sharpness relaxed(double gate) { return relaxed(torch::scalar_tensor(gate, torch::kFloat64)); }
   /// Lower bounds: relaxed with all gates closed, and with inputs that overlap as much as in any loop order.
   /// No exact access count of a nest, in whatever order, is less (but for the rounding of floating point).
-  bool least = false;
+  static Sharpness lower_bound() { return {torch::scalar_tensor(0, torch::kFloat64), true}; }
 
-  static Sharpness relaxed(torch::Tensor gate) { return {false, std::move(gate), false}; }
-  static Sharpness relaxed(double gate) { return relaxed(torch::scalar_tensor(gate, torch::kFloat64)); }
-  static Sharpness lower_bound() { return {false, torch::scalar_tensor(0, torch::kFloat64), true}; }
+  const bool exact = true;
+  const torch::Tensor gate;  ///< a scalar, where the device may read it; undefined where exact
+  const bool least = false;  ///< inputs overlap as much as in any loop order
+
+ private:
+  Sharpness(torch::Tensor gate_, bool least_) : exact(false), gate(std::move(gate_)), least(least_) {}
 };
 
 /// Loop nests of shape B.
@@ -159,9 +163,6 @@ class CostModel {
   /// The same with other numbers than the machine's own, differentiable in them.
   Cost cost(const Traffic& traffic, const HardwareTensors& hardware, const Sharpness& sharpness,
             const ArrayNumbers<torch::Tensor>& numbers) const;
-
-  /// The smallest real-valued hardware that runs each nest: fields of shape B.
-  HardwareTensors need(const Traffic& traffic) const;
 
   /// Integer mappings as nests of shape [mappings], for a model without shared orders.
   Nests nests_of(const std::vector<Mapping>& mappings) const;
