@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <regex>
 
 #include "dosa/core/report/axis.hpp"
@@ -13,6 +12,7 @@
 #include "dosa/core/report/page.hpp"
 #include "dosa/core/report/words.hpp"
 #include "dosa/core/targets/target.hpp"
+#include "dosa/models/base/random.hpp"
 #include "tests/support.hpp"
 
 namespace dosa::testing {
@@ -59,14 +59,14 @@ TEST(Axis, NumbersForPeopleHaveThreeDigits) {
 
 // Whatever the values, an axis holds all of them, in their order, and is neither bare nor crowded.
 TEST(Axis, TicksAreRoundAscendAndAreFew) {
-  std::mt19937 random(1);
+  Random random(1);
   for (int trial = 0; trial < 2000; ++trial) {
     const auto spacing = trial % 2 == 0 ? html::Spacing::kLinear : html::Spacing::kLogarithmic;
     std::vector<double> values;
-    const double decades = std::uniform_real_distribution<>(0, 14)(random);
-    const double low = std::pow(10, std::uniform_real_distribution<>(-6, 6)(random));
-    for (int i = std::uniform_int_distribution<>(0, 5)(random); i > 0; --i)
-      values.push_back(low * std::pow(10, std::uniform_real_distribution<>(0, decades)(random)));
+    const double decades = 14 * random.uniform();
+    const double low = std::pow(10, 12 * random.uniform() - 6);
+    for (std::int64_t i = random.below(6); i > 0; --i)
+      values.push_back(low * std::pow(10, decades * random.uniform()));
     const html::Axis axis(values, spacing);
     ASSERT_LT(axis.low(), axis.high());
     for (const double value : values) {
@@ -99,13 +99,13 @@ std::vector<std::vector<double>> found(const std::string& text, const std::strin
 }
 
 TEST(Charts, EveryLayerIsInTheRooflineAndNamesKeepApart) {
-  std::mt19937 random(2);
+  Random random(2);
   html::Roofline chart{256, 8, {}};
   for (int i = 0; i < 60; ++i) {
-    const double intensity = std::pow(10, std::uniform_real_distribution<>(0, 3)(random));
+    const double intensity = std::pow(10, 3 * random.uniform());
     chart.points.push_back({fmt::format("layer {}", i), intensity,
-                            std::min(256.0, 8 * intensity) * std::uniform_real_distribution<>(0.1, 1)(random),
-                            std::uniform_real_distribution<>(0, 0.05)(random), "l0", ""});
+                            std::min(256.0, 8 * intensity) * (0.1 + 0.9 * random.uniform()),
+                            0.05 * random.uniform(), "l0", ""});
   }
   const std::string svg = html::draw(chart, {"id", "title", "description"}).text();
   EXPECT_EQ(found(svg, "<circle cx=\"([0-9.]+)\" cy=\"([0-9.]+)\"").size(), 60U);

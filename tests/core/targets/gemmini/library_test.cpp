@@ -85,14 +85,20 @@ std::vector<Measured> read_measurements(const std::filesystem::path& path) {
 Layer random_layer(std::mt19937& random) {
   const auto pick = [&](std::int64_t low, std::int64_t high) {
     // Uniform in the logarithm: small and large sizes alike.
-    std::uniform_real_distribution<double> exponent(std::log(static_cast<double>(low)),
-                                                    std::log(static_cast<double>(high) + 0.999));
-    return std::min(high, static_cast<std::int64_t>(std::exp(exponent(random))));
+    const double least = std::log(static_cast<double>(low)),
+                 most = std::log(static_cast<double>(high) + 0.999);
+    return std::min(high, static_cast<std::int64_t>(
+                              std::exp(least + (most - least) * static_cast<double>(random()) * 0x1p-32)));
   };
-  if (random() % 3 == 0) return matmul(pick(1, 4096), pick(1, 4096), pick(1, 4096));
+  if (random() % 3 == 0) {
+    const std::int64_t p = pick(1, 4096), c = pick(1, 4096), k = pick(1, 4096);  // in this order everywhere
+    return matmul(p, c, k);
+  }
   const std::int64_t kernel = std::array<std::int64_t, 6>{1, 2, 3, 5, 7, 11}[random() % 6];
-  Layer layer = conv(kernel, 1, pick(1, 2048), pick(1, 2048), 1 + static_cast<std::int64_t>(random() % 3),
-                     static_cast<std::int64_t>(random()) % kernel, pick(1, 8));
+  const std::int64_t c = pick(1, 2048), k = pick(1, 2048);
+  const std::int64_t stride = 1 + static_cast<std::int64_t>(random() % 3);
+  const std::int64_t padding = static_cast<std::int64_t>(random()) % kernel;
+  Layer layer = conv(kernel, 1, c, k, stride, padding, pick(1, 8));
   layer[Dim::P] = pick(1, 112);
   layer[Dim::Q] = pick(2, 112);
   return sees_one_pixel(layer) ? random_layer(random) : layer;

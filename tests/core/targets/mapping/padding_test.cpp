@@ -1,12 +1,11 @@
 // Sizes that do not divide: does a layer ever cost more than a larger one, and do known cliffs stay away?
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "dosa/core/search/exhaustive.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/targets/mapping/enumeration.hpp"
 #include "dosa/core/targets/mapping/space.hpp"
+#include "dosa/models/base/random.hpp"
 #include "tests/core/search/problems.hpp"
 #include "tests/support.hpp"
 
@@ -66,9 +65,9 @@ INSTANTIATE_TEST_SUITE_P(Padding, EveryRemainders, ::testing::Values(Remainders:
 // is larger, and nothing bounds it: fewer and smaller ones.
 TEST_P(EveryRemainders, NoLayerCostsMoreThanALargerOne) {
   const bool cuts = GetParam() == Remainders::kCut;
-  std::mt19937 random(5);
+  Random random(5);
   const auto draw = [&](std::int64_t least, std::int64_t most) {
-    return std::uniform_int_distribution<std::int64_t>(least, most)(random);
+    return least + random.below(most - least + 1);
   };
   const EnumerationModels models(array_machine(one_layer(matmul(1, 1, 1), {4, 64, 64}, GetParam())));
   const int rounds = cases(cuts ? 30 : 100);
@@ -214,9 +213,9 @@ TEST(Padding, PrimesHaveNoCliff) {
 
 // What a shape cannot undercut is no more than what enumerations find on it, whatever the buffers.
 TEST(Padding, NoDesignOfAShapeUndercutsItsBound) {
-  std::mt19937 random(6);
+  Random random(6);
   const auto draw = [&](std::int64_t least, std::int64_t most) {
-    return std::uniform_int_distribution<std::int64_t>(least, most)(random);
+    return least + random.below(most - least + 1);
   };
   for (int round = 0; round < 60; ++round) {
     const ArraySizes hardware{draw(1, 16), draw(1, 64), draw(1, 64)};
