@@ -12,6 +12,7 @@
 #include "dosa/models/base/adam.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/random.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/base/threads.hpp"
 #include "dosa/surrogate/one_cycle.hpp"
 
@@ -359,6 +360,13 @@ CrossValidation cross_validated(std::vector<Fit>& fits, const std::string& folds
   cv.folds = folds;
   for (const Fit& fit : fits) cv.rows.insert(cv.rows.end(), fit.unseen.begin(), fit.unseen.end());
   std::sort(cv.rows.begin(), cv.rows.end());
+  cv.fold.resize(cv.rows.size());
+  for (std::size_t f = 0; f < fits.size(); ++f) {
+    for (const std::int64_t row : fits[f].unseen) {
+      const auto at = std::lower_bound(cv.rows.begin(), cv.rows.end(), row) - cv.rows.begin();
+      cv.fold[static_cast<std::size_t>(at)] = static_cast<std::int64_t>(f);
+    }
+  }
   Tensor log_cycles = torch::zeros({set.rows()}, f64()), log_sd = torch::zeros({set.rows()}, f64()),
          spread = torch::zeros({set.rows()}, f64());
   for (Fit& fit : fits) {
@@ -480,8 +488,8 @@ FeatureSurrogate train(const TrainingData& data, const FeatureTable& table, cons
   check_trainable(data, kMinRows);
   const std::int64_t layers = distinct(set.layers);
   if (layers < std::max(2, o.folds)) {
-    fail(ErrorId::kValue, "{}: all {} rows are of {} {}, folds of whole layers need at least {}", data.file,
-         set.rows(), layers, layers == 1 ? "layer" : "layers", std::max(2, o.folds));
+    fail(ErrorId::kValue, "{}: all {} rows are of {}, folds of whole layers need at least {}", data.file,
+         set.rows(), counted(layers, "layer"), std::max(2, o.folds));
   }
   std::vector<std::vector<Fit>> folds = folds_of(set, o);
   std::vector<Fit> extrapolating = extrapolating_fits(set, o);

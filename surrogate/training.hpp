@@ -47,6 +47,7 @@ struct CrossValidation {
   std::string
       folds;  ///< "rows"; "layers"; "quality": the fastest runs of layers, from the slower ones of others
   std::vector<std::int64_t> rows;    ///< that were predicted: all, or the fastest ones
+  std::vector<std::int64_t> fold;    ///< of each of them, from 0: the fold that it was held out in
   torch::Tensor log_cycles, log_sd;  ///< [rows]
   Accuracy accuracy;
 };

@@ -94,6 +94,10 @@ std::string shortened_in_the_middle(std::string_view text, std::size_t width) {
                      text.substr(byte_of_column(text, full - back)));
 }
 
+std::string counted(std::int64_t number, std::string_view what) {
+  return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+}
+
 std::string cut_to(std::string_view text, std::size_t width) {
   return std::string(text.substr(0, byte_of_column(text, width)));
 }

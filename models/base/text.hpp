@@ -1,6 +1,7 @@
 // Text for people: what a terminal shows, how wide it is, how it is shortened.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,9 @@ std::string shortened_in_the_middle(std::string_view text, std::size_t width);
 
 /// The text in at most `width` columns: where it is longer, its end is cut off.
 std::string cut_to(std::string_view text, std::size_t width);
+
+/// "1 layer", "2 layers": a number and what is counted, for words whose plural ends in s.
+std::string counted(std::int64_t number, std::string_view what);
 
 /// How wide lines of text for people are where nothing says otherwise.
 inline constexpr std::size_t kTextWidth = 80;
