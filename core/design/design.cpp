@@ -7,6 +7,7 @@
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/base/torch.hpp"
 #include "dosa/models/cost/objective.hpp"
 
@@ -158,10 +159,10 @@ struct FileAndNetwork {
 
 /// All designs of a file.
 LoadedDesigns load_all(const std::filesystem::path& path, const MachineChoice& machine) {
+  expect_kind(path, Wanted::kDesign);
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
     fail(ErrorId::kFile, "{}: No such file; expected a design, as dosa optimize -o writes it", path.string());
-  expect_kind(path, Wanted::kDesign);
   const JsonInput json = JsonInput::from_file(path);
   LoadedDesigns loaded;
   const auto schema = json.find("schema");
@@ -210,8 +211,8 @@ LoadedDesigns load_all(const std::filesystem::path& path, const MachineChoice& m
     }
   }
   if (shared.networks.size() < 2) {
-    fail(ErrorId::kValue, "{}: found {} networks, expected several; one is \"{}\"",
-         json.at("networks").where(), shared.networks.size(), kSchema);
+    fail(ErrorId::kValue, "{}: found {}, expected several; one is \"{}\"", json.at("networks").where(),
+         counted(shared.networks.size(), "network"), kSchema);
   }
   return loaded;
 }

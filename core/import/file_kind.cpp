@@ -152,16 +152,30 @@ std::optional<Known> kind_of(const ImportSource& source) {
   return std::nullopt;
 }
 
+/// A name of what comes with dosa, where there is no such file.
+std::optional<Known> known_shipped(const std::string& name) {
+  std::error_code ignored;
+  const std::string text = std::filesystem::exists(name, ignored) ? "" : shipped_as(name);
+  if (text.empty()) return std::nullopt;
+  for (const Schema& own : kSchemas) {
+    if (own.text == text) return Known{own.kind, text + " that comes with dosa", own.hint};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 void expect_kind(const std::filesystem::path& path, Wanted wanted) {
   ImportSource source{path.string(), ""};
-  try {
-    source.content = read_start(path, kStart);
-  } catch (const Error&) {
-    return;
+  std::optional<Known> known = known_shipped(source.path);
+  if (!known) {
+    try {
+      source.content = read_start(path, kStart);
+    } catch (const Error&) {
+      return;
+    }
+    known = kind_of(source);
   }
-  std::optional<Known> known = kind_of(source);
   // Tables and files of other programs have readers that say more of what they do not know.
   if (!known && wanted != Wanted::kTable && wanted != Wanted::kImport)
     known = known_as_no_form(source.content, source.path);

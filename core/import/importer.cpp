@@ -22,6 +22,8 @@ class Sources {
   explicit Sources(std::vector<std::string>& remarks) : remarks_(remarks) {}
 
   void add(const std::string& path, bool from_folder, std::int64_t count = 1) {
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) expect_kind(path, Wanted::kImport);  // a shipped name
     ImportSource source{path, read_start(path, kStart), count};
     const Importer* own = importer_of(source);
     source.content = own != nullptr ? own->content_of(path) : read_file(path);

@@ -248,6 +248,31 @@ std::vector<std::string> shipped_names(const std::string& kind) {
   return names;
 }
 
+namespace {
+/// What is shipped, by folder, and where a command line takes it.
+struct ShippedKind {
+  const char* folder;
+  const char* text;
+  const char* place;
+};
+constexpr std::array<ShippedKind, 2> kShippedKinds{
+    {{"workloads", "a network", "it stands behind the command's name"},
+     {"hardware", "a machine", "--machine takes it"}}};
+
+const ShippedKind* shipped_kind(const std::string& name) {
+  for (const ShippedKind& kind : kShippedKinds) {
+    const std::vector<std::string> names = shipped_names(kind.folder);
+    if (std::find(names.begin(), names.end(), name) != names.end()) return &kind;
+  }
+  return nullptr;
+}
+}  // namespace
+
+std::string shipped_as(const std::string& name) {
+  const ShippedKind* kind = shipped_kind(name);
+  return kind != nullptr ? kind->text : "";
+}
+
 fs::path resolve_shipped(const std::string& name_or_path, const std::string& kind) {
   const std::vector<std::string> names = shipped_names(kind);
   if (std::find(names.begin(), names.end(), name_or_path) != names.end()) {
@@ -256,6 +281,12 @@ fs::path resolve_shipped(const std::string& name_or_path, const std::string& kin
   const bool looks_like_path = name_or_path.find_first_of("/.") != std::string::npos;
   std::error_code ignored;
   if (looks_like_path || fs::exists(name_or_path, ignored)) return name_or_path;
+  if (const ShippedKind* other = shipped_kind(name_or_path)) {
+    const auto wanted = std::find_if(kShippedKinds.begin(), kShippedKinds.end(),
+                                     [&](const ShippedKind& one) { return one.folder == kind; });
+    fail(ErrorId::kValue, "'{}' is {}, expected {}; {}; shipped in data/{}: {}", name_or_path, other->text,
+         wanted != kShippedKinds.end() ? wanted->text : "a file", other->place, kind, fmt::join(names, ", "));
+  }
   const std::vector<std::string> near = nearest(name_or_path, names);
   fail(ErrorId::kValue, "'{}' is neither a file nor shipped in data/{}; {}: {}", name_or_path, kind,
        near.empty() ? "shipped" : "did you mean", fmt::join(near.empty() ? names : near, ", "));

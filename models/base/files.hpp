@@ -33,8 +33,12 @@ std::filesystem::path data_folder();
 /// The stems of the files in data_folder()/`kind` that end in .json, sorted.
 std::vector<std::string> shipped_names(const std::string& kind);
 
+/// "a network" or "a machine" for the name of one that is shipped; empty for any other text.
+std::string shipped_as(const std::string& name);
+
 /// A shipped name ("resnet50") or a path to a JSON or YAML file -> the path. An unknown name is an
-/// Error{kValue} that offers the nearest shipped names of this `kind` ("workloads", "hardware").
+/// Error{kValue} that offers the nearest shipped names of this `kind` ("workloads", "hardware"); one of the
+/// other kind is told what it is.
 std::filesystem::path resolve_shipped(const std::string& name_or_path, const std::string& kind);
 
 /// Candidates nearest to `word` by edit distance, best first, at most three; the rest is too different.

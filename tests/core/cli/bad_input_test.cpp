@@ -107,6 +107,28 @@ TEST_F(BadInput, FilesThatWouldNotEnd) {
   expect({"workloads", "net.json"}, "syntax", {"net.json: line 1, column 65", "at most 64"});
 }
 
+TEST_F(BadInput, ANetworkForAMachineIsNamed) {
+  for (const char* command : {"optimize", "map", "compare", "workloads"}) {
+    expect({command, "simba"}, "value",
+           {"'simba' is a machine, expected a network; --machine takes it", "vgg16"});
+  }
+  expect({"optimize", "bert", "nvdla:2"}, "value", {"'nvdla' is a machine, expected a network"});
+  expect({"optimize", "bert", "--machine", "resnet50"}, "value",
+         {"'resnet50' is a network, expected a machine; it stands behind the command's name", "tpu"});
+  for (const char* command : {"evaluate", "explain", "predict"}) {
+    expect(
+        {command, "bert"}, "schema",
+        {"bert: found a network that comes with dosa, expected a design; dosa optimize bert -o design.json"});
+    expect({command, "simba"}, "schema",
+           {"simba: found a machine that comes with dosa, expected a design",
+            "dosa optimize NETWORK --machine simba"});
+  }
+  expect({"import", "bert"}, "schema", {"dosa optimize bert takes it as it is"});
+  expect({"validate", "simba"}, "schema", {"expected a table of results"});
+  folder_.file("bert", kDesign);  // a file of that name goes first
+  EXPECT_EQ(run_dosa(folder_.path(), {"evaluate", "bert"}).code, 0);
+}
+
 TEST_F(BadInput, TheWrongKindOfFileIsNamed) {
   folder_.file("net.json", kWorkload);
   folder_.file("design.json", kDesign);
@@ -256,7 +278,7 @@ TEST_F(BadInput, Bounds) {
 }
 
 TEST_F(BadInput, FixedHardware) {
-  expect({"map", "bert", "--certify"}, "file", {"bert", "expected a design"});
+  expect({"map", "bert", "--certify"}, "schema", {"bert: found a network", "expected a design"});
   folder_.file("design.json", replaced(kDesign, "K8 P4 - L2[WI] N1", "K4 P4 - L2[WI] N1"));
   expect({"map", "design.json", "--certify"}, "mapping", {"design.json", "factors of K multiply to 4"});
   expect({"map", "bert", "--certify", "--pe", "4"}, "usage", {"--pe excludes --certify"});

@@ -229,6 +229,11 @@ TEST(Files, ShippedNamesAndPaths) {
 TEST(Files, UnknownNameOffersTheNearest) {
   expect_error([] { resolve_shipped("resnet-50", "workloads"); }, ErrorId::kValue,
                {"'resnet-50'", "did you mean", "resnet50"});
+  expect_error(
+      [] { resolve_shipped("simba", "workloads"); }, ErrorId::kValue,
+      {"'simba' is a machine, expected a network; --machine takes it; shipped in data/workloads: alexnet"});
+  expect_error([] { resolve_shipped("bert", "hardware"); }, ErrorId::kValue,
+               {"'bert' is a network, expected a machine", "shipped in data/hardware: eyeriss"});
   expect_error([] { resolve_shipped("mobilenet", "workloads"); }, ErrorId::kValue, {"mobilenet_v2"});
   expect_error([] { resolve_shipped("zzzzzzzzzzzz", "workloads"); }, ErrorId::kValue,
                {"shipped: alexnet, bert"});
