@@ -6,6 +6,7 @@
 #include "dosa/core/targets/gemmini/model.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/cost/cost_model.hpp"
 
 namespace dosa {
@@ -37,6 +38,27 @@ double probability_of_loss(double ratio, double sd) {
   return ratio < 1 ? 1 : 0;
 }
 
+/// A layer's cycles by default and in the design, the standard deviation of the logarithm of their ratio, and
+/// that of an error that both have in common.
+struct Uncertain {
+  double before, after, log_sd_of_ratio, common_log_sd;
+};
+
+/// Standard deviation of the logarithm of the network's gain, errors of layers taken as independent. What a
+/// layer's two predictions have in common cancels in its own ratio, but not in the network's where the layer
+/// has another share of the cycles before than after: an error e of both moves the gain's logarithm by
+/// (share before - share after) e. An error of the ratio moves it by the share of the prediction that is off;
+/// the larger of the two is taken.
+double log_sd_of_gain(const std::vector<Uncertain>& layers, double before, double after) {
+  double variance = 0;
+  for (const Uncertain& layer : layers) {
+    const double share_before = layer.before / before, share_after = layer.after / after;
+    variance += std::pow(std::max(share_before, share_after) * layer.log_sd_of_ratio, 2) +
+                std::pow((share_before - share_after) * layer.common_log_sd, 2);
+  }
+  return std::sqrt(variance);
+}
+
 /// "latency 1.012x, energy 1.173x, EDP 1.187x", and in a line of its own how sure that is of the latency.
 std::string text_of_gains(const Sums& before, const Sums& after, double sd) {
   const double latency = before.cycles / after.cycles;
@@ -53,8 +75,8 @@ std::string notes_on(const Reference& reference, const std::vector<Layer>& layer
                      std::int64_t extrapolated) {
   std::string text;
   if (extrapolated > 0) {
-    text = fmt::format("* the tile is larger than any that the surrogate was trained on ({} layers)\n",
-                       extrapolated);
+    text = fmt::format("* the tile is larger than any that the surrogate was trained on ({})\n",
+                       counted(extrapolated, "layer"));
   }
   text += text_of(design.outside);
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -89,7 +111,7 @@ Explanation compare_with(const Reference& reference, const Design& design,
                {"energy"},
                {"EDP"}});
   Sums all_before, all_after;
-  double variance = 0;  // of the designed cycles' difference to the default's, layers taken as independent
+  std::vector<Uncertain> uncertain;
   double variance_after = 0;
   std::int64_t extrapolated = 0;
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -100,7 +122,8 @@ Explanation compare_with(const Reference& reference, const Design& design,
     all_before.add(from, count);
     all_after.add(to, count);
     const double sd = own[i] == chosen[i] ? 0 : at(sd_of_ratio);
-    variance += std::pow(count * to.cycles * sd, 2);
+    const auto sd_of = [&](const TileCosts& costs) { return costs.log_sd.defined() ? at(costs.log_sd) : 0; };
+    uncertain.push_back({count * from.cycles, count * to.cycles, sd, std::min(sd_of(before), sd_of(after))});
     Json json{{"name", layers[i].name},
               {"count", layers[i].count},
               {"default", to_json(from)},
@@ -126,7 +149,7 @@ Explanation compare_with(const Reference& reference, const Design& design,
                sd > 0 ? fmt::format("+-{:.0f}%{}", 100 * sd, beyond ? "*" : "") : "",
                gain(from.energy_uj, to.energy_uj), gain(from.edp(), to.edp())});
   }
-  const double sd = std::sqrt(variance) / all_after.cycles;
+  const double sd = log_sd_of_gain(uncertain, all_before.cycles, all_after.cycles);
   result.text = table.text() + notes_on(reference, layers, after, extrapolated);
   const double area = model.machine().area_mm2(built);
   result.text += fmt::format("{}, {:.3f} mm2\ncycles {:.0f}   energy {:.6g} uJ   EDP {:.6g} uJ*cycles\n",
