@@ -5,6 +5,7 @@
 #include "dosa/core/targets/mapping/space.hpp"
 #include "dosa/core/targets/mapping/target.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/base/threads.hpp"
 
 namespace dosa {
@@ -46,8 +47,8 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
   const MappingSpace checked(problem, "cpu");  // throws where nothing fits
   const auto layers = problem.workload.layers.size();
   if (budget < static_cast<std::int64_t>(layers)) {
-    fail(ErrorId::kBounds, "samples: found {}, expected at least one for each of the {} layers of {}", budget,
-         layers, problem.workload.name);
+    fail(ErrorId::kBounds, "samples: found {}, expected at least one for each of {} of {}", budget,
+         counted(layers, "layer"), problem.workload.name);
   }
   const torch::InferenceMode no_gradients;
   one_thread_per_operation();

@@ -14,6 +14,7 @@
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/math.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -253,8 +254,8 @@ std::vector<Method> run_all(const CompareFlags& flags, const SearchProblem& prob
       }
       if (run.curve.empty() && *interrupt) continue;  // before its first design
       if (!flags.quiet) {
-        fmt::print(stderr, "{} seed {}: best {}, {} samples, {:.1f} s\n", method.name, s,
-                   figure(run.objective), run.samples, run.wall_s);
+        fmt::print(stderr, "{} seed {}: best {}, {}, {:.1f} s\n", method.name, s, figure(run.objective),
+                   counted(run.samples, "sample"), run.wall_s);
       }
       method.runs.push_back(std::move(run));
     }
@@ -378,9 +379,10 @@ void compare(const CompareFlags& flags, const Output& output) {
     json["timeloop_mapper"]["ratio"] = number(ratio);
     table.row({"timeloop-mapper", figure(mapper->objective), "-", "-", ratio_text(ratio), "-", "-", "-"});
   }
-  std::string text = fmt::format("{} on {}, {}; {} layers, {} seeds\n", problem.workload.name,
-                                 problem.machine().name, problem.objective.name, layers, flags.seeds) +
-                     table.text();
+  std::string text =
+      fmt::format("{} on {}, {}; {}, {}\n", problem.workload.name, problem.machine().name,
+                  problem.objective.name, counted(layers, "layer"), counted(flags.seeds, "seed")) +
+      table.text();
   if (!methods.empty()) {
     text +=
         fmt::format("ratio: median over that of {}\nrejected: random draws that did not fit, no samples\n",

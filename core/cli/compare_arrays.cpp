@@ -5,6 +5,7 @@
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/progress.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -91,8 +92,8 @@ std::string text_of_arrays(const std::vector<ArrayRow>& rows, const ArraysAsked&
       notes += fmt::format("{}: {}, {:.3f} mm2\n", row.pe_dim, reference["reference"].get<std::string>(),
                            reference["area_mm2"].get<double>());
       if (const std::int64_t unlike = unlike_layers(reference); unlike > 0) {
-        notes += fmt::format("{}: {} of {} layers are unlike any measured, cycles may be off by 2x\n",
-                             row.pe_dim, unlike, design.layers.size());
+        notes += fmt::format("{}: unlike any measured, cycles may be off by 2x: {} of {}\n", row.pe_dim,
+                             unlike, counted(design.layers.size(), "layer"));
       }
     }
     table.row(cells);

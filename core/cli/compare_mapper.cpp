@@ -140,8 +140,8 @@ Json to_json(const MapperRow& row) {
 }
 
 std::string report(const MapperRow& row) {
-  std::string text = fmt::format("timeloop-mapper: {} of {} layers cost what its report says\n",
-                                 agreeing(row), row.results.size());
+  std::string text = fmt::format("timeloop-mapper: its report and dosa agree on {} of {}\n", agreeing(row),
+                                 counted(row.results.size(), "layer"));
   if (agreeing(row) == row.results.size()) return text;
   Table table({{"layer", ColumnKind::kName}, {"cycles"}, {"report"}, {"energy_uJ"}, {"report"}});
   for (const MapperResult& result : row.results) {

@@ -6,6 +6,7 @@
 #include "dosa/core/cli/search_flags.hpp"
 #include "dosa/core/export/exporter.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -79,7 +80,7 @@ void add_export(CLI::App& app) {
       write_folder(folder, flags->format, files);
       Json json{{"format", flags->format}, {"folder", folder.string()}, {"files", Json::array()}};
       for (const OutputFile& file : files) json["files"].push_back(file.name);
-      text += fmt::format("{}: {} files\n", folder.string(), files.size());
+      text += fmt::format("{}: {}\n", folder.string(), counted(files.size(), "file"));
       for (const std::string& remark : cpu_remarks(design)) text += remark + "\n";
       for (const CpuLayer& layer : design.left_to_cpu) json["left_to_cpu"].push_back(to_json(layer));
       of_networks.push_back(std::move(json));

@@ -29,8 +29,8 @@ struct MapFlags {
 
 MapProgressCallback shown_on(ProgressLine& line) {
   return [&line](const MapProgress& now) {
-    line.show(fmt::format("{} of {} layers  {} schedules  {:.0f} s", now.layers_done, now.layers,
-                          now.evaluations, now.elapsed_s));
+    line.show(fmt::format("{} of {}  {}  {:.0f} s", now.layers_done, counted(now.layers, "layer"),
+                          counted(now.evaluations, "schedule"), now.elapsed_s));
   };
 }
 

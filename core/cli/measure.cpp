@@ -5,13 +5,15 @@
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/progress.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::cli {
 
 std::string text_of(const MeasureProgress& now) {
-  std::string text = fmt::format("{}/{} programs, {} running", now.done, now.programs, now.running);
+  std::string text =
+      fmt::format("{}/{}, {} running", now.done, counted(now.programs, "program"), now.running);
   if (now.failed > 0) text += fmt::format(", {} failed", now.failed);
-  text += fmt::format("  {} measurements  {:.0f} s", now.measurements, now.elapsed_s);
+  text += fmt::format("  {}  {:.0f} s", counted(now.measurements, "measurement"), now.elapsed_s);
   return now.eta_s > 0 ? text + fmt::format(", ETA {:.0f} s", now.eta_s) : text;
 }
 

@@ -233,7 +233,7 @@ void optimize_all(const OptimizeFlags& flags, const SearchProblem& problem, cons
   if (!flags.report.empty())
     write_report(shared, *problem.target, {{}, command_line(), false, smaller, flags.clock_hz}, flags.report);
   if (summary.joint.enumerated) text += summary.joint.space + " enumerated, no descent needed; ";
-  text += fmt::format("{} evaluations, {:.1f} s{}\n", summary.evaluations, summary.wall_s,
+  text += fmt::format("{}, {:.1f} s{}\n", counted(summary.evaluations, "evaluation"), summary.wall_s,
                       summary.joint.stopped == "interrupt" ? "; interrupted" : "");
   for (const std::string& path : {flags.output, flags.report}) {
     if (!path.empty()) text += fmt::format("written: {}\n", path);

@@ -11,6 +11,7 @@
 #include "dosa/models/base/folder.hpp"
 #include "dosa/models/base/progress.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -93,14 +94,15 @@ std::string front_text(const SearchProblem& problem, const ParetoSummary& summar
                fmt::format("{}", fmt::join(design.hardware.values, "/")),
                fmt::format("{} under {:.3g}", design.objective, point.area_limit_mm2)});
   }
-  return table.text() + fmt::format(
-                            "\n{} on {}: {} designs that no other one beats in area, latency and energy, of "
-                            "{} found; hardware: {}\n{} shapes of it, {} evaluations, {:.1f} s{}{}\n",
-                            problem.workload.name, problem.machine().name, summary.front.size(),
-                            summary.found, fmt::join(problem.machine().parameter_names(), "/"),
-                            summary.shapes.size(), summary.evaluations, summary.wall_s,
-                            summary.complete ? "; the whole space on each" : "",
-                            summary.interrupted ? "; interrupted" : "");
+  return table.text() +
+         fmt::format(
+             "\n{} on {}: {} that no other one beats in area, latency and energy, of "
+             "{} found; hardware: {}\n{} of it, {}, {:.1f} s{}{}\n",
+             problem.workload.name, problem.machine().name, counted(summary.front.size(), "design"),
+             summary.found, fmt::join(problem.machine().parameter_names(), "/"),
+             counted(summary.shapes.size(), "shape"), counted(summary.evaluations, "evaluation"),
+             summary.wall_s, summary.complete ? "; the whole space on each" : "",
+             summary.interrupted ? "; interrupted" : "");
 }
 
 /// What a front leaves in its folder.
@@ -153,8 +155,9 @@ void write_pareto_front(const SearchProblem& problem, const ParetoOptions& optio
   const ParetoSummary summary = pareto_front(
       problem, options,
       [&](const ParetoProgress& now) {
-        line.show(fmt::format("shape {}/{}  {} designs  {} evaluations  {:.0f} s", now.shapes_done,
-                              now.shapes, now.designs, now.evaluations, now.elapsed_s));
+        line.show(fmt::format("shape {}/{}  {}  {}  {:.0f} s", now.shapes_done, now.shapes,
+                              counted(now.designs, "design"), counted(now.evaluations, "evaluation"),
+                              now.elapsed_s));
       },
       catch_interrupts());
   line.finish();

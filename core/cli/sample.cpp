@@ -41,7 +41,7 @@ Sample drawn_sample(SampleFlags& flags) {
   }
   if (const auto library = library_of(flags)) flags.options.library = *library;
   std::string error;
-  if (!flags.options.IsValid(&error)) fail(ErrorId::kUsage, "{}", error);
+  if (!flags.options.is_valid(&error)) fail(ErrorId::kUsage, "{}", error);
   const std::optional<Surrogate> surrogate = sampling_surrogate(flags);
   ArrayMachine machine = load_array_machine(gemmini::kTarget);
   machine.library = flags.options.library.month();

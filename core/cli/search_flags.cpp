@@ -230,7 +230,8 @@ void print_remarks(const std::vector<std::string>& remarks) {
   for (std::size_t i = 0; i < std::min(remarks.size(), kMost); ++i)
     fmt::print(stderr, "dosa: {}\n", printable(remarks[i]));
   if (remarks.size() > kMost)
-    fmt::print(stderr, "dosa: and {} more such lines (dosa import --json has all)\n", remarks.size() - kMost);
+    fmt::print(stderr, "dosa: and {} like these (dosa import --json has all)\n",
+               counted(remarks.size() - kMost, "line"));
 }
 
 Workload network_of(const std::string& name_or_path) {

@@ -8,6 +8,7 @@
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::cli {
 namespace {
@@ -78,11 +79,10 @@ void run_train(TrainFlags& flags, const Output& output) {
       std::vector<std::filesystem::path>(flags.measurements.begin(), flags.measurements.end()),
       gemmini::given_library(flags.library, "--library"));
   const ArraySizes chip = flags.active > 0 ? chip_of_proposals(flags, measured) : ArraySizes{};
+  const auto layers = measured.layer_ids();
   const std::string text =
-      fmt::format("{}: {} rows of {} layers used\n", measured.file, measured.rows.size(), [&] {
-        const auto ids = measured.layer_ids();
-        return *std::max_element(ids.begin(), ids.end()) + 1;
-      }());
+      fmt::format("{}: {} of {} used\n", measured.file, counted(measured.rows.size(), "row"),
+                  counted(*std::max_element(layers.begin(), layers.end()) + 1, "layer"));
   output.print_early(text + not_as_measured(measured));
   const auto say = [&](const std::string& line) {
     if (!flags.quiet) fmt::print(stderr, "{}\n", line);
@@ -129,7 +129,7 @@ void run_train(TrainFlags& flags, const Output& output) {
     if (!flags.proposals.empty()) write_file(flags.proposals, csv);
     report += flags.proposals.empty()
                   ? csv
-                  : fmt::format("{}: {} tilings to measure next\n", flags.proposals, next.size());
+                  : fmt::format("{}: {} to measure next\n", flags.proposals, counted(next.size(), "tiling"));
     json["proposals"] = Json::array();
     for (const Measurement& m : next) {
       json["proposals"].push_back(

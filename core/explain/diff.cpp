@@ -5,6 +5,7 @@
 
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 namespace {
@@ -192,7 +193,8 @@ std::string report(const DesignDifference& difference) {
   }
   if (table.rows() > 0) text += table.text();
   if (same > 0)
-    text += fmt::format("{} of {} layers: the same within 0.5 %\n", same, difference.layers.size());
+    text +=
+        fmt::format("{} of {}: the same within 0.5 %\n", same, counted(difference.layers.size(), "layer"));
   for (const auto& [names, which] :
        {std::pair{&difference.only_first, "first"}, std::pair{&difference.only_second, "second"}}) {
     if (!names->empty())

@@ -10,6 +10,7 @@
 #include "dosa/core/report/chart.hpp"
 #include "dosa/core/report/diagram.hpp"
 #include "dosa/core/report/words.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/chain/chain.hpp"
 #include "dosa/models/cost/objective.hpp"
 
@@ -528,11 +529,11 @@ Section roofline(const DesignAnalysis& analysis, const std::string& place) {
                      [&](const Segment& known) { return known.name == name; }))
       colours.push_back({name, layer.share_of_cycles, colour_of_bound(layer)});
   }
-  Markup content = draw(
-      chart, {"roofline-figure" + place, "Roofline of the layers",
-              fmt::format("{} layers below the roof of {:.0f} multipliers and, on the left, of DRAM; the "
-                          "table of layers holds the numbers.",
-                          chart.points.size(), chart.peak)});
+  Markup content =
+      draw(chart, {"roofline-figure" + place, "Roofline of the layers",
+                   fmt::format("{} below the roof of {:.0f} multipliers and, on the left, of DRAM; the "
+                               "table of layers holds the numbers.",
+                               counted(chart.points.size(), "layer"), chart.peak)});
   content += legend(colours);
   return {
       "roofline", "Roofline",
@@ -671,8 +672,9 @@ Section progress(const DesignAnalysis& analysis, const DesignFacts& facts) {
   const FoundSoFar& first = facts.search.front();
   const FoundSoFar& last = facts.search.back();
   const std::string intro = fmt::format(
-      "The first design had {}, the best one {} after {} evaluations and {:.1f} s.",
-      short_number(first.objective), short_number(last.objective), short_number(last.samples), last.seconds);
+      "The first design had {}, the best one {} after {} and {:.1f} s.", short_number(first.objective),
+      short_number(last.objective),
+      last.samples == 1 ? "1 evaluation" : short_number(last.samples) + " evaluations", last.seconds);
   return {"search", "How the search went", intro,
           draw(curves, {"search-figure", "Best design against evaluations", intro})};
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dosa/core/report/chart.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::html {
 namespace {
@@ -103,13 +104,13 @@ Page front_page(const Front& front) {
   const DesignList sorted = by_area(front.designs);
   Page page;
   page.title = fmt::format("Front: {} on {}", front.workload, front.target);
-  page.lead = element(
-      "p", {{"class", "lead"}},
-      {fmt::format(
-          "{} designs for the network {} on the machine {}, of which no other one is better in "
-          "latency, energy and area at once; {} such designs were found{}. EDP is energy times latency.",
-          sorted.size(), front.workload, front.target, front.found,
-          front.interrupted ? " until the search was interrupted" : "")});
+  page.lead =
+      element("p", {{"class", "lead"}},
+              {fmt::format("{} for the network {} on the machine {}, of which no other one is better in "
+                           "latency, energy and area at once; found: {}{}. EDP is energy times latency.",
+                           counted(sorted.size(), "design"), front.workload, front.target,
+                           counted(front.found, "such design"),
+                           front.interrupted ? " until the search was interrupted" : "")});
   if (!sorted.empty()) {
     double least = std::numeric_limits<double>::infinity();
     for (const FrontDesign& one : sorted) least = std::min(least, one.design.totals.edp);

@@ -2,6 +2,7 @@
 
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 namespace {
@@ -46,15 +47,15 @@ void read_best(const JsonInput& best, const SearchProblem& problem, SearchState&
                                network.at("expected_cycles").number(0)});
   }
   if (state.best_sums.size() != problem.networks().size()) {
-    fail(ErrorId::kSchema, "{}: found {} networks, expected {}", best.at("networks").where(),
-         state.best_sums.size(), problem.networks().size());
+    fail(ErrorId::kSchema, "{}: found {}, expected {}", best.at("networks").where(),
+         counted(state.best_sums.size(), "network"), problem.networks().size());
   }
   Design design = problem.blank_design();
   design.hardware = problem.machine().hardware_from_json(best.at("hardware"));
   const std::vector<JsonInput> layers = best.at("layers").items();
   if (layers.size() != design.layers.size()) {
-    fail(ErrorId::kSchema, "{}: found {} layers, expected {}", best.at("layers").where(), layers.size(),
-         design.layers.size());
+    fail(ErrorId::kSchema, "{}: found {}, expected {}", best.at("layers").where(),
+         counted(layers.size(), "layer"), design.layers.size());
   }
   for (std::size_t l = 0; l < layers.size(); ++l)
     design.layers[l].schedule =

@@ -8,6 +8,7 @@
 #include "dosa/core/search/layers.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/base/threads.hpp"
 
 namespace dosa {
@@ -241,12 +242,11 @@ std::string report_bounds(const MapSummary& summary) {
                fmt::format("{:.3f}", c.least->energy_uj), fmt::format("{:.2f}", 100 * summary.gap(l)),
                proof_text(c)});
   }
-  return table.text() +
-         fmt::format(
-             "least: lower bounds of all mappings, padded or not; gap: {0} above the bounds'\n"
-             "{1} evaluations, {2:.1f} s: the network's {0} is at most {3:.2f} % above the best{4}\n",
-             summary.best.objective, summary.evaluations, summary.wall_s, 100 * summary.gap(),
-             summary.interrupted ? " (interrupted)" : "");
+  return table.text() + fmt::format(
+                            "least: lower bounds of all mappings, padded or not; gap: {0} above the bounds'\n"
+                            "{1}, {2:.1f} s: the network's {0} is at most {3:.2f} % above the best{4}\n",
+                            summary.best.objective, counted(summary.evaluations, "evaluation"),
+                            summary.wall_s, 100 * summary.gap(), summary.interrupted ? " (interrupted)" : "");
 }
 
 }  // namespace
@@ -271,8 +271,8 @@ std::string report(const MapSummary& summary) {
   text += fmt::format(
       "candidates: not beaten in everything by the same one with larger spatial factors\n"
       "beaten: by a known one, even at a lower bound of all loop orders\n"
-      "each one evaluated in {} loop order{}; {} evaluations, {:.1f} s: {}{}\n",
-      summary.orders, summary.orders == 1 ? "" : "s", summary.evaluations, summary.wall_s,
+      "each one evaluated in {}; {}, {:.1f} s: {}{}\n",
+      counted(summary.orders, "loop order"), counted(summary.evaluations, "evaluation"), summary.wall_s,
       summary.proven() ? "proven,\nnone of the candidates is better on this hardware" : "not proven",
       summary.interrupted ? " (interrupted)" : "");
   return text;
@@ -299,10 +299,10 @@ std::string report(const Certificate& certificate) {
   std::string text = table.text() + space_text(certificate.map);
   text += fmt::format(
       "gap of a layer: how much the network's {0} is above what it would be with this layer's mapping alone "
-      "changed\n{0} {1:.6g}, best on this hardware {2:.6g}: gap {3:.4f} %, {4}\n{5} evaluations, "
-      "{6:.1f} s\n",
+      "changed\n{0} {1:.6g}, best on this hardware {2:.6g}: gap {3:.4f} %, {4}\n{5}, {6:.1f} s\n",
       certificate.objective.name, certificate.value, certificate.best_value, 100 * certificate.gap(),
-      proof_text(certificate.map), certificate.map.evaluations, certificate.map.wall_s);
+      proof_text(certificate.map), counted(certificate.map.evaluations, "evaluation"),
+      certificate.map.wall_s);
   if (certificate.gap() < 0) {
     text +=
         "the design is better than all of the searched map space: it has loops or orders that are not in "

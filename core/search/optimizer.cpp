@@ -14,6 +14,7 @@
 #include "dosa/core/search/smaller.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/math.hpp"
+#include "dosa/models/base/text.hpp"
 #include "dosa/models/base/threads.hpp"
 
 namespace dosa {
@@ -519,8 +520,8 @@ Json to_json(const SearchOptions& options, const SearchProblem& problem) {
 
 std::string SearchSummary::brief_report() const {
   std::string text = enumerated ? space + " enumerated, no descent needed; " : "";
-  if (stopped != "end") text += fmt::format("{} steps, stopped by {}; ", steps, stopped);
-  text += fmt::format("{} evaluations, {:.1f} s{}\n", evaluations, wall_s,
+  if (stopped != "end") text += fmt::format("{}, stopped by {}; ", counted(steps, "step"), stopped);
+  text += fmt::format("{}, {:.1f} s{}\n", counted(evaluations, "evaluation"), wall_s,
                       complete && !enumerated ? "; the polish saw " + space : "");
   return text;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::onnx_import {
 
@@ -69,8 +70,9 @@ std::string LeftOut::brief() const {
     elements += entry.elements;
   }
   const std::string unknown = unknown_names();
-  return fmt::format("{:.0f} operators are not counted, which write {:.1f} % of all elements{}{}", count,
-                     100 * elements / all_elements(), unknown.empty() ? "" : "; unknown: ", unknown);
+  return fmt::format("not counted: {}, {:.1f} % of all elements written{}{}",
+                     counted(static_cast<std::int64_t>(count), "operator"), 100 * elements / all_elements(),
+                     unknown.empty() ? "" : "; unknown: ", unknown);
 }
 
 Json LeftOut::json() const {

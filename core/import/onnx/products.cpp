@@ -6,6 +6,7 @@
 
 #include "dosa/core/import/onnx/fold.hpp"
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa::onnx_import {
 namespace {
@@ -153,10 +154,10 @@ Products convolution(const Case& c, std::size_t image_at, std::size_t filter_at)
   const Dims &image = c.dims(image_at), &filter = c.dims(filter_at);
   std::vector<Window> windows = windows_of(c, image, filter);
   const std::int64_t groups = groups_of(c);
-  c.require(
-      filter[0] % groups == 0 && elements_of({filter[1], groups}, c.where) == image[1],
-      fmt::format("{} channels, {} groups and a filter of [{}]", image[1], groups, fmt::join(filter, ", ")),
-      "the filter's channels times the groups to be the image's, and groups that divide the filters");
+  c.require(filter[0] % groups == 0 && elements_of({filter[1], groups}, c.where) == image[1],
+            fmt::format("{}, {} and a filter of [{}]", counted(image[1], "channel"), counted(groups, "group"),
+                        fmt::join(filter, ", ")),
+            "the filter's channels times the groups to be the image's, and groups that divide the filters");
   const std::string mode = auto_pad_of(c.node);
   Products products;
   products.output = Dims{image[0], filter[0]};
@@ -225,7 +226,7 @@ void size_transposed(const Case& c, std::vector<Window>& windows) {
   const Dims extra = per_axis(c, "output_padding", windows.size(), 0, 0);
   const Dims given = integers_of(c.node, "output_shape");
   c.require(given.empty() || given.size() == windows.size(),
-            fmt::format("{} sizes in output_shape", given.size()), fmt::format("{}", windows.size()));
+            counted(given.size(), "size") + " in output_shape", fmt::format("{}", windows.size()));
   for (std::size_t a = 0; a < windows.size(); ++a) {
     Window& w = windows[a];
     const std::int64_t whole = (w.input - 1) * w.stride + w.reach() + extra[a];
@@ -247,10 +248,10 @@ Products transposed_convolution(const Case& c, std::size_t image_at, std::size_t
   const Dims &image = c.dims(image_at), &filter = c.dims(filter_at);
   std::vector<Window> windows = windows_of(c, image, filter);
   const std::int64_t groups = groups_of(c);
-  c.require(
-      image[1] == filter[0] && image[1] % groups == 0,
-      fmt::format("{} channels, {} groups and a filter of [{}]", image[1], groups, fmt::join(filter, ", ")),
-      "as many channels as the filter, which the groups divide");
+  c.require(image[1] == filter[0] && image[1] % groups == 0,
+            fmt::format("{}, {} and a filter of [{}]", counted(image[1], "channel"), counted(groups, "group"),
+                        fmt::join(filter, ", ")),
+            "as many channels as the filter, which the groups divide");
   size_transposed(c, windows);
   Products products;
   products.output = Dims{image[0], times(filter[1], groups, c)};
@@ -426,7 +427,7 @@ Products projected_attention(const Case& c, std::size_t past_at) {
   Dims hidden = integers_of(c.node, "qkv_hidden_sizes");
   if (hidden.empty()) hidden.assign(3, weights[1] / 3);
   c.require(hidden.size() == 3 && hidden[0] % heads == 0 && hidden[2] % heads == 0,
-            fmt::format("hidden sizes {} of {} heads", fmt::join(hidden, ", "), heads),
+            fmt::format("hidden sizes {} of {}", fmt::join(hidden, ", "), counted(heads, "head")),
             "three that the heads divide");
   Products products;
   const std::int64_t rows = times(input[0], input[1], c);

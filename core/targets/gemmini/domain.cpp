@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dosa/models/base/error.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 namespace {
@@ -36,8 +37,8 @@ std::string text_of(const std::vector<OutsideMeasured>& layers) {
                         more, what);
   }
   if (larger > 0) {
-    text += fmt::format("larger than any layer measured: {} of {} layers (--json names what)\n", larger,
-                        layers.size());
+    text += fmt::format("larger than any layer measured: {} of {} (--json names what)\n", larger,
+                        counted(layers.size(), "layer"));
   }
   return text;
 }

@@ -12,7 +12,7 @@ std::string SurrogateValidation::full_report() const {
   return fmt::format("{} against {}\n", printable(file),
                      surrogate.empty() ? "the analytical roofline" : printable(surrogate)) +
          accuracy_table(parts) +
-         (dropped > 0 ? fmt::format("{} rows were dropped by the reader\n", dropped) : "");
+         (dropped > 0 ? fmt::format("dropped by the reader: {}\n", counted(dropped, "row")) : "");
 }
 
 Json SurrogateValidation::to_json() const {

@@ -80,7 +80,7 @@ TEST_F(Campaigns, MeasureRunsEveryProgramAndCollects) {
   setenv("FAKE_SIMULATOR", "nothing", 1);
   const Finished again = dosa(measure());
   EXPECT_EQ(again.code, 0) << again.err;
-  EXPECT_NE(again.out.find("5 of 5 programs have run, 5 of them earlier"), std::string::npos) << again.out;
+  EXPECT_NE(again.out.find("run: 5 of 5 programs, 5 of them earlier"), std::string::npos) << again.out;
   EXPECT_EQ(rows(), csv);
   unsetenv("FAKE_SIMULATOR");
   EXPECT_EQ(dosa(measure({"--restart", "--jobs", "3"})).code, 0);

@@ -76,7 +76,7 @@ TEST_F(CompareMapper, WhatTheMapperFoundCostsWhatItSays) {
       run_dosa(folder_.path(), {"compare", found + "net.json", "--machine", "simba", "--samples", "20000",
                                 "--seeds", "1", "-q", "--timeloop-mapper", found + "conv," + found + "fc"});
   ASSERT_EQ(finished.code, 0) << finished.err;
-  EXPECT_THAT(finished.out, HasSubstr("timeloop-mapper: 2 of 2 layers cost what its report says"));
+  EXPECT_THAT(finished.out, HasSubstr("timeloop-mapper: its report and dosa agree on 2 of 2 layers"));
 }
 
 TEST_F(CompareMapper, AReportThatSaysSomethingElseIsNamed) {
@@ -85,7 +85,7 @@ TEST_F(CompareMapper, AReportThatSaysSomethingElseIsNamed) {
   write("fc", mapping, fc["cycles"].get<double>() + 1, fc["energy_uj"]);
   const Finished one = compare("conv,fc");
   ASSERT_EQ(one.code, 0) << one.err;
-  EXPECT_THAT(one.out, HasSubstr("timeloop-mapper: 1 of 2 layers cost what its report says"));
+  EXPECT_THAT(one.out, HasSubstr("timeloop-mapper: its report and dosa agree on 1 of 2 layers"));
   EXPECT_THAT(one.out, HasSubstr("counts no link transfers"));
   EXPECT_THAT(one.out, HasSubstr("\nfc "));
   write("fc", mapping, fc["cycles"], fc["energy_uj"].get<double>() + 0.02);

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <fstream>
 #include <iterator>
+#include <regex>
 #include <sstream>
 #include <thread>
 
@@ -16,6 +17,21 @@
 
 namespace dosa::testing {
 namespace fs = std::filesystem;
+namespace {
+
+/// Lines of a text for people that speak of "1 layers".
+std::vector<std::string> misnumbered(const std::string& text) {
+  static const std::regex kOneOfSeveral("(^| )1 (?!is |has |does |less |[mnu]?s\\b)[a-z]+s\\b");
+  std::vector<std::string> lines;
+  if (text.rfind('{', 0) == 0) return lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    if (line.size() < 1000 && std::regex_search(line, kOneOfSeveral)) lines.push_back(line);
+  }
+  return lines;
+}
+
+}  // namespace
 
 RunningProgram::RunningProgram(const fs::path& folder, const std::vector<std::string>& arguments,
                                std::vector<std::string> launcher) {
@@ -79,6 +95,9 @@ Finished RunningProgram::finish(std::chrono::seconds limit) {
   if (!json_of_.empty() && finished.out.rfind('{', 0) == 0) {
     for (const std::string& problem : undocumented(json_of_, finished.out))
       ADD_FAILURE() << "core/cli/README.md: dosa " << json_of_ << ": " << problem;
+  }
+  for (const std::string& text : {finished.out, finished.err}) {
+    for (const std::string& line : misnumbered(text)) ADD_FAILURE() << "one of several: " << line;
   }
   return finished;
 }

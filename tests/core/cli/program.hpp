@@ -19,7 +19,8 @@ struct Finished {
 };
 
 /// A program that may still run; where it prints JSON, finish() expects that all of it is documented
-/// (json_keys.hpp). Its outputs go to files outside of the working folder.
+/// (json_keys.hpp), and otherwise that no line counts "1 layers". Its outputs go to files outside of the
+/// working folder.
 class RunningProgram {
  public:
   /// `launcher` is what stands in front of the program, such as mpirun and its options.

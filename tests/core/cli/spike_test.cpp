@@ -136,7 +136,7 @@ TEST(SpikeScript, SaysWhatIsWrong) {
     const char* says;
   };
   for (const Case& c :
-       {Case{"right", 0, "right: 8x8, 1 programs, 2 of 2 results right"},
+       {Case{"right", 0, "right: 8x8, 1 program, 2 of 2 results right"},
         Case{"wrong", 1, "dosa-wrong,0,1,7,3,4"},
         Case{"early", 1, "dosa_batch_000 ends with 3: out of memory"},
         Case{"short", 1, "1 of 2 results right"}, Case{"empty", 2, "empty: its Makefile makes no program"},
@@ -144,7 +144,7 @@ TEST(SpikeScript, SaysWhatIsWrong) {
         Case{"unplanned", 2, "unplanned: holds no plan.json"},
         Case{"sizeless", 2, "sizeless/expected_params.json: has no DIM"},
         Case{"old", 2, "old/plan.json: library: found 2023-04"},
-        Case{"nowhere right", 2, "right: 8x8, 1 programs, 2 of 2"},
+        Case{"nowhere right", 2, "right: 8x8, 1 program, 2 of 2"},
         Case{"empty wrong right", 2, "dosa-wrong"}}) {
     const Finished checked = check(
         folder,

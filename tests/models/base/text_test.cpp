@@ -39,6 +39,12 @@ TEST(Text, ShorteningCountsCodePoints) {
   EXPECT_EQ(cut_to("", 3), "");
 }
 
+TEST(Text, OneIsCountedAsOne) {
+  EXPECT_EQ(counted(0, "layer"), "0 layers");
+  EXPECT_EQ(counted(1, "loop order"), "1 loop order");
+  EXPECT_EQ(counted(12, "layer"), "12 layers");
+}
+
 TEST(Text, WhatIsNoTerminalHasTheUsualWidth) { EXPECT_EQ(terminal_width(-1), kTextWidth); }
 
 }  // namespace

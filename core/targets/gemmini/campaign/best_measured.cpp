@@ -7,6 +7,7 @@
 #include "dosa/core/targets/gemmini/model.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 namespace {
@@ -185,7 +186,8 @@ void compare(CampaignEnd& end, const Workload& workload, const Selection& best,
               {"layers", rows}};
   end.text =
       "Cycles of one run of each layer, as measured; predicted before the measurement:\n" + table.text();
-  if (missing > 0) end.text += fmt::format("{} layers without both measurements are in no sum\n", missing);
+  if (missing > 0)
+    end.text += fmt::format("in no sum, without both measurements: {}\n", counted(missing, "layer"));
   end.text += fmt::format(
       "default: pe_dim {}, {}/{} KiB: {:.0f} cycles measured, {:.6g} uJ\n"
       "design:  pe_dim {}, {}/{} KiB: {:.0f} cycles measured, {:.6g} uJ\n",

@@ -16,6 +16,7 @@
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/table.hpp"
+#include "dosa/models/base/text.hpp"
 
 namespace dosa {
 namespace fs = std::filesystem;
@@ -166,9 +167,9 @@ class Campaign {
     }
     if (options_.budget < 2 * static_cast<std::int64_t>(shapes_.size())) {
       fail(ErrorId::kValue,
-           "budget: found {}; {} has {} layers to measure, of which the default and the design need a tiling "
+           "budget: found {}; {} has {} to measure, of which the default and the design need a tiling "
            "each: at least {}",
-           options_.budget, workload_.name, shapes_.size(), 2 * shapes_.size());
+           options_.budget, workload_.name, counted(shapes_.size(), "layer"), 2 * shapes_.size());
     }
   }
 
@@ -260,11 +261,13 @@ class Campaign {
       round.predicted.push_back(item.value().is_null() ? std::nullopt
                                                        : std::optional<double>(item.number(0)));
     if (round.predicted.size() != round.plan.measurements.size()) {
-      fail(ErrorId::kValue, "{}: found {} predictions, the plan has {} measurements", predicted.where(),
-           round.predicted.size(), round.plan.measurements.size());
+      fail(ErrorId::kValue, "{}: found {}, the plan has {}", predicted.where(),
+           counted(round.predicted.size(), "prediction"),
+           counted(round.plan.measurements.size(), "measurement"));
     }
-    say(fmt::format("round {}: {} measurements in {} programs", round.number, round.plan.measurements.size(),
-                    round.plan.programs().size()));
+    say(fmt::format("round {}: {} in {}", round.number,
+                    counted(round.plan.measurements.size(), "measurement"),
+                    counted(round.plan.programs().size(), "program")));
     return true;
   }
 
@@ -338,7 +341,7 @@ class Campaign {
     for (const JsonInput& item : json.at("failed").items())
       round.failed.push_back(static_cast<std::size_t>(item.integer(0, most)));
     if (!round.failed.empty())
-      say(fmt::format("round {}: {} tilings failed; see {}", round.number, round.failed.size(),
+      say(fmt::format("round {}: {} failed; see {}", round.number, counted(round.failed.size(), "tiling"),
                       (round.folder / "measured.txt").string()));
     return true;
   }
@@ -366,7 +369,8 @@ class Campaign {
     write_table(round);
     if (!fs::exists(trained, ignored)) {
       const Measurements measured = read_measurements(folder_ / "measurements.csv");
-      say(fmt::format("round {}: training on {} measurements", round.number, measured.rows.size()));
+      say(fmt::format("round {}: training on {}", round.number,
+                      counted(measured.rows.size(), "measurement")));
       trained_surrogate(measured).save(trained);
     }
     newest_ = Surrogate::load(trained);
@@ -462,11 +466,11 @@ class Campaign {
       result.text += fmt::format("failed: {}\n", printable(tiling));
     const std::size_t open = wanted().size();
     result.text +=
-        fmt::format("{} of {} measurements of the budget spent; {}\n", spent(), options_.budget,
+        fmt::format("{} of {} of the budget spent; {}\n", spent(), counted(options_.budget, "measurement"),
                     open == 0 ? "the search proposes nothing that is not measured"
-                              : fmt::format("{} tilings that the search proposes are not measured: a "
-                                            "larger --budget goes on",
-                                            open));
+                              : fmt::format("not measured: {} that the search proposes; a larger "
+                                            "--budget goes on",
+                                            counted(open, "tiling")));
     write_file(folder_ / "report.json", result.json.dump(2) + "\n");
     write_file(folder_ / "report.txt", folded(result.text));
   }

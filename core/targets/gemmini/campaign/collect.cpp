@@ -178,7 +178,7 @@ void Collected::add(const Collected& other, const std::string& where) {
 }
 
 std::string Collected::full_report() const {
-  std::string text = fmt::format("{} measurements\n", rows.size());
+  std::string text = counted(rows.size(), "measurement") + "\n";
   const auto add = [&](const char* kind, const std::vector<LogProblem>& problems) {
     if (problems.empty()) return;
     text += fmt::format("{} {}:\n", problems.size(), kind);

@@ -259,7 +259,7 @@ class Runner {
     std::string reason =
         fmt::format("the simulator {} {}", end.text(options_.timeout_s),
                     have == 0 ? "without a measurement"
-                              : fmt::format("after {} of {} measurements", have, program.count));
+                              : fmt::format("after {} of {}", have, counted(program.count, "measurement")));
     if (!last_words.empty()) reason += fmt::format("; last on stderr: {}", last_words);
     fail_run(program, reason, missing_of(found));
   }
@@ -344,7 +344,8 @@ std::string Measured::report() const {
                         run.missing.size() == 1 ? "" : "s", fmt::join(run.missing, ", "));
   }
   for (const std::string& note : notes) text += printable(note) + "\n";
-  text += fmt::format("{} of {} programs have run", programs - failed.size() - not_run.size(), programs);
+  text +=
+      fmt::format("run: {} of {}", programs - failed.size() - not_run.size(), counted(programs, "program"));
   if (earlier > 0) text += fmt::format(", {} of them earlier", earlier);
   if (!failed.empty()) text += fmt::format("; {} failed", failed.size());
   if (!not_run.empty()) text += fmt::format("; {} not yet", not_run.size());

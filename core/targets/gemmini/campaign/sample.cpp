@@ -67,7 +67,7 @@ std::string shape_of(const Layer& layer) {
   return to_json(shape).dump();
 }
 
-bool SampleOptions::IsValid(std::string* error) const {
+bool SampleOptions::is_valid(std::string* error) const {
   const auto bad = [&](const char* field, const std::string& found, const char* allowed) {
     *error = fmt::format("{}: found {}, expected {}", field, found, allowed);
     return false;
@@ -98,13 +98,15 @@ std::map<std::string, std::size_t> Sample::kinds() const {
 }
 
 std::string Sample::brief_report() const {
-  std::string text = fmt::format("{} measurements of {} layers in {} programs:", plan.measurements.size(),
-                                 plan.layers.size(), plan.programs().size());
+  std::string text =
+      fmt::format("{} of {} in {}:", counted(plan.measurements.size(), "measurement"),
+                  counted(plan.layers.size(), "layer"), counted(plan.programs().size(), "program"));
   for (const auto& [tiling, count] : kinds()) text += fmt::format(" {} {}", count, tiling);
   text += "\n";
   for (const auto& [layer, reason] : left_out)
     text += fmt::format("left out: {}: {}\n", printable(layer), printable(reason));
-  if (repeated > 0) text += fmt::format("{} rows repeat an earlier one and are left out\n", repeated);
+  if (repeated > 0)
+    text += fmt::format("left out as repetitions of an earlier one: {}\n", counted(repeated, "row"));
   for (const std::string& warning : warnings()) text += "warning: " + warning + "\n";
   return text;
 }
@@ -277,7 +279,7 @@ void draw_uncertain(const SampleOptions& options, Source& source, Plan& plan, Dr
 
 Sample sample_campaign(const Workload& workload, const SampleOptions& options) {
   std::string error;
-  if (!options.IsValid(&error)) fail(ErrorId::kValue, "{}", error);
+  if (!options.is_valid(&error)) fail(ErrorId::kValue, "{}", error);
   Measurable layers = measurable_layers(workload, options);
   Sample& sample = layers.sample;
   Plan& plan = sample.plan;

@@ -35,7 +35,7 @@ struct SampleOptions {
   BatchLimits batch;
 
   /// False, naming the field, for values that make no sense.
-  bool IsValid(std::string* error) const;
+  bool is_valid(std::string* error) const;
 };
 
 struct Sample {

@@ -168,7 +168,7 @@ TEST(Samples, AFewTilingsAreAllThereIs) {
                         {"tiny: no layer can be measured", "product", "square images only"});
   options.hardware.scratchpad_kib = 100;
   std::string error;
-  EXPECT_FALSE(options.IsValid(&error));
+  EXPECT_FALSE(options.is_valid(&error));
   EXPECT_NE(error.find("nearest legal: scratchpad_kib 128"), std::string::npos);
 }
 
