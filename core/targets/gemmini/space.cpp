@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <set>
+#include <stdexcept>
 
 #include "dosa/core/search/problem.hpp"
 #include "dosa/core/targets/gemmini/target.hpp"
@@ -343,7 +344,7 @@ const GemminiSpace::OnArray& GemminiSpace::on(const Shape& shape) const {
   for (const std::unique_ptr<OnArray>& known : arrays_) {
     if (known->scoring.largest.pe_dim == shape.front()) return *known;
   }
-  TORCH_CHECK(false, "no such array in the space");
+  throw std::logic_error("no such array in the space");
 }
 
 void GemminiSpace::set_reference(const SearchProblem& problem, const RtlModel& model,

@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <thread>
 
+#include "dosa/core/cli/program.hpp"
 #include "dosa/models/base/text.hpp"
 #include "tests/core/cli/json_keys.hpp"
 
@@ -21,16 +23,17 @@ RunningProgram::RunningProgram(const fs::path& folder, const std::vector<std::st
                                std::vector<std::string> launcher) {
   if (std::find(arguments.begin(), arguments.end(), "--json") != arguments.end())
     json_of_ = arguments.front();
+  const bool here = launcher.empty();
   std::vector<std::string> words = std::move(launcher);
-  words.push_back(DOSA_PROGRAM);
+  words.push_back(here ? "dosa" : DOSA_PROGRAM);
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   const std::string out = (outputs_.path() / "out").string(), err = (outputs_.path() / "err").string();
+  std::fflush(nullptr);  // or the copy would write what is buffered here, too
   process_ = fork();
   if (process_ != 0) return;
-  // The child: only calls that are allowed between fork and exec.
   const int in_file = open("/dev/null", O_RDONLY);
   const int out_file = open(out.c_str(), O_WRONLY | O_CREAT, 0666);
   const int err_file = open(err.c_str(), O_WRONLY | O_CREAT, 0666);
@@ -38,6 +41,11 @@ RunningProgram::RunningProgram(const fs::path& folder, const std::vector<std::st
   dup2(in_file, STDIN_FILENO);
   dup2(out_file, STDOUT_FILENO);
   dup2(err_file, STDERR_FILENO);
+  if (here) {
+    const int code = cli::program(static_cast<int>(words.size()), pointers.data());
+    std::fflush(nullptr);
+    _exit(code);  // without destroying what LibTorch made when it was loaded, which would copy all of it
+  }
   execv(pointers[0], pointers.data());
   _exit(127);
 }

@@ -1,4 +1,4 @@
-// Runs the built program as a user does: a process of its own with a working folder, a command line and two
+// Runs the program as a user does: a process of its own with a working folder, a command line and two
 // outputs.
 #pragma once
 
@@ -20,6 +20,9 @@ struct Finished {
 
 /// A program that may still run; where it prints JSON, finish() expects that all of it is documented
 /// (json_keys.hpp). Its outputs go to files outside of the working folder.
+///
+/// Its process is a copy of this one that calls cli::program, because LibTorch takes a second to load;
+/// nothing here uses LibTorch before. With a launcher it is the built program.
 class RunningProgram {
  public:
   /// `launcher` is what stands in front of the program, such as mpirun and its options.

@@ -70,9 +70,10 @@ def make_pages():
     dosa("compare", "bert", "--machines", "gemmini-tl,nvdla", "--samples", "3000", "-q", "--report", "machines.html")
     dosa("compare", "bert", "--machine", "gemmini-rtl", "--pe", "8,16", "--samples", "3000", "-q", "--report",
          "arrays.html")
-
-
-    dosa("optimize", "bert", "alexnet:2", "--pe", "16", "--scratchpad", "64", "--accumulator", "32", "--polish-nests",
+    with open(path("small.json"), "w", encoding="utf-8") as file:
+        json.dump({"schema": "dosa-workload/1", "name": "small", "layers": hostile[:1]
+                   + [{"name": "product", "dims": {"P": 64, "C": 64, "K": 64}}]}, file)
+    dosa("optimize", "bert", "small.json:2", "--pe", "16", "--scratchpad", "64", "--accumulator", "32", "--polish-nests",
          "300", "--report", "shared.html", "-o", "shared.json", "-q")
     dosa("optimize", "bert", "--pareto", "front", "--pareto-points", "6", "--max-pe", "4", "--polish-nests", "64",
          "--report", "front.html", "-q")
