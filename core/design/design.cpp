@@ -181,7 +181,11 @@ LoadedDesigns load_all(const std::filesystem::path& path, const MachineChoice& m
   common.target = json.at("target").text();
   common.hardware = common.machine->hardware_from_json(json.at("hardware"));
   common.objective = json.at("objective").text();
-  if (const auto provenance = json.find("provenance")) common.provenance = provenance->value();
+  if (const auto provenance = json.find("provenance")) {
+    common.provenance = provenance->value();
+    const auto model = provenance->value().is_object() ? provenance->find("model") : std::nullopt;
+    if (model && machine.name_or_path.empty()) loaded.target->check_model_record(*model);
+  }
   SharedDesign& shared = loaded.shared;
   shared.provenance = common.provenance;
   if (!loaded.is_shared) {

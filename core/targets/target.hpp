@@ -131,6 +131,9 @@ class Target {
   }
   /// What costs the layers, as a design records it under provenance.model.
   virtual Json model_record() const { return "analytical"; }
+  /// Of such a record of a design that names this target and no file: throws Error{kValue} where the design
+  /// was made for another version of it.
+  virtual void check_model_record(const JsonInput& /*record*/) const {}
 
   // ---- Searches.
 

@@ -136,11 +136,26 @@ class GemminiTarget : public ArrayTarget {
       record["baseline"] = {{"name", baseline_->name}, {"hardware", dosa::to_json(baseline_->hardware)}};
       for (const auto& [layer, tile] : baseline_->tiles) record["baseline"]["tiles"].push_back(to_json(tile));
     }
-    if (const std::string text = remark(); !text.empty()) {
-      if (!record.is_object()) record = {{"name", record}};
-      record["remark"] = text;
-    }
+    const LibraryVersion library = gemmini::library_of(array_machine());
+    const bool is_todays = library == LibraryVersion();
+    const std::string text = remark();
+    if (!record.is_object() && (!is_todays || !text.empty())) record = {{"name", record}};
+    if (!is_todays) record["library"] = library.month();
+    if (!text.empty()) record["remark"] = text;
     return record;
+  }
+
+  void check_model_record(const JsonInput& record) const override {
+    if (!record.value().is_object()) return;
+    const auto recorded = record.find("library");
+    const std::string month = gemmini::library_of(array_machine()).month();
+    if (recorded && recorded->text() != month) {
+      fail(
+          ErrorId::kValue,
+          "{}: found '{}', but machine {} is for the library of {}; --machine takes the file that the design "
+          "was made with",
+          recorded->where(), recorded->text(), machine().name, month);
+    }
   }
 
   /// On the shipped networks a descent before the polish has changed no design (tests/regression), so none is

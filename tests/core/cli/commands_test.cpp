@@ -428,7 +428,7 @@ TEST_F(Commands, SeveralNetworksShareOneHardware) {
   broken = design;
   broken["networks"].erase(0);
   folder_.file("broken.json", broken.dump());
-  refused({"evaluate", "broken.json"}, {"broken.json: networks", "found 1 networks"});
+  refused({"evaluate", "broken.json"}, {"broken.json: networks", "found 1 network,"});
 }
 
 TEST_F(Commands, ParetoWritesAFolderOfDesigns) {

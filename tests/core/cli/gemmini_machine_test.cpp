@@ -167,6 +167,16 @@ TEST_F(GemminiMachine, TheLibraryIsThatOfTheFile) {
   EXPECT_EQ(remark,
             "machine gemmini-rtl: library 2023-04 (2023-10), which keeps no operands in the scratchpad");
   EXPECT_EQ(json_of("evaluate older.json --machine mine.json")["totals"], older["totals"]);
+  for (const std::string command : {"evaluate older.json", "export older.json --format gemmini -o out"}) {
+    const Finished refused = dosa(command);
+    EXPECT_EQ(refused.code, 2) << command;
+    EXPECT_NE(refused.err.find("older.json: provenance.model.library: found '2023-04', but machine "
+                               "gemmini-rtl is for the library of 2023-10; --machine takes the file"),
+              std::string::npos)
+        << refused.err;
+  }
+  EXPECT_EQ(dosa("export older.json --format gemmini -o out --machine mine.json").code, 0);
+  EXPECT_EQ(Json::parse(read_file(folder_.path() / "out/plan.json"))["library"], "2023-04");
   EXPECT_LT(json_of("evaluate older.json --machine gemmini-rtl")["totals"]["energy_uj"].get<double>(),
             older["totals"]["energy_uj"].get<double>());
   EXPECT_NE(json_of("predict older.json --machine mine.json")["predicted_cycles"],
