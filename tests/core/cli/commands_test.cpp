@@ -432,7 +432,7 @@ TEST_F(Commands, SeveralNetworksShareOneHardware) {
 }
 
 TEST_F(Commands, ParetoWritesAFolderOfDesigns) {
-  const std::vector<std::string> arguments{"optimize",        "bert", "--max-pe", "32", "--pareto", "front",
+  const std::vector<std::string> arguments{"optimize",        "bert", "--max-pe", "8", "--pareto", "front",
                                            "--pareto-points", "5",    "--json",   "-q"};
   const json front = json::parse(run(arguments).out);
   EXPECT_EQ(front["schema"], "dosa-front/1");
