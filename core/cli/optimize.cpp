@@ -9,6 +9,7 @@
 #include "dosa/core/cli/write_report.hpp"
 #include "dosa/core/explain/explain.hpp"
 #include "dosa/core/search/exhaustive.hpp"
+#include "dosa/core/search/hardware_bound.hpp"
 #include "dosa/core/search/optimizer.hpp"
 #include "dosa/core/search/ranks.hpp"
 #include "dosa/core/search/several.hpp"
@@ -100,6 +101,26 @@ void add_more(const OptimizeFlags& flags, const SearchProblem& problem, const Se
   }
 }
 
+/// With --certify: how much better any hardware could be, where that is known.
+void add_hardware_bound(const OptimizeFlags& flags, const SearchProblem& problem, double log_value,
+                        std::int64_t threads, const std::atomic<bool>* interrupted, Json& json,
+                        std::string& text) {
+  if (!flags.certify) return;
+  HardwareBoundOptions options;
+  options.threads = threads;
+  ProgressLine line(flags.quiet);
+  const auto bound = bound_hardware(
+      problem, log_value, options,
+      [&](const HardwareBoundProgress& now) {
+        line.show(fmt::format("bounds of {} of sizes, at most {:.2f} % above the least, {:.0f} s",
+                              counted(now.ranges, "range"), 100 * now.gap, now.elapsed_s));
+      },
+      interrupted);
+  if (!bound) return;
+  json["hardware_bound"] = to_json(*bound);
+  text += report(*bound, problem.objective.name);
+}
+
 void optimize_one(const OptimizeFlags& flags, const SearchProblem& problem, const SearchOptions& search,
                   const Output& output) {
   const std::atomic<bool>* interrupted = catch_interrupts();
@@ -139,6 +160,7 @@ void optimize_one(const OptimizeFlags& flags, const SearchProblem& problem, cons
   }
   text += summary.brief_report();
   add_more(flags, problem, search, design, interrupted, json, text);
+  add_hardware_bound(flags, problem, problem.log_value(design), search.threads, interrupted, json, text);
   for (const std::string& path : {flags.output, flags.report}) {
     if (!path.empty()) text += fmt::format("written: {}\n", path);
   }
@@ -230,6 +252,7 @@ void optimize_all(const OptimizeFlags& flags, const SearchProblem& problem, cons
       {problem.objective.name, summary.value, best.totals.area_mm2, smallest, summary.smallest_value}, json,
       smaller);
   text += smaller;
+  add_hardware_bound(flags, problem, std::log(shared.value), search.threads, interrupted, json, text);
   if (!flags.report.empty())
     write_report(shared, *problem.target, {{}, command_line(), false, smaller, flags.clock_hz}, flags.report);
   if (summary.joint.enumerated) text += summary.joint.space + " enumerated, no descent needed; ";
@@ -351,7 +374,8 @@ void add_optimize(CLI::App& app) {
       ->check(integer_in(1, kAnyInteger));
   CLI::Option* certificate = command->add_flag(
       "--certify", flags->certify,
-      "Compare with the proven best mappings on the hardware found, as dosa map DESIGN --certify does");
+      "Compare with the proven best mappings on the hardware found, as dosa map DESIGN --certify does; on "
+      "machines of dosa-hardware/2 also with a lower bound of what any sizes within the limits could give");
   CLI::Option* within = add_percentage(
       *command, "--within", flags->within,
       "Take the smallest hardware whose objective is within so many percent of the best's (1%)");

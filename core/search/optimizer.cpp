@@ -11,6 +11,7 @@
 #include "dosa/core/search/descent.hpp"
 #include "dosa/core/search/layers.hpp"
 #include "dosa/core/search/ranks.hpp"
+#include "dosa/core/search/size_ranges.hpp"
 #include "dosa/core/search/smaller.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/math.hpp"
@@ -36,6 +37,8 @@ constexpr double kDescentShare = 0.7;
 constexpr std::int64_t kEnumerationEvaluations = 8'000'000;
 // Starts that are rounded, best first.
 constexpr std::size_t kRounded = 2;
+// Shapes in a row, by their lower bounds, without a better design that end the polish.
+constexpr int kFruitless = 8;
 
 /// Ways from a shape to the next ones, -1, 0 or 1 for each parameter: one down or up, or one up and another
 /// down, which may be what an area allows.
@@ -330,8 +333,8 @@ class Optimizer {
     summary_.best = to_design(problem_, *space_, layers.frontiers(), choice);
   }
 
-  /// The best integer designs of the shapes of the best starts, then of the next smaller and larger shapes
-  /// as long as that helps.
+  /// The best integer designs of the shapes of the best starts, then of all shapes that lower bounds leave
+  /// room for; where none are known, of the next smaller and larger shapes as long as that helps.
   void polish() {
     const std::vector<Shape> shapes = space_->shapes();
     std::vector<Start> starts = ranked_starts();
@@ -359,12 +362,28 @@ class Optimizer {
     for (const Start& start : starts) {
       if (tried.size() < kRounded) attempt(shape_of(start));
     }
+    if (cut_short()) return;
+    SizeRanges ranges(problem_, *space_, threads_);
+    if (ranges.known()) return polish_by_bounds(ranges, attempt);
     for (double before = kInfinity; best_objective_ < before;) {
       before = best_objective_;
       for (const std::vector<int>& move : moves_of(problem_.machine().shape_parameters)) {
         if (const auto next = neighbour(shapes, problem_.shape_of(summary_.best.hardware), move))
           attempt(*next);
       }
+    }
+  }
+
+  /// The shapes that lower bounds leave room for, those with the lowest first, until a row of them has given
+  /// nothing better.
+  void polish_by_bounds(SizeRanges& ranges, const std::function<void(const Shape&)>& attempt) {
+    const auto stop = [this] { return cut_short() || budget_.left() == 0; };
+    for (int fruitless = 0; fruitless < kFruitless && !stop(); ++fruitless) {
+      const auto shape = ranges.take_shape(best_objective_, stop);
+      if (!shape) return;
+      const double before = best_objective_;
+      attempt(*shape);
+      if (best_objective_ < before) fruitless = -1;
     }
   }
 

@@ -70,6 +70,13 @@ class SearchSpace {
   virtual std::vector<Shape> shapes() const = 0;
   /// Cycles and energy that no design of a shape undercuts, by network; empty where nothing is known of them.
   virtual std::vector<LayerCosts> least_costs(const Shape& /*shape*/) const { return {}; }
+  /// The same of designs of any shape between those of two hardware, and with buffers between theirs, both
+  /// included; takes a while. Where it is known, a search tries every shape that it leaves room for
+  /// (SizeRanges). Threads: 0, one per core.
+  virtual std::vector<LayerCosts> least_costs(const Hardware& /*least*/, const Hardware& /*most*/,
+                                              std::int64_t /*threads*/) const {
+    return {};
+  }
   /// Where a search without a descent begins.
   virtual Shape first_shape() const { return shapes().back(); }
   /// Evaluations after which a search tries no further shapes.

@@ -119,8 +119,14 @@ class Parameters {
     declared.standard = json.at("default").integer(1, kMostWords);
     const std::int64_t min = json.at("min").integer(1, declared.standard);
     const std::int64_t max = json.at("max").integer(declared.standard, kMostWords);
-    // Doubled from the least, and the default.
-    for (std::int64_t value = min; value < max; value *= 2) declared.values.push_back(value);
+    // Four to an octave from the least and from the default, where they are whole.
+    for (const std::int64_t from : {min, declared.standard}) {
+      for (std::int64_t octave = from; octave < max; octave *= 2) {
+        for (std::int64_t quarters = 4 * octave; quarters < 8 * octave; quarters += octave) {
+          if (quarters % 4 == 0 && quarters / 4 < max) declared.values.push_back(quarters / 4);
+        }
+      }
+    }
     declared.values.push_back(max);
     declared.values.push_back(declared.standard);
     std::sort(declared.values.begin(), declared.values.end());
@@ -351,6 +357,26 @@ ChainNumbers<double> numbers_of(const Chain& chain, const Hardware& hardware) {
   numbers.per_mac = chain.area.per_mac;
   numbers.one = 1;
   return numbers;
+}
+
+Chain most_favourable(const Chain& machine, const Hardware& least, const Hardware& most) {
+  // Every number depends on one parameter, linearly: it is the best at one end.
+  const Chain other = machine.at(least);
+  Chain best = machine.at(most);
+  for (std::size_t l = 0; l < best.levels.size(); ++l) {
+    ChainLevel& level = best.levels[l];
+    const ChainLevel& at_least = other.levels[l];
+    const auto more = [](auto& number, const auto& another) { number = std::max(number, another); };
+    level.vector_pj = std::min(level.vector_pj, at_least.vector_pj);
+    more(level.capacity_words, at_least.capacity_words);
+    more(level.built_words, at_least.built_words);
+    more(level.read_words_per_cycle, at_least.read_words_per_cycle);
+    more(level.write_words_per_cycle, at_least.write_words_per_cycle);
+    more(level.words_per_cycle, at_least.words_per_cycle);
+    for (std::size_t axis = 0; axis < kAxes; ++axis)
+      more(level.fan_out[axis].size, at_least.fan_out[axis].size);
+  }
+  return best;
 }
 
 double Chain::area_mm2(const Hardware& hardware) const {

@@ -196,6 +196,10 @@ Number area_mm2(const Chain& chain, const ChainNumbers<Number>& numbers) {
   return mm2 + numbers.per_mac * instances;
 }
 
+/// A machine on which nothing costs more, holds less or is slower than with any hardware between two, both
+/// included: each number is the best that it is with either. Such hardware need not exist.
+Chain most_favourable(const Chain& machine, const Hardware& least, const Hardware& most);
+
 /// Whether this is a machine of schema 2.
 bool is_chain(const JsonInput& json);
 

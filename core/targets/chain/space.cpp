@@ -272,6 +272,27 @@ void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>&
   descended_ = torch::cat(descended);
 }
 
+std::vector<LayerCosts> ChainSpace::least_costs(const Hardware& least, const Hardware& most,
+                                                std::int64_t threads) const {
+  const Chain chain = most_favourable(machine_, least, most);
+  const std::vector<Layer>& layers = problem_.workload.layers;
+  std::vector<ChainBound> bounds(layers.size());
+  parallel(static_cast<std::int64_t>(layers.size()), threads, [&](std::int64_t l) {
+    const auto layer = static_cast<std::size_t>(l);
+    bounds[layer] = dosa::lower_bound(chain, layers[layer]);
+  });
+  std::vector<LayerCosts> of_networks;
+  for (const ProblemNetwork& network : problem_.networks()) {
+    LayerCosts& sum = of_networks.emplace_back();
+    for (std::size_t l = network.begin; l < network.end; ++l) {
+      const auto repetitions = static_cast<double>(layers[l].repetitions());
+      sum.cycles += bounds[l].cycles * repetitions;
+      sum.energy_uj += bounds[l].energy_pj * repetitions * 1e-6;
+    }
+  }
+  return of_networks;
+}
+
 std::optional<LayerCosts> ChainSpace::lower_bound(std::size_t layer) const {
   return least_.empty() ? std::nullopt : std::optional<LayerCosts>(least_[layer]);
 }

@@ -22,6 +22,11 @@ class ChainSpace : public SearchSpace {
   /// Known once prepare() has run.
   std::optional<LayerCosts> lower_bound(std::size_t layer) const override;
 
+  using SearchSpace::least_costs;
+  /// Sums of lower_bound(), on a machine that is in every number the best between the two.
+  std::vector<LayerCosts> least_costs(const Hardware& least, const Hardware& most,
+                                      std::int64_t threads) const override;
+
   /// All combinations of the machine's values within the bounds, and the bounds.
   std::vector<Shape> shapes() const override;
   /// The one nearest to the default hardware.
