@@ -112,8 +112,8 @@ void add_hardware_bound(const OptimizeFlags& flags, const SearchProblem& problem
   const auto bound = bound_hardware(
       problem, log_value, options,
       [&](const HardwareBoundProgress& now) {
-        line.show(fmt::format("bounds of {} of sizes, at most {:.2f} % above the least, {:.0f} s",
-                              counted(now.ranges, "range"), 100 * now.gap, now.elapsed_s));
+        line.show(fmt::format("{} of at most {} ranges of sizes bounded, {:.2f} % above the least, {:.0f} s",
+                              now.ranges, now.max_ranges, 100 * now.gap, now.elapsed_s));
       },
       interrupted);
   if (!bound) return;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dosa/core/search/size_ranges.hpp"
 #include "dosa/models/base/math.hpp"
 
 namespace dosa {
@@ -67,12 +68,21 @@ class SmallerSearch {
     const double of_best = log_least(problem_.shape_of(from_.best.hardware));
     const double promising = of_best + std::log1p(options_.within);
     std::vector<Shape> others;
-    for (const Shape& shape : space_.shapes()) {
-      if (!may_be_smaller(shape)) continue;
-      const double least = log_least(shape);
-      if (options_.within_everywhere ? least <= limits_.expected
-                                     : std::isfinite(of_best) && least <= promising)
-        others.push_back(shape);
+    SearchProblem smaller = problem_;
+    smaller.bounds.max_area_mm2 = std::min(smaller.bounds.max_area_mm2, area_);
+    SizeRanges ranges(smaller, space_, threads_);
+    if (options_.within_everywhere && ranges.known()) {
+      while (const auto shape = ranges.take_shape(limits_.expected, [this] { return ends(); })) {
+        if (may_be_smaller(*shape)) others.push_back(*shape);
+      }
+    } else {
+      for (const Shape& shape : space_.shapes()) {
+        if (!may_be_smaller(shape)) continue;
+        const double least = log_least(shape);
+        if (options_.within_everywhere ? least <= limits_.expected
+                                       : std::isfinite(of_best) && least <= promising)
+          others.push_back(shape);
+      }
     }
     std::stable_sort(others.begin(), others.end(),
                      [&](const Shape& a, const Shape& b) { return least_area(a) < least_area(b); });
@@ -97,9 +107,9 @@ class SmallerSearch {
     search.best = choose_best();
     while (!search.best.entry.empty() && search.layers->improvable() && !ends()) {
       if (!improve(search, search.best)) break;
-      Choice next = choose_best();
-      if (!(next.log_objective < search.best.log_objective - 1e-12)) break;
-      search.best = std::move(next);
+      const double before = search.best.log_objective;
+      search.best = choose_best();  // in any case: the entries of the one before are those of other frontiers
+      if (!(search.best.log_objective < before - 1e-12)) break;
     }
     const bool is_within = shrink(search);
     from_.report();
@@ -114,16 +124,26 @@ class SmallerSearch {
   bool shrink(ShapeSearch& search) {
     if (search.best.entry.empty() || search.best.log_objective > limits_.counted) return false;
     Choice smallest = search.best;
-    for (bool smaller = true; smaller;) {
+    for (;;) {
       const double before = area_of(smallest);
       smallest = smallest_within(
           problem_, space_, search.layers->frontiers(), smallest, limits_, options_.within_everywhere,
           [this] { return budget_.has_to_end(); }, threads_);
-      smaller = options_.within_everywhere && area_of(smallest) < before * (1 - kSameArea) &&
-                search.layers->improvable() && !ends() && improve(search, smallest);
+      if (!keep(search, smallest)) return false;
+      const bool goes_on = options_.within_everywhere && area_of(smallest) < before * (1 - kSameArea) &&
+                           search.layers->improvable() && !ends();
+      if (!goes_on || !improve(search, smallest)) return true;
+      // Its entries are those of the frontiers before.
+      smallest = best_entries(problem_, search.layers->frontiers(), smallest.hardware);
+      if (smallest.entry.empty() || !is_fast(space_, smallest.sums)) return true;
     }
-    if (area_of(smallest) >= area_ * (1 - kSameArea)) return true;
-    Design design = to_design(problem_, space_, search.layers->frontiers(), smallest);
+  }
+
+  /// Keeps a choice of a shape's entries where it is smaller than what is kept. False where its design is not
+  /// within the limits.
+  bool keep(const ShapeSearch& search, const Choice& choice) {
+    if (area_of(choice) >= area_ * (1 - kSameArea)) return true;
+    Design design = to_design(problem_, space_, search.layers->frontiers(), choice);
     if (problem_.log_value(design) > limits_.expected + kSameLog) return false;
     area_ = design.totals.area_mm2;
     smallest_ = std::move(design);

@@ -166,8 +166,9 @@ TEST(Chain, EachMistakeIsNamed) {
 TEST(Chain, IsBuiltWithTheValuesOfItsParameters) {
   const Chain simba = load_chain("simba");
   EXPECT_EQ(simba.shape_parameters, 2u);
-  EXPECT_EQ(simba.shape_values[0], (std::vector<std::int64_t>{1, 2, 4, 8}));
-  EXPECT_EQ(load_chain("eyeriss").shape_values[0], (std::vector<std::int64_t>{4, 8, 14, 16, 32}));
+  EXPECT_EQ(simba.shape_values[0], (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8}));
+  EXPECT_EQ(load_chain("eyeriss").shape_values[0],
+            (std::vector<std::int64_t>{4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 21, 24, 28, 32}));
   EXPECT_EQ(simba.text(simba.default_hardware),
             "pe_columns 4, pe_rows 4, accumulation_words 1024 words, weight_words 32768 words, "
             "input_words 8192 words, global_words 65536 words");
