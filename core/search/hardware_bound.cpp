@@ -11,6 +11,7 @@ namespace {
 
 // The design in hand need not be proven better than this.
 const double kEnough = std::log1p(0.001);
+
 }  // namespace
 
 std::optional<HardwareBound> bound_hardware(const SearchProblem& problem, double log_value_in_hand,

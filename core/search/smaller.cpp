@@ -68,14 +68,7 @@ class SmallerSearch {
     const double of_best = log_least(problem_.shape_of(from_.best.hardware));
     const double promising = of_best + std::log1p(options_.within);
     std::vector<Shape> others;
-    SearchProblem smaller = problem_;
-    smaller.bounds.max_area_mm2 = std::min(smaller.bounds.max_area_mm2, area_);
-    SizeRanges ranges(smaller, space_, threads_);
-    if (options_.within_everywhere && ranges.known()) {
-      while (const auto shape = ranges.take_shape(limits_.expected, [this] { return ends(); })) {
-        if (may_be_smaller(*shape)) others.push_back(*shape);
-      }
-    } else {
+    if (!options_.within_everywhere || !add_by_bounds(others)) {
       for (const Shape& shape : space_.shapes()) {
         if (!may_be_smaller(shape)) continue;
         const double least = log_least(shape);
@@ -87,6 +80,17 @@ class SmallerSearch {
     std::stable_sort(others.begin(), others.end(),
                      [&](const Shape& a, const Shape& b) { return least_area(a) < least_area(b); });
     return others;
+  }
+
+  /// The same by bounds of ranges of sizes; false, and nothing added, where the space knows none.
+  bool add_by_bounds(std::vector<Shape>& others) const {
+    SearchProblem smaller = problem_;
+    smaller.bounds.max_area_mm2 = std::min(smaller.bounds.max_area_mm2, area_);
+    SizeRanges ranges(smaller, space_, threads_);
+    while (const auto shape = ranges.take_shape(limits_.expected, [this] { return ends(); })) {
+      if (may_be_smaller(*shape)) others.push_back(*shape);
+    }
+    return ranges.known();
   }
 
   /// The logarithm of the objective of a shape's least costs; -infinity where nothing is known of them.
