@@ -77,6 +77,21 @@ void check_allowed(const std::vector<Loop>& loops, const DimSet& allowed, const 
   }
 }
 
+void check_order(const std::vector<Loop>& loops, const ChainLevel& level, const std::string& label) {
+  std::vector<Dim> inside;  // the innermost first
+  std::string found;
+  for (auto loop = loops.rbegin(); loop != loops.rend(); ++loop) {
+    if (loop->factor == 1) continue;
+    inside.push_back(loop->dim);
+    found += name_of(loop->dim);
+  }
+  if (level.allows_order(inside)) return;
+  std::vector<std::string> allowed;
+  for (const LoopRule& rule : level.orders) allowed.push_back(rule.text());
+  fail(ErrorId::kMapping, "{} has loops in the order {}, the innermost first; this machine allows there: {}", label,
+       found, fmt::join(allowed, ", "));
+}
+
 /// The labels of all levels, innermost first.
 template <typename Any>
 std::vector<std::string> labels_of(const Any& machine) {
@@ -346,6 +361,7 @@ void check_mapping(const Mapping& mapping, const Layer& layer, const Chain& chai
     const ChainLevel& memory = chain.levels[static_cast<std::size_t>(level)];
     const std::string label = chain.level_label(level);
     check_allowed(nest.temporal, memory.temporal, "temporal", label);
+    check_order(nest.temporal, memory, label);
     for (const MeshAxis axis : mesh_axes()) {
       const std::vector<Loop>& loops = axis == MeshAxis::X ? nest.spatial : nest.spatial_y;
       const FanOut& fan_out = memory.fan_out_on(axis);

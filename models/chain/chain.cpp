@@ -17,7 +17,7 @@ constexpr std::int64_t kMostWords = std::int64_t{1} << 40;
 constexpr double kLeastBandwidth = 1e-6, kMostBandwidth = 1e12;
 constexpr std::int64_t kMostVectorWords = 1 << 20;
 constexpr std::int64_t kMostBuffers = 16;
-constexpr std::size_t kMostParameters = 16;
+constexpr std::size_t kMostParameters = 16, kMostOrders = 64;
 
 constexpr DimSet every_dim() {
   DimSet all{};
@@ -158,6 +158,31 @@ FanOut fan_out_from_json(const JsonInput& json, Parameters& parameters, std::opt
   return fan_out;
 }
 
+LoopRule loop_rule_from_json(const JsonInput& json) {
+  const std::string text = json.text();
+  LoopRule rule;
+  DimSet named{};
+  std::vector<Dim>* part = &rule.inner;
+  bool understood = true;
+  for (const char letter : text) {
+    const std::optional<Dim> dim = dim_from_name(letter);
+    if (letter == '_' && part == &rule.inner) {
+      part = &rule.outer;
+    } else if (dim && !named[static_cast<std::size_t>(*dim)]) {
+      named[static_cast<std::size_t>(*dim)] = true;
+      part->push_back(*dim);
+    } else {
+      understood = false;
+    }
+  }
+  if (!understood || rule.inner.size() + rule.outer.size() == 0) {
+    fail(ErrorId::kValue,
+         "{}: found \"{}\", expected different letters of {}, the innermost first, _ where all others stand",
+         json.where(), printable(text), kDimNames);
+  }
+  return rule;
+}
+
 /// The capacity of one instance; `outermost` levels have none, all others must say theirs.
 void read_capacity(const JsonInput& json, bool outermost, Parameters& parameters, ChainLevel& level) {
   const auto built = json.find("capacity_words");
@@ -182,7 +207,7 @@ void read_capacity(const JsonInput& json, bool outermost, Parameters& parameters
 
 ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Parameters& parameters,
                                  ChainArea::PerLevel& area) {
-  json.allow_only({"name", "holds", "temporal", "capacity_words", "buffering", "word_bits", "fan_out",
+  json.allow_only({"name", "holds", "temporal", "orders", "capacity_words", "buffering", "word_bits", "fan_out",
                    "read_words_per_cycle", "write_words_per_cycle", "words_per_cycle", "vector_words",
                    "vector_pj", "area_mm2"});
   ChainLevel level;
@@ -197,6 +222,13 @@ ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Paramete
   if (outermost && level.temporal != every_dim()) {
     fail(ErrorId::kValue, "{}: found \"{}\", expected loops over every dimension at the outermost level",
          temporal->where(), letters_of(level.temporal));
+  }
+  if (const auto orders = json.find("orders")) {
+    for (const JsonInput& order : orders->items()) level.orders.push_back(loop_rule_from_json(order));
+    if (level.orders.empty() || level.orders.size() > kMostOrders) {
+      fail(ErrorId::kValue, "{}: found {} orders, expected 1..{}", orders->where(), level.orders.size(),
+           kMostOrders);
+    }
   }
   read_capacity(json, outermost, parameters, level);
   level.word_bits = static_cast<int>(json.at("word_bits").integer(1, kMaxWordBits));
@@ -239,6 +271,28 @@ void check_instances(const Chain& chain) {
 }
 
 }  // namespace
+
+std::size_t LoopRule::place(Dim dim) const {
+  const auto in = std::find(inner.begin(), inner.end(), dim);
+  if (in != inner.end()) return static_cast<std::size_t>(in - inner.begin());
+  const auto out = std::find(outer.begin(), outer.end(), dim);
+  return inner.size() + (out == outer.end() ? 0 : 1 + static_cast<std::size_t>(out - outer.begin()));
+}
+
+bool ChainLevel::allows_order(const std::vector<Dim>& loops) const {
+  return orders.empty() || std::any_of(orders.begin(), orders.end(), [&](const LoopRule& rule) {
+           return std::is_sorted(loops.begin(), loops.end(),
+                                 [&](Dim a, Dim b) { return rule.place(a) < rule.place(b); });
+         });
+}
+
+std::string LoopRule::text() const {
+  std::string text;
+  for (const Dim dim : inner) text += name_of(dim);
+  if (!outer.empty()) text += '_';
+  for (const Dim dim : outer) text += name_of(dim);
+  return text;
+}
 
 std::string Chain::level_label(int level) const {
   return dosa::level_label(level, levels[static_cast<std::size_t>(level)].holds);

@@ -42,11 +42,23 @@ struct ByParameter {
   double at(const Hardware& hardware) const { return of(hardware[parameter]); }
 };
 
+/// An order of a level's loops in time: those over `inner` run inside all others, those over `outer` outside, each in
+/// this order, the innermost first. Loops over other dimensions stand between them, in any order.
+struct LoopRule {
+  std::vector<Dim> inner, outer;
+
+  /// Where a loop stands among others: the further out, the larger; equal where the rule leaves it open.
+  std::size_t place(Dim dim) const;
+  /// "RS_K", as files have it.
+  std::string text() const;
+};
+
 /// One level. Words are elements of a tensor; capacities and bandwidths are those of one instance.
 struct ChainLevel {
   std::string name;
   OperandSet holds{};  ///< a tensor that it does not hold passes by it
   DimSet temporal{};   ///< dimensions that may loop here
+  std::vector<LoopRule> orders;  ///< in one of which its loops run; none: in any order
   /// Words that the tiles of one instance may take together, already divided by the buffering; nothing: no
   /// limit.
   std::optional<std::int64_t> capacity_words;
@@ -67,6 +79,8 @@ struct ChainLevel {
   } rules;
 
   bool holds_operand(Operand o) const { return holds[static_cast<std::size_t>(o)]; }
+  /// Whether loops in time, the innermost first, run in an order that is allowed here.
+  bool allows_order(const std::vector<Dim>& loops) const;
   const FanOut& fan_out_on(MeshAxis axis) const { return fan_out[static_cast<std::size_t>(axis)]; }
   /// Children of one instance.
   std::int64_t children() const { return fan_out[0].size * fan_out[1].size; }

@@ -68,6 +68,15 @@ std::string readme(bool padded, bool cut, const DescribedMachine& machine, Forma
         "that, so there they allow all of them on both.",
         fmt::join(loose, ", ")));
   }
+  std::vector<std::string> orders;
+  for (const ChainLevel& level : machine.chain.levels) {
+    if (level.orders.size() > 1) orders.push_back(level.name);
+  }
+  if (!orders.empty()) {
+    text += paragraph(fmt::format(
+        "The machine allows the loops of {} some orders. Constraints can name one only, so there they name none.",
+        fmt::join(orders, ", ")));
+  }
   std::vector<std::string> rows;
   for (std::size_t l = 0; l < machine.names.size(); ++l) {
     if (machine.in_a_row[l]) rows.push_back(machine.names[l]);

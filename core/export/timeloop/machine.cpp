@@ -71,6 +71,24 @@ std::vector<std::string> excluded(const DimSet& allowed) {
   return factors;
 }
 
+/// What a level's loops in time are bound to, as the entries of a constraint: factors of 1, and the order where only
+/// one is allowed, each a text or a list as the format has it. Empty: nothing.
+Json loops_of(const ChainLevel& level, Format format) {
+  Json loops = Json::object();
+  const bool tree = format == Format::kTree;
+  if (const std::vector<std::string> factors = excluded(level.temporal); !factors.empty())
+    loops["factors"] = tree ? Json(fmt::format("{}", fmt::join(factors, " "))) : Json(factors);
+  if (level.orders.size() == 1) {
+    const std::string order = level.orders[0].text();
+    loops["permutation"] = order;
+    if (!tree) {
+      loops["permutation"] = Json::array();
+      for (const char dim : order) loops["permutation"].push_back(std::string(1, dim));
+    }
+  }
+  return loops;
+}
+
 Json bypass_of(const ChainLevel& level) {
   Json bypass{{"keep", Json::array()}, {"bypass", Json::array()}};
   for (std::size_t o = 0; o < kOperands; ++o)
@@ -150,8 +168,7 @@ Json nodes_of(const DescribedMachine& machine) {
     attributes["width"] = whole(level.vector_words) * level.word_bits;
     attributes.update(bandwidths_of(level));
     Json constraints{{"dataspace", bypass_of(level)}};
-    if (const std::vector<std::string> factors = excluded(level.temporal); !factors.empty())
-      constraints["temporal"] = {{"factors", factors}};
+    if (Json loops = loops_of(level, Format::kNodes); !loops.empty()) constraints["temporal"] = std::move(loops);
     nodes.push_back({{kYamlTag, "Component"},
                      {"name", machine.names[l]},
                      {"class", class_of(machine, l)},
@@ -254,10 +271,10 @@ std::string constraints_file(const DescribedMachine& machine) {
     Json bypass{{"target", machine.names[l]}, {"type", "bypass"}};
     bypass.update(bypass_of(level));
     targets.push_back(std::move(bypass));
-    if (const std::vector<std::string> factors = excluded(level.temporal); !factors.empty()) {
-      targets.push_back({{"target", machine.names[l]},
-                         {"type", "temporal"},
-                         {"factors", fmt::format("{}", fmt::join(factors, " "))}});
+    if (Json loops = loops_of(level, Format::kTree); !loops.empty()) {
+      Json temporal{{"target", machine.names[l]}, {"type", "temporal"}};
+      temporal.update(loops);
+      targets.push_back(std::move(temporal));
     }
     if (level.children() == 1) continue;
     const Spread spread = spread_of(machine, l);

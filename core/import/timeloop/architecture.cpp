@@ -115,6 +115,9 @@ struct LoopConstraint {
   /// either.
   std::vector<Dim> order;
   std::optional<std::int64_t> split;
+  /// In time, the same: dimensions from this place of the order on are those outside all others.
+  std::optional<std::size_t> outer_from;
+  std::string order_where;
 
   LoopConstraint() { allowed.fill(true); }
 };
@@ -135,6 +138,7 @@ struct Memory {
   std::optional<OperandSet> holds;
   std::string holds_where;
   DimSet temporal;
+  std::string order;  ///< of the loops in time, as schema 2 has it; empty: any
   std::vector<Step> below;  ///< fan-outs between it and the next memory inwards, the outermost first
 
   Memory(std::string own_name, const JsonInput& json) : name(std::move(own_name)), at(json) {
@@ -304,7 +308,7 @@ class ArchitectureReader {
       place(node, word_of(node.at("name")), attributes, mesh_x_ * mesh_y_);
       if (constraints && !memories_.empty() && memories_.back().at.where() == node.where()) {
         if (const auto temporal = constraints->find("temporal"))
-          memories_.back().temporal = loops_of(*temporal, false).allowed;
+          read_loops(*temporal, memories_.back());
         if (const auto kept = constraints->find("dataspace")) read_bypass(*kept, memories_.back());
       }
     }
@@ -467,8 +471,7 @@ class ArchitectureReader {
     const auto nested = find_any(constraint, {"attributes"});
     const JsonInput& body = nested ? *nested : constraint;
     if (kind == "temporal") {
-      const DimSet allowed = loops_of(body, false).allowed;
-      for (std::size_t d = 0; d < allowed.size(); ++d) memory.temporal[d] = memory.temporal[d] && allowed[d];
+      read_loops(body, memory);
     } else if (kind == "spatial") {
       if (memory.below.empty()) memory.below.emplace_back();
       memory.below.front().constraint = loops_of(body, true);
@@ -480,6 +483,24 @@ class ArchitectureReader {
       fail(ErrorId::kValue, "{}: found {}, expected temporal, spatial, bypass, utilization or parallelism",
            type.where(), shown(type));
     }
+  }
+
+  /// What may loop in time at a memory, and in which order.
+  void read_loops(const JsonInput& json, Memory& memory) {
+    const LoopConstraint constraint = loops_of(json, false);
+    for (std::size_t d = 0; d < constraint.allowed.size(); ++d)
+      memory.temporal[d] = memory.temporal[d] && constraint.allowed[d];
+    if (constraint.order.empty()) return;
+    LoopRule rule;
+    for (std::size_t place = 0; place < constraint.order.size(); ++place) {
+      const bool inner = place < constraint.outer_from.value_or(constraint.order.size());
+      (inner ? rule.inner : rule.outer).push_back(constraint.order[place]);
+    }
+    if (!memory.order.empty() && memory.order != rule.text()) {
+      fail(ErrorId::kValue, "{}: found the order {}, another constraint of {} says {}", constraint.order_where,
+           rule.text(), memory.name, memory.order);
+    }
+    memory.order = rule.text();
   }
 
   /// What may loop at a place. What narrows a search without changing what a mapping costs is remarked upon.
@@ -506,9 +527,17 @@ class ArchitectureReader {
         for (std::size_t d = 0; own == "factors_only" && d < named.size(); ++d)
           constraint.allowed[d] = constraint.allowed[d] && named[d];
       } else if (own == "permutation") {
-        for (const std::string& name : permutation_of(member))
-          constraint.order.push_back(shape_.dim(name, member.where()));
-        if (!spatial) remark(member, "our machines do not fix the order of loops");
+        constraint.order_where = member.where();
+        for (const std::string& name : permutation_of(member)) {
+          if (name == "_" && !spatial && !constraint.outer_from) {
+            constraint.outer_from = constraint.order.size();
+            continue;
+          }
+          const Dim dim = shape_.dim(name, member.where());
+          if (std::find(constraint.order.begin(), constraint.order.end(), dim) != constraint.order.end())
+            fail(ErrorId::kValue, "{}: found {} twice", member.where(), name);
+          constraint.order.push_back(dim);
+        }
       } else if (own == "split" && spatial) {
         constraint.split = integer_of(member, input_.variables, 0, kMostCount);
       } else if (own == "no_iteration_over_dataspaces") {
@@ -921,6 +950,7 @@ class ArchitectureReader {
         level["temporal"] = letters;
       }
     }
+    if (!memory.order.empty()) level["orders"] = Json::array({memory.order});
     Attributes& attributes = memory.attributes;
     const auto bits = attributes.take({"word_bits", "word_width", "datawidth"});
     const std::int64_t word_bits = bits ? integer_of(*bits, input_.variables, 1, 64) : kDefaultWordBits;

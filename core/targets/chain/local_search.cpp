@@ -215,6 +215,10 @@ bool NestWalk::reorder(LayerNests::Placed& nest) {
   }
   if (count < 2) return false;
   place_in_order(nest.nest, level, loops[static_cast<std::size_t>(random_.below(count))]);
+  if (const std::vector<LoopRule>& orders = nests_.chain().levels[level].orders; !orders.empty()) {
+    LayerNests::obey(orders[static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(orders.size())))],
+                     nest.nest, level);
+  }
   return true;
 }
 
@@ -278,6 +282,7 @@ bool NestWalk::step(LayerNests::Placed& nest) {
 void NestWalk::advance(Place& place, const LayerGoal& goal, double temperature, Best& best) {
   next_ = place.nest;
   if (!step(next_)) return;
+  nests_.keep_orders(next_.nest);
   const NestCost cost = evaluate(next_.nest);
   if (!cost.fits) return;
   const double found = goal.value(cost.energy_pj, cost.cycles);

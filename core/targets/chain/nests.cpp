@@ -52,6 +52,7 @@ std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer,
 
 LayerNests::LayerNests(const Chain& chain, const Layer& layer)
     : chain_(chain), layer_(layer), model_(chain, layer, chain.remainders) {
+  for (const ChainLevel& level : chain.levels) has_orders_ = has_orders_ || !level.orders.empty();
   for (const Dim dim : all_dims()) {
     const auto d = static_cast<std::size_t>(dim);
     for (std::size_t level = 0; level < chain.levels.size(); ++level) {
@@ -107,6 +108,7 @@ LayerNests::Placed LayerNests::outermost() const {
     }
     placed.nest.at(chain_.levels.size() - 1, LoopKind::kTime, dim) = static_cast<double>(layer_[dim]);
   }
+  keep_orders(placed.nest);
   return placed;
 }
 
@@ -123,6 +125,7 @@ LayerNests::Placed LayerNests::random(Random& random) const {
     if (!within_fan_outs(placed.nest)) move(placed, i, before);
   }
   repair(placed);
+  keep_orders(placed.nest);
   return placed;
 }
 
@@ -211,6 +214,34 @@ bool LayerNests::within_fan_outs(const ChainNest& nest) const {
     if (!within_fan_out(nest, level)) return false;
   }
   return true;
+}
+
+void LayerNests::obey(const LoopRule& rule, ChainNest& nest, std::size_t level) {
+  std::stable_sort(nest.order[level].begin(), nest.order[level].end(), [&](std::uint8_t a, std::uint8_t b) {
+    return rule.place(static_cast<Dim>(a)) < rule.place(static_cast<Dim>(b));
+  });
+}
+
+void LayerNests::keep_orders(ChainNest& nest) const {
+  if (!has_orders_) return;
+  for (std::size_t level = 0; level < chain_.levels.size(); ++level) {
+    std::vector<Dim> loops;  // the innermost first
+    for (const std::uint8_t d : nest.order[level]) {
+      if (nest.at(level, LoopKind::kTime, static_cast<Dim>(d)) > 1) loops.push_back(static_cast<Dim>(d));
+    }
+    const LoopRule* nearest = nullptr;
+    std::size_t least = loops.size() * loops.size();
+    for (const LoopRule& rule : chain_.levels[level].orders) {
+      std::size_t changed = 0;
+      for (std::size_t i = 0; i < loops.size(); ++i) {
+        for (std::size_t j = i + 1; j < loops.size(); ++j) changed += rule.place(loops[i]) > rule.place(loops[j]);
+      }
+      if (nearest && changed >= least) continue;
+      nearest = &rule;
+      least = changed;
+    }
+    if (nearest) obey(*nearest, nest, level);
+  }
 }
 
 void LayerNests::repair(Placed& nest) const {

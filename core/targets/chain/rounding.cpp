@@ -26,6 +26,7 @@ class Rounding {
     fill_fan_outs();
     place_the_rest();
     nests_.repair(placed_);
+    nests_.keep_orders(placed_.nest);
     return std::move(placed_);
   }
 
