@@ -88,8 +88,8 @@ void check_order(const std::vector<Loop>& loops, const ChainLevel& level, const 
   if (level.allows_order(inside)) return;
   std::vector<std::string> allowed;
   for (const LoopRule& rule : level.orders) allowed.push_back(rule.text());
-  fail(ErrorId::kMapping, "{} has loops in the order {}, the innermost first; this machine allows there: {}", label,
-       found, fmt::join(allowed, ", "));
+  fail(ErrorId::kMapping, "{} has loops in the order {}, the innermost first; this machine allows there: {}",
+       label, found, fmt::join(allowed, ", "));
 }
 
 /// The labels of all levels, innermost first.

@@ -207,9 +207,9 @@ void read_capacity(const JsonInput& json, bool outermost, Parameters& parameters
 
 ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Parameters& parameters,
                                  ChainArea::PerLevel& area) {
-  json.allow_only({"name", "holds", "temporal", "orders", "capacity_words", "buffering", "word_bits", "fan_out",
-                   "read_words_per_cycle", "write_words_per_cycle", "words_per_cycle", "vector_words",
-                   "vector_pj", "area_mm2"});
+  json.allow_only({"name", "holds", "temporal", "orders", "capacity_words", "buffering", "word_bits",
+                   "fan_out", "read_words_per_cycle", "write_words_per_cycle", "words_per_cycle",
+                   "vector_words", "vector_pj", "area_mm2"});
   ChainLevel level;
   level.name = json.at("name").name();
   level.holds = operands_from_json(json.at("holds"));

@@ -42,8 +42,8 @@ struct ByParameter {
   double at(const Hardware& hardware) const { return of(hardware[parameter]); }
 };
 
-/// An order of a level's loops in time: those over `inner` run inside all others, those over `outer` outside, each in
-/// this order, the innermost first. Loops over other dimensions stand between them, in any order.
+/// An order of a level's loops in time: those over `inner` run inside all others, those over `outer` outside,
+/// each in this order, the innermost first. Loops over other dimensions stand between them, in any order.
 struct LoopRule {
   std::vector<Dim> inner, outer;
 
@@ -56,8 +56,8 @@ struct LoopRule {
 /// One level. Words are elements of a tensor; capacities and bandwidths are those of one instance.
 struct ChainLevel {
   std::string name;
-  OperandSet holds{};  ///< a tensor that it does not hold passes by it
-  DimSet temporal{};   ///< dimensions that may loop here
+  OperandSet holds{};            ///< a tensor that it does not hold passes by it
+  DimSet temporal{};             ///< dimensions that may loop here
   std::vector<LoopRule> orders;  ///< in one of which its loops run; none: in any order
   /// Words that the tiles of one instance may take together, already divided by the buffering; nothing: no
   /// limit.

@@ -106,6 +106,20 @@ Chain RandomCases::chain() {
   return chain;
 }
 
+void RandomCases::restrict_orders(Chain& chain) {
+  for (ChainLevel& level : chain.levels) {
+    level.orders.clear();
+    if (below(4) == 0) continue;
+    for (std::size_t count = 1 + below(4) / 3; count > 0; --count) {
+      LoopRule& rule = level.orders.emplace_back();
+      const std::vector<std::int64_t> dims = random_.permutation(kDims);
+      const std::size_t named = 4 + below(kDims - 3), inner = below(named + 1);
+      for (std::size_t i = 0; i < named; ++i)
+        (i < inner ? rule.inner : rule.outer).push_back(static_cast<Dim>(dims[i]));
+    }
+  }
+}
+
 Mapping RandomCases::mapping(const Layer& layer, const Chain& chain) {
   Mapping mapping;
   mapping.levels.resize(chain.levels.size());

@@ -73,9 +73,10 @@ std::string readme(bool padded, bool cut, const DescribedMachine& machine, Forma
     if (level.orders.size() > 1) orders.push_back(level.name);
   }
   if (!orders.empty()) {
-    text += paragraph(fmt::format(
-        "The machine allows the loops of {} some orders. Constraints can name one only, so there they name none.",
-        fmt::join(orders, ", ")));
+    text +=
+        paragraph(fmt::format("The machine allows the loops of {} some orders. Constraints can name one "
+                              "only, so there they name none.",
+                              fmt::join(orders, ", ")));
   }
   std::vector<std::string> rows;
   for (std::size_t l = 0; l < machine.names.size(); ++l) {

@@ -71,8 +71,8 @@ std::vector<std::string> excluded(const DimSet& allowed) {
   return factors;
 }
 
-/// What a level's loops in time are bound to, as the entries of a constraint: factors of 1, and the order where only
-/// one is allowed, each a text or a list as the format has it. Empty: nothing.
+/// What a level's loops in time are bound to, as the entries of a constraint: factors of 1, and the order
+/// where only one is allowed, each a text or a list as the format has it. Empty: nothing.
 Json loops_of(const ChainLevel& level, Format format) {
   Json loops = Json::object();
   const bool tree = format == Format::kTree;
@@ -168,7 +168,8 @@ Json nodes_of(const DescribedMachine& machine) {
     attributes["width"] = whole(level.vector_words) * level.word_bits;
     attributes.update(bandwidths_of(level));
     Json constraints{{"dataspace", bypass_of(level)}};
-    if (Json loops = loops_of(level, Format::kNodes); !loops.empty()) constraints["temporal"] = std::move(loops);
+    if (Json loops = loops_of(level, Format::kNodes); !loops.empty())
+      constraints["temporal"] = std::move(loops);
     nodes.push_back({{kYamlTag, "Component"},
                      {"name", machine.names[l]},
                      {"class", class_of(machine, l)},

@@ -138,7 +138,7 @@ struct Memory {
   std::optional<OperandSet> holds;
   std::string holds_where;
   DimSet temporal;
-  std::string order;  ///< of the loops in time, as schema 2 has it; empty: any
+  std::string order;        ///< of the loops in time, as schema 2 has it; empty: any
   std::vector<Step> below;  ///< fan-outs between it and the next memory inwards, the outermost first
 
   Memory(std::string own_name, const JsonInput& json) : name(std::move(own_name)), at(json) {
@@ -307,8 +307,7 @@ class ArchitectureReader {
       fan_out(std::move(step));
       place(node, word_of(node.at("name")), attributes, mesh_x_ * mesh_y_);
       if (constraints && !memories_.empty() && memories_.back().at.where() == node.where()) {
-        if (const auto temporal = constraints->find("temporal"))
-          read_loops(*temporal, memories_.back());
+        if (const auto temporal = constraints->find("temporal")) read_loops(*temporal, memories_.back());
         if (const auto kept = constraints->find("dataspace")) read_bypass(*kept, memories_.back());
       }
     }
@@ -497,8 +496,8 @@ class ArchitectureReader {
       (inner ? rule.inner : rule.outer).push_back(constraint.order[place]);
     }
     if (!memory.order.empty() && memory.order != rule.text()) {
-      fail(ErrorId::kValue, "{}: found the order {}, another constraint of {} says {}", constraint.order_where,
-           rule.text(), memory.name, memory.order);
+      fail(ErrorId::kValue, "{}: found the order {}, another constraint of {} says {}",
+           constraint.order_where, rule.text(), memory.name, memory.order);
     }
     memory.order = rule.text();
   }

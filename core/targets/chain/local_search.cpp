@@ -216,8 +216,9 @@ bool NestWalk::reorder(LayerNests::Placed& nest) {
   if (count < 2) return false;
   place_in_order(nest.nest, level, loops[static_cast<std::size_t>(random_.below(count))]);
   if (const std::vector<LoopRule>& orders = nests_.chain().levels[level].orders; !orders.empty()) {
-    LayerNests::obey(orders[static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(orders.size())))],
-                     nest.nest, level);
+    LayerNests::obey(
+        orders[static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(orders.size())))], nest.nest,
+        level);
   }
   return true;
 }

@@ -234,7 +234,8 @@ void LayerNests::keep_orders(ChainNest& nest) const {
     for (const LoopRule& rule : chain_.levels[level].orders) {
       std::size_t changed = 0;
       for (std::size_t i = 0; i < loops.size(); ++i) {
-        for (std::size_t j = i + 1; j < loops.size(); ++j) changed += rule.place(loops[i]) > rule.place(loops[j]);
+        for (std::size_t j = i + 1; j < loops.size(); ++j)
+          changed += rule.place(loops[i]) > rule.place(loops[j]);
       }
       if (nearest && changed >= least) continue;
       nearest = &rule;

@@ -79,8 +79,8 @@ class LayerNests {
   bool within_fan_outs(const ChainNest& nest) const;
   /// Whether any level allows some orders of loops only; where none does, any nest's are allowed.
   bool has_orders() const { return has_orders_; }
-  /// Makes the loops in time of every level run in an order that it allows: the one in which the fewest pairs of loops
-  /// change places.
+  /// Makes the loops in time of every level run in an order that it allows: the one in which the fewest pairs
+  /// of loops change places.
   void keep_orders(ChainNest& nest) const;
   /// Makes the loops in time of a level obey a rule; those that it leaves open keep their order.
   static void obey(const LoopRule& rule, ChainNest& nest, std::size_t level);

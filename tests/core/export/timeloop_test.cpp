@@ -240,6 +240,26 @@ TEST(TimeloopExport, DimensionsOfTheTwoAxesComeBackOrAreNamed) {
   }
 }
 
+TEST(TimeloopExport, AnOrderOfLoopsComesBackAndSeveralAreNamed) {
+  const auto with_orders = [](const std::vector<std::string>& orders) {
+    Json json = machine_file("simba").value();
+    json["levels"][4]["orders"] = orders;
+    return smallest(
+        make_target(std::make_shared<Chain>(read_chain(JsonInput::from_text(json.dump(), "changed")))));
+  };
+  for (const char* format : {"timeloop", "timeloop-0.4"}) {
+    for (const char* order : {"PQ", "RS_K", "_N"}) {
+      const std::vector<OutputFile> files = exported(with_orders({order}), format);
+      const Chain back = imported(files);
+      ASSERT_EQ(back.levels[4].orders.size(), 1u) << format;
+      EXPECT_EQ(back.levels[4].orders[0].text(), order) << format;
+    }
+    const std::vector<OutputFile> several = exported(with_orders({"PQ", "QP"}), format);
+    EXPECT_NE(readme_of(several).find("allows the loops of global_buffer some orders"), std::string::npos);
+    EXPECT_TRUE(imported(several).levels[4].orders.empty());
+  }
+}
+
 TEST(TimeloopExport, ADimensionOnBothAxesStandsInOneRow) {
   const std::vector<OutputFile> files = exported(on_both_axes());
   EXPECT_NE(

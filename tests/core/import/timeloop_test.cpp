@@ -85,7 +85,7 @@ architecture:
       attributes: {width: 16, depth: 12}
       constraints:
         dataspace: {keep: [Filters, Images, Sums]}
-        temporal: {factors: [P=1, Q=1]}
+        temporal: {factors: [P=1, Q=1], permutation: [R, S, C]}
     - !Nothing
   - !Component {name: MAC, class: intmac, spatial: {meshX: 2, meshY: 2}}
 ERT:
@@ -169,9 +169,25 @@ TEST(TimeloopImport, ATreeBecomesAChain) {
   EXPECT_TRUE(has_remark(from, "subtree[0].attributes", "does not read it"));
   EXPECT_TRUE(has_remark(from, "n_banks"));
   EXPECT_TRUE(has_remark(from, "constraints.targets[1].factors", "C<=4"));
-  EXPECT_TRUE(has_remark(from, "constraints.targets[2].permutation"));
   EXPECT_TRUE(has_remark(from, "holds WIO; --holds Spad=LETTERS"));
-  EXPECT_EQ(from.remarks.size(), 6u);
+  EXPECT_EQ(from.remarks.size(), 5u);
+}
+
+TEST(TimeloopImport, PermutationsBecomeOrders) {
+  const auto order_of = [](const std::string& permutation) {
+    const Chain chain = chain_of_import(
+        imported({replaced(kTree, "permutation: RSC}", "permutation: " + permutation + "}")}));
+    EXPECT_EQ(chain.levels[0].orders.size(), 1u);
+    return chain.levels[0].orders[0].text();
+  };
+  EXPECT_EQ(order_of("RSC"), "RSC");
+  EXPECT_EQ(order_of("RS_KC"), "RS_KC");
+  EXPECT_EQ(order_of("[R, C]"), "RC");
+  EXPECT_EQ(order_of("_N"), "_N");
+  expect_error([&] { order_of("RSR"); }, ErrorId::kValue, {"targets[2].permutation: found R twice"});
+  const std::string twice = "permutation: RSC}\n      - {target: Spad, type: temporal, permutation: SR}";
+  expect_error([&] { imported({replaced(kTree, "permutation: RSC}", twice)}); }, ErrorId::kValue,
+               {"targets[3].permutation: found the order SR, another constraint of Spad says RSC"});
 }
 
 TEST(TimeloopImport, NodesBecomeTheSameChain) {

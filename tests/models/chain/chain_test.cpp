@@ -70,6 +70,31 @@ TEST(Chain, OfAMachineOfSchemaOne) {
   EXPECT_FALSE(chain.levels[3].capacity_words);
 }
 
+TEST(Chain, LoopsRunInTheOrdersThatALevelAllows) {
+  Json json = machine_file("simba").value();
+  json["levels"][5]["orders"] = {"PQ_K", "PK_C"};
+  const Chain chain = read_chain(JsonInput::from_text(json.dump(), "simba"));
+  const ChainLevel& dram = chain.levels[5];
+  ASSERT_EQ(dram.orders.size(), 2u);
+  EXPECT_EQ(dram.orders[0].text(), "PQ_K");
+  EXPECT_EQ(dram.orders[1].text(), "PK_C");
+  // The innermost first.
+  using Loops = std::vector<Dim>;
+  for (const Loops& allowed :
+       {Loops{}, Loops{Dim::K}, Loops{Dim::P, Dim::C, Dim::K}, Loops{Dim::Q, Dim::C, Dim::R, Dim::K},
+        Loops{Dim::P, Dim::R, Dim::C}, Loops{Dim::P, Dim::K, Dim::Q}, Loops{Dim::K, Dim::R, Dim::C}})
+    EXPECT_TRUE(dram.allows_order(allowed)) << allowed.size();
+  for (const Loops& refused :
+       {Loops{Dim::Q, Dim::P}, Loops{Dim::C, Dim::P}, Loops{Dim::K, Dim::P}, Loops{Dim::K, Dim::C, Dim::Q}})
+    EXPECT_FALSE(dram.allows_order(refused)) << name_of(refused[0]);
+  const auto check = [&](const std::string& outermost) {
+    check_mapping(parse_mapping(replaced(kText, "C4 P4", outermost), chain), layer_of_text(), chain);
+  };
+  EXPECT_NO_THROW(check("C4 P4"));
+  expect_error([&] { check("P4 C4"); }, ErrorId::kMapping,
+               {"L5[WIO] has loops in the order CP, the innermost first", "allows there: PQ_K, PK_C"});
+}
+
 TEST(Chain, EachMistakeIsNamed) {
   const TemporaryFolder folder;
   const std::string good = read_file(data_folder() / "hardware" / "simba.json");
@@ -81,6 +106,22 @@ TEST(Chain, EachMistakeIsNamed) {
       {"\"holds\": \"W\"", "\"holds\": \"\"", ErrorId::kValue, {"levels[0].holds: found \"\"", "WIO"}},
       {"\"WIO\"", "\"WI\"", ErrorId::kValue, {"levels[5].holds: found \"WI\"", "outermost", "WIO"}},
       {"\"PQN\"", "\"PQZ\"", ErrorId::kValue, {"levels[0].temporal: found 'Z'", "RSPQCKN"}},
+      {"\"holds\": \"WIO\"",
+       "\"holds\": \"WIO\", \"orders\": []",
+       ErrorId::kValue,
+       {"levels[5].orders: found 0 orders", "1..64"}},
+      {"\"holds\": \"WIO\"",
+       "\"holds\": \"WIO\", \"orders\": [\"PQ_K\", \"PQ_P\"]",
+       ErrorId::kValue,
+       {"levels[5].orders[1]: found \"PQ_P\"", "different letters of RSPQCKN"}},
+      {"\"holds\": \"WIO\"",
+       "\"holds\": \"WIO\", \"orders\": [\"P_Q_K\"]",
+       ErrorId::kValue,
+       {"levels[5].orders[0]: found \"P_Q_K\""}},
+      {"\"holds\": \"WIO\"",
+       "\"holds\": \"WIO\", \"orders\": [\"_\"]",
+       ErrorId::kValue,
+       {"levels[5].orders[0]: found \"_\""}},
       {"\"holds\": \"WIO\"",
        "\"holds\": \"WIO\", \"temporal\": \"RS\"",
        ErrorId::kValue,

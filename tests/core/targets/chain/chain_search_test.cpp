@@ -58,9 +58,12 @@ void expect_legal(const LayerNests& nests, const ChainNest& nest) {
 }
 
 TEST(LayerNests, RandomRoundedAndAnnealedOnesAreLegal) {
+  RandomCases restricting(12);
   for (const char* machine : kMachines) {
-    const Chain chain = load_chain(machine);
+    Chain chain = load_chain(machine);
     for (const KnownLayer& known : kLayers) {
+      // Every other time with some orders of loops only.
+      if (&known - kLayers.data() == 2) restricting.restrict_orders(chain);
       const LayerNests nests(chain, layer_of(known));
       Random random(3);
       NestFront front;

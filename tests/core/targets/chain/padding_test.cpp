@@ -70,6 +70,18 @@ void for_every_cover(const LayerNests& nests, const std::function<void(const Cha
   choose(0);
 }
 
+/// Whether the loops in time of every level run in an order that it allows.
+bool is_in_order(const Chain& chain, const ChainNest& nest) {
+  for (std::size_t level = 0; level < chain.levels.size(); ++level) {
+    std::vector<Dim> loops;
+    for (const std::uint8_t d : nest.order[level]) {
+      if (nest.factors[level][0][d] > 1) loops.push_back(static_cast<Dim>(d));
+    }
+    if (!chain.levels[level].allows_order(loops)) return false;
+  }
+  return true;
+}
+
 /// The least logarithm of a goal that walks find for a layer; infinite where nothing fits.
 double found(const LayerNests& nests, const LayerGoal& goal = kEdp) {
   double least = kInfinity;
@@ -78,8 +90,9 @@ double found(const LayerNests& nests, const LayerGoal& goal = kEdp) {
     const ChainNest start = nests.random(random).nest;
     if (!nests.model().cost(start).fits) return kInfinity;
     NestFront front;
-    const NestCost cost =
-        nests.model().cost(NestWalk(nests, seed, front).anneal(start, goal, 10'000, 0.3, 0.003));
+    const ChainNest end = NestWalk(nests, seed, front).anneal(start, goal, 10'000, 0.3, 0.003);
+    for (const NestFront::Entry& entry : front.entries()) EXPECT_TRUE(is_in_order(nests.chain(), entry.nest));
+    const NestCost cost = nests.model().cost(end);
     least = std::min(least, goal.value(cost.energy_pj, cost.cycles));
   }
   return least;
@@ -122,23 +135,30 @@ TEST(ChainPadding, TwoSlotsCoverASizeWithAnyFactors) {
 }
 
 // On machines and layers so small that all can be looked at: nothing is below the bounds, and walks end at
-// the best there is.
+// the best there is, also where levels allow some orders of loops only.
 TEST(ChainPadding, WalksFindTheBestOfAllFactors) {
   RandomCases random(41);
-  std::size_t layers = 0, padded = 0, missed = 0;
-  double seen = 0;
-  while (layers < 150) {
-    const Chain chain = random.chain();
-    if (chain.levels.size() > 3) continue;
+  std::size_t layers = 0, padded = 0, missed = 0, dearer = 0;
+  double seen = 0, refused = 0;
+  while (layers < 250) {
+    Chain chain = random.chain();
+    if (chain.levels.size() > (layers < 150 ? 3 : 2)) continue;
+    if (layers >= 150) {
+      random.restrict_orders(chain);
+      // With so little room that tiles come more than once, and orders matter.
+      for (ChainLevel& level : chain.levels) {
+        if (level.capacity_words) level.capacity_words = static_cast<std::int64_t>(3 + random.below(12));
+      }
+    }
     Layer layer = random.layer(60);
     layer[random.below(2) == 0 ? Dim::C : Dim::P] = static_cast<std::int64_t>(2 + random.below(12));
     const LayerNests nests(chain, layer);
     double ways = 1;
     for (const Dim dim : all_dims())
       ways *= static_cast<double>(covers_of(layer[dim], nests.slots(dim).size()).size());
-    if (ways < 20 || ways > 30'000) continue;
+    if (ways < (layers < 150 ? 20 : 500) || ways > 30'000) continue;
     const ChainBound bound = lower_bound(chain, layer);
-    double least = kInfinity;
+    double least = kInfinity, least_in_any_order = kInfinity;
     bool is_padded = false;
     for_every_cover(nests, [&](const ChainNest& nest) {
       const NestCost cost = nests.model().cost(nest);
@@ -146,7 +166,10 @@ TEST(ChainPadding, WalksFindTheBestOfAllFactors) {
       ASSERT_GE(cost.cycles, bound.cycles) << print_mapping(nests.model().mapping_of(nest), chain);
       ASSERT_GE(cost.energy_pj, bound.energy_pj) << print_mapping(nests.model().mapping_of(nest), chain);
       const double value = kEdp.value(cost.energy_pj, cost.cycles);
-      if (value >= least) return;
+      least_in_any_order = std::min(least_in_any_order, value);
+      const bool allowed = is_in_order(chain, nest);
+      if (!allowed) ++refused;
+      if (value >= least || !allowed) return;
       least = value;
       Mapping mapping = nests.model().mapping_of(nest);
       mapping.set_remainders(layer, Remainders::kPadded);
@@ -159,10 +182,13 @@ TEST(ChainPadding, WalksFindTheBestOfAllFactors) {
     const double walked = found(nests);
     EXPECT_GT(walked, least - 1e-9);
     missed += walked > least + 1e-9 ? 1 : 0;
+    dearer += least > least_in_any_order + 1e-9 ? 1 : 0;
   }
   EXPECT_GT(seen, 1e6);
   EXPECT_GT(padded, layers / 10) << "layers of which the best mapping is padded";
   EXPECT_EQ(missed, 0U);
+  EXPECT_GT(refused, 1e5);
+  EXPECT_GT(dearer, 0U) << "layers whose best mappings run in orders that are not allowed";
 }
 
 // The shipped machines are too large for that; there, what walks find for a size is compared with what they
