@@ -401,6 +401,24 @@ double quality(Stages stages, std::int64_t samples) {
   return std::exp(logs / static_cast<double>(kMachines.size() * kLayers.size() * kSeeds));
 }
 
+// Two models and two searches that share nothing but layers: what walks find on the chain is what an
+// enumeration proves to be the best on the array.
+TEST(ChainSearch, FindsWhatAnEnumerationProves) {
+  const std::vector<Layer> layers = load_workload("bert").layers;
+  MapOptions options;
+  options.threads = 0;
+  const SearchProblem array = problem_of("gemmini-tl", layers), chain = problem_of("gemmini-tl-16", layers);
+  ASSERT_EQ(array.bounds.max, (Hardware{{16, 128, 32}}));
+  ASSERT_EQ(chain.bounds.max, (Hardware{{128, 32}}));
+  EXPECT_NEAR(array.machine().area_mm2(array.bounds.max), chain.machine().area_mm2(chain.bounds.max), 1e-12);
+  const MapSummary proven = map_exhaustively(array, options), found = map_exhaustively(chain, options);
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const LayerCosts &least = proven.best.layers[l].costs, &own = found.best.layers[l].costs;
+    EXPECT_NEAR(own.cycles / least.cycles, 1, 1e-12) << layers[l].name;
+    EXPECT_NEAR(own.energy_uj / least.energy_uj, 1, 1e-12) << layers[l].name;
+  }
+}
+
 TEST(ChainSearch, DescentIsWorthItAtSmallBudgets) {
   const double both = quality(Stages::kAutomatic, 125), polish = quality(Stages::kPolish, 125);
   EXPECT_GT(polish / both, 1.15) << "both " << both << ", local search alone " << polish;
