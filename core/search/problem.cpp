@@ -195,15 +195,23 @@ Hardware SearchProblem::within_area(const Hardware& hardware) const {
   return smaller;
 }
 
-Hardware SearchProblem::largest_with(const Shape& shape) const {
-  const Hardware least = with_shape(bounds.min, shape);
+Hardware SearchProblem::largest_between(const Hardware& least, const Hardware& most) const {
   Hardware largest = least;
   for (std::size_t b = 0; b < buffers(); ++b) {
     Hardware wide = least;
-    buffer(wide, b) = buffer(bounds.max, b);
-    buffer(largest, b) = buffer(within_area(wide), b);
+    std::int64_t fits = buffer(least, b), beyond = buffer(most, b) + 1;
+    while (beyond - fits > 1) {
+      const std::int64_t middle = fits + (beyond - fits) / 2;
+      buffer(wide, b) = middle;
+      (machine().area_mm2(wide) <= bounds.max_area_mm2 ? fits : beyond) = middle;
+    }
+    buffer(largest, b) = fits;
   }
   return largest;
+}
+
+Hardware SearchProblem::largest_with(const Shape& shape) const {
+  return largest_between(with_shape(bounds.min, shape), with_shape(bounds.max, shape));
 }
 
 }  // namespace dosa

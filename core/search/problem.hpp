@@ -113,6 +113,9 @@ struct SearchProblem {
   /// The same hardware where it is within the area, else with all buffers moved towards their least, as far
   /// as needed. Needs has_room_for its shape.
   Hardware within_area(const Hardware& hardware) const;
+  /// `least`, which is within the area, with the most of each buffer, up to that of `most`, that keeps within
+  /// it while the others are as in `least`.
+  Hardware largest_between(const Hardware& least, const Hardware& most) const;
   /// The most of each buffer that goes with a shape while the others are at their least.
   Hardware largest_with(const Shape& shape) const;
 };

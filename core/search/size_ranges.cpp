@@ -88,26 +88,15 @@ void SizeRanges::add(Range range) {
     range.least[p] = (*least)[p];
     range.most[p] = (*most)[p];
   }
-  for (std::size_t p = shaping; p < range.most.size(); ++p)
-    range.most[p] = largest_within_area(range.least, p, range.most[p]);
+  const Hardware largest = problem_.largest_between(range.least, range.most);
+  std::copy(largest.values.begin() + static_cast<std::ptrdiff_t>(shaping), largest.values.end(),
+            range.most.values.begin() + static_cast<std::ptrdiff_t>(shaping));
   const std::vector<LayerCosts> least = space_.least_costs(range.least, range.most, threads_);
   known_ = known_ && !least.empty();
   if (!known_) return;
   ++bounded_;
   range.log_value = std::max(range.log_value, problem_.log_value(least));
   ranges_.push(std::move(range));
-}
-
-/// The most of one buffer that keeps within the area, the others as in `least`, which does.
-std::int64_t SizeRanges::largest_within_area(const Hardware& least, std::size_t parameter,
-                                             std::int64_t most) const {
-  Hardware wide = least;
-  std::int64_t fits = least[parameter], beyond = most + 1;
-  while (beyond - fits > 1) {
-    wide[parameter] = fits + (beyond - fits) / 2;
-    (problem_.machine().area_mm2(wide) <= problem_.bounds.max_area_mm2 ? fits : beyond) = wide[parameter];
-  }
-  return fits;
 }
 
 }  // namespace dosa

@@ -48,7 +48,6 @@ class SizeRanges {
   /// Halves the lowest range at one of the first so many parameters, the widest of them.
   bool halve(std::size_t parameters);
   void add(Range range);
-  std::int64_t largest_within_area(const Hardware& least, std::size_t parameter, std::int64_t most) const;
 
   const SearchProblem& problem_;
   const SearchSpace& space_;

@@ -298,6 +298,16 @@ std::string Chain::level_label(int level) const {
   return dosa::level_label(level, levels[static_cast<std::size_t>(level)].holds);
 }
 
+std::vector<std::int64_t> Chain::shape_values_between(std::size_t parameter, std::int64_t min,
+                                                      std::int64_t max) const {
+  std::vector<std::int64_t> values{min};
+  for (const std::int64_t value : shape_values[parameter]) {
+    if (value > min && value < max) values.push_back(value);
+  }
+  if (max > min) values.push_back(max);
+  return values;
+}
+
 std::int64_t Chain::instances(int level) const {
   std::int64_t count = 1;
   for (int outer = dram(); outer > level; --outer)

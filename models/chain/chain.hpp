@@ -125,6 +125,9 @@ class Chain : public Machine {
   Chain() { rules = "chain"; }
 
   int dram() const { return static_cast<int>(levels.size()) - 1; }
+  /// Of a shape parameter, the sizes that a search tries between two, ascending; these two are among them.
+  std::vector<std::int64_t> shape_values_between(std::size_t parameter, std::int64_t min,
+                                                 std::int64_t max) const;
   /// "L2[WI]"
   std::string level_label(int level) const;
   /// Instances that are built of a level; -1: of the MACs.

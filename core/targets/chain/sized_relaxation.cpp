@@ -73,13 +73,9 @@ Tensor SizedRelaxation::need(const ChainTraffic& traffic, std::size_t parameter)
 Tensor SizedRelaxation::hardware(const std::vector<Tensor>& sizes) const {
   const Tensor all = torch::stack(sizes, -1).detach().clone();
   for (std::size_t p = 0; p < problem_.machine().shape_parameters; ++p) {
-    std::vector<double> values{static_cast<double>(problem_.bounds.min[p]),
-                               static_cast<double>(problem_.bounds.max[p])};
-    for (const std::int64_t value : chain_.shape_values[p]) {
-      if (value > problem_.bounds.min[p] && value < problem_.bounds.max[p])
-        values.push_back(static_cast<double>(value));
-    }
-    const Tensor allowed = torch::tensor(values, options_);
+    const Tensor allowed =
+        torch::tensor(chain_.shape_values_between(p, problem_.bounds.min[p], problem_.bounds.max[p]))
+            .to(options_);
     const Tensor size = all.select(-1, static_cast<std::int64_t>(p));
     size.copy_(allowed.index_select(0, (size.log().unsqueeze(-1) - allowed.log()).abs().argmin(-1)));
   }

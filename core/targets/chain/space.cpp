@@ -249,13 +249,7 @@ void ChainSpace::check_fits() const {
 
 void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>& stop) {
   options_ = options;
-  least_.resize(nests_.size());
-  parallel(static_cast<std::int64_t>(nests_.size()), options.threads, [&](std::int64_t l) {
-    const auto layer = static_cast<std::size_t>(l);
-    const ChainBound bound = dosa::lower_bound(chain_, nests_[layer].layer());
-    const auto groups = static_cast<double>(nests_[layer].layer().groups);
-    least_[layer] = {bound.cycles * groups, bound.energy_pj * groups * 1e-6, {}, {}};
-  });
+  least_ = least_of_layers(chain_, options.threads);
   prepares_ = true;
   if (options.stages == Stages::kPolish) return;
   const std::int64_t starts = std::clamp<std::int64_t>(options.samples / 64, 1, options.starts);
@@ -272,22 +266,28 @@ void ChainSpace::prepare(const MapOptions& options, const std::function<bool()>&
   descended_ = torch::cat(descended);
 }
 
-std::vector<LayerCosts> ChainSpace::least_costs(const Hardware& least, const Hardware& most,
-                                                std::int64_t threads) const {
-  const Chain chain = most_favourable(machine_, least, most);
+std::vector<LayerCosts> ChainSpace::least_of_layers(const Chain& chain, std::int64_t threads) const {
   const std::vector<Layer>& layers = problem_.workload.layers;
-  std::vector<ChainBound> bounds(layers.size());
+  std::vector<LayerCosts> least(layers.size());
   parallel(static_cast<std::int64_t>(layers.size()), threads, [&](std::int64_t l) {
     const auto layer = static_cast<std::size_t>(l);
-    bounds[layer] = dosa::lower_bound(chain, layers[layer]);
+    const ChainBound bound = dosa::lower_bound(chain, layers[layer]);
+    const auto groups = static_cast<double>(layers[layer].groups);
+    least[layer] = {bound.cycles * groups, bound.energy_pj * groups * 1e-6, {}, {}};
   });
+  return least;
+}
+
+std::vector<LayerCosts> ChainSpace::least_costs(const Hardware& least, const Hardware& most,
+                                                std::int64_t threads) const {
+  const std::vector<LayerCosts> of_layers = least_of_layers(most_favourable(machine_, least, most), threads);
   std::vector<LayerCosts> of_networks;
   for (const ProblemNetwork& network : problem_.networks()) {
     LayerCosts& sum = of_networks.emplace_back();
     for (std::size_t l = network.begin; l < network.end; ++l) {
-      const auto repetitions = static_cast<double>(layers[l].repetitions());
-      sum.cycles += bounds[l].cycles * repetitions;
-      sum.energy_uj += bounds[l].energy_pj * repetitions * 1e-6;
+      const auto count = static_cast<double>(problem_.workload.layers[l].count);
+      sum.cycles += of_layers[l].cycles * count;
+      sum.energy_uj += of_layers[l].energy_uj * count;
     }
   }
   return of_networks;
@@ -323,15 +323,10 @@ std::int64_t ChainSpace::evaluations_per_step() const {
 std::vector<Shape> ChainSpace::shapes() const {
   std::vector<Shape> all{{}};
   for (std::size_t p = 0; p < problem_.machine().shape_parameters; ++p) {
-    std::vector<std::int64_t> values{problem_.bounds.min[p], problem_.bounds.max[p]};
-    for (const std::int64_t value : machine_.shape_values[p]) {
-      if (value > values[0] && value < values[1]) values.push_back(value);
-    }
-    std::sort(values.begin(), values.end());
-    values.erase(std::unique(values.begin(), values.end()), values.end());
     std::vector<Shape> wider;
     for (const Shape& shape : all) {
-      for (const std::int64_t value : values) {
+      for (const std::int64_t value :
+           machine_.shape_values_between(p, problem_.bounds.min[p], problem_.bounds.max[p])) {
         wider.push_back(shape);
         wider.back().push_back(value);
       }

@@ -48,6 +48,8 @@ class ChainSpace : public SearchSpace {
  private:
   bool chooses_sizes() const { return !(problem_.bounds.min == problem_.bounds.max); }
   void check_fits() const;
+  /// What all runs of each layer cost at least on a machine.
+  std::vector<LayerCosts> least_of_layers(const Chain& chain, std::int64_t threads) const;
 
   const SearchProblem& problem_;
   const Chain& machine_;
