@@ -502,11 +502,17 @@ FeatureSurrogate train(const TrainingData& data, const FeatureTable& table, cons
   of_curves = all;
   for (Fit& fit : extrapolating) all.push_back(&fit);
   std::mutex mutex;
+  std::size_t done = 0;  // fits that end together do so in any order
   parallel(static_cast<std::int64_t>(all.size()), o.threads, [&](std::int64_t i) {
     Fit& fit = *all[static_cast<std::size_t>(i)];
     train_fit(fit, data, table, o);
     const std::lock_guard<std::mutex> lock(mutex);
-    if (progress) progress(fmt::format("fit {} done after {:.0f} s", fit.name, seconds_since(start)));
+    ++done;
+    if (progress) {
+      progress(fmt::format("{} of {} done after {:.0f} s: {}", done,
+                           counted(static_cast<std::int64_t>(all.size()), "fit"), seconds_since(start),
+                           fit.name));
+    }
   });
 
   TrainSummary local;
