@@ -1,6 +1,7 @@
 // The readers that compute with tensors.
 #include "tests/fuzz/readers.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -32,7 +33,15 @@ Mapping plain_mapping(const Layer& layer, std::size_t levels) {
 
 void require_costs(const Target& target, const Layer& layer, std::size_t levels) {
   const Hardware& hardware = target.machine().default_hardware;
-  const SchedulePtr schedule = target.schedule_of(plain_mapping(layer, levels), layer, hardware);
+  Mapping mapping = plain_mapping(layer, levels);
+  const auto* chain = dynamic_cast<const Chain*>(&target.machine());
+  if (chain != nullptr && !chain->levels.back().orders.empty()) {
+    const LoopRule& order = chain->levels.back().orders.front();
+    std::vector<Loop>& loops = mapping.levels.back().temporal;  // the outermost first
+    std::stable_sort(loops.begin(), loops.end(),
+                     [&](const Loop& a, const Loop& b) { return order.place(a.dim) > order.place(b.dim); });
+  }
+  const SchedulePtr schedule = target.schedule_of(mapping, layer, hardware);
   const LayerCosts costs = target.costs({layer}, {schedule}, hardware).front();
   require(std::isfinite(costs.cycles) && costs.cycles > 0, "cycles are not a finite number above 0");
   require(std::isfinite(costs.energy_uj) && costs.energy_uj > 0, "energy is not a finite number above 0");
