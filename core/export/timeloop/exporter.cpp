@@ -74,8 +74,8 @@ std::string readme(bool padded, bool cut, const DescribedMachine& machine, Forma
   }
   if (!orders.empty()) {
     text +=
-        paragraph(fmt::format("The machine allows the loops of {} some orders. Constraints can name one "
-                              "only, so there they name none.",
+        paragraph(fmt::format("On this machine the loops of {} run in one of several orders. "
+                              "Constraints can name only one, so they name none.",
                               fmt::join(orders, ", ")));
   }
   std::vector<std::string> rows;
