@@ -68,15 +68,23 @@ std::string readme(bool padded, bool cut, const DescribedMachine& machine, Forma
         "that, so there they allow all of them on both.",
         fmt::join(loose, ", ")));
   }
-  std::vector<std::string> orders;
+  std::vector<std::string> loose_orders, orders;
   for (const ChainLevel& level : machine.chain.levels) {
-    if (level.orders.size() > 1) orders.push_back(level.name);
+    if (!level.orders.empty())
+      (timeloop::is_loosely_ordered(level) ? loose_orders : orders).push_back(level.name);
   }
   if (!orders.empty()) {
-    text +=
-        paragraph(fmt::format("On this machine the loops of {} run in one of several orders. "
-                              "Constraints can name only one, so they name none.",
-                              fmt::join(orders, ", ")));
+    text += paragraph(fmt::format(
+        "The constraints name the order of the loops of {}. timeloop-mapper keeps to it; timeloop-model, if "
+        "it is given "
+        "them, takes loops of one iteration for a part of the order, and refuses mappings that obey it.",
+        fmt::join(orders, ", ")));
+  }
+  if (!loose_orders.empty()) {
+    text += paragraph(fmt::format(
+        "On this machine the loops of {} run in one of several orders, or some of them outside the others. "
+        "Constraints can name only one order, of the innermost loops, so they name none.",
+        fmt::join(loose_orders, ", ")));
   }
   std::vector<std::string> rows;
   for (std::size_t l = 0; l < machine.names.size(); ++l) {

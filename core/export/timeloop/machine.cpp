@@ -72,13 +72,13 @@ std::vector<std::string> excluded(const DimSet& allowed) {
 }
 
 /// What a level's loops in time are bound to, as the entries of a constraint: factors of 1, and the order
-/// where only one is allowed, each a text or a list as the format has it. Empty: nothing.
+/// where there is one to write, each a text or a list as the format has it. Empty: nothing.
 Json loops_of(const ChainLevel& level, Format format) {
   Json loops = Json::object();
   const bool tree = format == Format::kTree;
   if (const std::vector<std::string> factors = excluded(level.temporal); !factors.empty())
     loops["factors"] = tree ? Json(fmt::format("{}", fmt::join(factors, " "))) : Json(factors);
-  if (level.orders.size() == 1) {
+  if (level.orders.size() == 1 && !is_loosely_ordered(level)) {
     const std::string order = level.orders[0].text();
     loops["permutation"] = order;
     if (!tree) {
@@ -288,6 +288,10 @@ std::string constraints_file(const DescribedMachine& machine) {
     targets.push_back(std::move(spatial));
   }
   return yaml_of({{"architecture_constraints", {{"targets", std::move(targets)}}}});
+}
+
+bool is_loosely_ordered(const ChainLevel& level) {
+  return level.orders.size() > 1 || (level.orders.size() == 1 && !level.orders[0].outer.empty());
 }
 
 std::vector<std::string> loosely_constrained(const DescribedMachine& machine) {

@@ -47,6 +47,10 @@ std::string architecture_file(const DescribedMachine& machine, Format format);
 /// The file with what each level holds and may loop over, as constraints (Format::kTree).
 std::string constraints_file(const DescribedMachine& machine);
 
+/// Whether a level's loops in time are bound to orders that constraints cannot name: they name one, of the
+/// innermost loops. (Newer versions of Timeloop name the outermost, too.)
+bool is_loosely_ordered(const ChainLevel& level);
+
 /// Levels whose dimensions on the two axes constraints cannot say apart, by their own names: there is only
 /// one order of dimensions, those on X and then those on Y.
 std::vector<std::string> loosely_constrained(const DescribedMachine& machine);

@@ -77,8 +77,6 @@ class LayerNests {
   /// Whether the loops in space of a level are within its fan-outs, no dimension on both axes.
   bool within_fan_out(const ChainNest& nest, std::size_t level) const;
   bool within_fan_outs(const ChainNest& nest) const;
-  /// Whether any level allows some orders of loops only; where none does, any nest's are allowed.
-  bool has_orders() const { return has_orders_; }
   /// Makes the loops in time of every level run in an order that it allows: the one in which the fewest pairs
   /// of loops change places.
   void keep_orders(ChainNest& nest) const;
@@ -104,7 +102,7 @@ class LayerNests {
   const Chain chain_;
   Layer layer_;
   NestModel model_;
-  bool has_orders_ = false;
+  bool has_orders_ = false;  ///< of any level
   std::array<std::vector<std::int64_t>, kDims> sizes_;
   std::array<std::vector<ChainSlot>, kDims> slots_;
 };
