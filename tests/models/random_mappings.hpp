@@ -27,7 +27,7 @@ class RandomCases {
   /// A chain of 2 to 5 levels that hold any tensors, with fan-outs of up to 6 x 4 below every level over any
   /// dimensions, and random sizes, bandwidths and energies.
   Chain chain();
-  /// Allows every level of a chain but one or two orders of loops only.
+  /// Allows some levels of a chain, on average three of four, one or two orders of loops only.
   void restrict_orders(Chain& chain);
 
   /// The same on a chain: within its fan-outs, a dimension on one axis of a level. Its tiles need not fit.

@@ -76,8 +76,8 @@ std::string readme(bool padded, bool cut, const DescribedMachine& machine, Forma
   if (!orders.empty()) {
     text += paragraph(fmt::format(
         "The constraints name the order of the loops of {}. timeloop-mapper keeps to it; timeloop-model, if "
-        "it is given "
-        "them, takes loops of one iteration for a part of the order, and refuses mappings that obey it.",
+        "it is given them, takes loops of one iteration for a part of the order, and refuses mappings that "
+        "obey it.",
         fmt::join(orders, ", ")));
   }
   if (!loose_orders.empty()) {

@@ -323,10 +323,11 @@ std::int64_t ChainSpace::evaluations_per_step() const {
 std::vector<Shape> ChainSpace::shapes() const {
   std::vector<Shape> all{{}};
   for (std::size_t p = 0; p < problem_.machine().shape_parameters; ++p) {
+    const std::vector<std::int64_t> values =
+        machine_.shape_values_between(p, problem_.bounds.min[p], problem_.bounds.max[p]);
     std::vector<Shape> wider;
     for (const Shape& shape : all) {
-      for (const std::int64_t value :
-           machine_.shape_values_between(p, problem_.bounds.min[p], problem_.bounds.max[p])) {
+      for (const std::int64_t value : values) {
         wider.push_back(shape);
         wider.back().push_back(value);
       }

@@ -62,7 +62,7 @@ TEST(LayerNests, RandomRoundedAndAnnealedOnesAreLegal) {
   for (const char* machine : kMachines) {
     Chain chain = load_chain(machine);
     for (const KnownLayer& known : kLayers) {
-      // Every other time with some orders of loops only.
+      // The last two layers with some orders of loops only.
       if (&known - kLayers.data() == 2) restricting.restrict_orders(chain);
       const LayerNests nests(chain, layer_of(known));
       Random random(3);
