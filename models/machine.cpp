@@ -1,5 +1,7 @@
 #include "dosa/models/machine.hpp"
 
+#include <algorithm>
+
 #include "dosa/models/array_machine.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
@@ -7,6 +9,35 @@
 #include "dosa/models/chain/chain.hpp"
 
 namespace dosa {
+
+bool Parameter::allows(std::int64_t value) const {
+  return only.empty() ? value > 0 && (value - first) % step == 0
+                      : std::binary_search(only.begin(), only.end(), value);
+}
+
+std::int64_t Parameter::down(std::int64_t value) const {
+  if (!only.empty()) {
+    const auto above = std::upper_bound(only.begin(), only.end(), value);
+    return above == only.begin() ? only.front() : *(above - 1);
+  }
+  const std::int64_t least = (first - 1) % step + 1;
+  return value <= least ? least : value - (value - least) % step;
+}
+
+std::int64_t Parameter::up(std::int64_t value) const {
+  const std::int64_t below = down(value);
+  if (below >= value) return below;
+  if (only.empty()) return below + step;
+  const auto above = std::upper_bound(only.begin(), only.end(), below);
+  return above == only.end() ? below : *above;
+}
+
+std::string Parameter::allowed_text() const {
+  if (!only.empty()) return fmt::format("{}", fmt::join(only, ", "));
+  const std::int64_t least = down(1);
+  return step == 1 ? fmt::format("{}..{}", least, limit)
+                   : fmt::format("{} and every {} from there", least, step);
+}
 
 std::vector<std::string> Machine::parameter_names() const {
   std::vector<std::string> names;
@@ -28,8 +59,14 @@ Hardware Machine::hardware_from_json(const JsonInput& json) const {
   for (const Parameter& parameter : parameters) names.push_back(parameter.name.c_str());
   json.allow_only(names);
   Hardware hardware;
-  for (const Parameter& parameter : parameters)
-    hardware.values.push_back(json.at(parameter.name).integer(1, parameter.limit));
+  for (const Parameter& parameter : parameters) {
+    const JsonInput value = json.at(parameter.name);
+    hardware.values.push_back(value.integer(1, parameter.limit));
+    if (!parameter.allows(hardware.values.back())) {
+      fail(ErrorId::kValue, "{}: found {}, {} is built with {}", value.where(), hardware.values.back(), name,
+           parameter.allowed_text());
+    }
+  }
   return hardware;
 }
 

@@ -27,6 +27,17 @@ struct Parameter {
   std::string label;       ///< what people read: "scratchpad"
   std::string unit;        ///< "KiB"; empty: a count
   std::int64_t limit = 0;  ///< the largest that any file or flag may give
+  /// What can be built: numbers from 1 on that are a multiple of `step` away from `first`.
+  std::int64_t first = 1, step = 1;
+  std::vector<std::int64_t> only = {};  ///< where there are any: these alone, ascending
+
+  bool allows(std::int64_t value) const;
+  /// The largest that can be built up to a value, and the least from a value on. Where there is none, the
+  /// nearest that can.
+  std::int64_t down(std::int64_t value) const;
+  std::int64_t up(std::int64_t value) const;
+  /// "256 and every 64 from there", "1024, 4096"
+  std::string allowed_text() const;
 };
 
 /// A machine's parameters with values, in the order of Machine::parameters.
@@ -88,7 +99,7 @@ class Machine {
   /// Of every level, the innermost first.
   virtual std::vector<LevelWords> level_words() const = 0;
 
-  /// Reads an object with one number for every parameter. Throws Error.
+  /// Reads an object with one number for every parameter, which can be built. Throws Error.
   Hardware hardware_from_json(const JsonInput& json) const;
   Json to_json(const Hardware& hardware) const;
   /// "pe_dim 16, scratchpad 128 KiB, accumulator 32 KiB"

@@ -63,8 +63,8 @@ CLI::Option* add_size(CLI::App& command, const std::string& flag, const SizeFlag
       ->check(integer_in(1, size.limit));
 }
 
-/// Sizes by the machine's parameters, 0 where none was given.
-Hardware by_parameter(const std::vector<SizeFlags::Given>& given, const Machine& machine) {
+/// Sizes by the machine's parameters, 0 where none was given; `exact` ones have to be such as can be built.
+Hardware by_parameter(const std::vector<SizeFlags::Given>& given, const Machine& machine, bool exact) {
   Hardware hardware;
   hardware.values.assign(machine.parameters.size(), 0);
   for (const SizeFlags::Given& size : given) {
@@ -72,6 +72,10 @@ Hardware by_parameter(const std::vector<SizeFlags::Given>& given, const Machine&
     if (size.value > machine.parameters[p].limit) {
       fail(ErrorId::kBounds, "{}: {}: found {}, expected 1..{}", size.flag, size.name, size.value,
            machine.parameters[p].limit);
+    }
+    if (exact && !machine.parameters[p].allows(size.value)) {
+      fail(ErrorId::kBounds, "{}: {}: found {}, {} is built with {}", size.flag, size.name, size.value,
+           machine.name, machine.parameters[p].allowed_text());
     }
     hardware[p] = size.value;
   }
@@ -195,10 +199,10 @@ void SizeFlags::add_all(CLI::App& command) {
 HardwareBounds SizeFlags::bounds(const Target& target) const {
   const Machine& machine = target.machine();
   HardwareBounds bounds{machine.min_hardware, machine.max_hardware};
-  const Hardware wanted = by_parameter(fixed, machine), most = by_parameter(max, machine);
+  const Hardware wanted = by_parameter(fixed, machine, true), most = by_parameter(max, machine, false);
   for (std::size_t p = 0; p < machine.parameters.size(); ++p) {
     const std::string& name = machine.parameters[p].name;
-    if (most[p] > 0) bounds.max[p] = most[p];
+    if (most[p] > 0) bounds.max[p] = machine.parameters[p].down(most[p]);
     if (most[p] > 0 && most[p] < bounds.min[p]) {
       fail(ErrorId::kBounds, "{}: found {}, the least that {} allows is {}", flag_of(max, name), most[p],
            machine.name, bounds.min[p]);
@@ -218,7 +222,7 @@ HardwareBounds SizeFlags::bounds(const Target& target) const {
 
 Hardware SizeFlags::hardware(const Machine& machine) const {
   Hardware hardware = machine.default_hardware;
-  const Hardware given = by_parameter(fixed, machine);
+  const Hardware given = by_parameter(fixed, machine, true);
   for (std::size_t p = 0; p < given.size(); ++p) {
     if (given[p] > 0) hardware[p] = given[p];
   }

@@ -99,7 +99,11 @@ std::string meaning_of(const Machine& machine, std::size_t parameter) {
   const auto add = [&](const std::string& meaning) { text += (text.empty() ? "" : "; ") + meaning; };
   for (std::size_t l = chain->levels.size(); l-- > 0;) {
     const ChainLevel& level = chain->levels[l];
-    if (follows(level.rules.built_words)) add("what one " + level.name + " holds, in words");
+    if (follows(level.rules.built_words)) {
+      const bool shared = level.rules.built_words->shared;
+      add(fmt::format("what {} {}, in words", shared ? "every " + level.name : "one " + level.name,
+                      shared ? "shares with the others" : "holds"));
+    }
     for (const MeshAxis axis : mesh_axes()) {
       if (follows(level.rules.fan_out[static_cast<std::size_t>(axis)]))
         add(fmt::format("how many {} stand side by side below {}, along {}",

@@ -364,7 +364,11 @@ class Optimizer {
     }
     if (cut_short()) return;
     SizeRanges ranges(problem_, *space_, threads_);
-    if (ranges.known()) return polish_by_bounds(ranges, attempt);
+    if (ranges.known()) {
+      polish_by_bounds(ranges, attempt);
+      look_longer(starts.front());
+      return;
+    }
     for (double before = kInfinity; best_objective_ < before;) {
       before = best_objective_;
       for (const std::vector<int>& move : moves_of(problem_.machine().shape_parameters)) {
@@ -372,6 +376,14 @@ class Optimizer {
           attempt(*next);
       }
     }
+  }
+
+  /// On the best shape again, with more schedules than on each of many.
+  void look_longer(const Start& start) {
+    const std::int64_t longer = options_.polish_nests * space_->longer_on_the_best();
+    if (longer == options_.polish_nests || !has_design() || summary_.complete || cut_short()) return;
+    const Shape shape = problem_.shape_of(summary_.best.hardware);
+    realise(shape, {{start.loss, summary_.best.hardware, start.near}}, longer, true);
   }
 
   /// The shapes that lower bounds leave room for, those with the lowest first, until a row of them has given

@@ -177,20 +177,24 @@ bool SearchProblem::has_room_for(const Shape& shape) const {
   return machine().area_mm2(with_shape(bounds.min, shape)) <= bounds.max_area_mm2;
 }
 
-Hardware SearchProblem::within_area(const Hardware& hardware) const {
+Hardware SearchProblem::within_area(const Hardware& wanted) const {
+  const Hardware least = with_shape(bounds.min, shape_of(wanted));
+  const auto built = [&](std::size_t b, std::int64_t size) {
+    return std::max(buffer(least, b), machine().parameters[machine().shape_parameters + b].down(size));
+  };
+  Hardware hardware = wanted;
+  for (std::size_t b = 0; b < buffers(); ++b) buffer(hardware, b) = built(b, buffer(wanted, b));
   const double area = machine().area_mm2(hardware);
   if (area <= bounds.max_area_mm2) return hardware;
-  const Hardware least = with_shape(bounds.min, shape_of(hardware));
   const double least_area = machine().area_mm2(least);
   const double share = std::max(0.0, (bounds.max_area_mm2 - least_area) / (area - least_area));
   Hardware smaller = least;
   for (std::size_t b = 0; b < buffers(); ++b) {
     const auto range = static_cast<double>(buffer(hardware, b) - buffer(least, b));
-    buffer(smaller, b) = buffer(least, b) + static_cast<std::int64_t>(std::floor(share * range));
+    buffer(smaller, b) = built(b, buffer(least, b) + static_cast<std::int64_t>(std::floor(share * range)));
   }
   if (machine().area_mm2(smaller) > bounds.max_area_mm2) {  // by a rounding error
-    for (std::size_t b = 0; b < buffers(); ++b)
-      buffer(smaller, b) = std::max(buffer(least, b), buffer(smaller, b) - 1);
+    for (std::size_t b = 0; b < buffers(); ++b) buffer(smaller, b) = built(b, buffer(smaller, b) - 1);
   }
   return smaller;
 }
@@ -205,7 +209,8 @@ Hardware SearchProblem::largest_between(const Hardware& least, const Hardware& m
       buffer(wide, b) = middle;
       (machine().area_mm2(wide) <= bounds.max_area_mm2 ? fits : beyond) = middle;
     }
-    buffer(largest, b) = fits;
+    const Parameter& parameter = machine().parameters[machine().shape_parameters + b];
+    buffer(largest, b) = std::max(buffer(least, b), parameter.down(fits));
   }
   return largest;
 }

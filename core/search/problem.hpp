@@ -110,8 +110,8 @@ struct SearchProblem {
   void check_area(const Hardware& least) const;
   /// Whether some buffers within the bounds go with a shape within the area.
   bool has_room_for(const Shape& shape) const;
-  /// The same hardware where it is within the area, else with all buffers moved towards their least, as far
-  /// as needed. Needs has_room_for its shape.
+  /// The same hardware, with its buffers no larger than can be built; where it is beyond the area, with all
+  /// buffers moved towards their least, as far as needed. Needs has_room_for its shape.
   Hardware within_area(const Hardware& hardware) const;
   /// `least`, which is within the area, with the most of each buffer, up to that of `most`, that keeps within
   /// it while the others are as in `least`.

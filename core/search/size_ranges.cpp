@@ -63,8 +63,9 @@ bool SizeRanges::halve(std::size_t parameters) {
     upper.shapes.assign(first_upper, lower.shapes.end());
     lower.shapes.erase(first_upper, lower.shapes.end());
   } else {
-    lower.most[widest] = middle;
-    upper.least[widest] = middle + 1;
+    const Parameter& parameter = problem_.machine().parameters[widest];
+    lower.most[widest] = parameter.down(middle);
+    upper.least[widest] = parameter.up(middle + 1);
   }
   add(std::move(lower));
   add(std::move(upper));

@@ -81,6 +81,8 @@ class SearchSpace {
   virtual Shape first_shape() const { return shapes().back(); }
   /// Evaluations after which a search tries no further shapes.
   virtual std::int64_t polish_evaluations() const { return 8'000'000; }
+  /// How many times as many schedules it looks at on the best shape in the end.
+  virtual std::int64_t longer_on_the_best() const { return 1; }
   /// What random numbers of the integer form follow from, where it has any.
   virtual void set_seed(std::uint64_t /*seed*/) {}
   /// The hardware of a shape that can be built; empty: with any whole sizes of buffers within the problem's

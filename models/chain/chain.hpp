@@ -3,8 +3,11 @@
 #pragma once
 
 #include <array>
+#include <cmath>
+#include <initializer_list>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "dosa/models/array_machine.hpp"
@@ -12,8 +15,10 @@
 
 namespace dosa {
 
-/// More levels than this are a mistake in a description.
+/// More than this is a mistake in a description; products of fan-outs stay whole numbers in double precision.
 inline constexpr std::size_t kMostLevels = 16;
+inline constexpr std::int64_t kMostChildren = std::int64_t{1} << 20, kMostInstances = std::int64_t{1} << 40;
+inline constexpr std::int64_t kMostWords = std::int64_t{1} << 40, kMostVectorWords = std::int64_t{1} << 20;
 
 /// The two axes of the mesh on which the children of an instance stand.
 enum class MeshAxis : int { X, Y };
@@ -33,13 +38,30 @@ struct FanOut {
   DimSet dims{};
 };
 
-/// How a number follows from a parameter: times * parameter + constant.
+/// How a number of a level follows from a parameter: times * parameter + constant, or by a table.
 struct ByParameter {
   std::size_t parameter = 0;  ///< its place in Machine::parameters
   double times = 1, constant = 0;
+  /// The parameter is of all instances of the level together: times * parameter / instances + constant.
+  bool shared = false;
+  /// The number for every value that the parameter may have, ascending; empty: it follows as above.
+  struct Entry {
+    std::int64_t value;
+    double number;
+  };
+  std::vector<Entry> table = {};
 
-  double of(std::int64_t value) const { return times * static_cast<double>(value) + constant; }
-  double at(const Hardware& hardware) const { return of(hardware[parameter]); }
+  /// With so many instances. Throws Error{kValue} for a value that the table does not have.
+  double of(std::int64_t value, double instances) const;
+  /// The least real value of the parameter with which the number, not by a table, is at least this one. Of
+  /// numbers or of tensors.
+  template <typename Number>
+  Number least_for(const Number& number, const Number& instances) const {
+    const Number value = (number - constant) / times;
+    return shared ? value * instances : value;
+  }
+  /// The least number for values from one to another, both such as it may have, and up to so many instances.
+  double least_between(std::int64_t least, std::int64_t most, double most_instances) const;
 };
 
 /// An order of a level's loops in time: those over `inner` run inside all others, those over `outer` outside,
@@ -70,10 +92,12 @@ struct ChainLevel {
   std::optional<double> read_words_per_cycle, write_words_per_cycle, words_per_cycle;
   double vector_words = 1;  ///< accesses are charged in vectors of this many words
   double vector_pj = 0;     ///< energy of one vector access, of whatever kind
+  /// Energy of a word of it, where the file gives that: vector_pj is vector_words times this.
+  std::optional<double> word_pj;
 
   /// What these numbers follow from where a design chooses them.
   struct Rules {
-    std::optional<ByParameter> built_words, vector_pj;
+    std::optional<ByParameter> built_words, vector_words, vector_pj, word_pj;
     std::array<std::optional<ByParameter>, kAxes> fan_out;
     std::optional<ByParameter> read_words_per_cycle, write_words_per_cycle, words_per_cycle;
   } rules;
@@ -101,7 +125,7 @@ template <typename Number>
 struct ChainNumbers {
   struct Level {
     std::optional<Number> read_words_per_cycle, write_words_per_cycle, words_per_cycle;
-    Number vector_pj{};
+    Number vector_words{}, vector_pj{};
     Number built_words{};
     std::array<Number, kAxes> fan_out{};
     Number per_instance{}, per_kib{};  ///< ChainArea::PerLevel
@@ -132,13 +156,44 @@ class Chain : public Machine {
   std::string level_label(int level) const;
   /// Instances that are built of a level; -1: of the MACs.
   std::int64_t instances(int level) const;
-  /// The same machine built with this hardware. Throws Error{kValue} naming the level for sizes beyond what
-  /// any machine may have.
+  /// The same machine built with this hardware, of which a level may have no words at all where its
+  /// instances share too few. Throws Error{kValue} naming the level for sizes beyond what any machine may
+  /// have.
   Chain at(const Hardware& hardware) const;
   double area_mm2(const Hardware& hardware) const override;
   CostBasis cost_basis() const override;
   std::vector<LevelWords> level_words() const override;
 };
+
+/// Reads numbers as they are, and wants no names of them, which take most of the time.
+struct AsTheyAre {
+  double operator()(const MachineNumber& number) const { return number.value; }
+};
+
+/// What a table says between its values: on the lines from one to the next. At a value, that number exactly,
+/// with the mean of the slopes on both sides, where there are any beyond.
+template <typename Number>
+Number interpolated(const std::vector<ByParameter::Entry>& table, const std::vector<Number>& numbers,
+                    const Number& at) {
+  using std::abs;
+  Number sum = numbers.front() * 0;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const auto value = static_cast<double>(table[i].value);
+    // From 0 at the value before to 1 at this one, and to 0 at the next.
+    Number weight = at * 0 + 1;
+    const auto at_most = [&](const Number& line) { weight = (weight + line - abs(weight - line)) / 2; };
+    if (i > 0) {
+      const auto before = static_cast<double>(table[i - 1].value);
+      at_most((at - before) / (value - before));
+    }
+    if (i + 1 < table.size()) {
+      const auto next = static_cast<double>(table[i + 1].value);
+      at_most((next - at) / (next - value));
+    }
+    sum = sum + numbers[i] * ((weight + abs(weight)) / 2);
+  }
+  return sum;
+}
 
 /// The numbers of a chain, each as `read` gives it: a function of a MachineNumber, which is called for every
 /// number in the same order whatever it returns. `parameters` are the sizes of the hardware, in the order of
@@ -146,53 +201,86 @@ class Chain : public Machine {
 template <typename Read, typename Number>
 ChainNumbers<Number> numbers_of(const Chain& chain, const std::vector<Number>& parameters, const Read& read) {
   using Kind = NumberKind;
-  /// A number that the file gives, or that follows from a parameter by two that it gives.
-  const auto given = [&](Kind kind, double value, const std::optional<ByParameter>& rule,
-                         const std::string& key, const std::string& unit) -> Number {
-    if (!rule) return read(MachineNumber{kind, value, key, unit});
-    const Number times = read(MachineNumber{kind, rule->times, key + ".times",
-                                            unit + " per " + chain.parameters[rule->parameter].name});
-    const Number constant = read(MachineNumber{kind, rule->constant, key + ".constant", unit});
-    return times * parameters[rule->parameter] + constant;
+  constexpr bool kNames = !std::is_same_v<Read, AsTheyAre>;
+  std::vector<std::string> keys(chain.levels.size());
+  if constexpr (kNames) {
+    std::vector<std::string> names;
+    for (const ChainLevel& level : chain.levels) names.push_back(level.name);
+    keys = level_keys(names);
+  }
+  const auto number = [&](Kind kind, double value, std::initializer_list<const char*> keys_of_it,
+                          const char* unit, const char* per = "") -> Number {
+    if constexpr (!kNames) {
+      return read(MachineNumber{kind, value, {}, {}});
+    } else {
+      std::string name;
+      for (const char* key : keys_of_it) name += key;
+      return read(MachineNumber{kind, value, name, std::string(unit) + per});
+    }
   };
   ChainNumbers<Number> numbers;
-  numbers.mac_pj = read(MachineNumber{Kind::kEnergy, chain.mac_energy_pj, "mac.energy_pj", "pJ"});
-  std::vector<std::string> names;
-  for (const ChainLevel& level : chain.levels) names.push_back(level.name);
-  const std::vector<std::string> keys = level_keys(names);
-  for (std::size_t l = 0; l < chain.levels.size(); ++l) {
+  numbers.mac_pj = number(Kind::kEnergy, chain.mac_energy_pj, {"mac.energy_pj"}, "pJ");
+  numbers.base = number(Kind::kArea, chain.area.base, {"area_mm2.base"}, "mm2");
+  numbers.per_mac = number(Kind::kArea, chain.area.per_mac, {"area_mm2.per_mac"}, "mm2/MAC");
+  numbers.one = number(Kind::kConstant, 1, {}, "");
+  numbers.levels.resize(chain.levels.size());
+  Number instances = numbers.one;
+  for (std::size_t l = chain.levels.size(); l-- > 0;) {
     const ChainLevel& level = chain.levels[l];
-    const std::string& key = keys[l];
-    auto& own = numbers.levels.emplace_back();
-    const auto bandwidth = [&](const std::optional<double>& words, const std::optional<ByParameter>& rule,
-                               const char* name, std::optional<Number>& number) {
-      if (words) number = given(Kind::kBandwidth, *words, rule, key + "." + name, "words/cycle");
+    const char* const key = keys[l].c_str();
+    auto& own = numbers.levels[l];
+    /// A number that the file gives, or that follows from a parameter by others that it gives.
+    const auto given = [&](Kind kind, double value, const std::optional<ByParameter>& rule, const char* name,
+                           const char* unit) -> Number {
+      if (!rule) return number(kind, value, {key, name}, unit);
+      const Number& parameter = parameters[rule->parameter];
+      if (!rule->table.empty()) {
+        std::vector<Number> listed;
+        for (const ByParameter::Entry& entry : rule->table) {
+          listed.push_back(
+              number(kind, entry.number, {key, name, ".table.", std::to_string(entry.value).c_str()}, unit));
+        }
+        return interpolated(rule->table, listed, parameter);
+      }
+      const std::string per = kNames ? " per " + chain.parameters[rule->parameter].name : "";
+      const Number times = number(kind, rule->times, {key, name, ".times"}, unit, per.c_str());
+      const Number constant = number(kind, rule->constant, {key, name, ".constant"}, unit);
+      const Number product = times * parameter;
+      return (rule->shared ? Number(product / instances) : product) + constant;
     };
-    bandwidth(level.read_words_per_cycle, level.rules.read_words_per_cycle, "read_words_per_cycle",
+    const auto bandwidth = [&](const std::optional<double>& words, const std::optional<ByParameter>& rule,
+                               const char* name, std::optional<Number>& of_level) {
+      if (words) of_level = given(Kind::kBandwidth, *words, rule, name, "words/cycle");
+    };
+    const ChainLevel::Rules& rules = level.rules;
+    bandwidth(level.read_words_per_cycle, rules.read_words_per_cycle, ".read_words_per_cycle",
               own.read_words_per_cycle);
-    bandwidth(level.write_words_per_cycle, level.rules.write_words_per_cycle, "write_words_per_cycle",
+    bandwidth(level.write_words_per_cycle, rules.write_words_per_cycle, ".write_words_per_cycle",
               own.write_words_per_cycle);
-    bandwidth(level.words_per_cycle, level.rules.words_per_cycle, "words_per_cycle", own.words_per_cycle);
+    bandwidth(level.words_per_cycle, rules.words_per_cycle, ".words_per_cycle", own.words_per_cycle);
+    own.vector_words =
+        given(Kind::kConstant, level.vector_words, rules.vector_words, ".vector_words", "words");
     own.vector_pj =
-        given(Kind::kEnergy, level.vector_pj, level.rules.vector_pj, key + ".vector_pj", "pJ/vector");
-    own.built_words = given(level.built_words > 0 ? Kind::kCapacity : Kind::kConstant,
-                            static_cast<double>(level.built_words), level.rules.built_words,
-                            key + ".capacity_words", "words");
+        level.word_pj
+            ? given(Kind::kEnergy, *level.word_pj, rules.word_pj, ".word_pj", "pJ/word") * own.vector_words
+            : given(Kind::kEnergy, level.vector_pj, rules.vector_pj, ".vector_pj", "pJ/vector");
+    own.built_words =
+        given(level.built_words > 0 ? Kind::kCapacity : Kind::kConstant,
+              static_cast<double>(level.built_words), rules.built_words, ".capacity_words", "words");
     for (const MeshAxis axis : mesh_axes()) {
       const auto a = static_cast<std::size_t>(axis);
       const FanOut& fan_out = level.fan_out[a];
       const bool fans = fan_out.dims != DimSet{};
-      own.fan_out[a] = given(fans ? Kind::kFanOut : Kind::kConstant, static_cast<double>(fan_out.size),
-                             level.rules.fan_out[a], key + ".fan_out." + name_of(axis) + ".size", "children");
+      own.fan_out[a] =
+          given(fans ? Kind::kFanOut : Kind::kConstant, static_cast<double>(fan_out.size), rules.fan_out[a],
+                axis == MeshAxis::X ? ".fan_out.X.size" : ".fan_out.Y.size", "children");
     }
     const ChainArea::PerLevel& area = chain.area.levels[l];
     own.per_instance =
-        read(MachineNumber{Kind::kArea, area.per_instance, key + ".area_mm2.per_instance", "mm2/instance"});
-    own.per_kib = read(MachineNumber{Kind::kArea, area.per_kib, key + ".area_mm2.per_kib", "mm2/KiB"});
+        number(Kind::kArea, area.per_instance, {key, ".area_mm2.per_instance"}, "mm2/instance");
+    own.per_kib = number(Kind::kArea, area.per_kib, {key, ".area_mm2.per_kib"}, "mm2/KiB");
+    for (const Number& children : own.fan_out) instances = instances * children;
   }
-  numbers.base = read(MachineNumber{Kind::kArea, chain.area.base, "area_mm2.base", "mm2"});
-  numbers.per_mac = read(MachineNumber{Kind::kArea, chain.area.per_mac, "area_mm2.per_mac", "mm2/MAC"});
-  numbers.one = read(MachineNumber{Kind::kConstant, 1, "", ""});
   return numbers;
 }
 

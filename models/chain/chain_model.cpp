@@ -239,8 +239,8 @@ Tensor ChainTraffic::need_words(int level) const {
 ChainModel::ChainModel(Chain chain) : chain_(std::move(chain)) {
   numbers_.mac_pj = chain_.mac_energy_pj;
   for (const ChainLevel& level : chain_.levels) {
-    numbers_.levels.push_back(
-        {level.read_words_per_cycle, level.write_words_per_cycle, level.words_per_cycle, level.vector_pj});
+    numbers_.levels.push_back({level.read_words_per_cycle, level.write_words_per_cycle, level.words_per_cycle,
+                               level.vector_words, level.vector_pj});
   }
 }
 
@@ -396,13 +396,15 @@ ChainCost ChainModel::cost_with(const ChainTraffic& traffic, const Sharpness& sh
     const typename ChainNumbers<Number>::Level& of = numbers.levels[l];
     // Timeloop's own order of operations: in a few rows of a hundred, the rounding of these divisions is what
     // makes the last cycle.
+    // Relaxed, numbers may be of other sizes than the chain's.
+    const bool single = level.vector_words == 1 && (sharpness.exact || !level.rules.vector_words);
     Tensor read_rate = torch::zeros_like(cycles_of_macs), write_rate = read_rate, vectors = read_rate;
     for (const ChainAccesses& accesses : traffic.accesses[l]) {
       if (!accesses.reads.defined()) continue;
       read_rate = read_rate + accesses.read_by_one() / cycles_of_macs;
       write_rate = write_rate + accesses.written_by_one() / cycles_of_macs;
       for (const Tensor* words : {&accesses.reads, &accesses.fills, &accesses.updates})
-        vectors = vectors + (level.vector_words == 1 ? *words : whole(*words / level.vector_words));
+        vectors = vectors + (single ? *words : whole(*words / of.vector_words));
     }
     Tensor slowdown, cycles;
     const auto bound = [&](const std::optional<Number>& words_per_cycle, const Tensor& rate) {

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "dosa/models/array_machine.hpp"
 #include "dosa/models/chain/chain.hpp"
+#include "tests/models/chain/ruled_machine.hpp"
 #include "tests/support.hpp"
 
 namespace dosa::testing {
@@ -23,7 +26,8 @@ TEST(MachineNumbers, AreNamedByTheirKeysAndLevels) {
 
 // Whatever is listed can be set, to what it is, and then the machine is the same.
 TEST(MachineNumbers, EveryOneOfThemCanBeSet) {
-  for (const char* machine : {"gemmini-tl", "gemmini-rtl", "eyeriss", "simba", "nvdla", "tpu"}) {
+  for (const char* machine : {"gemmini-tl", "gemmini-rtl", "eyeriss", "simba", "nvdla", "tpu",
+                              "gemmini-tl-chain", ruled_machine_file()}) {
     const MachinePtr before = load_machine(machine);
     NumberChanges all;
     const auto read = [&](const MachineNumber& number) {
@@ -49,18 +53,26 @@ TEST(MachineNumbers, EveryOneOfThemCanBeSet) {
 }
 
 TEST(MachineNumbers, OfAChainAreTheSameWithAndWithoutNames) {
-  for (const char* name : {"eyeriss", "simba", "nvdla", "tpu"}) {
+  for (const char* name : {"eyeriss", "simba", "nvdla", "tpu", "gemmini-tl-chain", ruled_machine_file()}) {
     const Chain chain = load_chain(name);
     Hardware hardware = chain.default_hardware;
     for (std::int64_t& size : hardware.values) size *= 2;
+    hardware = as_built(chain, hardware);
     const std::vector<double> sizes(hardware.values.begin(), hardware.values.end());
     const ChainNumbers<double> named =
         numbers_of(chain, sizes, [](const MachineNumber& number) { return number.value; });
     const ChainNumbers<double> plain = numbers_of(chain, hardware);
     EXPECT_EQ(area_mm2(chain, named), area_mm2(chain, plain)) << name;
     EXPECT_EQ(named.mac_pj, plain.mac_pj) << name;
+    const Chain built = chain.at(hardware);
     for (std::size_t l = 0; l < chain.levels.size(); ++l) {
       EXPECT_EQ(named.levels[l].vector_pj, plain.levels[l].vector_pj) << name;
+      EXPECT_EQ(built.levels[l].vector_pj, plain.levels[l].vector_pj) << name;
+      EXPECT_EQ(built.levels[l].vector_words, plain.levels[l].vector_words) << name;
+      EXPECT_EQ(built.levels[l].built_words, std::floor(plain.levels[l].built_words)) << name;
+      for (std::size_t axis = 0; axis < kAxes; ++axis)
+        EXPECT_EQ(static_cast<double>(built.levels[l].fan_out[axis].size), plain.levels[l].fan_out[axis])
+            << name;
       EXPECT_EQ(named.levels[l].read_words_per_cycle, plain.levels[l].read_words_per_cycle) << name;
       EXPECT_EQ(named.levels[l].write_words_per_cycle, plain.levels[l].write_words_per_cycle) << name;
       EXPECT_EQ(named.levels[l].words_per_cycle, plain.levels[l].words_per_cycle) << name;

@@ -27,7 +27,8 @@ SizedLayer::SizedLayer(const SearchProblem& problem, const Chain& chain, std::si
       shape_(shape),
       seed_(seed),
       largest_(problem.largest_with(shape)),
-      largest_model_(chain.at(largest_), this->layer(), chain.remainders),
+      largest_chain_(chain.at(largest_)),
+      largest_model_(largest_chain_, this->layer(), chain.remainders),
       range_(BufferRange::of(problem.bounds.min, largest_, problem.buffers())) {
   for (std::size_t b = 0; b < problem.buffers(); ++b) {
     Hardware one = largest_;
@@ -36,7 +37,7 @@ SizedLayer::SizedLayer(const SearchProblem& problem, const Chain& chain, std::si
     for (ChainLevel& level : built.levels) level.capacity_words.reset();
     models_.emplace_back(built, this->layer(), chain.remainders);
   }
-  frontier_.space = frontier_.candidates = LayerNests(chain.at(largest_), this->layer()).size();
+  frontier_.space = frontier_.candidates = LayerNests(largest_chain_, this->layer()).size();
 }
 
 std::vector<Hardware> SizedLayer::around(const Hardware& centre, const std::vector<double>& of_all,
@@ -142,8 +143,11 @@ std::vector<double> SizedLayer::numbers_of(const ChainNest& nest) const {
       const std::optional<ByParameter>& rule = level.rules.built_words;
       if (!rule || rule->parameter != parameter) continue;
       const double words = largest_model_.need_words(nest, l) * static_cast<double>(level.buffering);
-      need = std::max(need, std::ceil((words - rule->constant) / rule->times));
+      need = std::max(
+          need, rule->least_for(words, static_cast<double>(largest_chain_.instances(static_cast<int>(l)))));
     }
+    need = static_cast<double>(
+        problem_.machine().parameters[parameter].up(static_cast<std::int64_t>(std::ceil(need))));
     const auto least = static_cast<double>(problem_.buffer(problem_.bounds.min, b));
     const auto most = static_cast<double>(problem_.buffer(largest_, b));
     // Energy is affine in the sizes: two points give the slope. Where both are one point it is of no account.

@@ -45,6 +45,7 @@ class SizedLayer : public LayerSpace {
   std::int64_t limit_ = 0;
   std::int64_t walks_ = 0;  ///< so far
   Hardware largest_;        ///< with the shape
+  Chain largest_chain_;
   NestModel largest_model_;
   /// [buffer], for energies: the largest sizes but for this one, which is at its least; without capacities.
   std::vector<NestModel> models_;

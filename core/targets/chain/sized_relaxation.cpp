@@ -58,16 +58,32 @@ std::vector<Tensor> SizedRelaxation::shapes(const Tensor& parameters) const {
   return sizes;
 }
 
-Tensor SizedRelaxation::need(const ChainTraffic& traffic, std::size_t parameter) const {
+Tensor SizedRelaxation::need(const ChainTraffic& traffic, std::size_t parameter,
+                             const std::vector<Tensor>& instances) const {
   Tensor most = torch::ones_like(traffic.macs);
   for (int l = 0; l < chain_.dram(); ++l) {
     const ChainLevel& level = chain_.levels[static_cast<std::size_t>(l)];
     const std::optional<ByParameter>& rule = level.rules.built_words;
     if (!rule || rule->parameter != parameter) continue;
     const Tensor words = traffic.need_words(l) * static_cast<double>(level.buffering);
-    most = torch::maximum(most, (words - rule->constant) / rule->times);
+    most = torch::maximum(most, rule->least_for(words, instances[static_cast<std::size_t>(l)]));
   }
   return most.view({-1, repetitions_.size(0)});
+}
+
+std::vector<Tensor> SizedRelaxation::instances(const std::vector<Tensor>& shape, std::int64_t starts) const {
+  std::vector<Tensor> instances(chain_.levels.size());
+  Tensor outside = torch::ones({starts}, options_);
+  for (std::size_t l = chain_.levels.size(); l-- > 0;) {
+    instances[l] = outside.repeat_interleave(repetitions_.size(0));
+    const ChainLevel& level = chain_.levels[l];
+    for (std::size_t a = 0; a < kAxes; ++a) {
+      const std::optional<ByParameter>& rule = level.rules.fan_out[a];
+      outside = rule ? outside * (shape[rule->parameter] * rule->times + rule->constant)
+                     : outside * static_cast<double>(level.fan_out[a].size);
+    }
+  }
+  return instances;
 }
 
 Tensor SizedRelaxation::hardware(const std::vector<Tensor>& sizes) const {
@@ -89,22 +105,24 @@ RelaxedCost SizedRelaxation::cost(const Tensor& parameters, const Tensor& gate) 
   const ChainTraffic traffic = nests_.traffic(log_factors, sharpness);
 
   std::vector<Tensor> sizes = shapes(parameters);
+  const std::vector<Tensor> instances = this->instances(sizes, starts);
   Tensor excess = torch::zeros({starts, layers}, options_);
   for (std::size_t p = sizes.size(); p < problem_.bounds.max.size(); ++p) {
-    const Tensor of_layers = need(traffic, p);
+    const Tensor of_layers = need(traffic, p, instances);
     const auto least = static_cast<double>(problem_.bounds.min[p]);
     const auto most = static_cast<double>(problem_.bounds.max[p]);
     excess = excess + torch::relu((of_layers / most).log());
     sizes.push_back(of_layers.amax(-1).clamp_min(least));
   }
+  const ChainNumbers<Tensor> of_starts = numbers_at(chain_, sizes, options_);
   for (int l = 0; l < chain_.dram(); ++l) {
     const ChainLevel& level = chain_.levels[static_cast<std::size_t>(l)];
-    if (level.rules.built_words || !level.capacity_words) continue;
-    const Tensor fill = traffic.need_words(l) / static_cast<double>(*level.capacity_words);
-    excess = excess + torch::relu(fill.log()).view({starts, layers});
+    const std::optional<ByParameter>& rule = level.rules.built_words;
+    if (!level.capacity_words || (rule && rule->parameter >= problem_.machine().shape_parameters)) continue;
+    const Tensor need = traffic.need_words(l).view({starts, layers}) * static_cast<double>(level.buffering);
+    const Tensor built = of_starts.levels[static_cast<std::size_t>(l)].built_words.view({-1, 1});
+    excess = excess + torch::relu((need / built).log());
   }
-
-  const ChainNumbers<Tensor> of_starts = numbers_at(chain_, sizes, options_);
   const Tensor on_axes = ChainRelaxation::log_on_axes(log_factors);  // [starts, layers, levels, 2]
   for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
     for (std::size_t a = 0; a < kAxes; ++a) {

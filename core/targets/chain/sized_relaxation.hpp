@@ -34,8 +34,11 @@ class SizedRelaxation {
   torch::Tensor log_factors(const torch::Tensor& parameters) const;
   /// The parameters of the machine, in its order, each [starts].
   std::vector<torch::Tensor> shapes(const torch::Tensor& parameters) const;
+  /// Instances of every level of machines of these shapes, each [starts * layers].
+  std::vector<torch::Tensor> instances(const std::vector<torch::Tensor>& shape, std::int64_t starts) const;
   /// What each layer needs of a buffer, [starts, layers].
-  torch::Tensor need(const ChainTraffic& traffic, std::size_t parameter) const;
+  torch::Tensor need(const ChainTraffic& traffic, std::size_t parameter,
+                     const std::vector<torch::Tensor>& instances) const;
   torch::Tensor hardware(const std::vector<torch::Tensor>& sizes) const;
 
   const SearchProblem& problem_;

@@ -32,6 +32,7 @@ class ChainSpace : public SearchSpace {
   /// The one nearest to the default hardware.
   Shape first_shape() const override;
   std::int64_t polish_evaluations() const override { return kNoLimit; }
+  std::int64_t longer_on_the_best() const override { return chooses_sizes() ? 8 : 1; }
   void set_seed(std::uint64_t seed) override { seed_ = options_.seed = seed; }
   torch::Tensor random_starts(std::int64_t starts, at::Generator generator) const override;
   /// After prepare() the layers' own objectives, one by one: where the hardware is fixed, nothing else

@@ -65,10 +65,7 @@ class ChainTarget : public Target {
     options.stages = Stages::kPolish;
     options.starts = 8;
     options.steps = 100;
-    // What others spend on a row of shapes, a machine of one shape has for that one: of gemmini-tl-16, 60,000
-    // find designs for BERT and ResNet-50 that are 1.2 and 0.7 % above those of gemmini-tl (seed 1), 480,000
-    // such that are at most 0.1 % above (seeds 1 and 2).
-    options.polish_nests = chain_.shape_parameters == 0 ? 480'000 : 60'000;
+    options.polish_nests = 60'000;
     return options;
   }
 

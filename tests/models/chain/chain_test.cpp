@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/mapping.hpp"
+#include "tests/models/chain/ruled_machine.hpp"
 #include "tests/models/random_mappings.hpp"
 #include "tests/support.hpp"
 
@@ -175,6 +177,47 @@ TEST(Chain, EachMistakeIsNamed) {
        "{\"parameter\": \"pe_rows\", \"times\": 1.5}",
        ErrorId::kValue,
        {"levels[4].fan_out.Y.size: found", "whole numbers"}},
+      {"\"max\": 4096}",
+       "\"max\": 4096, \"step\": 1000}",
+       ErrorId::kValue,
+       {"parameters[2].default: found 1024", "256 and every 1000 from there"}},
+      {"\"max\": 4096}", "\"max\": 4096, \"step\": 0}", ErrorId::kValue, {"parameters[2].step: found 0"}},
+      {"{\"parameter\": \"accumulation_words\", \"times\": 0.00234375, \"constant\": 2.4}",
+       "{\"parameter\": \"accumulation_words\", \"table\": {\"256\": 3, \"1k\": 4}}",
+       ErrorId::kValue,
+       {"levels[1].vector_pj.table: found the key \"1k\"", "accumulation_words"}},
+      {"{\"parameter\": \"accumulation_words\", \"times\": 0.00234375, \"constant\": 2.4}",
+       "{\"parameter\": \"accumulation_words\", \"table\": {}}",
+       ErrorId::kValue,
+       {"levels[1].vector_pj.table: found 0 values", "1..64"}},
+      {"{\"parameter\": \"accumulation_words\", \"times\": 0.00234375, \"constant\": 2.4}",
+       "{\"parameter\": \"accumulation_words\", \"table\": {\"256\": 3, \"0256\": 4}}",
+       ErrorId::kValue,
+       {"levels[1].vector_pj.table: found 2 values", "different"}},
+      {"{\"parameter\": \"accumulation_words\", \"times\": 0.00234375, \"constant\": 2.4}",
+       "{\"parameter\": \"accumulation_words\", \"table\": {\"256\": 3, \"4096\": 4}}",
+       ErrorId::kValue,
+       {"parameters[2].default: found 1024", "256, 4096"}},
+      {"{\"parameter\": \"accumulation_words\", \"times\": 0.00234375, \"constant\": 2.4}",
+       "{\"parameter\": \"accumulation_words\", \"table\": {\"256\": 3}, \"times\": 2}",
+       ErrorId::kSchema,
+       {"levels[1].vector_pj: unknown key", "times"}},
+      {"{\"parameter\": \"accumulation_words\", \"times\": 0.00234375, \"constant\": 2.4}",
+       "{\"parameter\": \"accumulation_words\", \"table\": {\"256\": 3, \"1024\": 4, \"4096\": -1}}",
+       ErrorId::kValue,
+       {"levels[1].vector_pj.table.4096: found -1"}},
+      {"\"vector_pj\": 0.02",
+       "\"vector_pj\": 0.02, \"word_pj\": 0.02",
+       ErrorId::kSchema,
+       {"levels[0].vector_pj", "word_pj", "one of them"}},
+      {"{\"parameter\": \"pe_rows\"}",
+       "{\"parameter\": \"pe_rows\", \"shared\": true}",
+       ErrorId::kSchema,
+       {"levels[4].fan_out.Y.size: unknown key", "shared"}},
+      {"\"capacity_words\": {\"parameter\": \"input_words\"}",
+       "\"capacity_words\": {\"parameter\": \"input_words\", \"shared\": 1}",
+       ErrorId::kSchema,
+       {"levels[3].capacity_words.shared", "true"}},
       {"\"per_mac\": 0.0004", "\"per_mac\": -1", ErrorId::kValue, {"area_mm2.per_mac: found -1"}},
       {"\"word_bits\": 24", "\"word_bits\": 65", ErrorId::kValue, {"levels[1].word_bits: found 65", "1..64"}},
   };
@@ -198,6 +241,20 @@ TEST(Chain, EachMistakeIsNamed) {
   const std::string nothing = folder.file("nothing.json", json.dump());
   expect_error([&] { load_chain(nothing); }, ErrorId::kValue,
                {"mac.energy_pj: found 0, and 0 at the outermost"});
+  json = Json::parse(good);
+  json["parameters"][4].update({{"default", 15}, {"min", 15}});
+  json["levels"][3]["capacity_words"]["shared"] = true;
+  const std::string few = folder.file("few.json", json.dump());
+  expect_error([&] { load_chain(few); }, ErrorId::kValue,
+               {"few.json: levels[3].capacity_words: found 0 words in 1 buffers", "each of I"});
+  json = Json::parse(good);
+  json["levels"][2]["vector_pj"] = {{"parameter", "weight_words"},
+                                    {"table", {{"4096", 1}, {"32768", 2}, {"131072", 3}}}};
+  json["levels"][3]["vector_pj"] = {{"parameter", "weight_words"}, {"table", {{"4096", 1}, {"131072", 3}}}};
+  const std::string two = folder.file("two.json", json.dump());
+  expect_error([&] { load_chain(two); }, ErrorId::kValue,
+               {"two.json: levels[3].vector_pj.table: found the values 4096, 131072",
+                "another table of weight_words has 4096, 32768, 131072"});
   json = Json::parse(good);
   for (int i = 0; i < 11; ++i) json["levels"].insert(json["levels"].begin(), json["levels"][0]);
   const std::string deep = folder.file("deep.json", json.dump());
@@ -229,6 +286,114 @@ TEST(Chain, IsBuiltWithTheValuesOfItsParameters) {
   EXPECT_DOUBLE_EQ(simba.area_mm2(other), 0.2 + 2048 * 0.0004 + 96 * 0.004 + (128 + 256 + 64) * 0.002);
   expect_error([&] { simba.parameter("pe_dim", "--pe"); }, ErrorId::kValue,
                {"--pe: simba has no 'pe_dim'", "pe_columns"});
+}
+
+TEST(Chain, NumbersFollowFromParametersInEveryWayThatAFileHas) {
+  const Chain ruled = load_chain(testing::ruled_machine_file());
+  // What fan-outs, bandwidths, vectors or tables use comes first.
+  EXPECT_EQ(ruled.parameter_names(),
+            (std::vector<std::string>{"pe_columns", "pe_rows", "accumulation_words", "weight_words",
+                                      "input_words", "global_words"}));
+  EXPECT_EQ(ruled.shape_parameters, 3u);
+  EXPECT_EQ(ruled.shape_values[0], (std::vector<std::int64_t>{2, 4, 6, 8}));
+  EXPECT_EQ(ruled.shape_values[2], (std::vector<std::int64_t>{256, 1024, 4096})) << "those of its table";
+  EXPECT_EQ(ruled.levels[1].vector_pj, 3.0);
+  EXPECT_EQ(ruled.levels[3].built_words, 131000 / 16);
+  EXPECT_EQ(ruled.levels[4].vector_words, 32);
+  const Chain built = ruled.at({{6, 5, 4096, 32600, 131000, 65536}});
+  EXPECT_EQ(built.levels[1].capacity_words, 4096);
+  EXPECT_EQ(built.levels[1].vector_pj, 11.5);
+  EXPECT_EQ(built.levels[2].capacity_words, 32600);
+  EXPECT_EQ(built.levels[3].capacity_words, 131000 / 30) << "shared by 6 x 5";
+  EXPECT_DOUBLE_EQ(built.levels[3].vector_pj, 0.0001 * 131000 / 30 + 1.1);
+  EXPECT_EQ(built.levels[4].vector_words, 48);
+  EXPECT_DOUBLE_EQ(built.levels[4].vector_pj, 48 * (0.00000625 * 65536 + 0.4));
+  expect_error([&] { ruled.at({{6, 5, 2048, 32600, 131000, 65536}}); }, ErrorId::kValue, {"2048", "table"});
+}
+
+TEST(Chain, OnlySizesThatCanBeBuiltAreRead) {
+  const Chain ruled = load_chain(testing::ruled_machine_file());
+  const auto read = [&](const char* name, std::int64_t value) {
+    Json json = ruled.to_json(ruled.default_hardware);
+    json[name] = value;
+    return ruled.hardware_from_json(JsonInput::from_text(json.dump(), "sizes"));
+  };
+  EXPECT_EQ(read("weight_words", 5100)[3], 5100);
+  EXPECT_EQ(read("weight_words", 100)[3], 100) << "also below the least that a search chooses";
+  expect_error([&] { read("weight_words", 5101); }, ErrorId::kValue,
+               {"sizes: weight_words: found 5101", "ruled", "100 and every 500 from there"});
+  expect_error([&] { read("accumulation_words", 512); }, ErrorId::kValue, {"found 512", "256, 1024, 4096"});
+  expect_error([&] { read("pe_columns", 3); }, ErrorId::kValue, {"found 3", "2 and every 2 from there"});
+}
+
+TEST(Parameter, DownAndUpAreTheNearestThatCanBeBuilt) {
+  Random random(3);
+  int off = 0;
+  for (int trial = 0; trial < 2000; ++trial) {
+    Parameter parameter;
+    parameter.first = 1 + random.below(50);
+    parameter.step = 1 + random.below(20);
+    if (trial % 3 == 0) {
+      std::set<std::int64_t> only;
+      for (int i = 0; i < 4; ++i) only.insert(1 + random.below(100));
+      parameter.only.assign(only.begin(), only.end());
+    }
+    std::vector<std::int64_t> all;
+    for (std::int64_t value = -5; value < 200; ++value) {
+      if (parameter.allows(value)) all.push_back(value);
+    }
+    ASSERT_GT(all.front(), 0);
+    ASSERT_TRUE(parameter.only.empty() ? parameter.allows(parameter.first) : all == parameter.only);
+    const std::int64_t value = random.below(150) - 2;
+    off += parameter.allows(value) ? 0 : 1;
+    const auto above = std::lower_bound(all.begin(), all.end(), value);
+    const std::int64_t up = above == all.end() ? all.back() : *above;
+    const std::int64_t down = above != all.end() && *above == value ? value
+                              : above == all.begin()                ? all.front()
+                                                                    : *(above - 1);
+    EXPECT_EQ(parameter.up(value), up) << value << " of " << parameter.allowed_text();
+    EXPECT_EQ(parameter.down(value), down) << value << " of " << parameter.allowed_text();
+  }
+  EXPECT_GT(off, 500);
+}
+
+// The same machine in both schemas, at every size of its array.
+TEST(Chain, GemminiTlIsTheSameInBothSchemas) {
+  const ArrayMachine array = load_array_machine("gemmini-tl");
+  const Chain chain = load_chain("gemmini-tl-chain");
+  EXPECT_EQ(chain.default_hardware, array.default_hardware);
+  EXPECT_EQ(chain.min_hardware, array.min_hardware);
+  EXPECT_EQ(chain.max_hardware, array.max_hardware);
+  Random random(6);
+  for (int trial = 0; trial < 300; ++trial) {
+    const Hardware sizes{{1 + random.below(128), 1 + random.below(2048), 1 + random.below(2048)}};
+    const Chain one = chain_of(array, ArraySizes::of(sizes)), other = chain.at(sizes);
+    EXPECT_NEAR(array.area_mm2(sizes) / chain.area_mm2(sizes), 1, 1e-12);
+    ASSERT_EQ(one.levels.size(), other.levels.size());
+    EXPECT_EQ(one.mac_energy_pj, other.mac_energy_pj);
+    for (std::size_t l = 0; l < one.levels.size(); ++l) {
+      const ChainLevel &a = one.levels[l], &b = other.levels[l];
+      EXPECT_EQ(a.holds, b.holds);
+      // The array's file does not say how many weights a register holds.
+      if (l > 0) {
+        EXPECT_EQ(a.capacity_words, b.capacity_words) << array.text(sizes);
+      }
+      EXPECT_EQ(a.children(), b.children());
+      EXPECT_EQ(a.words_per_cycle, b.words_per_cycle);
+      EXPECT_EQ(a.vector_words, b.vector_words);
+      EXPECT_NEAR(a.vector_pj / b.vector_pj, 1, 1e-12);
+    }
+  }
+}
+
+TEST(Chain, BetweenTheValuesOfATableItIsALineToTheNext) {
+  const std::vector<ByParameter::Entry> table{{2, 5.3}, {4, 3.1}, {10, 7.7}};
+  const std::vector<double> numbers{5.3, 3.1, 7.7};
+  for (const ByParameter::Entry& entry : table)
+    EXPECT_EQ(interpolated(table, numbers, static_cast<double>(entry.value)), entry.number) << "exactly";
+  EXPECT_DOUBLE_EQ(interpolated(table, numbers, 3.0), 4.2);
+  EXPECT_DOUBLE_EQ(interpolated(table, numbers, 7.0), 5.4);
+  EXPECT_EQ(interpolated({{8, 2.5}}, std::vector<double>{2.5}, 8.0), 2.5);
 }
 
 TEST(ChainMapping, TextOfTwoAxes) {

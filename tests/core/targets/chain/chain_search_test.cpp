@@ -407,9 +407,10 @@ TEST(ChainSearch, FindsWhatAnEnumerationProves) {
   const std::vector<Layer> layers = load_workload("bert").layers;
   MapOptions options;
   options.threads = 0;
-  const SearchProblem array = problem_of("gemmini-tl", layers), chain = problem_of("gemmini-tl-16", layers);
+  const SearchProblem array = problem_of("gemmini-tl", layers),
+                      chain = problem_of("gemmini-tl-chain", layers);
   ASSERT_EQ(array.bounds.max, (Hardware{{16, 128, 32}}));
-  ASSERT_EQ(chain.bounds.max, (Hardware{{128, 32}}));
+  ASSERT_EQ(chain.bounds.max, (Hardware{{16, 128, 32}}));
   EXPECT_NEAR(array.machine().area_mm2(array.bounds.max), chain.machine().area_mm2(chain.bounds.max), 1e-12);
   const MapSummary proven = map_exhaustively(array, options), found = map_exhaustively(chain, options);
   for (std::size_t l = 0; l < layers.size(); ++l) {

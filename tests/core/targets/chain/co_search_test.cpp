@@ -8,6 +8,7 @@
 #include "dosa/core/targets/chain/sized_layer.hpp"
 #include "dosa/core/targets/chain/sized_relaxation.hpp"
 #include "dosa/models/chain/chain_model.hpp"
+#include "tests/models/chain/ruled_machine.hpp"
 #include "tests/support.hpp"
 
 namespace dosa::testing {
@@ -45,7 +46,7 @@ SearchOptions quick(const SearchProblem& problem) {
   return options;
 }
 
-constexpr const char* kSearched[] = {"simba", "eyeriss", "nvdla", "tpu"};
+const char* const kSearched[] = {"simba", "eyeriss", "nvdla", "tpu", ruled_machine_file()};
 
 // What a frontier says of its entries holds on any hardware: they fit where it says so, and their energy is
 // affine in the sizes.
@@ -71,6 +72,7 @@ TEST(CoSearch, AFrontierSaysWhatTheExactModelSaysOnAnyHardware) {
           const auto high = static_cast<double>(problem.buffer(problem.bounds.max, b));
           problem.buffer(hardware, b) = std::llround(low * std::pow(high / low, random.uniform()));
         }
+        hardware = as_built(chain, hardware);
         const std::int64_t row = random.below(frontier.numbers.size(0));
         const torch::Tensor numbers = frontier.numbers.narrow(0, row, 1);
         const std::vector<double> buffers = buffers_of(hardware, problem.buffers());
@@ -114,10 +116,11 @@ TEST(CoSearch, DesignsAreExactAndWithinTheirBounds) {
       for (std::size_t p = 0; p < usual.size(); ++p) {
         EXPECT_GE(design.hardware[p], problem.bounds.min[p]);
         EXPECT_LE(design.hardware[p], problem.bounds.max[p]);
+        EXPECT_TRUE(problem.machine().parameters[p].allows(design.hardware[p])) << name;
       }
       const TemporaryFolder folder;
       save_design(design, folder.path() / "design.json");
-      const LoadedDesign loaded = load_design(folder.path() / "design.json");
+      const LoadedDesign loaded = load_design(folder.path() / "design.json", name);
       EXPECT_EQ(to_json(loaded.design), to_json(design));
     }
   }

@@ -11,13 +11,14 @@
 #include "dosa/core/search/size_ranges.hpp"
 #include "dosa/core/targets/chain/nests.hpp"
 #include "dosa/core/targets/chain/space.hpp"
+#include "tests/models/chain/ruled_machine.hpp"
 #include "tests/models/random_mappings.hpp"
 #include "tests/support.hpp"
 
 namespace dosa::testing {
 namespace {
 
-constexpr const char* kBounded[] = {"simba", "eyeriss", "nvdla", "tpu"};
+const char* const kBounded[] = {"simba", "eyeriss", "nvdla", "tpu", ruled_machine_file()};
 
 SearchProblem problem_on(const std::string& machine, std::vector<Layer> layers) {
   SearchProblem problem;
@@ -29,14 +30,14 @@ SearchProblem problem_on(const std::string& machine, std::vector<Layer> layers) 
   return problem;
 }
 
-Hardware random_between(Random& random, const Hardware& least, const Hardware& most) {
+Hardware random_between(Random& random, const Machine& machine, const Hardware& least, const Hardware& most) {
   Hardware hardware = least;
   for (std::size_t p = 0; p < hardware.size(); ++p) {
     const double share = random.uniform();
     hardware[p] = std::llround(static_cast<double>(least[p]) *
                                std::pow(static_cast<double>(most[p]) / static_cast<double>(least[p]), share));
   }
-  return hardware;
+  return as_built(machine, hardware);
 }
 
 // Random mappings on random hardware within random ranges, shapes included.
@@ -45,17 +46,17 @@ TEST(HardwareBound, NoMappingOnAnyHardwareWithinARangeCostsLess) {
   RandomCases cases(1);
   int fitting = 0;
   for (int round = 0; round < 200; ++round) {
-    const SearchProblem problem = problem_on(kBounded[round % 4], {cases.layer(60'000)});
-    const Chain machine = load_chain(kBounded[round % 4]);
+    const SearchProblem problem = problem_on(kBounded[round % 5], {cases.layer(60'000)});
+    const Chain machine = load_chain(kBounded[round % 5]);
     const Layer& layer = problem.workload.layers.front();
     const ChainSpace space(problem, machine, "cpu");
-    const Hardware least = random_between(random, problem.bounds.min, problem.bounds.max);
-    const Hardware most = random_between(random, least, problem.bounds.max);
+    const Hardware least = random_between(random, machine, problem.bounds.min, problem.bounds.max);
+    const Hardware most = random_between(random, machine, least, problem.bounds.max);
     const std::vector<LayerCosts> bound = space.least_costs(least, most, 1);
     ASSERT_EQ(bound.size(), 1U);
     EXPECT_GT(bound.front().energy_uj, 0);
     for (int trial = 0; trial < 20; ++trial) {
-      const LayerNests nests(machine.at(random_between(random, least, most)), layer);
+      const LayerNests nests(machine.at(random_between(random, machine, least, most)), layer);
       const NestCost cost = nests.model().cost(nests.random(random).nest);
       if (!cost.fits) continue;
       ++fitting;
@@ -108,8 +109,8 @@ TEST(HardwareBound, IsBelowEveryDesignAndTheBoundsOfEveryHardware) {
       const std::vector<Shape> shapes = space->shapes();
       const Shape& shape =
           shapes[static_cast<std::size_t>(random.below(static_cast<std::int64_t>(shapes.size())))];
-      const Hardware hardware =
-          problem.with_shape(random_between(random, problem.bounds.min, problem.bounds.max), shape);
+      const Hardware hardware = problem.with_shape(
+          random_between(random, problem.machine(), problem.bounds.min, problem.bounds.max), shape);
       if (problem.machine().area_mm2(hardware) > problem.bounds.max_area_mm2) continue;
       ++within;
       EXPECT_LE(bound->log_value, bound_on(problem, *space, hardware))
@@ -121,7 +122,7 @@ TEST(HardwareBound, IsBelowEveryDesignAndTheBoundsOfEveryHardware) {
 
 TEST(SizeRanges, GivesEveryShapeOnceThoseWithTheLowestBoundFirst) {
   const auto never = [] { return false; };
-  for (const char* name : {"eyeriss", "nvdla"}) {
+  for (const char* name : {"eyeriss", "nvdla", ruled_machine_file()}) {
     const SearchProblem problem = small_problem(name);
     const auto space = problem.target->space(problem, "cpu");
     SizeRanges ranges(problem, *space, 1);
