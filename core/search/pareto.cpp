@@ -159,13 +159,15 @@ class FrontSearch {
  private:
   struct OnShape {
     Shape shape;
-    std::vector<Frontier> frontiers;
+    std::unique_ptr<LayerSearch> layers;
   };
 
   bool stop() const { return !summary_.front.empty() && budget_.interrupted(); }
 
   void look_at(const Shape& shape) {
-    LayerSearch layers(problem_, *space_, shape, options_.threads, budget_, [this] { return stop(); });
+    shapes_.push_back({shape, std::make_unique<LayerSearch>(problem_, *space_, shape, options_.threads, budget_,
+                                                           [this] { return stop(); })});
+    LayerSearch& layers = *shapes_.back().layers;
     layers.look({}, options_.nests, true);
     // What was not looked at is improved on for every objective.
     for (const std::string& name : Objective::names()) {
@@ -176,12 +178,12 @@ class FrontSearch {
       if (!best.entry.empty()) layers.improve(asked.prices(best.sums), best.hardware);
     }
     summary_.complete = summary_.complete && layers.complete() && !stop();
-    shapes_.push_back({shape, layers.frontiers()});
-    for (const double limit : limits_) ask(limit, shapes_.back());
+    for (const double limit : limits_) ask(limit, shapes_.back(), false);
   }
 
-  /// The best design of a shape under an area limit for every objective, into the front.
-  void ask(double limit, const OnShape& on) {
+  /// The best design of a shape under an area limit for every objective, into the front; `improves`: with
+  /// what improves on its schedules.
+  void ask(double limit, const OnShape& on, bool improves) {
     std::vector<SearchProblem> questions;
     for (const std::string& name : Objective::names()) {
       questions.push_back(problem_);
@@ -189,14 +191,26 @@ class FrontSearch {
       questions.back().bounds.max_area_mm2 = limit;
     }
     std::vector<Choice> best(questions.size());
-    parallel(static_cast<std::int64_t>(questions.size()), options_.threads, [&](std::int64_t i) {
-      const auto q = static_cast<std::size_t>(i);
+    const auto answer = [&](std::size_t q) {
       if (!questions[q].has_room_for(on.shape) || stop()) return;
-      best[q] = best_buildable(questions[q], *space_, on.frontiers, on.shape, {});
-    });
+      best[q] = best_buildable(questions[q], *space_, on.layers->frontiers(), on.shape, {});
+    };
+    const auto keep = [&](std::size_t q) {
+      if (best[q].entry.empty()) return;
+      add(summary_.front, {to_design(questions[q], *space_, on.layers->frontiers(), best[q]), limit});
+    };
+    parallel(static_cast<std::int64_t>(questions.size()), options_.threads,
+             [&](std::int64_t q) { answer(static_cast<std::size_t>(q)); });
+    for (std::size_t q = 0; q < questions.size(); ++q) keep(q);
+    if (!improves || !on.layers->improvable()) return;
     for (std::size_t q = 0; q < questions.size(); ++q) {
-      if (best[q].entry.empty()) continue;
-      add(summary_.front, {to_design(questions[q], *space_, on.frontiers, best[q]), limit});
+      answer(q);  // of frontiers that the questions before have changed
+      for (double before = kInfinity; !best[q].entry.empty() && best[q].log_objective < before - 1e-12;) {
+        before = best[q].log_objective;
+        if (!on.layers->improve(questions[q].prices(best[q].sums), best[q].hardware)) break;
+        answer(q);
+      }
+      keep(q);
     }
   }
 
@@ -230,7 +244,7 @@ class FrontSearch {
       }
       if (limits.empty()) return;
       for (const double limit : limits) {
-        for (const OnShape& on : shapes_) ask(limit, on);
+        for (const OnShape& on : shapes_) ask(limit, on, false);
       }
       summary_.area_limits_mm2.insert(summary_.area_limits_mm2.end(), limits.begin(), limits.end());
       report();
@@ -252,15 +266,15 @@ class FrontSearch {
       if (places.empty()) return;
       for (const auto& [area, shape] : places) {
         for (const OnShape& on : shapes_) {
-          if (on.shape == shape) ask(area, on);
+          if (on.shape == shape) ask(area, on, false);
         }
       }
       report();
     }
   }
 
-  /// Asks for what is best within the area of every design that will be kept on the other shapes, too, where
-  /// one of their designs may beat it.
+  /// Asks for what is best within the area of every design that will be kept: on its own shape, with what
+  /// improves on that, and on the others where one of their designs may beat it.
   void challenge() {
     std::set<std::pair<double, Shape>> asked;
     for (int round = 0; round < kMostRefinements && !stop(); ++round) {
@@ -269,9 +283,10 @@ class FrontSearch {
       const std::size_t before = asked.size();
       for (const FrontPoint& point : kept) {
         for (const OnShape& on : shapes_) {
-          if (may_beat(on.shape, point.design) &&
+          const bool own = on.shape == problem_.shape_of(point.design.hardware);
+          if ((own || may_beat(on.shape, point.design)) &&
               asked.insert({point.design.totals.area_mm2, on.shape}).second)
-            ask(point.design.totals.area_mm2, on);
+            ask(point.design.totals.area_mm2, on, own && round == 0);
         }
       }
       if (asked.size() == before) return;
@@ -279,9 +294,8 @@ class FrontSearch {
     }
   }
 
-  /// Whether a shape may have a design that beats this one, of another shape, in area, latency and energy.
+  /// Whether a shape may have a design that beats this one in area, latency and energy.
   bool may_beat(const Shape& shape, const Design& design) const {
-    if (shape == problem_.shape_of(design.hardware)) return false;
     SearchProblem within = problem_;
     within.bounds.max_area_mm2 = design.totals.area_mm2;
     const std::vector<LayerCosts> least = space_->least_costs(shape);

@@ -212,7 +212,7 @@ Enumeration::Enumeration(const SearchProblem& problem, const EnumerationModels& 
   }
   const bool is_fixed = problem.bounds.min == problem.bounds.max;
   const bool all = padded_nests <= (!is_fixed ? kPaddedNestsOfRange : cuts() ? kCutNests : kPaddedNests);
-  frontier_.reaches_beyond = !all && is_fixed;
+  frontier_.reaches_beyond = !all;
   dims_ = all ? std::move(padded_) : std::move(main);
   if (!frontier_.reaches_beyond) padded_.clear();  // improve() has nothing to do
   frontier_.space = frontier_.candidates = 1;
