@@ -57,10 +57,10 @@ void write_score(const LayerNests& nests, const ChainNest& nest, const Scores& s
 
 }  // namespace
 
-ChainMapSpace::ChainMapSpace(const SearchProblem& problem, const Chain& machine, std::int64_t threads)
-    : MapSpace(problem, threads), machine_(machine) {
-  for (std::size_t p = 0; p < machine.shape_parameters; ++p)
-    shape_values_[p] = machine.shape_values_between(p, problem.bounds.min[p], problem.bounds.max[p]);
+ChainMapSpace::ChainMapSpace(const SearchProblem& problem, std::int64_t threads)
+    : MapSpace(problem, threads), machine_(static_cast<const Chain&>(problem.machine())) {
+  for (std::size_t p = 0; p < machine_.shape_parameters; ++p)
+    shape_values_[p] = machine_.shape_values_between(p, problem.bounds.min[p], problem.bounds.max[p]);
 }
 
 std::int64_t ChainMapSpace::width() const { return code_size(machine_.levels.size()); }

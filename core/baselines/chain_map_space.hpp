@@ -14,7 +14,8 @@ namespace dosa {
 /// Codes are those of core/targets/chain/codes.hpp.
 class ChainMapSpace : public MapSpace {
  public:
-  ChainMapSpace(const SearchProblem& problem, const Chain& machine, std::int64_t threads);
+  /// Of a problem whose machine is a Chain.
+  ChainMapSpace(const SearchProblem& problem, std::int64_t threads);
 
   std::int64_t width() const override;
   std::int64_t least_search() const override { return 64; }

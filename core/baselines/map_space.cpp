@@ -17,8 +17,8 @@ constexpr int kMostDraws = 100'000;
 }  // namespace
 
 std::unique_ptr<MapSpace> MapSpace::of(const SearchProblem& problem, std::int64_t threads) {
-  if (const auto* chain = dynamic_cast<const Chain*>(&problem.machine()))
-    return std::make_unique<ChainMapSpace>(problem, *chain, threads);
+  if (dynamic_cast<const Chain*>(&problem.machine()) != nullptr)
+    return std::make_unique<ChainMapSpace>(problem, threads);
   return std::make_unique<ArrayMapSpace>(problem, threads);
 }
 
