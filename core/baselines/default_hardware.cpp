@@ -18,8 +18,8 @@ class DefaultHardware : public Baseline {
  public:
   std::string name() const override { return "default"; }
   std::string description() const override {
-    return "the machine's default hardware (within the bounds) with the best mapping of every layer that "
-           "dosa map finds, by enumeration where a machine's mappings can be enumerated";
+    return "the machine's default hardware (within the bounds) with the best mapping of every layer, by "
+           "enumeration or, where there are too many, by the descent and walks of dosa map";
   }
 
   void run(const SearchProblem& problem, std::uint64_t seed, std::int64_t threads,
