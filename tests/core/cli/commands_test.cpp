@@ -243,6 +243,19 @@ TEST_F(Commands, CompareRunsMethodsWithTheSameBudget) {
                                      "polish, random, bayes, annealing, default"));
 }
 
+TEST_F(Commands, CompareRunsAllMethodsOnAChainOfMemories) {
+  const json compared = json::parse(
+      run({"compare", "bert", "--machine", "simba", "--samples", "1000", "--seeds", "1", "--json", "-q"})
+          .out);
+  std::vector<std::string> names;
+  for (const json& method : compared["methods"]) {
+    names.push_back(method["name"]);
+    EXPECT_GT(method["runs"][0]["objective"], 0) << names.back();
+    EXPECT_EQ(method["runs"][0]["hardware"].size(), compared["max"].size()) << names.back();
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"gradient", "random", "bayes", "annealing", "default"}));
+}
+
 TEST_F(Commands, CompareSaysWhereAMethodFoundNothing) {
   const std::vector<std::string> compare{"compare",   "bert", "--methods", "gradient,default",
                                          "--samples", "20",   "--seeds",   "1"};
