@@ -177,35 +177,48 @@ Candidates ChainMapSpace::outermost() const {
 
 Hardware ChainMapSpace::need(const Hardware& hardware, const Candidates& candidates,
                              const std::vector<std::int64_t>& rows) const {
-  const std::shared_ptr<const Nests> nests = nests_on(hardware);
-  std::vector<double> needs(hardware.size(), 0);  // of the shape 0: no fan-out follows from it
-  for (const std::int64_t row : rows) {
-    const ChainNest nest = nest_of(candidates, row);
-    for (std::size_t l = 0; l < machine_.levels.size(); ++l) {
-      for (const MeshAxis axis : mesh_axes()) {
-        const std::optional<ByParameter>& rule =
-            machine_.levels[l].rules.fan_out[static_cast<std::size_t>(axis)];
-        if (!rule) continue;
+  Hardware least = hardware;
+  const auto shrink = [&](std::size_t p, double need) {
+    const std::int64_t most = hardware[p], size = std::min(most, static_cast<std::int64_t>(need));
+    least[p] = allowed(p, size);
+    while (least[p] < size) least[p] = allowed(p, size, least[p]);
+    least[p] = std::min(least[p], most);
+  };
+  // What the rows' tiles need of a parameter, on the machine of the sizes so far.
+  const auto of_tiles = [&](std::size_t p) {
+    const std::shared_ptr<const Nests> nests = nests_on(least);
+    double need = 1;
+    for (const std::int64_t row : rows) {
+      const auto layer = static_cast<std::size_t>(candidates.layer.data_ptr<std::int64_t>()[row]);
+      const LayerNests& own = (*nests)[layer];
+      need = std::max(need, needed_size(own.chain(), own.model(), nest_of(candidates, row), p));
+    }
+    return need;
+  };
+  for (std::size_t p = 0; p < machine_.shape_parameters; ++p) {
+    if (const std::optional<double> used = used_of(p, candidates, rows))
+      shrink(p, std::max(*used, of_tiles(p)));
+  }
+  for (std::size_t p = machine_.shape_parameters; p < hardware.size(); ++p) shrink(p, of_tiles(p));
+  return least;
+}
+
+std::optional<double> ChainMapSpace::used_of(std::size_t parameter, const Candidates& candidates,
+                                             const std::vector<std::int64_t>& rows) const {
+  std::optional<double> need;
+  for (std::size_t l = 0; l < machine_.levels.size(); ++l) {
+    for (const LoopKind kind : {LoopKind::kX, LoopKind::kY}) {
+      const std::optional<ByParameter>& rule = machine_.levels[l].rules.fan_out[kind == LoopKind::kX ? 0 : 1];
+      if (!rule || rule->parameter != parameter) continue;
+      for (const std::int64_t row : rows) {
+        const ChainNest nest = nest_of(candidates, row);
         double used = 1;
-        for (const Dim dim : all_dims())
-          used *= nest.at(l, axis == MeshAxis::X ? LoopKind::kX : LoopKind::kY, dim);
-        double& need = needs[rule->parameter];
-        need = std::max({need, 1.0, std::ceil((used - rule->constant) / rule->times)});
+        for (const Dim dim : all_dims()) used *= nest.at(l, kind, dim);
+        need = std::max({need.value_or(1), 1.0, std::ceil((used - rule->constant) / rule->times)});
       }
     }
-    const auto layer = static_cast<std::size_t>(candidates.layer.data_ptr<std::int64_t>()[row]);
-    for (std::size_t p = machine_.shape_parameters; p < hardware.size(); ++p)
-      needs[p] = std::max(needs[p], needed_size(machine_, (*nests)[layer].model(), nest, p));
   }
-  Hardware least = hardware;
-  for (std::size_t p = 0; p < hardware.size(); ++p) {
-    if (needs[p] == 0) continue;
-    const auto need = static_cast<std::int64_t>(needs[p]);
-    least[p] = allowed(p, need);
-    while (least[p] < std::min(need, hardware[p])) least[p] = allowed(p, need, least[p]);
-    least[p] = std::min(least[p], hardware[p]);
-  }
-  return least;
+  return need;
 }
 
 }  // namespace dosa

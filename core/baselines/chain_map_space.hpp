@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "dosa/core/baselines/map_space.hpp"
@@ -40,6 +41,10 @@ class ChainMapSpace : public MapSpace {
   std::shared_ptr<const Nests> nests_on(const Hardware& hardware) const;
   std::vector<std::shared_ptr<const Nests>> nests_on(const std::vector<Hardware>& hardware) const;
   ChainNest nest_of(const Candidates& candidates, std::int64_t row) const;
+  /// The least size of a shape's parameter whose fan-outs have room for the rows' loops in space; nothing
+  /// where no fan-out follows from it.
+  std::optional<double> used_of(std::size_t parameter, const Candidates& candidates,
+                                const std::vector<std::int64_t>& rows) const;
   /// Calls work(row, nests of its layer on its hardware) for every candidate, on all threads.
   template <typename Work>
   void for_each(const Candidates& candidates, const std::vector<Hardware>& hardware, const Work& work) const;
