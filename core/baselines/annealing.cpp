@@ -9,24 +9,18 @@
 #include <numeric>
 
 #include "dosa/core/baselines/map_space.hpp"
-#include "dosa/core/targets/array_target.hpp"
-#include "dosa/models/base/math.hpp"
 
 namespace dosa {
 namespace {
-
-using torch::Tensor;
 
 constexpr double kHot = 0.1, kCold = 1e-4;  // temperatures in units of the log objective
 constexpr std::int64_t kHardwareEvery = 8;
 constexpr std::int64_t kMostChains = 32, kLeastSteps = 400;
 constexpr std::int64_t kFirstMappings = 10;  // per layer: the best of so many random ones begin a chain
-constexpr int kRepairs = 24;
 
 struct MarkovChain {
   Hardware hardware;
-  std::vector<double> log_factors;  // [layers, slots]
-  std::vector<std::int64_t> order;  // [layers]
+  std::vector<double> codes;  // [layers, width]
   std::vector<double> energy, cycles;
 };
 
@@ -34,10 +28,11 @@ class Annealer {
  public:
   Annealer(const SearchProblem& problem, std::uint64_t seed, std::int64_t threads, Recorder& recorder)
       : problem_(problem),
-        space_(problem, threads),
+        mappings_(MapSpace::of(problem, threads)),
+        space_(*mappings_),
         random_(seed),
         recorder_(recorder),
-        width_(space_.slots().size()) {}
+        width_(static_cast<std::size_t>(space_.width())) {}
 
   void run() {
     const std::int64_t layers = space_.layers();
@@ -68,13 +63,9 @@ class Annealer {
 
  private:
   std::int64_t samples_of_step() const { return static_cast<std::int64_t>(chains_.size()) * space_.layers(); }
-  double* row(MarkovChain& chain, std::int64_t layer) const {
-    return chain.log_factors.data() + static_cast<std::size_t>(layer) * width_;
-  }
-
   double value(const MarkovChain& chain) const {
     double energy = 0, cycles = 0;
-    for (std::size_t l = 0; l < chain.order.size(); ++l) {
+    for (std::size_t l = 0; l < chain.energy.size(); ++l) {
       energy += space_.counts()[l] * chain.energy[l];
       cycles += space_.counts()[l] * chain.cycles[l];
     }
@@ -82,15 +73,14 @@ class Annealer {
   }
 
   Candidates all_of(const MarkovChain& chain) const {
-    return {torch::tensor(chain.log_factors, torch::kFloat64).view({space_.layers(), -1}),
-            torch::tensor(chain.order, torch::kInt64), torch::arange(space_.layers())};
+    return {torch::tensor(chain.codes, torch::kFloat64).view({space_.layers(), -1}),
+            torch::arange(space_.layers())};
   }
 
   void offer(const MarkovChain& chain) {
     const double objective = value(chain);
     if (!(objective < recorder_.best())) return;
-    const Candidates all = all_of(chain);
-    recorder_.offer(objective, {chain.hardware, all.log_factors, all.order});
+    recorder_.offer(objective, {chain.hardware, all_of(chain).codes});
   }
 
   void begin_chain(std::int64_t chains) {
@@ -102,11 +92,10 @@ class Annealer {
                                  std::min(kFirstMappings, recorder_.left() / space_.layers()));
     const auto [candidates, scores] = space_.random_mappings(chain.hardware, mappings, random_, recorder_);
     const NetworkChoice choice = space_.best_of(candidates, scores);
-    const double* factors = candidates.log_factors.data_ptr<double>();
+    const double* codes = candidates.codes.data_ptr<double>();
     for (const std::int64_t entry : choice.entry) {
-      const double* first = factors + static_cast<std::size_t>(entry) * width_;
-      chain.log_factors.insert(chain.log_factors.end(), first, first + width_);
-      chain.order.push_back(candidates.order.data_ptr<std::int64_t>()[entry]);
+      const double* first = codes + static_cast<std::size_t>(entry) * width_;
+      chain.codes.insert(chain.codes.end(), first, first + width_);
       chain.energy.push_back(scores.energy_uj.data_ptr<double>()[entry]);
       chain.cycles.push_back(scores.cycles.data_ptr<double>()[entry]);
     }
@@ -114,64 +103,13 @@ class Annealer {
     offer(chains_.back());
   }
 
-  /// Moves a random prime of a random slot in `from` to a slot in `to` of the same dimension.
-  template <typename From, typename To>
-  bool move_prime(double* factors, From from, To to) {
-    const auto& slots = space_.slots();
-    std::vector<std::size_t> sources;
-    for (std::size_t s = 0; s < width_; ++s) {
-      if (factors[s] > 0.1 && from(slots[s])) sources.push_back(s);
-    }
-    if (sources.empty()) return false;
-    const std::size_t source = sources[pick(sources.size())];
-    std::vector<std::size_t> targets;
-    for (std::size_t s = 0; s < width_; ++s) {
-      if (s != source && slots[s].dim == slots[source].dim && to(slots[s])) targets.push_back(s);
-    }
-    if (targets.empty()) return false;
-    const std::size_t target = targets[pick(targets.size())];
-    const std::vector<std::int64_t> primes = prime_factors_of(whole(factors[source]));
-    const std::int64_t prime = primes[pick(primes.size())];
-    factors[target] = std::log(static_cast<double>(whole(factors[target]) * prime));
-    factors[source] = std::log(static_cast<double>(whole(factors[source]) / prime));
-    return true;
-  }
-  static std::int64_t whole(double log_factor) { return std::llround(std::exp(log_factor)); }
-  std::size_t pick(std::size_t count) {
-    return static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(count)));
-  }
-
-  /// A neighbour of a mapping: one or two primes elsewhere, another split of a dimension, or another order.
-  void propose(const MarkovChain& chain, std::int64_t layer, double* factors, std::int64_t& order) {
-    const double kind = random_.uniform();
-    if (kind < 0.12 && space_.orders() > 1) {
-      order = (order + 1 + random_.below(space_.orders() - 1)) % space_.orders();
-      return;
-    }
-    const auto any = [](const Slot&) { return true; };
-    if (kind < 0.8) {
-      for (int moves = random_.below(3) == 0 ? 2 : 1; moves > 0; --moves) move_prime(factors, any, any);
-      return;
-    }
-    std::vector<double> other(width_);
-    space_.random_nest(layer, ArraySizes::of(chain.hardware).pe_dim, random_, other.data());
-    const auto dim = static_cast<Dim>(random_.below(kDims));
-    for (std::size_t s = 0; s < width_; ++s) {
-      if (space_.slots()[s].dim == dim) factors[s] = other[s];
-    }
-  }
-
-  /// Candidates of all chains and layers from flat storage.
-  Candidates flat(std::vector<double>& factors, std::vector<std::int64_t>& orders) const {
-    const auto chains = static_cast<std::int64_t>(chains_.size());
-    return {torch::tensor(factors, torch::kFloat64).view({-1, static_cast<std::int64_t>(width_)}),
-            torch::tensor(orders, torch::kInt64), torch::arange(space_.layers()).repeat({chains})};
-  }
-  HardwareTensors of_rows(const std::vector<Hardware>& hardware) const {
-    const HardwareTensors one = hardware_tensors(hardware);
-    return {one.pe_dim.repeat_interleave(space_.layers()),
-            one.scratchpad_kib.repeat_interleave(space_.layers()),
-            one.accumulator_kib.repeat_interleave(space_.layers())};
+  /// The mappings of all chains, one after the other.
+  Candidates all_mappings() const {
+    std::vector<double> codes;
+    for (const MarkovChain& chain : chains_)
+      codes.insert(codes.end(), chain.codes.begin(), chain.codes.end());
+    return {torch::tensor(codes, torch::kFloat64).view({-1, space_.width()}),
+            torch::arange(space_.layers()).repeat({static_cast<std::int64_t>(chains_.size())})};
   }
   std::vector<Hardware> hardware() const {
     std::vector<Hardware> all;
@@ -181,39 +119,33 @@ class Annealer {
   bool accept(double change) { return change <= 0 || random_.uniform() < std::exp(-change / temperature_); }
 
   void move_mappings() {
-    const std::int64_t layers = space_.layers();
-    std::vector<double> factors;
-    std::vector<std::int64_t> orders;
-    for (const MarkovChain& chain : chains_) {
-      factors.insert(factors.end(), chain.log_factors.begin(), chain.log_factors.end());
-      orders.insert(orders.end(), chain.order.begin(), chain.order.end());
+    const Candidates next = all_mappings();
+    double* codes = next.codes.data_ptr<double>();
+    for (std::size_t c = 0; c < chains_.size(); ++c) {
+      for (std::int64_t l = 0; l < space_.layers(); ++l, codes += width_)
+        space_.move(l, chains_[c].hardware, random_, codes);
     }
-    for (std::size_t i = 0; i < orders.size(); ++i) {
-      propose(chains_[i / static_cast<std::size_t>(layers)], static_cast<std::int64_t>(i) % layers,
-              factors.data() + i * width_, orders[i]);
-    }
-    const Scores scores = space_.score(flat(factors, orders), of_rows(hardware()));
+    codes = next.codes.data_ptr<double>();
+    const Scores scores = space_.score(next, hardware());
     count(scores);
     const double* energy = scores.energy_uj.data_ptr<double>();
     const double* cycles = scores.cycles.data_ptr<double>();
     for (std::size_t c = 0; c < chains_.size(); ++c) {
       MarkovChain& chain = chains_[c];
       double total_energy = 0, total_cycles = 0;
-      for (std::size_t l = 0; l < chain.order.size(); ++l) {
+      for (std::size_t l = 0; l < chain.energy.size(); ++l) {
         total_energy += space_.counts()[l] * chain.energy[l];
         total_cycles += space_.counts()[l] * chain.cycles[l];
       }
-      for (std::size_t l = 0; l < chain.order.size(); ++l) {
-        const std::size_t i = c * chain.order.size() + l;
+      for (std::size_t l = 0; l < chain.energy.size(); ++l) {
+        const std::size_t i = c * chain.energy.size() + l;
         if (!scores.fits.data_ptr<bool>()[i]) continue;
         const double change_e = space_.counts()[l] * (energy[i] - chain.energy[l]);
         const double change_c = space_.counts()[l] * (cycles[i] - chain.cycles[l]);
         const double change =
             problem_.objective.log_value(1 + change_e / total_energy, 1 + change_c / total_cycles);
         if (!accept(change)) continue;
-        std::copy_n(factors.begin() + static_cast<std::ptrdiff_t>(i * width_), width_,
-                    row(chain, static_cast<std::int64_t>(l)));
-        chain.order[l] = orders[i];
+        std::copy_n(codes + i * width_, width_, chain.codes.data() + l * width_);
         chain.energy[l] = energy[i];
         chain.cycles[l] = cycles[i];
         total_energy += change_e;
@@ -230,21 +162,20 @@ class Annealer {
 
   Hardware neighbour(const MarkovChain& chain) {
     Hardware next = chain.hardware;
-    const HardwareBounds& bounds = problem_.bounds;
     if (random_.below(3) == 0) {  // what its mappings need
-      std::vector<std::int64_t> rows(chain.order.size());
+      std::vector<std::int64_t> rows(chain.energy.size());
       std::iota(rows.begin(), rows.end(), 0);
-      return space_.need(all_of(chain), rows);
+      return space_.need(chain.hardware, all_of(chain), rows);
     }
-    const std::int64_t only = random_.below(4);  // one of the sizes, or all
-    for (std::size_t f = 0; f < next.size(); ++f) {
-      if (only < 3 && static_cast<std::int64_t>(f) != only) continue;
-      std::int64_t& size = next[f];
+    const auto sizes = static_cast<std::int64_t>(next.size());
+    const std::int64_t only = random_.below(sizes + 1);  // one of the sizes, or all
+    for (std::size_t p = 0; p < next.size(); ++p) {
+      if (only < sizes && static_cast<std::int64_t>(p) != only) continue;
+      const std::int64_t before = next[p];
       const double spread = 0.02 + 0.4 * (1 - share_);
-      const std::int64_t before = size;
-      size = std::llround(static_cast<double>(size) * std::exp(spread * random_.normal()));
+      std::int64_t size = std::llround(static_cast<double>(before) * std::exp(spread * random_.normal()));
       if (size == before) size += random_.below(2) == 0 ? 1 : -1;
-      size = std::clamp(size, bounds.min[f], bounds.max[f]);
+      next[p] = space_.allowed(p, size, before);
     }
     return problem_.has_room_for(problem_.shape_of(next)) ? problem_.within_area(next) : chain.hardware;
   }
@@ -252,40 +183,9 @@ class Annealer {
   void move_hardware() {
     const auto layers = static_cast<std::size_t>(space_.layers());
     std::vector<Hardware> next;
-    std::vector<double> factors;
-    std::vector<std::int64_t> orders;
-    for (MarkovChain& chain : chains_) {
-      next.push_back(neighbour(chain));
-      factors.insert(factors.end(), chain.log_factors.begin(), chain.log_factors.end());
-      orders.insert(orders.end(), chain.order.begin(), chain.order.end());
-    }
-    const HardwareTensors sizes = of_rows(next);
-    // Mappings that do not fit give up primes to the outermost level, those too wide for the array first.
-    Scores scores = space_.score(flat(factors, orders), sizes);
-    for (int repair = 0; repair < kRepairs && !scores.fits.all().item<bool>(); ++repair) {
-      for (std::size_t i = 0; i < orders.size(); ++i) {
-        if (scores.fits.data_ptr<bool>()[i]) continue;
-        double* own = factors.data() + i * width_;
-        const auto outermost = [&](const Slot& s) {
-          return !s.spatial && s.level == array_machine(problem_).dram();
-        };
-        bool too_wide = false;
-        for (std::size_t s = 0; s < width_; ++s) {
-          too_wide |= space_.slots()[s].spatial && whole(own[s]) > ArraySizes::of(next[i / layers]).pe_dim;
-        }
-        move_prime(
-            own, [&](const Slot& s) { return !outermost(s) && (!too_wide || s.spatial); }, outermost);
-      }
-      const Tensor cut = (~scores.fits).nonzero().squeeze(-1);
-      recorder_.rejected(cut.size(0));
-      const auto own = [&](const Tensor& size) { return size.index_select(0, cut); };
-      const Scores again =
-          space_.score(flat(factors, orders).at(cut),
-                       {own(sizes.pe_dim), own(sizes.scratchpad_kib), own(sizes.accumulator_kib)});
-      scores.energy_uj.index_copy_(0, cut, again.energy_uj);
-      scores.cycles.index_copy_(0, cut, again.cycles);
-      scores.fits.index_copy_(0, cut, again.fits);
-    }
+    for (const MarkovChain& chain : chains_) next.push_back(neighbour(chain));
+    Candidates all = all_mappings();
+    const Scores scores = space_.cut_down(all, next, random_, recorder_);
     count(scores);
     for (std::size_t c = 0; c < chains_.size(); ++c) {
       const auto first = static_cast<std::ptrdiff_t>(c * layers),
@@ -296,9 +196,8 @@ class Annealer {
       const double* cycles = scores.cycles.data_ptr<double>();
       MarkovChain moved;
       moved.hardware = next[c];
-      moved.log_factors.assign(factors.begin() + first * static_cast<std::ptrdiff_t>(width_),
-                               factors.begin() + last * static_cast<std::ptrdiff_t>(width_));
-      moved.order.assign(orders.begin() + first, orders.begin() + last);
+      const double* codes = all.codes.data_ptr<double>();
+      moved.codes.assign(codes + first * space_.width(), codes + last * space_.width());
       moved.energy.assign(energy + first, energy + last);
       moved.cycles.assign(cycles + first, cycles + last);
       if (accept(std::log(value(moved) / value(chains_[c])))) chains_[c] = std::move(moved);
@@ -315,7 +214,7 @@ class Annealer {
 
   void shrink_best() {
     const DesignDraft best = recorder_.draft();
-    const Candidates all{best.log_factors, best.order, torch::arange(space_.layers())};
+    const Candidates all{best.codes, torch::arange(space_.layers())};
     NetworkChoice choice;
     choice.objective = recorder_.best();
     choice.entry.resize(static_cast<std::size_t>(space_.layers()));
@@ -324,7 +223,8 @@ class Annealer {
   }
 
   const SearchProblem& problem_;
-  MapSpace space_;
+  const std::unique_ptr<const MapSpace> mappings_;
+  const MapSpace& space_;
   Random random_;
   Recorder& recorder_;
   std::size_t width_;

@@ -2,8 +2,7 @@
 
 #include <cmath>
 
-#include "dosa/core/targets/mapping/space.hpp"
-#include "dosa/core/targets/mapping/target.hpp"
+#include "dosa/core/search/space.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/text.hpp"
 #include "dosa/models/base/threads.hpp"
@@ -44,7 +43,8 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
                             std::uint64_t seed, std::int64_t threads, const std::atomic<bool>* interrupt,
                             const std::function<void(const BestSoFar&)>& improved) {
   problem.check_bounds();
-  const MappingSpace checked(problem, "cpu");  // throws where nothing fits
+  const std::unique_ptr<SearchSpace> space =
+      problem.target->space(problem, "cpu");  // throws where nothing fits
   const auto layers = problem.workload.layers.size();
   if (budget < static_cast<std::int64_t>(layers)) {
     fail(ErrorId::kBounds, "samples: found {}, expected at least one for each of {} of {}", budget,
@@ -68,17 +68,11 @@ BaselineResult run_baseline(const Baseline& baseline, const SearchProblem& probl
   }
   if (recorder.curve().empty()) return result;
 
-  const ArrayMachine& machine = array_machine(problem);
-  const CostModel model(machine, search_slots(machine), search_orders(machine), torch::kFloat64);
   const DesignDraft& draft = recorder.draft();
   Design& design = result.design = problem.blank_design();
   design.hardware = draft.hardware;
-  for (std::size_t l = 0; l < layers; ++l) {
-    const auto row = static_cast<std::int64_t>(l);
-    Mapping mapping = model.mapping_of(draft.log_factors[row], draft.order[row].item<std::int64_t>());
-    mapping.set_remainders(design.layers[l].layer, Remainders::kPadded);
-    design.layers[l].schedule = std::make_shared<MappingSchedule>(mapping, machine);
-  }
+  for (std::size_t l = 0; l < layers; ++l)
+    design.layers[l].schedule = space->schedule(l, draft.codes[static_cast<std::int64_t>(l)]);
   evaluate(design, *problem.target);
   result.objective = problem.objective.value(design.totals.energy_uj, design.totals.cycles);
   result.curve.back().objective = result.objective;

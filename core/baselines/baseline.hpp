@@ -6,17 +6,8 @@
 // draw that does not fit the hardware is drawn again and is no sample: it is counted apart (`rejected`),
 // which favours the baselines.
 //
-// Fixed machines. `default` is the machine's own default hardware (gemmini-tl: 16 x 16, 128 / 32 KiB).
-// Eyeriss and NVDLA are not offered, because models/machine.hpp describes a square array with one size
-// (pe_dim limits the fan-out below every level) and two sized buffers:
-//  - Eyeriss (12 x 14, row-stationary) has three small register files of fixed sizes in every PE, which no
-//    level here can be given (only the scratchpad and the accumulator are sized), shares inputs along the
-//    diagonals of the array (here an operand is shared only along a dimension that it does not depend on at
-//    all), and folds filter rows next to output rows into one axis of a rectangular array.
-//  - NVDLA has the shape of levels of gemmini-tl (weights in registers, C reduced across one axis, K across
-//    the other, accumulators behind), but its full configuration is rectangular (64 input by 32 output
-//    channels), and one pe_dim cannot say that. Its small configuration is a square of 8 x 8 with one buffer
-//    of 128 KiB: `--pe 8 --scratchpad 128` comes near it, with this machine's energies and not NVDLA's.
+// `default` is the machine's own default hardware (gemmini-tl: 16 x 16, 128 / 32 KiB). Published machines are
+// no methods but machines of schema 2 (data/hardware/eyeriss.json and others), on which every method runs.
 #pragma once
 
 #include <atomic>
@@ -41,11 +32,10 @@ struct BestSoFar {
 };
 using Curve = std::vector<BestSoFar>;
 
-/// A design of the map space that searches use: one nest per layer in one of the machine's search orders.
+/// A design: hardware with one mapping per layer.
 struct DesignDraft {
   Hardware hardware;
-  torch::Tensor log_factors;  ///< [layers, slots] of search_slots, whole factors
-  torch::Tensor order;        ///< [layers], index into search_orders
+  torch::Tensor codes;  ///< [layers, any], as SearchSpace::schedule takes them
 };
 
 /// Counts every evaluation of a run, keeps the best design and its curve, says when to stop.

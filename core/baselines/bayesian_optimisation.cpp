@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
-#include <tuple>
 
 #include "dosa/core/baselines/map_space.hpp"
 
@@ -24,6 +23,8 @@ constexpr double kBound = 2;  // standard deviations below the mean
 /// A zero-mean Gaussian process on standardised values.
 class GaussianProcess {
  public:
+  explicit GaussianProcess(std::size_t sizes) : lengths_(sizes, 0.4) {}
+
   /// `x` [n, sizes] in 0..1, `y` [n].
   void fit(const Tensor& x, const Tensor& y, bool choose_parameters) {
     x_ = x;
@@ -79,7 +80,7 @@ class GaussianProcess {
     }
   }
 
-  std::vector<double> lengths_{0.4, 0.4, 0.4};
+  std::vector<double> lengths_;
   double noise_ = 1e-2;
   double mean_ = 0, deviation_ = 1;
   Tensor x_, y_, cholesky_, weights_;
@@ -95,29 +96,29 @@ class BayesianOptimisation : public Baseline {
 
   void run(const SearchProblem& problem, std::uint64_t seed, std::int64_t threads,
            Recorder& recorder) const override {
-    const MapSpace space(problem, threads);
+    const std::unique_ptr<const MapSpace> space_of_problem = MapSpace::of(problem, threads);
+    const MapSpace& space = *space_of_problem;
     Random random(seed);
     const std::int64_t mappings = std::max(kMappings, recorder.budget() / space.layers() / kMostHardware);
-    std::vector<std::array<double, 3>> x;
+    const std::size_t sizes = problem.machine().parameters.size();
+    std::vector<double> x;  // [hardware tried, sizes]
     std::vector<double> y;
     std::set<Hardware> seen;
     Hardware best_hardware;
     double best = std::numeric_limits<double>::infinity();
-    GaussianProcess process;
+    GaussianProcess process(sizes);
     std::size_t chosen_at = 0;
-    const auto place = [&](const Hardware& hardware) {
-      std::array<double, 3> point{};
-      for (std::size_t f = 0; f < point.size(); ++f) {
-        const auto size = [&](const Hardware& h) { return std::log(static_cast<double>(h[f])); };
+    // Adds the place of hardware between the bounds to points [n, sizes].
+    const auto add_place = [&](const Hardware& hardware, std::vector<double>& points) {
+      for (std::size_t p = 0; p < sizes; ++p) {
+        const auto size = [&](const Hardware& h) { return std::log(static_cast<double>(h[p])); };
         const double low = size(problem.bounds.min), high = size(problem.bounds.max);
-        point[f] = high > low ? (size(hardware) - low) / (high - low) : 0;
+        points.push_back(high > low ? (size(hardware) - low) / (high - low) : 0);
       }
-      return point;
     };
-    const auto tensor = [](const std::vector<std::array<double, 3>>& points) {
-      return torch::from_blob(const_cast<double*>(points.front().data()),
-                              {static_cast<std::int64_t>(points.size()), 3}, torch::kFloat64)
-          .clone();
+    const auto tensor = [&](const std::vector<double>& points, std::size_t count) {
+      return torch::tensor(points, torch::kFloat64)
+          .view({static_cast<std::int64_t>(count), static_cast<std::int64_t>(sizes)});
     };
     const auto is_new = [&](const Hardware& h) { return seen.count(h) == 0; };
     while (!recorder.stop(space.layers())) {
@@ -125,13 +126,13 @@ class BayesianOptimisation : public Baseline {
       if (static_cast<std::int64_t>(y.size()) >= kFirst) {
         const bool choose = y.size() >= chosen_at + chosen_at / 10 + 1;
         if (choose) chosen_at = y.size();
-        process.fit(tensor(x), torch::tensor(y, torch::kFloat64), choose);
+        process.fit(tensor(x, y.size()), torch::tensor(y, torch::kFloat64), choose);
         std::vector<Hardware> hardwares;
-        for (std::int64_t i = 0; i < kCandidates; ++i) hardwares.push_back(draw(problem, random));
-        for (std::int64_t i = 0; i < kNear; ++i) hardwares.push_back(near(problem, best_hardware, random));
-        std::vector<std::array<double, 3>> points;
-        for (const Hardware& one : hardwares) points.push_back(place(one));
-        const Tensor order = process.lower_bound(tensor(points), kBound).argsort();
+        for (std::int64_t i = 0; i < kCandidates; ++i) hardwares.push_back(draw(space, random));
+        for (std::int64_t i = 0; i < kNear; ++i) hardwares.push_back(near(space, best_hardware, random));
+        std::vector<double> points;
+        for (const Hardware& one : hardwares) add_place(one, points);
+        const Tensor order = process.lower_bound(tensor(points, hardwares.size()), kBound).argsort();
         for (std::int64_t i = 0; i < order.size(0); ++i) {
           const Hardware& one = hardwares[static_cast<std::size_t>(order[i].item<std::int64_t>())];
           if (!is_new(one) || !space.legal(one)) continue;
@@ -144,7 +145,7 @@ class BayesianOptimisation : public Baseline {
           hardware, std::min(mappings, recorder.left() / space.layers()), random, recorder);
       const NetworkChoice choice = space.best_of(candidates, scores);
       space.offer(hardware, candidates, choice, recorder);
-      x.push_back(place(hardware));
+      add_place(hardware, x);
       y.push_back(std::log(choice.objective));
       if (choice.objective < best) {
         best = choice.objective;
@@ -155,22 +156,22 @@ class BayesianOptimisation : public Baseline {
 
  private:
   /// Log-uniform sizes; whether they are legal is asked of the chosen one only.
-  static Hardware draw(const SearchProblem& problem, Random& random) {
-    Hardware hardware = problem.bounds.min;
+  static Hardware draw(const MapSpace& space, Random& random) {
+    const HardwareBounds& bounds = space.problem().bounds;
+    Hardware hardware = bounds.min;
     for (std::size_t p = 0; p < hardware.size(); ++p) {
-      const std::int64_t min = problem.bounds.min[p], max = problem.bounds.max[p];
-      const double low = std::log(static_cast<double>(min)), high = std::log(static_cast<double>(max));
-      hardware[p] = std::llround(std::exp(low + (high - low) * random.uniform()));
+      const double low = std::log(static_cast<double>(bounds.min[p])),
+                   high = std::log(static_cast<double>(bounds.max[p]));
+      hardware[p] = space.allowed(p, std::llround(std::exp(low + (high - low) * random.uniform())));
     }
     return hardware;
   }
 
-  static Hardware near(const SearchProblem& problem, const Hardware& centre, Random& random) {
+  static Hardware near(const MapSpace& space, const Hardware& centre, Random& random) {
     Hardware hardware = centre;
     for (std::size_t p = 0; p < hardware.size(); ++p) {
       const double size = static_cast<double>(centre[p]) * std::exp(0.2 * random.normal());
-      hardware[p] = std::clamp(static_cast<std::int64_t>(std::llround(size)), problem.bounds.min[p],
-                               problem.bounds.max[p]);
+      hardware[p] = space.allowed(p, std::llround(size), centre[p]);
     }
     return hardware;
   }

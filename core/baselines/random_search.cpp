@@ -17,7 +17,8 @@ class RandomSearch : public Baseline {
 
   void run(const SearchProblem& problem, std::uint64_t seed, std::int64_t threads,
            Recorder& recorder) const override {
-    const MapSpace space(problem, threads);
+    const std::unique_ptr<const MapSpace> space_of_problem = MapSpace::of(problem, threads);
+    const MapSpace& space = *space_of_problem;
     Random random(seed);
     while (!recorder.stop(space.layers())) {
       const Hardware hardware = space.random_hardware(random);
@@ -31,11 +32,8 @@ class RandomSearch : public Baseline {
             std::min({kMappingsAtOnce, kMappingsPerHardware - done, recorder.left() / space.layers()});
         auto [candidates, scores] = space.random_mappings(hardware, mappings, random, recorder);
         if (best.layer.defined()) {
-          candidates = {torch::cat({best.log_factors, candidates.log_factors}),
-                        torch::cat({best.order, candidates.order}),
-                        torch::cat({best.layer, candidates.layer})};
-          scores = {torch::cat({of_best.energy_uj, scores.energy_uj}),
-                    torch::cat({of_best.cycles, scores.cycles}), torch::cat({of_best.fits, scores.fits})};
+          candidates = Candidates::cat(best, candidates);
+          scores = Scores::cat(of_best, scores);
         }
         best = candidates;
         of_best = scores;

@@ -452,13 +452,15 @@ void add_compare(CLI::App& app) {
   for (const auto& baseline : all_baselines())
     purpose += fmt::format("\n  {}: {}", baseline->name(), baseline->description());
   purpose +=
-      "\nEyeriss and NVDLA are no methods but machines. The methods that draw or descend mappings do so on "
-      "machines with a square array and two buffers; --machines compares the best designs of any machines.";
+      "\nThe last four run for one network on every machine whose layers run as loop nests (all but "
+      "gemmini-rtl). Eyeriss and NVDLA are no methods but machines; --machines compares the best designs of "
+      "several machines.";
   CLI::App* command = app.add_subcommand(
       "compare", described(purpose, {"dosa compare bert --seeds 5 --csv curves.csv",
                                      "dosa compare resnet50 --methods gradient,random,bayes "
                                      "--samples-per-layer 10000 --json >compare.json",
                                      "dosa compare my_network.json --pe 16 --samples 500000",
+                                     "dosa compare bert --machine simba --samples-per-layer 10000",
                                      "dosa compare bert --machine gemmini-rtl --pe 8,16,32 --max-area 1.15",
                                      "dosa compare resnet50 --machines eyeriss,simba,nvdla,tpu --max-area 4 "
                                      "--report machines.html",
@@ -472,7 +474,8 @@ void add_compare(CLI::App& app) {
   command
       ->add_option(
           "--methods", flags->methods,
-          "Methods, separated by commas (default: gradient and all baselines that the target allows)")
+          "Methods, separated by commas (default: gradient, random, bayes, annealing and default; where the "
+          "last four do not run, gradient, descent+polish and polish)")
       ->delimiter(',');
   CLI::Option* total =
       command

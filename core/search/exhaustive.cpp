@@ -305,8 +305,7 @@ std::string report(const Certificate& certificate) {
       certificate.map.wall_s);
   if (certificate.gap() < 0) {
     text +=
-        "the design is better than all of the searched map space: it has loops or orders that are not in "
-        "it\n";
+        "the design is better than all that was looked at: it has loops, orders or padding that were not\n";
   }
   return text;
 }

@@ -165,8 +165,8 @@ class FrontSearch {
   bool stop() const { return !summary_.front.empty() && budget_.interrupted(); }
 
   void look_at(const Shape& shape) {
-    shapes_.push_back({shape, std::make_unique<LayerSearch>(problem_, *space_, shape, options_.threads, budget_,
-                                                           [this] { return stop(); })});
+    shapes_.push_back({shape, std::make_unique<LayerSearch>(problem_, *space_, shape, options_.threads,
+                                                            budget_, [this] { return stop(); })});
     LayerSearch& layers = *shapes_.back().layers;
     layers.look({}, options_.nests, true);
     // What was not looked at is improved on for every objective.

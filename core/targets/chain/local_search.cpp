@@ -54,18 +54,11 @@ const NestFront::Entry* NestFront::best(const LayerGoal& goal) const {
   return best;
 }
 
-NestCost NestWalk::evaluate(const ChainNest& nest) {
-  ++evaluated_;
-  const NestCost cost = nests_.model().cost(nest);
-  front_.offer(cost, nest);
-  return cost;
-}
-
-std::int64_t NestWalk::size_of(const ChainSlot& axis) const {
+std::int64_t NestSteps::size_of(const ChainSlot& axis) const {
   return nests_.chain().levels[axis.level].fan_out[axis.kind == LoopKind::kX ? 0 : 1].size;
 }
 
-void NestWalk::place_in_order(ChainNest& nest, std::size_t level, Dim dim) {
+void NestSteps::place_in_order(ChainNest& nest, std::size_t level, Dim dim) {
   auto& order = nest.order[level];
   auto* from = std::find(order.begin(), order.end(), static_cast<std::uint8_t>(dim));
   auto* to = order.begin() + random_.below(kDims);
@@ -76,7 +69,7 @@ void NestWalk::place_in_order(ChainNest& nest, std::size_t level, Dim dim) {
   }
 }
 
-bool NestWalk::move_primes(LayerNests::Placed& nest, int count) {
+bool NestSteps::move_primes(LayerNests::Placed& nest, int count) {
   const auto primes = static_cast<std::int64_t>(nest.primes.size());
   std::uint32_t touched = 0;  // levels whose loops in space have grown
   for (int i = 0; i < count; ++i) {
@@ -98,7 +91,7 @@ bool NestWalk::move_primes(LayerNests::Placed& nest, int count) {
   return true;
 }
 
-bool NestWalk::split_again(LayerNests::Placed& nest) {
+bool NestSteps::split_again(LayerNests::Placed& nest) {
   const auto primes = static_cast<std::int64_t>(nest.primes.size());
   const auto prime = static_cast<std::size_t>(random_.below(primes));
   const Dim dim = nest.primes[prime].dim;
@@ -116,7 +109,7 @@ bool NestWalk::split_again(LayerNests::Placed& nest) {
          nests_.within_fan_out(nest.nest, nests_.slots(dim)[other].level);
 }
 
-bool NestWalk::exchange_axes(LayerNests::Placed& nest) {
+bool NestSteps::exchange_axes(LayerNests::Placed& nest) {
   // Every prime of one dimension on an axis goes to the other axis, and another dimension's back.
   const auto primes = static_cast<std::int64_t>(nest.primes.size());
   const auto one = static_cast<std::size_t>(random_.below(primes));
@@ -139,7 +132,7 @@ bool NestWalk::exchange_axes(LayerNests::Placed& nest) {
   return nests_.within_fan_out(nest.nest, from.level);
 }
 
-bool NestWalk::displace(LayerNests::Placed& nest) {
+bool NestSteps::displace(LayerNests::Placed& nest) {
   // A prime goes to an axis, with some probability the others beside it too, as long as their dimension has
   // room there by itself; those of other dimensions make room, to where the first one came from if they may.
   const auto primes = static_cast<std::int64_t>(nest.primes.size());
@@ -184,7 +177,7 @@ bool NestWalk::displace(LayerNests::Placed& nest) {
   return nests_.within_fan_outs(nest.nest);
 }
 
-bool NestWalk::exchange_places(LayerNests::Placed& nest) {
+bool NestSteps::exchange_places(LayerNests::Placed& nest) {
   // Two primes of different dimensions, each to where the other one was.
   const auto primes = static_cast<std::int64_t>(nest.primes.size());
   const auto one = static_cast<std::size_t>(random_.below(primes));
@@ -205,7 +198,7 @@ bool NestWalk::exchange_places(LayerNests::Placed& nest) {
   return nests_.within_fan_out(nest.nest, from.level) && nests_.within_fan_out(nest.nest, to.level);
 }
 
-bool NestWalk::reorder(LayerNests::Placed& nest) {
+bool NestSteps::reorder(LayerNests::Placed& nest) {
   const auto level =
       static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(nests_.chain().levels.size())));
   std::array<Dim, kDims> loops;
@@ -223,7 +216,7 @@ bool NestWalk::reorder(LayerNests::Placed& nest) {
   return true;
 }
 
-bool NestWalk::pad(LayerNests::Placed& nest) {
+bool NestSteps::pad(LayerNests::Placed& nest) {
   const Dim dim = all_dims()[static_cast<std::size_t>(random_.below(kDims))];
   const std::vector<std::int64_t>& sizes = nests_.sizes(dim);
   if (sizes.size() < 2) return false;
@@ -232,7 +225,7 @@ bool NestWalk::pad(LayerNests::Placed& nest) {
   return nests_.within_fan_outs(nest.nest);
 }
 
-bool NestWalk::cover(LayerNests::Placed& nest) {
+bool NestSteps::cover(LayerNests::Placed& nest) {
   // One slot gets as much as takes a number of iterations of the other one, few as likely as many; in space,
   // half of the time as much as the axis has room for.
   const auto prime = static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(nest.primes.size())));
@@ -254,7 +247,7 @@ bool NestWalk::cover(LayerNests::Placed& nest) {
          nests_.within_fan_out(nest.nest, slots[other].level);
 }
 
-void NestWalk::fill_axis(LayerNests::Placed& nest, Dim dim, std::uint8_t slot, std::uint8_t rest) const {
+void NestSteps::fill_axis(LayerNests::Placed& nest, Dim dim, std::uint8_t slot, std::uint8_t rest) const {
   const ChainSlot& axis = nests_.slots(dim)[slot];
   double beside = 1;
   for (const Dim any : all_dims()) {
@@ -266,7 +259,7 @@ void NestWalk::fill_axis(LayerNests::Placed& nest, Dim dim, std::uint8_t slot, s
   nests_.cover(nest, dim, slot, ceil_div(together, ceil_div(together, room)), rest);
 }
 
-bool NestWalk::step(LayerNests::Placed& nest) {
+bool NestSteps::step(LayerNests::Placed& nest) {
   if (random_.below(kCoverEvery) == 0) return cover(nest);
   if (can_pad_ && random_.below(kPadEvery) == 0) return pad(nest);
   const std::int64_t kind = random_.below(100);
@@ -280,9 +273,16 @@ bool NestWalk::step(LayerNests::Placed& nest) {
   return reorder(nest);
 }
 
+NestCost NestWalk::evaluate(const ChainNest& nest) {
+  ++evaluated_;
+  const NestCost cost = nests_.model().cost(nest);
+  front_.offer(cost, nest);
+  return cost;
+}
+
 void NestWalk::advance(Place& place, const LayerGoal& goal, double temperature, Best& best) {
   next_ = place.nest;
-  if (!step(next_)) return;
+  if (!steps_.step(next_)) return;
   nests_.keep_orders(next_.nest);
   const NestCost cost = evaluate(next_.nest);
   if (!cost.fits) return;

@@ -53,11 +53,44 @@ class NestFront {
   std::vector<Entry> entries_;
 };
 
+/// Random steps from one mapping of a layer to another one.
+class NestSteps {
+ public:
+  /// Both must outlive it.
+  NestSteps(const LayerNests& nests, Random& random)
+      : nests_(nests), random_(random), can_pad_(nests.can_pad()) {}
+
+  /// Changes a nest that has primes; false where it did not, or not within the fan-outs. Of orders that
+  /// levels allow it knows nothing (LayerNests::keep_orders), nor whether tiles fit.
+  bool step(LayerNests::Placed& nest);
+
+ private:
+  // Each is a kind of step.
+  bool move_primes(LayerNests::Placed& nest, int count);
+  bool split_again(LayerNests::Placed& nest);
+  bool exchange_axes(LayerNests::Placed& nest);
+  bool displace(LayerNests::Placed& nest);
+  bool exchange_places(LayerNests::Placed& nest);
+  bool reorder(LayerNests::Placed& nest);
+  bool pad(LayerNests::Placed& nest);
+  bool cover(LayerNests::Placed& nest);
+  /// Gives a dimension's slot in space as much as there is room for beside the others on the axis, and what
+  /// is missing to the size to another slot.
+  void fill_axis(LayerNests::Placed& nest, Dim dim, std::uint8_t slot, std::uint8_t rest) const;
+  std::int64_t size_of(const ChainSlot& axis) const;
+  void place_in_order(ChainNest& nest, std::size_t level, Dim dim);
+
+  const LayerNests& nests_;
+  Random& random_;
+  bool can_pad_;
+};
+
 /// A walk over the mappings of one layer. Deterministic: its random numbers are those of its seed.
 class NestWalk {
  public:
   NestWalk(const LayerNests& nests, std::uint64_t seed, NestFront& front)
-      : nests_(nests), random_(seed), front_(front), can_pad_(nests.can_pad()) {}
+      : nests_(nests), random_(seed), steps_(nests, random_), front_(front) {}
+  NestWalk(const NestWalk&) = delete;
 
   /// Anneals from a nest that fits: temperatures (of the logarithm of the goal) fall geometrically over so
   /// many evaluations. Returns the best nest.
@@ -92,26 +125,10 @@ class NestWalk {
   /// Neighbours in temperature, from the first on in pairs, change places as detailed balance asks.
   void exchange_replicas(std::vector<Place>& replicas, std::size_t first);
 
-  // Each changes a nest at random; false where it did not, or not within the fan-outs.
-  bool step(LayerNests::Placed& nest);
-  bool move_primes(LayerNests::Placed& nest, int count);
-  bool split_again(LayerNests::Placed& nest);
-  bool exchange_axes(LayerNests::Placed& nest);
-  bool displace(LayerNests::Placed& nest);
-  bool exchange_places(LayerNests::Placed& nest);
-  bool reorder(LayerNests::Placed& nest);
-  bool pad(LayerNests::Placed& nest);
-  bool cover(LayerNests::Placed& nest);
-  /// Gives a dimension's slot in space as much as there is room for beside the others on the axis, and what
-  /// is missing to the size to another slot.
-  void fill_axis(LayerNests::Placed& nest, Dim dim, std::uint8_t slot, std::uint8_t rest) const;
-  std::int64_t size_of(const ChainSlot& axis) const;
-  void place_in_order(ChainNest& nest, std::size_t level, Dim dim);
-
   const LayerNests& nests_;
   Random random_;
+  NestSteps steps_;
   NestFront& front_;
-  bool can_pad_;
   LayerNests::Placed next_;  ///< what advance() tries
   std::int64_t evaluated_ = 0;
 };

@@ -1,6 +1,7 @@
 #include "dosa/core/targets/chain/nests.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "dosa/models/base/math.hpp"
 
@@ -48,6 +49,18 @@ std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer,
     }
   }
   return sizes;
+}
+
+double needed_size(const Chain& chain, const NestModel& model, const ChainNest& nest, std::size_t parameter) {
+  double need = 1;
+  for (std::size_t l = 0; l < chain.levels.size(); ++l) {
+    const ChainLevel& level = chain.levels[l];
+    const std::optional<ByParameter>& rule = level.rules.built_words;
+    if (!rule || rule->parameter != parameter) continue;
+    const double words = model.need_words(nest, l) * static_cast<double>(level.buffering);
+    need = std::max(need, rule->least_for(words, static_cast<double>(chain.instances(static_cast<int>(l)))));
+  }
+  return static_cast<double>(chain.parameters[parameter].up(static_cast<std::int64_t>(std::ceil(need))));
 }
 
 LayerNests::LayerNests(const Chain& chain, const Layer& layer)

@@ -32,6 +32,11 @@ struct PrimeFactor {
 /// takes no more iterations. Filters keep their size. Any other size is met by LayerNests::cover.
 std::vector<std::int64_t> searched_sizes(const Chain& chain, const Layer& layer, Dim dim);
 
+/// The least size of a buffer, a parameter of the chain, that can be built and with which every level that it
+/// sizes has room for the tiles of a nest. `model` is that of the layer on the chain, which is built with any
+/// hardware of the shape.
+double needed_size(const Chain& chain, const NestModel& model, const ChainNest& nest, std::size_t parameter);
+
 class LayerNests {
  public:
   LayerNests(const Chain& chain, const Layer& layer);

@@ -136,18 +136,8 @@ std::vector<double> SizedLayer::numbers_of(const ChainNest& nest) const {
   const NestCost cost = largest_model_.cost(nest);
   std::vector<double> row{cost.cycles * groups, cost.energy_pj * groups};
   for (std::size_t b = 0; b < problem_.buffers(); ++b) {
-    double need = 1;
-    const std::size_t parameter = problem_.machine().shape_parameters + b;
-    for (std::size_t l = 0; l < chain_.levels.size(); ++l) {
-      const ChainLevel& level = chain_.levels[l];
-      const std::optional<ByParameter>& rule = level.rules.built_words;
-      if (!rule || rule->parameter != parameter) continue;
-      const double words = largest_model_.need_words(nest, l) * static_cast<double>(level.buffering);
-      need = std::max(
-          need, rule->least_for(words, static_cast<double>(largest_chain_.instances(static_cast<int>(l)))));
-    }
-    need = static_cast<double>(
-        problem_.machine().parameters[parameter].up(static_cast<std::int64_t>(std::ceil(need))));
+    const double need =
+        needed_size(largest_chain_, largest_model_, nest, problem_.machine().shape_parameters + b);
     const auto least = static_cast<double>(problem_.buffer(problem_.bounds.min, b));
     const auto most = static_cast<double>(problem_.buffer(largest_, b));
     // Energy is affine in the sizes: two points give the slope. Where both are one point it is of no account.

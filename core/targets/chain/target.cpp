@@ -58,6 +58,8 @@ class ChainTarget : public Target {
     return padded_problem(layer, mapping_of(schedule));
   }
 
+  bool runs_any_mapping() const override { return true; }
+
   /// Walks on the integers do all the work: a descent before them finds no better designs, on some machines
   /// with fewer evaluations (data/hardware/README.md).
   SearchOptions default_options() const override {

@@ -243,6 +243,19 @@ TEST_F(Commands, CompareRunsMethodsWithTheSameBudget) {
                                      "polish, random, bayes, annealing, default"));
 }
 
+TEST_F(Commands, CompareRunsAllMethodsOnAChainOfMemories) {
+  const json compared = json::parse(
+      run({"compare", "bert", "--machine", "simba", "--samples", "1000", "--seeds", "1", "--json", "-q"})
+          .out);
+  std::vector<std::string> names;
+  for (const json& method : compared["methods"]) {
+    names.push_back(method["name"]);
+    EXPECT_GT(method["runs"][0]["objective"], 0) << names.back();
+    EXPECT_EQ(method["runs"][0]["hardware"].size(), compared["max"].size()) << names.back();
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"gradient", "random", "bayes", "annealing", "default"}));
+}
+
 TEST_F(Commands, CompareSaysWhereAMethodFoundNothing) {
   const std::vector<std::string> compare{"compare",   "bert", "--methods", "gradient,default",
                                          "--samples", "20",   "--seeds",   "1"};
@@ -342,7 +355,7 @@ TEST_F(Commands, ProofsNameTheirSpace) {
   const std::string late = both.substr(0, second), product = both.substr(second);
   EXPECT_THAT(late, ContainsRegex("conv5 [^\n]*proven unpadded\n"));
   EXPECT_THAT(late, HasSubstr("unpadded: of padded or cut mappings only those near the best were looked at"));
-  EXPECT_THAT(late, ContainsRegex("best on this hardware [^\n]*gap [0-9.]+ %, proven[ \n]unpadded\n"));
+  EXPECT_THAT(late, ContainsRegex("best on this hardware [^\n]*gap -?[0-9.]+ %, proven[ \n]unpadded\n"));
   EXPECT_THAT(product, ContainsRegex("scores [^\n]*proven\n"));
   EXPECT_THAT(product, ContainsRegex("best on this hardware [^\n]*gap [0-9.]+ %, proven\n"));
   EXPECT_THAT(product, Not(HasSubstr("unpadded")));
@@ -351,7 +364,7 @@ TEST_F(Commands, ProofsNameTheirSpace) {
   EXPECT_THAT(run({"map", "both.json", "--certify"}).out,
               ContainsRegex("this hardware [^\n]*proven[ \n]unpadded\n"));
   const std::string one = run({"optimize", "late.json", "--within", "5%", "--certify"}).out;
-  EXPECT_THAT(one, ContainsRegex("best on this hardware [^\n]*gap [0-9.]+ %, proven[ \n]unpadded\n"));
+  EXPECT_THAT(one, ContainsRegex("best on this hardware [^\n]*gap -?[0-9.]+ %, proven[ \n]unpadded\n"));
   EXPECT_THAT(one, HasSubstr("all mappings without padding enumerated"));
 }
 
