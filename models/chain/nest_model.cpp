@@ -330,6 +330,14 @@ double NestModel::fill(const ChainNest& nest) const {
   return worst;
 }
 
+std::vector<Dim> ChainNest::loops_in_time(std::size_t level) const {
+  std::vector<Dim> loops;
+  for (const std::uint8_t d : order[level]) {
+    if (at(level, LoopKind::kTime, static_cast<Dim>(d)) > 1) loops.push_back(static_cast<Dim>(d));
+  }
+  return loops;
+}
+
 ChainNest nest_of(const Mapping& mapping) {
   ChainNest nest;
   for (std::size_t l = 0; l < mapping.levels.size(); ++l) {

@@ -31,6 +31,8 @@ struct ChainNest {
   double at(std::size_t level, LoopKind kind, Dim dim) const {
     return factors[level][static_cast<std::size_t>(kind)][static_cast<std::size_t>(dim)];
   }
+  /// The loops in time of a level that have more than one iteration, the innermost first.
+  std::vector<Dim> loops_in_time(std::size_t level) const;
 };
 
 ChainNest nest_of(const Mapping& mapping);

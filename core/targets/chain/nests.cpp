@@ -238,10 +238,7 @@ void LayerNests::obey(const LoopRule& rule, ChainNest& nest, std::size_t level) 
 void LayerNests::keep_orders(ChainNest& nest) const {
   if (!has_orders_) return;
   for (std::size_t level = 0; level < chain_.levels.size(); ++level) {
-    std::vector<Dim> loops;  // the innermost first
-    for (const std::uint8_t d : nest.order[level]) {
-      if (nest.at(level, LoopKind::kTime, static_cast<Dim>(d)) > 1) loops.push_back(static_cast<Dim>(d));
-    }
+    const std::vector<Dim> loops = nest.loops_in_time(level);
     const LoopRule* nearest = nullptr;
     std::size_t least = loops.size() * loops.size();
     for (const LoopRule& rule : chain_.levels[level].orders) {

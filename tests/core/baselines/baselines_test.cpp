@@ -259,8 +259,8 @@ TEST(BaselineMapSpace, DrawsEveryLoopOrderAndFillsWideArrays) {
   EXPECT_TRUE(scores.fits.all().item<bool>());
 }
 
-const char* const kChains[] = {"simba", "nvdla", "eyeriss", "tpu", "gemmini-tl-chain",
-                               testing::ruled_machine_file()};
+const char* const kChains[] = {
+    "simba", "nvdla", "eyeriss", "tpu", "gemmini-tl-chain", testing::ruled_machine_file()};
 
 /// The layer of a candidate on some hardware, by the target's own exact model. Throws Error unless it is
 /// legal.

@@ -158,6 +158,22 @@ TEST(CoSearch, EvaluationsAreLimitedAndTheSeedDecides) {
   }
 }
 
+// Not to one shape, though by default a single one may take more than there are.
+TEST(CoSearch, FewEvaluationsGoToManyShapes) {
+  for (const char* name : {"simba", "nvdla"}) {
+    const SearchProblem problem = problem_on(name);
+    SearchOptions options = problem.target->default_options();
+    const auto layers = static_cast<std::int64_t>(problem.workload.layers.size());
+    options.max_evaluations = 4000 * layers;
+    ASSERT_LT(options.max_evaluations, options.polish_nests);
+    const SearchSummary few = optimize(problem, options);
+    EXPECT_LE(few.evaluations, options.max_evaluations);
+    options = quick(problem);
+    const double known = optimize(problem, options).best.totals.edp;
+    EXPECT_LT(few.best.totals.edp, 1.1 * known) << name << " " << problem.machine().text(few.best.hardware);
+  }
+}
+
 // At the area of the published sizes, whose mappings are searched as hard.
 TEST(CoSearch, FindsBetterSizesThanThePublishedOnes) {
   for (const char* name : {"simba", "eyeriss", "nvdla"}) {

@@ -73,11 +73,7 @@ void for_every_cover(const LayerNests& nests, const std::function<void(const Cha
 /// Whether the loops in time of every level run in an order that it allows.
 bool is_in_order(const Chain& chain, const ChainNest& nest) {
   for (std::size_t level = 0; level < chain.levels.size(); ++level) {
-    std::vector<Dim> loops;
-    for (const std::uint8_t d : nest.order[level]) {
-      if (nest.factors[level][0][d] > 1) loops.push_back(static_cast<Dim>(d));
-    }
-    if (!chain.levels[level].allows_order(loops)) return false;
+    if (!chain.levels[level].allows_order(nest.loops_in_time(level))) return false;
   }
   return true;
 }
