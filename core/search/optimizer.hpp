@@ -38,8 +38,8 @@ struct SearchOptions {
   /// Adam's step in the parameters at the beginning; falls to zero along a cosine. Over 0 to 10.
   double learning_rate = 0.3;
   /// Schedules (nests, or calls with tiles) per layer that the final polish looks at; beyond it, those
-  /// nearest to the relaxed optimum. Where lower bounds choose the shapes and evaluations are limited, fewer, so
-  /// that they last for many shapes. 64 to 100 million.
+  /// nearest to the relaxed optimum. Where lower bounds choose the shapes and evaluations are limited, fewer,
+  /// so that they last for many shapes. 64 to 100 million.
   std::int64_t polish_nests = 300'000;
   /// Seed of the starts. The result depends on nothing else than this, the other options and the machine.
   std::uint64_t seed = 0;
