@@ -92,11 +92,15 @@ void SizeRanges::add(Range range) {
   const Hardware largest = problem_.largest_between(range.least, range.most);
   std::copy(largest.values.begin() + static_cast<std::ptrdiff_t>(shaping), largest.values.end(),
             range.most.values.begin() + static_cast<std::ptrdiff_t>(shaping));
-  const std::vector<LayerCosts> least = space_.least_costs(range.least, range.most, threads_);
-  known_ = known_ && !least.empty();
+  const auto [bound, is_new] = bounds_->emplace(std::pair{range.least, range.most}, -kInfinity);
+  if (is_new) {
+    const std::vector<LayerCosts> least = space_.least_costs(range.least, range.most, threads_);
+    known_ = known_ && !least.empty();
+    if (known_) bound->second = problem_.log_value(least);
+  }
   if (!known_) return;
   ++bounded_;
-  range.log_value = std::max(range.log_value, problem_.log_value(least));
+  range.log_value = std::max(range.log_value, bound->second);
   ranges_.push(std::move(range));
 }
 

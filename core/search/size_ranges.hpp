@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <queue>
+#include <utility>
 #include <vector>
 
 #include "dosa/core/search/space.hpp"
@@ -54,6 +57,10 @@ class SizeRanges {
   std::int64_t threads_;
   bool known_ = true;
   std::priority_queue<Range> ranges_;
+  /// The bounds of ranges from one hardware to another, which copies have in common: they take most of the
+  /// time.
+  std::shared_ptr<std::map<std::pair<Hardware, Hardware>, double>> bounds_ =
+      std::make_shared<std::map<std::pair<Hardware, Hardware>, double>>();
   std::int64_t bounded_ = 0;
 };
 

@@ -69,12 +69,12 @@ void SizedLayer::look(const Tensor& near, std::int64_t limit, Allowance& allowan
       around(near.defined() ? SizedRelaxation::hardware_of(near, chain_) : chain_.default_hardware,
              {1, 0.5, 2, 0.25, 4}, {0.25, 0.5, 2, 4});
   const LayerGoal goal{problem_.objective.energy, problem_.objective.latency, false};
-  std::int64_t all = limit;
-  if (allowance.evaluations != kNoLimit) all = std::min(all, allowance.evaluations);
+  const auto walks = static_cast<std::int64_t>(sizes.size());
+  const std::int64_t all = std::min(limit, allowance.evaluations);
   allowance.fell_short = all < limit;
   // A walk evaluates its start, too.
-  const std::int64_t starts = all < limit ? 1 : 0;
-  const std::int64_t each = std::max<std::int64_t>(all / static_cast<std::int64_t>(sizes.size()) - starts, 1);
+  const std::int64_t starts = allowance.evaluations < limit + walks ? 1 : 0;
+  const std::int64_t each = std::max<std::int64_t>(all / walks - starts, 1);
   for (const Hardware& hardware : sizes) {
     // Without a mapping yet, one matters more than the clock.
     if (frontier_.numbers.defined() && allowance.is_spent()) break;

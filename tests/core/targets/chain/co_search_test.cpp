@@ -107,6 +107,7 @@ TEST(CoSearch, DesignsAreExactAndWithinTheirBounds) {
       SearchOptions options = quick(problem);
       options.stages = stages;
       options.steps = 40;
+      options.polish_nests = 500;
       Design design = optimize(problem, options).best;
       const DesignTotals found = design.totals;
       evaluate(design, *problem.target);  // throws where a mapping does not fit
