@@ -214,7 +214,7 @@ std::optional<double> ChainMapSpace::used_of(std::size_t parameter, const Candid
         const ChainNest nest = nest_of(candidates, row);
         double used = 1;
         for (const Dim dim : all_dims()) used *= nest.at(l, kind, dim);
-        need = std::max({need.value_or(1), 1.0, std::ceil((used - rule->constant) / rule->times)});
+        need = std::max({need.value_or(1), 1.0, std::ceil(rule->least_for(used, 1.0))});
       }
     }
   }

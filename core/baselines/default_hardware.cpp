@@ -3,6 +3,7 @@
 // enumerated every seed gives the same.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "dosa/core/baselines/map_space.hpp"
 #include "dosa/core/search/chooser.hpp"
@@ -73,12 +74,12 @@ class DefaultHardware : public Baseline {
     for (std::size_t p = 0; p < built.size(); ++p)
       built[p] = std::clamp(built[p], bounds.min[p], bounds.max[p]);
     while (!problem.has_room_for(problem.shape_of(built))) {
-      std::int64_t* largest = nullptr;
+      std::optional<std::size_t> largest;
       for (std::size_t p = 0; p < problem.machine().shape_parameters; ++p) {
-        if (built[p] > bounds.min[p] && (largest == nullptr || built[p] > *largest)) largest = &built[p];
+        if (built[p] > bounds.min[p] && (!largest || built[p] > built[*largest])) largest = p;
       }
-      if (largest == nullptr) break;
-      --*largest;
+      if (!largest) break;
+      built[*largest] = problem.machine().parameters[*largest].down(built[*largest] - 1);
     }
     return problem.within_area(built);
   }

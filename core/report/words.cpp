@@ -100,9 +100,8 @@ std::string meaning_of(const Machine& machine, std::size_t parameter) {
   for (std::size_t l = chain->levels.size(); l-- > 0;) {
     const ChainLevel& level = chain->levels[l];
     if (follows(level.rules.built_words)) {
-      const bool shared = level.rules.built_words->shared;
-      add(fmt::format("what {} {}, in words", shared ? "every " + level.name : "one " + level.name,
-                      shared ? "shares with the others" : "holds"));
+      add(level.rules.built_words->shared ? "what every " + level.name + " shares with the others, in words"
+                                          : "what one " + level.name + " holds, in words");
     }
     for (const MeshAxis axis : mesh_axes()) {
       if (follows(level.rules.fan_out[static_cast<std::size_t>(axis)]))

@@ -367,6 +367,11 @@ class Optimizer {
       const bool whole = realise(shape, same_shape, now.nests, now.improves);
       if (has_design() && problem_.shape_of(summary_.best.hardware) == shape) summary_.complete = whole;
     };
+    const auto attempt_starts = [&] {
+      for (const Start& start : starts) {
+        if (tried.size() < kRounded) attempt(shape_of(start));
+      }
+    };
     kept_from_ = now.nests;
     const SizeRanges ranges(problem_, *space_, threads_);
     if (ranges.known()) {
@@ -376,17 +381,13 @@ class Optimizer {
         now = pass;
         tried.clear();
         if (has_design()) attempt(problem_.shape_of(summary_.best.hardware));
-        for (const Start& start : starts) {
-          if (tried.size() < kRounded) attempt(shape_of(start));
-        }
+        attempt_starts();
         polish_by_bounds(ranges, attempt);
       }
       look_longer(starts.front(), now.nests);
       return;
     }
-    for (const Start& start : starts) {
-      if (tried.size() < kRounded) attempt(shape_of(start));
-    }
+    attempt_starts();
     if (cut_short()) return;
     for (double before = kInfinity; best_objective_ < before;) {
       before = best_objective_;

@@ -391,6 +391,20 @@ TEST(BaselineChains, NeedsAreTheLeastSizes) {
   EXPECT_GT(looked_at, 100);
 }
 
+// Where the area has no room for the default shape, the next smaller one that can be built.
+TEST(BaselineChains, DefaultHardwareCanBeBuiltInATightArea) {
+  SearchProblem asked = problem_on(testing::ruled_machine_file());
+  const Machine& machine = asked.machine();
+  const Hardware least = asked.with_shape(asked.bounds.min, asked.shape_of(machine.default_hardware));
+  asked.bounds.max_area_mm2 = 0.95 * machine.area_mm2(least);
+  for (const auto& baseline : all_baselines()) {
+    const Hardware built = run_baseline(*baseline, asked, 3000, 1).design.hardware;
+    EXPECT_LE(machine.area_mm2(built), asked.bounds.max_area_mm2) << baseline->name();
+    for (std::size_t p = 0; p < built.size(); ++p)
+      EXPECT_TRUE(machine.parameters[p].allows(built[p])) << baseline->name() << " " << machine.text(built);
+  }
+}
+
 TEST(BaselineChains, HardwareIsOfTheShapesThatASearchTries) {
   const SearchProblem asked = problem_on("simba");
   const Chain chain = load_chain("simba");
