@@ -397,6 +397,21 @@ CrossValidation cross_validated(std::vector<Fit>& fits, const std::string& folds
   return cv;
 }
 
+/// The accuracy of the good runs among those of a cross-validation.
+std::optional<Accuracy> of_fastest(const CrossValidation& cv, const TrainingSet& set) {
+  const std::vector<bool> good = fastest(set);
+  std::vector<std::int64_t> rows, at;
+  for (std::size_t i = 0; i < cv.rows.size(); ++i) {
+    if (!good[static_cast<std::size_t>(cv.rows[i])]) continue;
+    rows.push_back(cv.rows[i]);
+    at.push_back(static_cast<std::int64_t>(i));
+  }
+  if (rows.size() < 2) return std::nullopt;
+  const Tensor index = index_tensor(at);
+  return accuracy_of(cv.log_cycles.index_select(0, index), cv.log_sd.index_select(0, index),
+                     set.select(rows));
+}
+
 /// Errors of runs beyond the largest that a surrogate was trained on, [rows].
 struct Beyond {
   Tensor error, log_sd, octaves;
@@ -524,7 +539,10 @@ FeatureSurrogate train(const TrainingData& data, const FeatureTable& table, cons
     std::pair<double, double> calibration;
     out.validations.push_back(cross_validated(folds[kind], kFolds[kind], set, &calibration));
     validation[kFolds[kind]] = to_json(out.validations.back().accuracy);
-    if (kind == kLayers) std::tie(s.sd_scale, s.sd_floor) = calibration;
+    if (kind != kLayers) continue;
+    std::tie(s.sd_scale, s.sd_floor) = calibration;
+    if (const auto& accuracy = out.validations.back().fastest = of_fastest(out.validations.back(), set))
+      validation["layers_fastest"] = to_json(*accuracy);
   }
   fit_growth(s, extrapolating, set, out);
   s.card = {{"data", data.card},

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,12 +19,12 @@ namespace dosa {
 
 struct TrainOptions {
   Predictor predictor = Predictor::kCombined;  ///< kCombined or kLearned; the roofline has nothing to train
-  int networks = 5;                            ///< of the ensemble, 2 to 32: their spread is the uncertainty
-  int hidden = 48;                             ///< units per hidden layer, 1 to 1024
+  int networks = 8;                            ///< of the ensemble, 2 to 32: their spread is the uncertainty
+  int hidden = 64;                             ///< units per hidden layer, 1 to 1024
   int epochs = 160;                            ///< passes over the rows, 1 to 100000
   int batch = 128;                             ///< rows per step, 1 to 65536
   double rate = 6e-3;                          ///< highest learning rate of the one-cycle schedule
-  double weight_decay = 3e-3;                  ///< of AdamW
+  double weight_decay = 0.03;                  ///< of AdamW
   double huber = 0.1;                          ///< error in log cycles from which the loss is linear
   double held_out = 0.1;  ///< share of the layers that stops a network early, others per network
   int base_steps = 600;   ///< of the fit of the base's constants; 0 keeps the initial ones
@@ -50,6 +51,9 @@ struct CrossValidation {
   std::vector<std::int64_t> fold;    ///< of each of them, from 0: the fold that it was held out in
   torch::Tensor log_cycles, log_sd;  ///< [rows]
   Accuracy accuracy;
+  /// Of the fastest fifth of the runs of a layer that can be compared, where layers are held out: as good as
+  /// those that a search chooses, with good runs of other layers trained on. Nothing where there are too few.
+  std::optional<Accuracy> fastest;
 };
 
 /// How a surrogate of the smaller runs predicts the larger ones.

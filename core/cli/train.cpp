@@ -104,6 +104,9 @@ void run_train(TrainFlags& flags, const Output& output) {
       parts.emplace_back("held-out " + cv.folds, cv.accuracy);
     report += accuracy_table(parts);
     parts.clear();
+    for (const CrossValidation& cv : summary.validations) {
+      if (cv.fastest) parts.emplace_back("held-out " + cv.folds + ", fastest fifth", *cv.fastest);
+    }
     for (const auto& [what, accuracy] : accuracy_by_array(summary.validations, measured)) {
       json["arrays"][what] = to_json(accuracy);
       parts.emplace_back("held-out " + what, accuracy);

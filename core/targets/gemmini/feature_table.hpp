@@ -78,15 +78,18 @@ enum class Formula {
   kLogNarrowC,
   kExceedsL2,  ///< x^2 / (1 + x^2) of the layer's footprint / the cache = x
   kExceedsLlc,
-  kIsCold,  ///< 0 or 1
-  kFewK,    ///< max(0, 1 - K / 64)
-  kBursts,  ///< store_burstiness
+  kIsCold,    ///< 0 or 1
+  kFewK,      ///< max(0, 1 - K / 64)
+  kBursts,    ///< store_burstiness
+  kLogTiles,  ///< log2 of the number of tiles along a dimension
+  kLogTile,   ///< log2 of a tile's size along a dimension
 };
 
 struct Ratio {
   const char* name;
   Formula formula;
   Count count = kNoCount, by = kNoCount;
+  Dim dim = Dim::R;  ///< of kLogTiles and kLogTile
 };
 
 inline constexpr Ratio kRatios[] = {
@@ -103,6 +106,11 @@ inline constexpr Ratio kRatios[] = {
     {"log L2 misses per output request", Formula::kLogMisses, kOutputL2Misses, kOutputRequests},
     {"log LLC misses per input request", Formula::kLogMisses, kInputLlcMisses, kInputRequests},
     {"log LLC misses per weight request", Formula::kLogMisses, kWeightLlcMisses, kWeightRequests},
+    {"log input L2 misses/floor", Formula::kLogMisses, kInputL2Misses, kFloor},
+    {"log weight L2 misses/floor", Formula::kLogMisses, kWeightL2Misses, kFloor},
+    {"log output L2 misses/floor", Formula::kLogMisses, kOutputL2Misses, kFloor},
+    {"log input page misses/floor", Formula::kLogMisses, kInputPageMisses, kFloor},
+    {"log weight page misses/floor", Formula::kLogMisses, kWeightPageMisses, kFloor},
     {"log2 power of two in K", Formula::kLogPow2K},
     {"log2 power of two in C", Formula::kLogPow2C},
     {"log2 min(tile K, 64)", Formula::kLogNarrowK},
@@ -112,6 +120,39 @@ inline constexpr Ratio kRatios[] = {
     {"runs cold", Formula::kIsCold},
     {"max(0, 1 - K/64)", Formula::kFewK},
     {"log floor with 8 rows/floor", Formula::kLog, kFloor8, kFloor},
+    // Along which dimensions the layer is cut, and how large the pieces are.
+    {"log2 tiles along R", Formula::kLogTiles, kNoCount, kNoCount, Dim::R},
+    {"log2 tiles along S", Formula::kLogTiles, kNoCount, kNoCount, Dim::S},
+    {"log2 tiles along P", Formula::kLogTiles, kNoCount, kNoCount, Dim::P},
+    {"log2 tiles along Q", Formula::kLogTiles, kNoCount, kNoCount, Dim::Q},
+    {"log2 tiles along C", Formula::kLogTiles, kNoCount, kNoCount, Dim::C},
+    {"log2 tiles along K", Formula::kLogTiles, kNoCount, kNoCount, Dim::K},
+    {"log2 tiles along N", Formula::kLogTiles, kNoCount, kNoCount, Dim::N},
+    {"log2 tile R", Formula::kLogTile, kNoCount, kNoCount, Dim::R},
+    {"log2 tile S", Formula::kLogTile, kNoCount, kNoCount, Dim::S},
+    {"log2 tile P", Formula::kLogTile, kNoCount, kNoCount, Dim::P},
+    {"log2 tile Q", Formula::kLogTile, kNoCount, kNoCount, Dim::Q},
+    {"log2 tile C", Formula::kLogTile, kNoCount, kNoCount, Dim::C},
+    {"log2 tile K", Formula::kLogTile, kNoCount, kNoCount, Dim::K},
+    {"log2 tile N", Formula::kLogTile, kNoCount, kNoCount, Dim::N},
+    // What is executed and moved for every cycle that the multipliers take at the least.
+    {"log input mvins/floor", Formula::kLog, kInputInstructions, kFloor},
+    {"log padded input mvins/floor", Formula::kLog, kPaddedInstructions, kFloor},
+    {"log input rows/floor", Formula::kLog, kInputRows, kFloor},
+    {"log padded input rows/floor", Formula::kLog, kPaddedRows, kFloor},
+    {"log input requests/floor", Formula::kLog, kInputRequests, kFloor},
+    {"log input beats/floor", Formula::kLog, kInputBeats, kFloor},
+    {"log weight mvins/floor", Formula::kLog, kWeightInstructions, kFloor},
+    {"log weight rows/floor", Formula::kLog, kWeightRows, kFloor},
+    {"log weight requests/floor", Formula::kLog, kWeightRequests, kFloor},
+    {"log weight beats/floor", Formula::kLog, kWeightBeats, kFloor},
+    {"log steps/floor", Formula::kLog, kSteps, kFloor},
+    {"log preloads/floor", Formula::kLog, kPreloads, kFloor},
+    {"log executes/floor", Formula::kLog, kExecutes, kFloor},
+    {"log mvouts/floor", Formula::kLog, kOutputInstructions, kFloor},
+    {"log output rows/floor", Formula::kLog, kOutputRows, kFloor},
+    {"log output requests/floor", Formula::kLog, kOutputRequests, kFloor},
+    {"log output beats/floor", Formula::kLog, kOutputBeats, kFloor},
     {"burstiness of stores", Formula::kBursts},
 };
 inline constexpr int kRatioCount = static_cast<int>(std::size(kRatios));

@@ -58,6 +58,10 @@ struct ExactRuns {
         return narrow(Dim::K);
       case Formula::kLogNarrowC:
         return narrow(Dim::C);
+      case Formula::kLogTiles:
+        return tiles_along(tile, layers).select(-1, static_cast<int>(ratio.dim)).log2();
+      case Formula::kLogTile:
+        return tile.select(-1, static_cast<int>(ratio.dim)).log2();
       case Formula::kBursts:
         return store_burstiness(tiles_along(tile, layers).log(), layers);
       default:

@@ -20,6 +20,7 @@ using namespace counting;
 // Columns of the features, as the table has them. The terms are followed by the floor and the number of
 // tiles.
 constexpr int kFloorColumn = kTermCount, kTilesColumn = kTermCount + 1, kTermColumns = kTermCount + 2;
+constexpr double kOctave = 1.4426950408889634;  // 1 / log(2): from natural logarithms to those of base 2
 constexpr int kFirstMissRatio = first_with(Formula::kLogMisses), kMissRatios = count_of(Formula::kLogMisses);
 constexpr int kBurstRatio = first_with(Formula::kBursts);
 static_assert(kRatios[kFirstMissRatio + kMissRatios - 1].formula == Formula::kLogMisses,
@@ -150,11 +151,11 @@ const std::array<Product, kProducts>& products() {
 }
 
 struct Matrices {
-  Tensor counts;       ///< [factors, counts]
-  Tensor to_terms;     ///< [counts, terms, the floor and the number of tiles]
-  Tensor sizes;        ///< [7, counts]
-  Tensor to_ratios;    ///< [counts, ratios]: of logarithms of counts
-  Tensor from_narrow;  ///< [factors, ratios]
+  Tensor counts;        ///< [factors, counts]
+  Tensor to_terms;      ///< [counts, terms, the floor and the number of tiles]
+  Tensor sizes;         ///< [7, counts]
+  Tensor to_ratios;     ///< [counts, ratios]: of logarithms of counts
+  Tensor from_factors;  ///< [factors, ratios]: of logarithms of factors
 };
 
 const Matrices& matrices() {
@@ -165,7 +166,7 @@ const Matrices& matrices() {
     };
     const Tensor counts = zeros(kFactorCount, kProducts), to_terms = zeros(kProducts, kTermColumns),
                  sizes = zeros(kDims, kProducts), to_ratios = zeros(kProducts, kRatioCount),
-                 from_narrow = zeros(kFactorCount, kRatioCount);
+                 from_factors = zeros(kFactorCount, kRatioCount);
     for (int count = 0; count < kProducts; ++count) {
       const Product& product = products()[static_cast<std::size_t>(count)];
       for (const int factor : product.factors) counts[factor][count] += 1.0;
@@ -175,9 +176,12 @@ const Matrices& matrices() {
       const Ratio& ratio = kRatios[column];
       if (ratio.count != kNoCount) to_ratios[ratio.count][column] += 1.0;
       if (ratio.by != kNoCount) to_ratios[ratio.by][column] -= 1.0;
+      const int tiles_along = static_cast<int>(ratio.dim);  // these factors come first
+      if (ratio.formula == Formula::kLogTiles) from_factors[tiles_along][column] = kOctave;
+      if (ratio.formula == Formula::kLogTile) from_factors[tiles_along][column] = -kOctave;
+      if (ratio.formula == Formula::kLogNarrowK) from_factors[kNarrowK][column] = kOctave;
+      if (ratio.formula == Formula::kLogNarrowC) from_factors[kNarrowC][column] = kOctave;
     }
-    from_narrow[kNarrowK][first_with(Formula::kLogNarrowK)] = 1 / std::log(2.0);
-    from_narrow[kNarrowC][first_with(Formula::kLogNarrowC)] = 1 / std::log(2.0);
     for (int column = 0; column < kTermCount; ++column) {
       const Term& term = kTerms[column];
       if (term.count < kProducts) to_terms[term.count][column] += 1.0;
@@ -185,7 +189,7 @@ const Matrices& matrices() {
     }
     to_terms[kFloor][kFloorColumn] = 1.0;
     to_terms[kTiles][kTilesColumn] = 1.0;
-    return Matrices{counts, to_terms, sizes, to_ratios, from_narrow};
+    return Matrices{counts, to_terms, sizes, to_ratios, from_factors};
   }();
   return built;
 }
@@ -421,7 +425,7 @@ void RunBatch::complete_relaxed() {
   complete_loads();
   c.to_counts = m.counts;
   c.to_terms = m.to_terms;
-  c.ratio_matrix = torch::matmul(m.counts, m.to_ratios) + m.from_narrow;
+  c.ratio_matrix = torch::matmul(m.counts, m.to_ratios) + m.from_factors;
   c.ratio_offset = torch::matmul(c.count_offset, m.to_ratios);
   c.footprint = lines.sum(-1) * kLine;
   for (int column = 0; column < kRatioCount; ++column) {
@@ -431,8 +435,13 @@ void RunBatch::complete_relaxed() {
       case Formula::kLogPeDim:
       case Formula::kLogNarrowK:
       case Formula::kLogNarrowC:
+      case Formula::kLogTiles:
       case Formula::kBursts:
-        break;  // of the tile
+        break;                 // of the tile
+      case Formula::kLogTile:  // the layer's size over the number of tiles
+        c.ratio_offset.select(-1, column)
+            .copy_(c.log_size.select(-1, static_cast<int>(kRatios[column].dim)) * kOctave);
+        break;
       default:
         c.ratio_offset.select(-1, column).copy_(layer_ratio(kRatios[column].formula, *this, c.footprint));
     }
