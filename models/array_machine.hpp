@@ -170,23 +170,17 @@ auto numbers_of(const ArrayMachine& machine, const Read& read) {
   numbers.mac_pj = read(MachineNumber{Kind::kEnergy, machine.mac_energy_pj, "mac.energy_pj", "pJ"});
   const std::vector<std::string> keys = machine.level_keys();
   const bool chain = machine.of_chain;
-  /// One that the file's schema has no key for is a constant.
-  const auto energy = [&](double value, const std::string& level, const char* key, const char* unit) {
-    return key == nullptr ? read(MachineNumber{Kind::kConstant, value, {}, {}})
-                          : read(MachineNumber{Kind::kEnergy, value, level + key, unit});
-  };
   for (std::size_t l = 0; l < machine.levels.size(); ++l) {
     const MemoryLevel& memory = machine.levels[l];
     auto& level = numbers.levels.emplace_back();
-    const bool linear = memory.energy.pj_per_kib != 0;
-    level.pj = energy(memory.energy.pj, keys[l],
-                      !chain   ? ".energy.pj"
-                      : linear ? ".word_pj.constant"
-                               : ".word_pj",
-                      "pJ/word");
-    level.pj_per_kib = energy(memory.energy.pj_per_kib, keys[l],
-                              chain ? ".word_pj.times" : ".energy.pj_per_kib", "pJ/word/KiB");
-    level.at_kib = energy(memory.energy.at_kib, keys[l], chain ? nullptr : ".energy.at_kib", "KiB");
+    const char* const word_pj = memory.energy.pj_per_kib == 0 ? ".word_pj" : ".word_pj.constant";
+    level.pj = read(MachineNumber{Kind::kEnergy, memory.energy.pj, keys[l] + (chain ? word_pj : ".energy.pj"),
+                                  "pJ/word"});
+    level.pj_per_kib =
+        read(MachineNumber{Kind::kEnergy, memory.energy.pj_per_kib,
+                           keys[l] + (chain ? ".word_pj.times" : ".energy.pj_per_kib"), "pJ/word/KiB"});
+    level.at_kib =  // 0 in schema 2, which has no such key
+        read(MachineNumber{Kind::kEnergy, memory.energy.at_kib, keys[l] + ".energy.at_kib", "KiB"});
     if (!memory.words_per_cycle) continue;
     const Quantity& words = *memory.words_per_cycle;
     const std::string key = keys[l] + ".words_per_cycle";

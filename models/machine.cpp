@@ -120,7 +120,7 @@ JsonInput machine_file(const std::string& name_or_path) {
 std::shared_ptr<Machine> read_machine(const JsonInput& json) {
   if (!is_chain(json)) return std::make_shared<ArrayMachine>(read_array_machine(json));
   auto chain = std::make_shared<Chain>(read_chain(json));
-  if (chain->rules == "chain") return chain;
+  if (chain->rules != "gemmini") return chain;
   return std::make_shared<ArrayMachine>(array_machine_of(*chain, json));
 }
 

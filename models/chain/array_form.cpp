@@ -8,8 +8,6 @@
 namespace dosa {
 namespace {
 
-constexpr int kBuiltTiles = 2;  ///< tiles that a buffer holds
-
 [[noreturn]] void refuse(const JsonInput& json, const std::string& expected) {
   fail(ErrorId::kValue, "{}: found {}, expected {}", json.where(), cut_to(json.value().dump(), 60), expected);
 }
@@ -20,17 +18,15 @@ class ArrayForm {
   ArrayForm(const Chain& chain, const JsonInput& json) : chain_(chain), json_(json) {}
 
   ArrayMachine machine() {
+    const std::vector<Parameter> parameters = machine_.parameters;
+    static_cast<Machine&>(machine_) = chain_;  // what every machine has
+    machine_.parameters = parameters;
     machine_.of_chain = true;
-    machine_.hash = chain_.hash;
-    machine_.name = chain_.name;
-    machine_.description = chain_.description;
-    machine_.rules = chain_.rules;
-    machine_.library = chain_.library;
-    machine_.buffering = kBuiltTiles;
+    machine_.buffering = 2;
     machine_.mac_energy_pj = chain_.mac_energy_pj;
     machine_.area.base = chain_.area.base;
     machine_.area.per_pe = chain_.area.per_mac;
-    read_parameters();
+    check_parameters();
     const std::vector<JsonInput> items = json_.at("levels").items();
     const std::size_t count = items.size();
     machine_.levels.resize(count);
@@ -41,24 +37,19 @@ class ArrayForm {
   }
 
  private:
-  void read_parameters() {
-    const auto list = json_.find("parameters");
-    const std::vector<JsonInput> items = list ? list->items() : std::vector<JsonInput>();
-    std::vector<std::string> found, expected;
-    for (const JsonInput& item : items) found.push_back(item.at("name").text());
-    for (const ArraySizeField& field : kArraySizes) expected.emplace_back(field.name);
-    if (found != expected) {
-      fail(ErrorId::kValue, "{}: parameters: found {}, expected {}, in this order", json_.where(),
-           found.empty() ? "none" : fmt::format("{}", fmt::join(found, ", ")), fmt::join(expected, ", "));
-    }
+  /// An ArrayMachine's, in its order; a chain's reader has seen to min <= default <= max.
+  void check_parameters() const {
+    const JsonInput list = json_.at("parameters");
+    const std::vector<JsonInput> items = list.items();
+    if (items.size() != kArraySizes.size()) refuse(list, "pe_dim, scratchpad_kib and accumulator_kib");
     for (std::size_t p = 0; p < items.size(); ++p) {
       const ArraySizeField& field = kArraySizes[p];
       items[p].allow_only({"name", "unit", "default", "min", "max"});
-      if (const auto unit = items[p].find("unit"); unit && unit->text() != field.unit)
-        refuse(*unit, fmt::format("\"{}\"", field.unit));
-      machine_.default_hardware.values.push_back(items[p].at("default").integer(1, field.max));
-      machine_.min_hardware.values.push_back(items[p].at("min").integer(1, field.max));
-      machine_.max_hardware.values.push_back(items[p].at("max").integer(1, field.max));
+      const auto unit = items[p].find("unit");
+      if (items[p].at("name").text() != field.name)
+        refuse(items[p].at("name"), fmt::format("\"{}\"", field.name));
+      if (unit && unit->text() != field.unit) refuse(*unit, fmt::format("\"{}\"", field.unit));
+      items[p].at("max").integer(1, field.max);
     }
   }
 
@@ -112,8 +103,7 @@ class ArrayForm {
     }
     level.sized_by = follows(rule, kScratchpadParameter) ? SizedBy::kScratchpad : SizedBy::kAccumulator;
     if (spread_ > 0) level.instances = {0, 1};
-    if (from.buffering != kBuiltTiles)
-      refuse(item.at("buffering"), fmt::format("{}: its buffers are double-buffered", kBuiltTiles));
+    if (from.buffering != 2) refuse(item.at("buffering"), "2: it is double-buffered");
   }
 
   void read_area(const JsonInput& item, double per_kib, SizedBy sized_by) {

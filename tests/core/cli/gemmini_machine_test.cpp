@@ -195,7 +195,7 @@ TEST_F(GemminiMachine, WhatTheLibraryFixesIsRefusedByItsKey) {
            {"/levels/3/orders/1", "CRSKPNQ", "levels[3].orders: found CRSKPNQ"},
            {"/levels/1/fan_out/Y/dims", "R", "levels[1].fan_out: found R"},
            {"/levels/2/fan_out/X/dims", "CK", "levels[2].fan_out: found CK"},
-           {"/levels/2/temporal", "C", "levels[2].temporal: found C"},
+           {"/levels/2/temporal", "C", "levels[2]: key 'orders' is missing"},
            {"/levels/2/vector_words", 16, "levels[2].vector_words: found 16"},
            {"/levels/2/words_per_cycle", 32, "levels[2].words_per_cycle: found 32"},
            {"/levels/3/words_per_cycle", nullptr, "levels[3].words_per_cycle: found none"},
