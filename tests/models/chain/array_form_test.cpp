@@ -97,6 +97,18 @@ TEST(ArrayForm, WhatTheFileIsFreeToSay) {
   EXPECT_EQ(array.area.per_accumulator_kib, 0);
 }
 
+// Rules of the file, not its schema, say what a machine is.
+TEST(ArrayForm, OtherRulesAreAChain) {
+  Json json = machine_file("simba").value();
+  json["rules"] = "mappings";
+  json["levels"].back()["whole_lines"] = false;
+  EXPECT_EQ(read_machine(JsonInput::from_text(json.dump(), "mine"))->rules, "chain");
+  json["levels"].back()["whole_lines"] = true;
+  expect_error([&] { read_machine(JsonInput::from_text(json.dump(), "mine")); }, ErrorId::kValue,
+               {"mine: levels[5].whole_lines: only the DRAM"});
+  expect_error([] { load_array_machine("simba"); }, ErrorId::kSchema, {"schema", "dosa-hardware/2"});
+}
+
 TEST(ArrayForm, EachMistakeIsNamed) {
   const std::string good = read_file(data_folder() / "hardware" / "gemmini-rtl.json");
   const char* const kRegister = "\"capacity_words\": 1,";
