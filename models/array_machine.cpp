@@ -146,7 +146,7 @@ void check_signs(const ArrayMachine& machine, const JsonInput& levels, const Jso
                                                                                 : least.accumulator_kib);
     const double instances =
         level.instances.at(static_cast<double>(ArraySizes::of(machine.max_hardware).pe_dim));
-    const double pj = level.energy.pj + level.energy.pj_per_kib * (kib / instances - level.energy.at_kib);
+    const double pj = level.energy.at(kib / instances);
     if (pj < 0) {
       fail(ErrorId::kValue, "{}: found {} pJ for a word of the smallest instance, expected 0 or more",
            levels.items()[l].at("energy").where(), pj);
@@ -186,6 +186,12 @@ ArraySizes sizes_from_json(const JsonInput& json) {
   return ArraySizes::of(ArrayMachine().hardware_from_json(json));
 }
 
+std::vector<std::string> ArrayMachine::level_keys() const {
+  std::vector<std::string> names;
+  for (const MemoryLevel& level : levels) names.push_back(level.name);
+  return dosa::level_keys(names);
+}
+
 double ArrayMachine::area_mm2(const Hardware& hardware) const {
   const ArraySizes sizes = ArraySizes::of(hardware);
   return area.mm2(static_cast<double>(sizes.pe_dim), static_cast<double>(sizes.scratchpad_kib),
@@ -204,7 +210,9 @@ std::vector<LevelWords> ArrayMachine::level_words() const {
 }
 
 ArrayMachine load_array_machine(const std::string& name_or_path) {
-  return read_array_machine(machine_file(name_or_path));
+  const JsonInput json = machine_file(name_or_path);
+  const auto array = std::dynamic_pointer_cast<const ArrayMachine>(read_machine(json));
+  return array ? *array : read_array_machine(json);  // which says what else it is
 }
 
 ArrayMachine read_array_machine(const JsonInput& json) {
@@ -215,19 +223,9 @@ ArrayMachine read_array_machine(const JsonInput& json) {
   machine.hash = content_hash(json.value().dump());
   machine.name = json.at("name").name();
   if (const auto text = json.find("description")) machine.description = text->text();
-  if (const auto rules = json.find("rules")) machine.rules = rules->text();
+  read_rules(json, machine);
   if (const auto buffering = json.find("buffering"))
     machine.buffering = static_cast<int>(buffering->integer(1, 2));
-  if (const auto library = json.find("library")) {
-    machine.library = library->text();
-    if (machine.rules != "gemmini")
-      fail(ErrorId::kValue, "{}: only a machine with the rules \"gemmini\" has one", library->where());
-  }
-  if (const auto remainders = json.find("remainders")) {
-    machine.remainders = remainders_from_json(*remainders);
-    if (machine.rules == "gemmini")
-      fail(ErrorId::kValue, "{}: the tiles of Gemmini's library are always cut", remainders->where());
-  }
   json.at("mac").allow_only({"energy_pj"});
   machine.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);
 
@@ -266,12 +264,6 @@ ArrayMachine read_array_machine(const JsonInput& json) {
     if (!machine.search_temporal.back()[d]) {
       fail(ErrorId::kValue, "{}: the outermost level must allow temporal loops over every dimension",
            levels.where());
-    }
-  }
-  for (std::size_t l = 0; l < machine.levels.size(); ++l) {
-    if (machine.levels[l].whole_lines && (l + 1 < machine.levels.size() || machine.rules != "gemmini")) {
-      fail(ErrorId::kValue, "{}: only the DRAM of a machine with the rules \"gemmini\" moves whole lines",
-           levels.items()[l].at("whole_lines").where());
     }
   }
   if (machine.mac_energy_pj + machine.levels.back().energy.pj == 0) {

@@ -78,6 +78,9 @@ struct WordEnergy {
   double pj = 0;
   double pj_per_kib = 0;
   double at_kib = 0;
+
+  /// Of instances of this size.
+  double at(double kib) const { return pj + pj_per_kib * (kib - at_kib); }
 };
 
 /// Which design parameter sizes a level.
@@ -129,15 +132,15 @@ struct ArrayNumbers {
 /// A permutation of the seven dimensions, innermost first.
 using LoopOrder = std::array<Dim, kDims>;
 
-/// Schema "dosa-hardware/1", documented in data/hardware/README.md.
+/// Schema "dosa-hardware/1", and of "dosa-hardware/2" machines with Gemmini's rules; documented in
+/// data/hardware/README.md.
 class ArrayMachine : public Machine {
  public:
   /// How many tiles the sizes of the buffers hold: 1, a design's sizes are the need of one tile; 2, they are
   /// as built, double-buffered.
   int buffering = 1;
-  /// Of Gemmini's rules: the month of the C library that runs the layers, as the file gives it; empty: the
-  /// one that the rules are written for.
-  std::string library;
+  /// Whether its file is of schema 2, by whose keys its numbers then go.
+  bool of_chain = false;
   double mac_energy_pj = 0;
   std::vector<MemoryLevel> levels;  ///< innermost first; the last one is DRAM
   AreaModel area;
@@ -151,6 +154,8 @@ class ArrayMachine : public Machine {
   int dram() const { return static_cast<int>(levels.size()) - 1; }
   /// "L2[WI]"
   std::string level_label(int level) const;
+  /// The names under which its levels' numbers go.
+  std::vector<std::string> level_keys() const;
   double area_mm2(const Hardware& hardware) const override;
   CostBasis cost_basis() const override;
   std::vector<LevelWords> level_words() const override;
@@ -163,16 +168,18 @@ auto numbers_of(const ArrayMachine& machine, const Read& read) {
   using Kind = NumberKind;
   ArrayNumbers<decltype(read(MachineNumber{}))> numbers;
   numbers.mac_pj = read(MachineNumber{Kind::kEnergy, machine.mac_energy_pj, "mac.energy_pj", "pJ"});
-  std::vector<std::string> names;
-  for (const MemoryLevel& memory : machine.levels) names.push_back(memory.name);
-  const std::vector<std::string> keys = level_keys(names);
+  const std::vector<std::string> keys = machine.level_keys();
+  const bool chain = machine.of_chain;
   for (std::size_t l = 0; l < machine.levels.size(); ++l) {
     const MemoryLevel& memory = machine.levels[l];
     auto& level = numbers.levels.emplace_back();
-    level.pj = read(MachineNumber{Kind::kEnergy, memory.energy.pj, keys[l] + ".energy.pj", "pJ/word"});
-    level.pj_per_kib = read(MachineNumber{Kind::kEnergy, memory.energy.pj_per_kib,
-                                          keys[l] + ".energy.pj_per_kib", "pJ/word/KiB"});
-    level.at_kib =
+    const char* const word_pj = memory.energy.pj_per_kib == 0 ? ".word_pj" : ".word_pj.constant";
+    level.pj = read(MachineNumber{Kind::kEnergy, memory.energy.pj, keys[l] + (chain ? word_pj : ".energy.pj"),
+                                  "pJ/word"});
+    level.pj_per_kib =
+        read(MachineNumber{Kind::kEnergy, memory.energy.pj_per_kib,
+                           keys[l] + (chain ? ".word_pj.times" : ".energy.pj_per_kib"), "pJ/word/KiB"});
+    level.at_kib =  // 0 in schema 2, which has no such key
         read(MachineNumber{Kind::kEnergy, memory.energy.at_kib, keys[l] + ".energy.at_kib", "KiB"});
     if (!memory.words_per_cycle) continue;
     const Quantity& words = *memory.words_per_cycle;
@@ -181,16 +188,24 @@ auto numbers_of(const ArrayMachine& machine, const Read& read) {
     auto& quantity = level.words_per_cycle.emplace();
     quantity.constant =
         read(MachineNumber{Kind::kBandwidth, words.constant, grows ? key + ".constant" : key, "words/cycle"});
-    quantity.per_pe_dim =
-        read(MachineNumber{Kind::kBandwidth, words.per_pe_dim, key + ".per_pe_dim", "words/cycle/pe_dim"});
+    quantity.per_pe_dim = read(MachineNumber{Kind::kBandwidth, words.per_pe_dim,
+                                             key + (chain ? ".times" : ".per_pe_dim"), "words/cycle/pe_dim"});
   }
-  const auto area = [&](double value, const char* key, const char* unit) {
-    return read(MachineNumber{Kind::kArea, value, std::string("area_mm2.") + key, unit});
+  const auto area = [&](double value, const std::string& key, const char* unit) {
+    return read(MachineNumber{Kind::kArea, value, key, unit});
   };
-  numbers.area.base = area(machine.area.base, "base", "mm2");
-  numbers.area.per_pe = area(machine.area.per_pe, "per_pe", "mm2");
-  numbers.area.per_scratchpad_kib = area(machine.area.per_scratchpad_kib, "per_scratchpad_kib", "mm2/KiB");
-  numbers.area.per_accumulator_kib = area(machine.area.per_accumulator_kib, "per_accumulator_kib", "mm2/KiB");
+  const auto area_per_kib = [&](double value, SizedBy of, const char* key) {
+    for (std::size_t l = 0; chain && l < machine.levels.size(); ++l) {
+      if (machine.levels[l].sized_by == of) return area(value, keys[l] + ".area_mm2.per_kib", "mm2/KiB");
+    }
+    return area(value, key, "mm2/KiB");
+  };
+  numbers.area.base = area(machine.area.base, "area_mm2.base", "mm2");
+  numbers.area.per_pe = area(machine.area.per_pe, chain ? "area_mm2.per_mac" : "area_mm2.per_pe", "mm2");
+  numbers.area.per_scratchpad_kib =
+      area_per_kib(machine.area.per_scratchpad_kib, SizedBy::kScratchpad, "area_mm2.per_scratchpad_kib");
+  numbers.area.per_accumulator_kib =
+      area_per_kib(machine.area.per_accumulator_kib, SizedBy::kAccumulator, "area_mm2.per_accumulator_kib");
   return numbers;
 }
 
@@ -202,7 +217,7 @@ std::string level_label(int level, const OperandSet& holds);
 
 /// Reads a machine of schema 1. Throws Error with file and key.
 ArrayMachine read_array_machine(const JsonInput& json);
-/// The same of machine_file().
+/// One of either schema, of machine_file().
 ArrayMachine load_array_machine(const std::string& name_or_path);
 
 }  // namespace dosa

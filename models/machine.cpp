@@ -6,6 +6,7 @@
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/text.hpp"
+#include "dosa/models/chain/array_form.hpp"
 #include "dosa/models/chain/chain.hpp"
 
 namespace dosa {
@@ -86,32 +87,54 @@ std::string Machine::text(const Hardware& hardware) const {
   return text;
 }
 
-Remainders remainders_from_json(const JsonInput& json) {
-  if (const auto remainders = remainders_from_name(json.text())) return *remainders;
-  fail(ErrorId::kValue, "{}: found \"{}\", expected \"padded\" or \"cut\"", json.where(),
-       printable(json.text()));
+void read_rules(const JsonInput& json, Machine& machine) {
+  if (const auto rules = json.find("rules")) machine.rules = rules->text();
+  const bool gemmini = machine.rules == "gemmini";
+  if (const auto library = json.find("library")) {
+    machine.library = library->text();
+    if (!gemmini)
+      fail(ErrorId::kValue, "{}: only a machine with the rules \"gemmini\" has one", library->where());
+  }
+  if (const auto text = json.find("remainders")) {
+    const auto remainders = remainders_from_name(text->text());
+    if (!remainders) {
+      fail(ErrorId::kValue, "{}: found \"{}\", expected \"padded\" or \"cut\"", text->where(),
+           printable(text->text()));
+    }
+    machine.remainders = *remainders;
+    if (gemmini) fail(ErrorId::kValue, "{}: the tiles of Gemmini's library are always cut", text->where());
+  }
+  const std::vector<JsonInput> levels = json.at("levels").items();
+  for (std::size_t l = 0; l < levels.size(); ++l) {
+    const auto lines = levels[l].find("whole_lines");
+    if (!lines || !lines->boolean() || (gemmini && l + 1 == levels.size())) continue;
+    fail(ErrorId::kValue, "{}: only the DRAM of a machine with the rules \"gemmini\" moves whole lines",
+         lines->where());
+  }
 }
 
 JsonInput machine_file(const std::string& name_or_path) {
   return JsonInput::from_file(resolve_shipped(name_or_path, "hardware"));
 }
 
-namespace {
-
-template <typename AnyMachine>
-MachinePtr with_choice(AnyMachine machine, const MachineChoice& choice) {
-  machine.set = choice.set;
-  if (choice.remainders) {
-    if (machine.rules == "gemmini" && *choice.remainders == Remainders::kPadded)
-      fail(ErrorId::kValue, "remainders: found padded, the tiles of Gemmini's library are always cut");
-    machine.remainders = *choice.remainders;
-  }
-  return std::make_shared<AnyMachine>(std::move(machine));
+std::shared_ptr<Machine> read_machine(const JsonInput& json) {
+  if (!is_chain(json)) return std::make_shared<ArrayMachine>(read_array_machine(json));
+  auto chain = std::make_shared<Chain>(read_chain(json));
+  if (chain->rules != "gemmini") return chain;
+  return std::make_shared<ArrayMachine>(array_machine_of(*chain, json));
 }
 
+namespace {
+
 MachinePtr machine_of_file(const JsonInput& json, const MachineChoice& choice) {
-  if (is_chain(json)) return with_choice(read_chain(json), choice);
-  return with_choice(read_array_machine(json), choice);
+  const std::shared_ptr<Machine> machine = read_machine(json);
+  machine->set = choice.set;
+  if (choice.remainders) {
+    if (machine->rules == "gemmini" && *choice.remainders == Remainders::kPadded)
+      fail(ErrorId::kValue, "remainders: found padded, the tiles of Gemmini's library are always cut");
+    machine->remainders = *choice.remainders;
+  }
+  return machine;
 }
 
 }  // namespace

@@ -79,6 +79,9 @@ class Machine {
   /// The rules by which layers run on it, one of core/targets/registry.cpp: "mappings" (loop nests),
   /// "gemmini".
   std::string rules;
+  /// Of Gemmini's rules: the month of the C library that runs the layers, as the file gives it; empty: the
+  /// one that the rules are written for.
+  std::string library;
   /// What its loops do where factors do not divide; "mappings" and "chain" only.
   Remainders remainders = Remainders::kPadded;
   /// First those that shape the machine, so that a schedule costs something else with every value of theirs;
@@ -108,13 +111,16 @@ class Machine {
 /// Throws Error{kValue} where a layer says that an element has more bits than a word of a level that holds
 /// it: every element takes one word of each such level, as costs count them.
 void check_word_bits(const Layer& layer, const Machine& machine);
-/// The rule that a machine's file names. Throws Error with file and key.
-Remainders remainders_from_json(const JsonInput& json);
+/// Reads what files of either schema say of the rules by which layers run: `rules`, `library`, `remainders`;
+/// and refuses `whole_lines` of a level where the rules have none. Throws Error with file and key.
+void read_rules(const JsonInput& json, Machine& machine);
 using MachinePtr = std::shared_ptr<const Machine>;
 
 /// The content of a machine's file: a shipped name or the path of a JSON or YAML file. Throws Error.
 JsonInput machine_file(const std::string& name_or_path);
-/// The same as a machine, of any schema, with the numbers that were chosen. Throws Error, which names these
+/// Reads a machine of any schema: a Chain, or an ArrayMachine. Throws Error with file and key.
+std::shared_ptr<Machine> read_machine(const JsonInput& json);
+/// The same of a machine's file, with the numbers that were chosen. Throws Error, which names these
 /// where the file is not a machine with them.
 MachinePtr load_machine(const MachineChoice& choice);
 

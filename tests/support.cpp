@@ -36,6 +36,10 @@ std::optional<fs::path> reference_data(const std::string& name) {
   return path;
 }
 
+std::string gemmini_rtl_of_schema_1() {
+  return fs::path(DOSA_TEST_SOURCE) / "tests/models/chain/gemmini_rtl_schema_1.json";
+}
+
 int cases(int usually) {
   const char* times = std::getenv("DOSA_CASES");
   return usually * (times == nullptr ? 1 : std::max(1, std::atoi(times)));

@@ -38,6 +38,9 @@ std::optional<std::filesystem::path> reference_data(const std::string& name);
 #define DOSA_SKIP_WITHOUT(file, name) \
   if (!(file)) GTEST_SKIP() << (name) << " is neither in $DOSA_DATA_DIR nor in ../shared/data"
 
+/// The path of gemmini-rtl's file as it was in schema 1.
+std::string gemmini_rtl_of_schema_1();
+
 /// How many random cases a property test draws: `usually`, or as many times that as $DOSA_CASES says.
 int cases(int usually);
 

@@ -308,7 +308,8 @@ Chain most_favourable(const Chain& machine, const Hardware& least, const Hardwar
 /// Whether this is a machine of schema 2.
 bool is_chain(const JsonInput& json);
 
-/// Reads a machine of schema 2, with its default hardware. Throws Error with file and key.
+/// Reads a machine of schema 2, with its default hardware; where its rules are Gemmini's, the memories that
+/// array_machine_of() takes. Throws Error with file and key.
 Chain read_chain(const JsonInput& json);
 /// The same of machine_file().
 Chain load_chain(const std::string& name_or_path);

@@ -279,7 +279,7 @@ ChainLevel chain_level_from_json(const JsonInput& json, bool outermost, Paramete
                                  ChainArea::PerLevel& area) {
   json.allow_only({"name", "holds", "temporal", "orders", "capacity_words", "buffering", "word_bits",
                    "fan_out", "read_words_per_cycle", "write_words_per_cycle", "words_per_cycle",
-                   "vector_words", "vector_pj", "word_pj", "area_mm2"});
+                   "vector_words", "vector_pj", "word_pj", "whole_lines", "area_mm2"});
   ChainLevel level;
   level.name = json.at("name").name();
   level.holds = operands_from_json(json.at("holds"));
@@ -351,14 +351,21 @@ Chain load_chain(const std::string& name_or_path) { return read_chain(machine_fi
 
 Chain read_chain(const JsonInput& json) {
   json.require_schema(kChainSchema);
-  json.allow_only(
-      {"schema", "name", "description", "source", "parameters", "remainders", "mac", "levels", "area_mm2"});
+  json.allow_only({"schema", "name", "description", "source", "rules", "library", "parameters", "remainders",
+                   "mac", "levels", "area_mm2"});
   Chain chain;
   chain.hash = content_hash(json.value().dump());
   chain.name = json.at("name").name();
   if (const auto text = json.find("description")) chain.description = text->text();
   if (const auto source = json.find("source")) source->text();
-  if (const auto remainders = json.find("remainders")) chain.remainders = remainders_from_json(*remainders);
+  chain.rules = "mappings";
+  read_rules(json, chain);
+  if (chain.rules == "mappings") {
+    chain.rules = "chain";
+  } else if (chain.rules != "gemmini") {
+    fail(ErrorId::kValue, "{}: found \"{}\", expected \"mappings\" or \"gemmini\"", json.at("rules").where(),
+         printable(chain.rules));
+  }
   json.at("mac").allow_only({"energy_pj"});
   chain.mac_energy_pj = json.at("mac").at("energy_pj").number(0, kMaxPicojoules);
   Parameters parameters(json.find("parameters"));

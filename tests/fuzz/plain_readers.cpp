@@ -33,11 +33,6 @@ void look_at(const Workload& workload, const FurtherLooks& further) {
   if (further.at_network) further.at_network(workload);
 }
 
-MachinePtr read_machine(const JsonInput& json) {
-  if (is_chain(json)) return std::make_shared<Chain>(read_chain(json));
-  return std::make_shared<ArrayMachine>(read_array_machine(json));
-}
-
 void look_at(const MachinePtr& machine, const FurtherLooks& further) {
   for (const Hardware& hardware : {machine->min_hardware, machine->default_hardware, machine->max_hardware}) {
     const double area = machine->area_mm2(hardware);

@@ -76,7 +76,7 @@ TEST(ArrayMachine, SomethingHasToCostEnergy) {
 TEST(ArrayMachine, EachMistakeIsNamed) {
   const std::string good = read_file(data_folder() / "hardware" / "gemmini-tl.json");
   const std::vector<Mistake> mistakes{
-      {"dosa-hardware/1", "dosa-hardware/2", ErrorId::kSchema, {"schema", "dosa-hardware/2"}},
+      {"dosa-hardware/1", "dosa-hardware/3", ErrorId::kSchema, {"schema", "dosa-hardware/3"}},
       {"\"mac\"", "\"mca\"", ErrorId::kSchema, {"unknown key", "mca"}},
       {"0.5608", "-1", ErrorId::kValue, {"mac.energy_pj: found -1"}},
       {"0.5608", "\"x\"", ErrorId::kSchema, {"mac.energy_pj", "a number"}},

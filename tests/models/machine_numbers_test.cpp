@@ -26,8 +26,9 @@ TEST(MachineNumbers, AreNamedByTheirKeysAndLevels) {
 
 // Whatever is listed can be set, to what it is, and then the machine is the same.
 TEST(MachineNumbers, EveryOneOfThemCanBeSet) {
-  for (const char* machine : {"gemmini-tl", "gemmini-rtl", "eyeriss", "simba", "nvdla", "tpu",
-                              "gemmini-tl-chain", ruled_machine_file()}) {
+  for (const std::string& machine :
+       std::vector<std::string>{"gemmini-tl", "gemmini-rtl", gemmini_rtl_of_schema_1(), "eyeriss", "simba",
+                                "nvdla", "tpu", "gemmini-tl-chain", ruled_machine_file()}) {
     const MachinePtr before = load_machine(machine);
     NumberChanges all;
     const auto read = [&](const MachineNumber& number) {

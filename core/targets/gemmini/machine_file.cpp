@@ -55,68 +55,65 @@ std::string text_of(const Quantity& q) {
 std::string text_of(const std::optional<Quantity>& q) { return q ? text_of(*q) : "none"; }
 
 /// Throws where the file says another thing than what Gemmini is.
-void require(std::size_t level, const char* key, const std::string& found, const std::string& expected) {
-  if (found == expected) return;
-  fail(ErrorId::kValue, "levels[{}].{}: found {}, a Gemmini's library is written for {}", level, key,
-       found.empty() ? "none" : found, expected.empty() ? "none" : expected);
-}
-
 void check_level(const ArrayMachine& machine, std::size_t l) {
   const MemoryLevel& level = machine.levels[l];
   const FixedLevel& fixed = fixed_levels()[l];
-  require(l, "temporal", letters_of(level.temporal), fixed.temporal);
-  require(l, "spatial", letters_of(level.spatial), fixed.spatial);
-  require(l, "search_temporal", letters_of(machine.search_temporal[l]), fixed.search_temporal);
+  const auto require = [&](const char* key, const std::string& found, const std::string& expected) {
+    if (found == expected) return;
+    fail(ErrorId::kValue, "levels[{}].{}: found {}, a Gemmini's library is written for {}", l, key,
+         found.empty() ? "none" : found, expected.empty() ? "none" : expected);
+  };
+  const bool chain = machine.of_chain;
+  require("temporal", letters_of(level.temporal), fixed.temporal);
+  require(chain ? "fan_out" : "spatial", letters_of(level.spatial), fixed.spatial);
+  require(chain ? "temporal" : "search_temporal", letters_of(machine.search_temporal[l]),
+          fixed.search_temporal);
   for (const LoopOrder& order : machine.search_orders[l])
-    require(l, "search_orders", text_of(order), fixed.order);
-  require(l, "word_bits", fmt::format("{}", level.word_bits), fmt::format("{}", fixed.word_bits));
-  require(l, "instances", text_of(level.instances), text_of(fixed.instances));
-  require(l, "vector_words", text_of(level.vector_words), text_of(fixed.vector_words));
-  if (l != kDram)
-    require(l, "words_per_cycle", text_of(level.words_per_cycle), text_of(fixed.words_per_cycle));
+    require(chain ? "orders" : "search_orders", text_of(order), fixed.order);
+  require("word_bits", fmt::format("{}", level.word_bits), fmt::format("{}", fixed.word_bits));
+  // On a chain they follow from fan_out.
+  if (!chain) require("instances", text_of(level.instances), text_of(fixed.instances));
+  require("vector_words", text_of(level.vector_words), text_of(fixed.vector_words));
+  if (l != kDram) require("words_per_cycle", text_of(level.words_per_cycle), text_of(fixed.words_per_cycle));
+}
+
+/// The key of the bound ("default", "min", "max") of a size, or of all of them.
+std::string key_of_bound(const ArrayMachine& machine, const char* bound, std::size_t parameter) {
+  return machine.of_chain ? fmt::format("parameters[{}].{}", parameter, bound)
+                          : fmt::format("hardware.{}.{}", bound, kArraySizes[parameter].name);
 }
 
 /// Sizes to start from that can be built and lie within the bounds.
 void check_default(const ArrayMachine& machine) {
-  for (const ArraySizeField& field : kArraySizes) {
-    const std::int64_t size = ArraySizes::of(machine.default_hardware).*field.value;
-    const std::int64_t least = ArraySizes::of(machine.min_hardware).*field.value,
-                       most = ArraySizes::of(machine.max_hardware).*field.value;
+  for (std::size_t p = 0; p < kArraySizes.size(); ++p) {
+    const std::int64_t size = machine.default_hardware[p];
+    const std::int64_t least = machine.min_hardware[p], most = machine.max_hardware[p];
     if (size >= least && size <= most) continue;
-    fail(ErrorId::kValue, "hardware.default.{}: found {}, hardware.min and hardware.max allow {} to {}",
-         field.name, size, least, most);
+    fail(ErrorId::kValue, "{}: found {}, its min and max allow {} to {}", key_of_bound(machine, "default", p),
+         size, least, most);
   }
   const auto violations = check_hardware(ArraySizes::of(machine.default_hardware));
-  if (!violations.empty()) fail(ErrorId::kValue, "hardware.default: {}", summary(violations));
+  if (!violations.empty()) {
+    fail(ErrorId::kValue, "{}: {}", machine.of_chain ? "parameters: default" : "hardware.default",
+         summary(violations));
+  }
 }
 
-using Numbers = std::vector<std::pair<std::string, double>>;
-
-/// The numbers that a file is free to choose, by key.
-Numbers free_numbers(const ArrayMachine& machine) {
-  Numbers numbers{{"mac.energy_pj", machine.mac_energy_pj}};
-  for (std::size_t l = 0; l < machine.levels.size(); ++l) {
-    const MemoryLevel& level = machine.levels[l];
-    const auto add = [&](const char* key, double value) {
-      numbers.emplace_back(fmt::format("levels[{}].{}", l, key), value);
-    };
-    if (l == kDram) add("words_per_cycle", dram_words_per_cycle(machine));
-    if (l == kDram) add("whole_lines", level.whole_lines ? 1 : 0);
-    add("energy.pj", level.energy.pj);
-    add("energy.pj_per_kib", level.energy.pj_per_kib);
-    add("energy.at_kib", level.energy.at_kib);
-  }
-  const AreaModel& area = machine.area;
-  numbers.insert(numbers.end(), {{"area_mm2.base", area.base},
-                                 {"area_mm2.per_pe", area.per_pe},
-                                 {"area_mm2.per_scratchpad_kib", area.per_scratchpad_kib},
-                                 {"area_mm2.per_accumulator_kib", area.per_accumulator_kib}});
-  for (const auto& [bound, sizes] : {std::pair{"default", ArraySizes::of(machine.default_hardware)},
-                                     {"min", ArraySizes::of(machine.min_hardware)},
-                                     {"max", ArraySizes::of(machine.max_hardware)}}) {
-    for (const ArraySizeField& field : kArraySizes)
-      numbers.emplace_back(fmt::format("hardware.{}.{}", bound, field.name),
-                           static_cast<double>(sizes.*field.value));
+/// The numbers that a file is free to choose, and its fixed bandwidths.
+std::vector<MachineNumber> numbers_in_file(const ArrayMachine& machine) {
+  std::vector<MachineNumber> numbers;
+  numbers_of(machine, [&](const MachineNumber& number) {
+    numbers.push_back(number);
+    return number.value;
+  });
+  numbers.push_back({NumberKind::kEnergy, machine.levels[kDram].whole_lines ? 1.0 : 0.0,
+                     machine.level_keys()[kDram] + ".whole_lines", ""});
+  for (const auto& [bound, sizes] : {std::pair{"default", &machine.default_hardware},
+                                     {"min", &machine.min_hardware},
+                                     {"max", &machine.max_hardware}}) {
+    for (std::size_t p = 0; p < sizes->size(); ++p)
+      numbers.push_back({NumberKind::kParameter, static_cast<double>((*sizes)[p]),
+                         key_of_bound(machine, bound, p), machine.parameters[p].unit});
   }
   return numbers;
 }
@@ -164,12 +161,18 @@ double dram_words_per_cycle(const ArrayMachine& machine) {
 }
 
 std::vector<OtherNumber> other_numbers(const ArrayMachine& machine) {
-  static const Numbers shipped = free_numbers(load_array_machine(kTarget));
-  const Numbers found = free_numbers(machine);
+  static const ArrayMachine shipped = load_array_machine(kTarget);
+  ArrayMachine usual = shipped;  // with energies of the sizes for which the file gives its own
+  for (std::size_t l = 0; l < kLevels; ++l) {
+    const double at_kib = machine.levels[l].energy.at_kib;
+    WordEnergy& energy = usual.levels[l].energy;
+    energy = {energy.at(at_kib), energy.pj_per_kib, at_kib};
+  }
+  const std::vector<MachineNumber> found = numbers_in_file(machine), expected = numbers_in_file(usual);
   std::vector<OtherNumber> others;
   for (std::size_t i = 0; i < found.size(); ++i) {
-    if (found[i].second != shipped[i].second)
-      others.push_back({found[i].first, found[i].second, shipped[i].second});
+    if (found[i].value != expected[i].value)
+      others.push_back({found[i].name, found[i].value, expected[i].value});
   }
   return others;
 }
@@ -179,9 +182,9 @@ std::string remark(const ArrayMachine& machine, bool predicts) {
   const double words = dram_words_per_cycle(machine);
   if (predicts && words != kMeasuredDramWords) {
     text = fmt::format(
-        "machine {}: no latency was measured at levels[{}].words_per_cycle {} (measured: {}); predictions "
+        "machine {}: no latency was measured at {}.words_per_cycle {} (measured: {}); predictions "
         "are scaled by the physical base and uncertain by a factor of two",
-        machine.name, kDram, words, kMeasuredDramWords);
+        machine.name, machine.level_keys()[kDram], words, kMeasuredDramWords);
   }
   if (const LibraryVersion library = library_of(machine); library != LibraryVersion()) {
     text +=

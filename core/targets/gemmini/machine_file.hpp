@@ -31,12 +31,14 @@ LibraryVersion library_of(const ArrayMachine& machine);
 /// file does not give it as a number.
 double dram_words_per_cycle(const ArrayMachine& machine);
 
-/// A number of a machine's file that is another one than in the shipped gemmini-rtl.
+/// A number of a machine's file that is another one than in the shipped gemmini-rtl, whatever the file's
+/// schema.
 struct OtherNumber {
-  std::string key;  ///< "levels[3].words_per_cycle"
+  std::string key;  ///< "dram.words_per_cycle", as NumberChange names it, or the key of a bound of a size
   double found = 0, shipped = 0;
 };
-/// All of them, in the order of the file. `machine` has passed check_machine().
+/// All of them; where a file of schema 1 gives an energy at another size, at that size. `machine` has passed
+/// check_machine().
 std::vector<OtherNumber> other_numbers(const ArrayMachine& machine);
 
 /// For people, one line without a break, empty for what is shipped: which numbers of the file are other ones,

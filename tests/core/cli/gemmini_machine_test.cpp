@@ -10,6 +10,7 @@
 #include <iterator>
 #include <map>
 #include <sstream>
+#include <tuple>
 
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/json_input.hpp"
@@ -40,6 +41,7 @@ class GemminiMachine : public ::testing::Test {
     return done.code == 0 ? Json::parse(done.out) : Json();
   }
   static Json shipped() { return Json::parse(read_file(data_folder() / "hardware" / "gemmini-rtl.json")); }
+  void expect_every_number_honoured_or_refused(const Json& machine) const;
   std::string network() const { return folder_.file("small.json", kSmall); }
 
   testing::TemporaryFolder folder_;
@@ -83,7 +85,7 @@ TEST_F(GemminiMachine, WhatTheCpuHasToDoIsSaid) {
     EXPECT_NE(dosa("evaluate design.json").out.find(said), std::string::npos);
     EXPECT_NE(dosa("export design.json --format gemmini -o out").out.find(said), std::string::npos);
     EXPECT_NE(dosa("explain design.json").out.find(said), std::string::npos);
-    for (const char* command : {"diff design.json --set dram.energy.pj=50", "predict design.json"})
+    for (const char* command : {"diff design.json --set dram.word_pj=50", "predict design.json"})
       EXPECT_NE(dosa(command).err.find(said), std::string::npos) << command;
   }
   EXPECT_EQ(Json::parse(dosa("explain design.json --json").out)["left_to_cpu"][0]["name"], "huge");
@@ -104,21 +106,34 @@ TEST_F(GemminiMachine, WhatTheCpuHasToDoIsSaid) {
   EXPECT_EQ(dosa("optimize " + network() + " --target gemmini-rtl --strict").code, 0);
 }
 
-TEST_F(GemminiMachine, EveryNumberIsHonouredOrRefused) {
+/// What a remark calls the number at a path: "dram.words_per_cycle".
+std::string name_in_remark(const Json& machine, std::string path) {
+  for (std::size_t l = 0; l < machine["levels"].size(); ++l) {
+    const std::string key = "levels[" + std::to_string(l) + "]";
+    if (path.rfind(key, 0) == 0)
+      path = machine["levels"][l]["name"].get<std::string>() + path.substr(key.size());
+  }
+  // An energy is compared at the size for which the file gives it.
+  return path.substr(0, path.find(".at_kib")) + (path.find(".at_kib") == std::string::npos ? "" : ".pj");
+}
+
+void GemminiMachine::expect_every_number_honoured_or_refused(const Json& machine) const {
   // Limits under which a number of the file can tell: they hide one another.
   const auto limits = [](const std::string& path) {
-    if (path == "hardware.default.pe_dim") return "";
-    return path == "hardware.max.pe_dim" ? " --max-area 3" : " --max-pe 16";
+    if (path == "hardware.default.pe_dim" || path == "parameters[0].default") return "";
+    return path == "hardware.max.pe_dim" || path == "parameters[0].max" ? " --max-area 3" : " --max-pe 16";
   };
   std::map<std::string, Json> usual;
   int honoured = 0, refused = 0;
-  for_each_number(shipped(), "", [&](const std::string& path, const Json::json_pointer& at) {
-    Json changed = shipped();
+  for_each_number(machine, "", [&](const std::string& path, const Json::json_pointer& at) {
+    Json changed = machine;
     Json& number = changed[at];
-    if (path == "buffering") {
+    if (at.back() == "buffering") {
       number = 1;
     } else if (path.rfind("hardware.max", 0) == 0) {
-      number = shipped()["hardware"]["default"][at.back()];
+      number = machine["hardware"]["default"][at.back()];
+    } else if (at.back() == "max") {
+      number = machine[at.parent_pointer()]["default"];
     } else {
       number = number.is_number_integer() ? Json(2 * number.get<int>()) : Json(2 * number.get<double>());
     }
@@ -131,7 +146,8 @@ TEST_F(GemminiMachine, EveryNumberIsHonouredOrRefused) {
       EXPECT_EQ(done.code, 2) << path << done.err;
       EXPECT_EQ(std::count(done.err.begin(), done.err.end(), '\n'), 1) << done.err;
       // A quantity is named without its parts.
-      const std::string key = path.substr(0, path.find(".per_pe_dim"));
+      std::string key = path;
+      for (const char* part : {".per_pe_dim", ".times", ".constant"}) key = key.substr(0, key.find(part));
       EXPECT_NE(done.err.find(file), std::string::npos) << path << ": " << done.err;
       EXPECT_NE(done.err.find(key), std::string::npos) << path << ": " << done.err;
       return;
@@ -140,13 +156,59 @@ TEST_F(GemminiMachine, EveryNumberIsHonouredOrRefused) {
     const Json design = Json::parse(done.out);
     EXPECT_NE(results_of(design), usual[limits(path)]) << path;
     ASSERT_TRUE(design.contains("remark")) << path;
-    EXPECT_NE(design["remark"].get<std::string>().find(path), std::string::npos) << design["remark"];
+    const std::string name = name_in_remark(machine, path);
+    EXPECT_NE(design["remark"].get<std::string>().find(name), std::string::npos) << path << design["remark"];
     EXPECT_EQ(design["provenance"]["model"]["remark"], design["remark"]);
     EXPECT_NE(done.err.find("warning: machine gemmini-rtl: "), std::string::npos) << path << done.err;
-    EXPECT_NE(done.err.find(path), std::string::npos) << path << done.err;
+    EXPECT_NE(done.err.find(name), std::string::npos) << path << done.err;
   });
   EXPECT_GE(honoured, 20);
   EXPECT_GE(refused, 10);
+}
+
+TEST_F(GemminiMachine, EveryNumberIsHonouredOrRefused) { expect_every_number_honoured_or_refused(shipped()); }
+
+TEST_F(GemminiMachine, EveryNumberOfSchema1IsHonouredOrRefused) {
+  expect_every_number_honoured_or_refused(Json::parse(read_file(testing::gemmini_rtl_of_schema_1())));
+}
+
+TEST_F(GemminiMachine, FilesOfBothSchemasGiveTheSameDesign) {
+  const std::string old = testing::gemmini_rtl_of_schema_1();
+  std::map<std::string, std::string> designs;
+  for (const std::string& machine : {std::string("gemmini-rtl"), old}) {
+    const Json found =
+        json_of("optimize " + network() + " --max-area 2 --max-pe 32 -q -o d.json --machine " + machine);
+    EXPECT_FALSE(found.contains("remark"));
+    designs[machine] = read_file(folder_.path() / "d.json");
+  }
+  EXPECT_EQ(designs["gemmini-rtl"], designs[old]);
+}
+
+// What is no number, and what only a chain of memories has.
+TEST_F(GemminiMachine, WhatTheLibraryFixesIsRefusedByItsKey) {
+  const auto at = [](const char* pointer) { return Json::json_pointer(pointer); };
+  for (const auto& [pointer, value, key] : std::vector<std::tuple<const char*, Json, std::string>>{
+           {"/levels/0/holds", "O", "levels: Gemmini's library runs on a register"},
+           {"/levels/0/temporal", "",
+            "levels[0].temporal: found none, a Gemmini's library is written for PQ"},
+           {"/levels/1/orders/0", "PQNCSRK", "levels[1].orders: found PQNCSRK"},
+           {"/levels/3/orders/1", "CRSKPNQ", "levels[3].orders: found CRSKPNQ"},
+           {"/levels/1/fan_out/Y/dims", "R", "levels[1].fan_out: found R"},
+           {"/levels/2/fan_out/X/dims", "CK", "levels[2].fan_out: found CK"},
+           {"/levels/2/temporal", "C", "levels[2]: key 'orders' is missing"},
+           {"/levels/2/vector_words", 16, "levels[2].vector_words: found 16"},
+           {"/levels/2/words_per_cycle", 32, "levels[2].words_per_cycle: found 32"},
+           {"/levels/3/words_per_cycle", nullptr, "levels[3].words_per_cycle: found none"},
+           {"/parameters/0/default", 15, "parameters: default: "},
+           {"/parameters/1/default", 8, "parameters[1].min: found 16"},
+           {"/library", "May", "library: found 'May'"}}) {
+    Json changed = shipped();
+    changed[at(pointer)] = value;
+    folder_.file("mine.json", changed.dump());
+    const Finished refused = dosa("optimize " + network() + " -q --machine mine.json");
+    EXPECT_EQ(refused.code, 2) << pointer;
+    EXPECT_NE(refused.err.find("mine.json: " + key), std::string::npos) << refused.err;
+  }
 }
 
 // A library that keeps no operands: every tile costs at least as much, and where one is kept, more.

@@ -56,7 +56,7 @@ TEST(JsonKeys, OfCommandsThatNoOtherTestAsks) {
   };
   run({"map", "bert", "--default", "--baseline", "16x128/64", "-o", "rtl.json"});
   run({"explain", "rtl.json", "--clock", "1GHz"});
-  run({"diff", "rtl.json", "--set", "dram.energy.pj=50"});
+  run({"diff", "rtl.json", "--set", "dram.word_pj=50"});
   run({"export", "rtl.json", "--format", "json", "-o", "out"});
   folder.file("topology.csv",
               "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, "
