@@ -30,6 +30,7 @@ constexpr const char* kFinal = "final";
 constexpr int kLookEvery = 5;          // epochs between looks at the held-out layers
 constexpr double kOrderWeight = 32;    // of the penalty for a wrong order of OrderedPairs, in the loss
 constexpr double kOrderMargin = 0.06;  // by which the longer run's log cycles are to be larger
+constexpr double kPullToBase = 0.1;    // of the squared distance to log base where nothing was measured
 constexpr double kScaleOffset = 1e-3;  // added to standard deviations of inputs
 constexpr double kMaxDeviations = 4;   // errors count as no larger where an uncertainty is fitted
 // Sizes of the runs that a surrogate is trained on to see how it predicts the larger ones, in octaves against
@@ -113,9 +114,12 @@ void train_networks(FeatureSurrogate& s, const TrainingRun& data, const TrainOpt
       Tensor loss = ((error / o.huber) * use).sum(1) / use.sum(1).clamp_min(1);
       if (data.shorter.inputs.defined()) {  // every step takes the next rows of the pairs
         const Tensor pairs_now = torch::remainder(rows_now + step * o.batch, data.shorter.rows());
-        const Tensor rise =
-            predict(s, data.longer.select(pairs_now)) - predict(s, data.shorter.select(pairs_now));
+        const NetworkInputs longer = data.longer.select(pairs_now);
+        const Tensor of_longer = predict(s, longer);
+        const Tensor rise = of_longer - predict(s, data.shorter.select(pairs_now));
         loss = loss + kOrderWeight * torch::relu(kOrderMargin - rise).mean(1);
+        if (s.predictor == Predictor::kCombined)
+          loss = loss + kPullToBase * (of_longer - longer.log_base).square().mean(1);
       }
       minimizer.step(loss.sum(), o.rate * one_cycle(step, static_cast<int>(per_epoch * o.epochs)));
     }
