@@ -3,7 +3,9 @@
 //
 // Every network of the ensemble (Lakshminarayanan et al., NeurIPS 2017) starts from other weights, is stopped
 // early on held-out layers of its own, and is trained by AdamW (Loshchilov and Hutter, ICLR 2019) with a
-// one-cycle schedule of the learning rate (Smith and Topin, arXiv 1708.07120).
+// one-cycle schedule of the learning rate (Smith and Topin, arXiv 1708.07120). Besides the measured runs it
+// sees pairs of runs that were not measured: of these the second has to be predicted to take longer, and its
+// prediction is held to the base's.
 #pragma once
 
 #include <functional>

@@ -20,7 +20,7 @@ using namespace counting;
 // Columns of the features, as the table has them. The terms are followed by the floor and the number of
 // tiles.
 constexpr int kFloorColumn = kTermCount, kTilesColumn = kTermCount + 1, kTermColumns = kTermCount + 2;
-constexpr double kOctave = 1.4426950408889634;  // 1 / log(2): from natural logarithms to those of base 2
+constexpr double kLog2E = 1.4426950408889634;  // from natural logarithms to those of base 2
 constexpr int kFirstMissRatio = first_with(Formula::kLogMisses), kMissRatios = count_of(Formula::kLogMisses);
 constexpr int kBurstRatio = first_with(Formula::kBursts);
 static_assert(kRatios[kFirstMissRatio + kMissRatios - 1].formula == Formula::kLogMisses,
@@ -177,10 +177,10 @@ const Matrices& matrices() {
       if (ratio.count != kNoCount) to_ratios[ratio.count][column] += 1.0;
       if (ratio.by != kNoCount) to_ratios[ratio.by][column] -= 1.0;
       const int tiles_along = static_cast<int>(ratio.dim);  // these factors come first
-      if (ratio.formula == Formula::kLogTiles) from_factors[tiles_along][column] = kOctave;
-      if (ratio.formula == Formula::kLogTile) from_factors[tiles_along][column] = -kOctave;
-      if (ratio.formula == Formula::kLogNarrowK) from_factors[kNarrowK][column] = kOctave;
-      if (ratio.formula == Formula::kLogNarrowC) from_factors[kNarrowC][column] = kOctave;
+      if (ratio.formula == Formula::kLogTiles) from_factors[tiles_along][column] = kLog2E;
+      if (ratio.formula == Formula::kLogTile) from_factors[tiles_along][column] = -kLog2E;
+      if (ratio.formula == Formula::kLogNarrowK) from_factors[kNarrowK][column] = kLog2E;
+      if (ratio.formula == Formula::kLogNarrowC) from_factors[kNarrowC][column] = kLog2E;
     }
     for (int column = 0; column < kTermCount; ++column) {
       const Term& term = kTerms[column];
@@ -440,7 +440,7 @@ void RunBatch::complete_relaxed() {
         break;                 // of the tile
       case Formula::kLogTile:  // the layer's size over the number of tiles
         c.ratio_offset.select(-1, column)
-            .copy_(c.log_size.select(-1, static_cast<int>(kRatios[column].dim)) * kOctave);
+            .copy_(c.log_size.select(-1, static_cast<int>(kRatios[column].dim)) * kLog2E);
         break;
       default:
         c.ratio_offset.select(-1, column).copy_(layer_ratio(kRatios[column].formula, *this, c.footprint));
