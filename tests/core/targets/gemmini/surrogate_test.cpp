@@ -68,6 +68,26 @@ TEST(Surrogate, DoublingChannelsAtDramNeverLowersAPrediction) {
   expect_none("random", random_layers(testing::cases(500)));
 }
 
+/// Measured on RTL: the library's tiles of BERT's five layers, then a design's, and a convolution with the
+/// library's. Three of these layers are larger than any that the surrogate was trained on.
+TEST(Surrogate, PromisesOfBertNoMoreThanWasMeasured) {
+  const Measurements m = read_measurements(data_folder() / "measurements" / "gemmini_rtl_large.csv");
+  ASSERT_EQ(m.rows.size(), 11);
+  const MeasuredRuns measured = MeasuredRuns::of(m);
+  const torch::NoGradGuard no_grad;
+  const Estimate e =
+      Surrogate::load(shipped_path()).predict(measured.tile, measured.pe_dim, measured.runs, false);
+  EXPECT_LT((e.log_cycles - measured.set.log_cycles).abs().max().item<double>(), 0.15);
+  const Tensor times = torch::tensor({2., 1., 1., 1., 1.}, torch::kFloat64);  // the first is a projection
+  const auto gain = [&](const Tensor& log_cycles) {
+    const Tensor cycles = log_cycles.exp();
+    return ((cycles.slice(0, 0, 5) * times).sum() / (cycles.slice(0, 5, 10) * times).sum()).item<double>();
+  };
+  EXPECT_GT(gain(measured.set.log_cycles), 1.5);
+  EXPECT_GT(gain(e.log_cycles), 1.3);
+  EXPECT_LT(gain(e.log_cycles), gain(measured.set.log_cycles));
+}
+
 TEST(Surrogate, RelaxedPredictionsAreCloseAndDifferentiable) {
   const Surrogate s = Surrogate::load(shipped_path());
   const MeasuredRuns measured = MeasuredRuns::of(shipped_measurements());
