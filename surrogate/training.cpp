@@ -401,21 +401,6 @@ CrossValidation cross_validated(std::vector<Fit>& fits, const std::string& folds
   return cv;
 }
 
-/// The accuracy of the good runs among those of a cross-validation.
-std::optional<Accuracy> of_fastest(const CrossValidation& cv, const TrainingSet& set) {
-  const std::vector<bool> good = fastest(set);
-  std::vector<std::int64_t> rows, at;
-  for (std::size_t i = 0; i < cv.rows.size(); ++i) {
-    if (!good[static_cast<std::size_t>(cv.rows[i])]) continue;
-    rows.push_back(cv.rows[i]);
-    at.push_back(static_cast<std::int64_t>(i));
-  }
-  if (rows.size() < 2) return std::nullopt;
-  const Tensor index = index_tensor(at);
-  return accuracy_of(cv.log_cycles.index_select(0, index), cv.log_sd.index_select(0, index),
-                     set.select(rows));
-}
-
 /// Errors of runs beyond the largest that a surrogate was trained on, [rows].
 struct Beyond {
   Tensor error, log_sd, octaves;
@@ -462,6 +447,20 @@ Json growth_card(const FeatureSurrogate& s, const std::vector<Extrapolation>& ex
 }
 
 }  // namespace
+
+std::optional<Accuracy> accuracy_of_chosen(const CrossValidation& validation, const TrainingSet& set,
+                                           const std::vector<bool>& chosen) {
+  std::vector<std::int64_t> rows, at;
+  for (std::size_t i = 0; i < validation.rows.size(); ++i) {
+    if (!chosen[static_cast<std::size_t>(validation.rows[i])]) continue;
+    rows.push_back(validation.rows[i]);
+    at.push_back(static_cast<std::int64_t>(i));
+  }
+  if (rows.empty()) return std::nullopt;
+  const Tensor index = index_tensor(at);
+  return accuracy_of(validation.log_cycles.index_select(0, index), validation.log_sd.index_select(0, index),
+                     set.select(rows));
+}
 
 void TrainOptions::check() const {
   const auto in = [](const char* name, double value, double min, double max) {
@@ -545,8 +544,11 @@ FeatureSurrogate train(const TrainingData& data, const FeatureTable& table, cons
     validation[kFolds[kind]] = to_json(out.validations.back().accuracy);
     if (kind != kLayers) continue;
     std::tie(s.sd_scale, s.sd_floor) = calibration;
-    if (const auto& accuracy = out.validations.back().fastest = of_fastest(out.validations.back(), set))
-      validation["layers_fastest"] = to_json(*accuracy);
+    CrossValidation& of_layers = out.validations.back();
+    const auto of_fastest = accuracy_of_chosen(of_layers, set, fastest(set));
+    if (!of_fastest || of_fastest->rows < 2) continue;
+    of_layers.fastest = of_fastest;
+    validation["layers_fastest"] = to_json(*of_fastest);
   }
   fit_growth(s, extrapolating, set, out);
   s.card = {{"data", data.card},

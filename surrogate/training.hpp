@@ -58,6 +58,11 @@ struct CrossValidation {
   std::optional<Accuracy> fastest;
 };
 
+/// The accuracy of those predictions of a cross-validation whose row is chosen; `chosen` has an entry for
+/// every row of the set. Nothing where there are none.
+std::optional<Accuracy> accuracy_of_chosen(const CrossValidation& validation, const TrainingSet& set,
+                                           const std::vector<bool>& chosen);
+
 /// How a surrogate of the smaller runs predicts the larger ones.
 struct Extrapolation {
   double octaves;         ///< the largest run that it was trained on, against what was built; below 0

@@ -22,6 +22,7 @@ struct ExactRuns {
   const Counts& counts;
   const RunBatch& layers;
   Tensor tile;    ///< as run
+  Tensor number;  ///< of tiles along every dimension
   Tensor pe_dim;  ///< [B..., layers]
   Tensor in_flight;
 
@@ -59,11 +60,11 @@ struct ExactRuns {
       case Formula::kLogNarrowC:
         return narrow(Dim::C);
       case Formula::kLogTiles:
-        return tiles_along(tile, layers).select(-1, static_cast<int>(ratio.dim)).log2();
+        return number.select(-1, static_cast<int>(ratio.dim)).log2();
       case Formula::kLogTile:
         return tile.select(-1, static_cast<int>(ratio.dim)).log2();
       case Formula::kBursts:
-        return store_burstiness(tiles_along(tile, layers).log(), layers);
+        return store_burstiness(number.log(), layers);
       default:
         return layer_ratio(ratio.formula, layers, counts.footprint);
     }
@@ -121,8 +122,8 @@ Features features_of(const Counts& c, const Tensor& tile, const Tensor& pe_dim_i
                      bool relaxed) {
   if (relaxed) return relaxed_features(c, pe_dim_in, layers);
   const Tensor pe_dim = pe_dim_in.expand_as(c.tiles);
-  const ExactRuns runs{c, layers, run_tiles(tile, pe_dim_in, layers, relaxed), pe_dim,
-                       commands_in_flight(pe_dim)};
+  const Tensor as_run = run_tiles(tile, pe_dim_in, layers, relaxed);
+  const ExactRuns runs{c, layers, as_run, tiles_along(as_run, layers), pe_dim, commands_in_flight(pe_dim)};
   const auto columns = [&](const auto& table) {
     std::vector<Tensor> values;
     for (const auto& row : table) values.push_back(runs.value(row).expand_as(c.tiles));

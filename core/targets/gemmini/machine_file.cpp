@@ -99,21 +99,20 @@ void check_default(const ArrayMachine& machine) {
   }
 }
 
-/// The numbers that a file is free to choose, and its fixed bandwidths.
-std::vector<MachineNumber> numbers_in_file(const ArrayMachine& machine) {
-  std::vector<MachineNumber> numbers;
+/// The numbers that a file is free to choose, and its fixed bandwidths, by key.
+std::vector<std::pair<std::string, double>> numbers_in_file(const ArrayMachine& machine) {
+  std::vector<std::pair<std::string, double>> numbers;
   numbers_of(machine, [&](const MachineNumber& number) {
-    numbers.push_back(number);
+    numbers.emplace_back(number.name, number.value);
     return number.value;
   });
-  numbers.push_back({NumberKind::kEnergy, machine.levels[kDram].whole_lines ? 1.0 : 0.0,
-                     machine.level_keys()[kDram] + ".whole_lines", ""});
+  numbers.emplace_back(machine.level_keys()[kDram] + ".whole_lines",
+                       machine.levels[kDram].whole_lines ? 1 : 0);
   for (const auto& [bound, sizes] : {std::pair{"default", &machine.default_hardware},
                                      {"min", &machine.min_hardware},
                                      {"max", &machine.max_hardware}}) {
     for (std::size_t p = 0; p < sizes->size(); ++p)
-      numbers.push_back({NumberKind::kParameter, static_cast<double>((*sizes)[p]),
-                         key_of_bound(machine, bound, p), machine.parameters[p].unit});
+      numbers.emplace_back(key_of_bound(machine, bound, p), static_cast<double>((*sizes)[p]));
   }
   return numbers;
 }
@@ -168,11 +167,11 @@ std::vector<OtherNumber> other_numbers(const ArrayMachine& machine) {
     WordEnergy& energy = usual.levels[l].energy;
     energy = {energy.at(at_kib), energy.pj_per_kib, at_kib};
   }
-  const std::vector<MachineNumber> found = numbers_in_file(machine), expected = numbers_in_file(usual);
+  const auto found = numbers_in_file(machine), expected = numbers_in_file(usual);
   std::vector<OtherNumber> others;
   for (std::size_t i = 0; i < found.size(); ++i) {
-    if (found[i].value != expected[i].value)
-      others.push_back({found[i].name, found[i].value, expected[i].value});
+    if (found[i].second != expected[i].second)
+      others.push_back({found[i].first, found[i].second, expected[i].second});
   }
   return others;
 }

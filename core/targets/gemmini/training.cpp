@@ -266,17 +266,10 @@ std::vector<std::pair<std::string, Accuracy>> accuracy_by_array(
   for (const CrossValidation& cv : validations) {
     if (cv.folds == "rows") continue;
     for (const std::int64_t pe_dim : pe_dims) {
-      std::vector<std::int64_t> rows, at;
-      for (std::size_t i = 0; i < cv.rows.size(); ++i) {
-        if (m.rows[static_cast<std::size_t>(cv.rows[i])].pe_dim != pe_dim) continue;
-        rows.push_back(cv.rows[i]);
-        at.push_back(static_cast<std::int64_t>(i));
-      }
-      if (rows.empty()) continue;
-      const Tensor index = index_tensor(at);
-      arrays.emplace_back(fmt::format("{}, pe_dim {}", cv.folds, pe_dim),
-                          accuracy_of(cv.log_cycles.index_select(0, index), cv.log_sd.index_select(0, index),
-                                      set.select(rows)));
+      std::vector<bool> on_array;
+      for (const Measurement& row : m.rows) on_array.push_back(row.pe_dim == pe_dim);
+      if (const auto accuracy = accuracy_of_chosen(cv, set, on_array))
+        arrays.emplace_back(fmt::format("{}, pe_dim {}", cv.folds, pe_dim), *accuracy);
     }
   }
   return arrays;
