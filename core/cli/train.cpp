@@ -105,11 +105,14 @@ void run_train(TrainFlags& flags, const Output& output) {
     report += accuracy_table(parts);
     parts.clear();
     for (const CrossValidation& cv : summary.validations) {
-      if (cv.fastest) parts.emplace_back("held-out " + cv.folds + ", fastest fifth", *cv.fastest);
+      if (cv.fastest) parts.emplace_back(cv.folds + ", fastest fifth", *cv.fastest);
     }
-    for (const auto& [what, accuracy] : accuracy_by_array(summary.validations, measured)) {
-      json["arrays"][what] = to_json(accuracy);
-      parts.emplace_back("held-out " + what, accuracy);
+    for (const auto& [key, part_of] :
+         {std::pair<const char*, PartOfRow>{"arrays", array_of_row}, {"files", file_of_row}}) {
+      for (const auto& [what, accuracy] : accuracy_by(summary.validations, measured, part_of)) {
+        json[key][what] = to_json(accuracy);
+        parts.emplace_back(what, accuracy);
+      }
     }
     for (const Extrapolation& e : summary.extrapolations)
       parts.emplace_back(fmt::format("beyond 1/{:.0f} of the buffers", std::exp2(-e.octaves)), e.accuracy);

@@ -398,6 +398,7 @@ FileRows read_rows(const std::filesystem::path& path, const gemmini::LibraryVers
   const CsvInput csv = CsvInput::from_file(path);
   FileRows file;
   Measurements& all = file.all;
+  all.files = {path};
   all.file = path.string();
   all.hash = csv.hash();
   if (csv.has("target.gemmini_cycle") || csv.has("mapping.mapping")) {
@@ -438,6 +439,7 @@ Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
            "{}: has no column library, which {} has; expected it in both, or --library for rows without it",
            silent, speaks);
     }
+    all.files.push_back(paths[p]);
     all.file += ", " + more.file;
     all.hash = content_hash(all.hash + more.hash);
     for (const ArraySizes& hardware : more.hardware) note(all.hardware, hardware);

@@ -37,7 +37,8 @@ inline constexpr double kContradiction = 1.05;
 enum class MeasurementFormat { kOwn, kArtefact };
 
 struct Measurements {
-  std::string file;  ///< several are joined by commas
+  std::vector<std::filesystem::path> files;
+  std::string file;  ///< their paths, joined by commas
   std::string hash;  ///< of the files' content
   MeasurementFormat format = MeasurementFormat::kOwn;
   std::vector<Measurement> rows;

@@ -35,13 +35,26 @@ Json counted(const std::map<std::string, std::int64_t>& reasons) {
   return list;
 }
 
+/// Names files without their folders, which say nothing on another machine.
 Json data_card(const Measurements& m) {
-  return {{"file", std::filesystem::path(m.file).filename().string()},
+  std::vector<std::string> names;
+  for (const std::filesystem::path& path : m.files) names.push_back(path.filename().string());
+  std::map<std::string, std::int64_t> dropped;
+  for (const auto& [said, count] : m.dropped) {
+    std::string reason = said;
+    for (std::size_t f = 0; f < names.size(); ++f) {
+      const std::string path = m.files[f].string();
+      for (std::size_t at = 0; (at = reason.find(path, at)) != std::string::npos; at += names[f].size())
+        reason.replace(at, path.size(), names[f]);
+    }
+    dropped[reason] += count;
+  }
+  return {{"file", fmt::format("{}", fmt::join(names, ", "))},
           {"format", m.format == MeasurementFormat::kOwn ? "dosa measurements" : "ucb-bar/dosa firesim"},
           {"hash", m.hash},
           {"rows", m.rows.size()},
           {"layers", distinct(m.layer_ids())},
-          {"dropped", counted(m.dropped)},
+          {"dropped", counted(dropped)},
           {"repaired", counted(m.repaired)}};
 }
 
@@ -256,23 +269,30 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& options, Tr
   return {train(training_data(m, measured), gemmini_features(), options, summary, progress), measured.target};
 }
 
-std::vector<std::pair<std::string, Accuracy>> accuracy_by_array(
-    const std::vector<CrossValidation>& validations, const Measurements& m) {
-  std::vector<std::pair<std::string, Accuracy>> arrays;
-  std::set<std::int64_t> pe_dims;
-  for (const Measurement& row : m.rows) pe_dims.insert(row.pe_dim);
-  if (pe_dims.size() < 2) return arrays;
+std::vector<std::pair<std::string, Accuracy>> accuracy_by(const std::vector<CrossValidation>& validations,
+                                                          const Measurements& m, const PartOfRow& part_of) {
+  std::vector<std::pair<std::string, Accuracy>> found;
+  std::map<std::pair<std::int64_t, std::string>, std::vector<bool>> parts;  // in order, whose rows
+  for (std::size_t row = 0; row < m.rows.size(); ++row)
+    parts.try_emplace(part_of(m.rows[row]), m.rows.size()).first->second[row] = true;
+  if (parts.size() < 2) return found;
   const TrainingSet set = MeasuredRuns::of(m).set;
   for (const CrossValidation& cv : validations) {
     if (cv.folds == "rows") continue;
-    for (const std::int64_t pe_dim : pe_dims) {
-      std::vector<bool> on_array;
-      for (const Measurement& row : m.rows) on_array.push_back(row.pe_dim == pe_dim);
-      if (const auto accuracy = accuracy_of_chosen(cv, set, on_array))
-        arrays.emplace_back(fmt::format("{}, pe_dim {}", cv.folds, pe_dim), *accuracy);
+    for (const auto& [part, chosen] : parts) {
+      if (const auto accuracy = accuracy_of_chosen(cv, set, chosen))
+        found.emplace_back(fmt::format("{}, {}", cv.folds, part.second), *accuracy);
     }
   }
-  return arrays;
+  return found;
+}
+
+std::pair<std::int64_t, std::string> array_of_row(const Measurement& row) {
+  return {row.pe_dim, fmt::format("pe_dim {}", row.pe_dim)};
+}
+
+std::pair<std::int64_t, std::string> file_of_row(const Measurement& row) {
+  return {0, std::filesystem::path(row.file).stem().string()};
 }
 
 Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOptions& options,

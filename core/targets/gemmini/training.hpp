@@ -1,6 +1,11 @@
 // Training the surrogate of Gemmini from measurements: what the generic training sees of them.
 #pragma once
 
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "dosa/core/targets/gemmini/measurements.hpp"
 #include "dosa/core/targets/gemmini/surrogate.hpp"
 #include "dosa/surrogate/training.hpp"
@@ -26,10 +31,16 @@ struct MeasuredRuns {
 Surrogate train_surrogate(const Measurements& measurements, const TrainOptions& options,
                           TrainSummary* summary, const Progress& progress);
 
-/// Accuracies of each cross-validation but that of rows, by array, where several were measured: "layers,
-/// pe_dim 8".
-std::vector<std::pair<std::string, Accuracy>> accuracy_by_array(
-    const std::vector<CrossValidation>& validations, const Measurements& measurements);
+/// Which part of the measurements a row belongs to: its place among the parts, and its name.
+using PartOfRow = std::function<std::pair<std::int64_t, std::string>(const Measurement&)>;
+std::pair<std::int64_t, std::string> array_of_row(const Measurement& row);  ///< "pe_dim 8"
+std::pair<std::int64_t, std::string> file_of_row(const Measurement& row);   ///< "gemmini_rtl_large"
+
+/// Accuracies of each cross-validation but that of rows, by part, where there are several: "layers, pe_dim
+/// 8".
+std::vector<std::pair<std::string, Accuracy>> accuracy_by(const std::vector<CrossValidation>& validations,
+                                                          const Measurements& measurements,
+                                                          const PartOfRow& part_of);
 
 /// Adapts the networks of a surrogate to a few rows of the same target; see dosa::fine_tuned. Throws Error
 /// naming the field in which the targets differ.
