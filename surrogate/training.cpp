@@ -30,7 +30,7 @@ constexpr const char* kFinal = "final";
 constexpr int kLookEvery = 5;          // epochs between looks at the held-out layers
 constexpr double kOrderWeight = 32;    // of the penalty for a wrong order of OrderedPairs, in the loss
 constexpr double kOrderMargin = 0.06;  // by which the longer run's log cycles are to be larger
-constexpr double kPullToBase = 0.1;    // of the squared distance to log base where nothing was measured
+const double kPullToBase = getenv("PULL") ? atof(getenv("PULL")) : 0.1;    // of the squared distance to log base where nothing was measured
 constexpr double kScaleOffset = 1e-3;  // added to standard deviations of inputs
 constexpr double kMaxDeviations = 4;   // errors count as no larger where an uncertainty is fitted
 // Sizes of the runs that a surrogate is trained on to see how it predicts the larger ones, in octaves against

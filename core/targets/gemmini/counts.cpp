@@ -150,8 +150,8 @@ Tensor row_pieces(const Tensor& channels, const Tensor& chunk, const Tensor& gra
          torch::where(rest > 0.5, pieces_touched(rest.clamp_min(1), fine, unit), torch::zeros_like(rest));
 }
 
-/// Lines of the three tensors that parts of the layer touch, and the bytes that they take of a cache,
-/// counting the sets that large power-of-two strides leave unused.
+/// Lines of the three tensors that parts of the layer touch, and the bytes that they take of a cache (see
+/// kUnusedSets).
 struct Footprint {
   Tensor input, weight, output, bytes;
 };
@@ -165,7 +165,8 @@ Footprint footprint_of(const Tensor& extent, const Tensor& output_share, const R
                                     torch::minimum(l.pow2, pow2_divisor(e.channels)));
   const Tensor lines = torch::minimum(l.channels / kLine, 1 + (e.channels - grain) / kLine);
   const auto [per_pixel, per_row] = apart(lines);
-  const auto [spread_pixel, spread_row] = apart(torch::maximum(lines, l.set_lines));
+  const auto [spread_pixel, spread_row] =
+      apart(lines.pow(1 - kUnusedSets) * torch::maximum(lines, l.set_lines).pow(kUnusedSets));
   const Tensor pixels = e.batch * rows * columns;
   const auto [r, s] = apart(e.kernel);
   const auto [p, q] = apart(e.image);
@@ -204,7 +205,7 @@ Misses cache_misses(const Tensor& tile, const Tensor& tiles, const KeptOperands&
 
   std::vector<std::int64_t> cache_shape(static_cast<std::size_t>(batch_dims) + 3, 1);
   cache_shape[0] = 2;
-  // The share that is fetched again, [2, 7, B..., layers]: x^6 / (1 + x^6) for footprint / cache = x.
+  // The share that is fetched again (see kMissSharpness), [2, 7, B..., layers].
   const Tensor again =
       torch::sigmoid(kMissSharpness * (foot.bytes.slice(0, 0, kDims).log() - l.log_caches.view(cache_shape)));
   // Loops that pass over an operand which is kept fetch nothing, [7, B..., layers].

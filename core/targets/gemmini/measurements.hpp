@@ -63,8 +63,8 @@ void note(std::vector<ArraySizes>& list, const ArraySizes& hardware);
 ///   tile_R ... tile_N        elements per tile; a matmul's tile_P, tile_C, tile_K may round up to pe_dim
 ///   scratchpad_kib accumulator_kib pe_dim   the machine
 ///   cycles                   > 0
-/// and optionally id, tiling, hardware, checked (kept out of training), energy_uj, repeats, source, cold (0
-/// or 1, default 1),
+/// and optionally id, tiling, hardware, checked, dram_read_bytes (kept out of training), energy_uj, repeats,
+/// source, cold (0 or 1, default 1),
 ///   library                  month of the gemmini-rocc-tests that ran, as 2023-10, in all rows; without such
 ///   a
 ///                            column `library`, or today's. Since 2023-05 it keeps operands (kept_operands)

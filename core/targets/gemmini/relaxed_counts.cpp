@@ -235,8 +235,8 @@ Walk walk_of(const std::array<int, kDims>& place) {
                                        {kWeightN, Dim::N}};
   for (const auto& [refetch, dim] : loops) {
     const auto inside = [&, here = at(dim)](Dim other) { return at(other) < here; };
-    const auto multiply = [&, column = refetch](int feature, Dim along, int tensor) {
-      (inside(along) ? whole : tile)[feature][tensor * kRefetches + column] += 1;
+    const auto multiply = [&, column = refetch](int feature, Dim along, int tensor, double power = 1) {
+      (inside(along) ? whole : tile)[feature][tensor * kRefetches + column] += power;
     };
     const auto extents = [&](std::initializer_list<Dim> dims, int tensor) {
       for (const Dim d : dims) multiply(static_cast<int>(d), d, tensor);
@@ -245,9 +245,11 @@ Walk walk_of(const std::array<int, kDims>& place) {
     extents({Dim::N}, input);
     extents({Dim::R, Dim::S, Dim::C}, weight);
     extents({Dim::P, Dim::Q, Dim::N}, output);
-    multiply(kSets, Dim::C, input);
-    multiply(kSets + 1, Dim::K, weight);
-    multiply(kSets + 1, Dim::K, output);
+    for (const auto& [feature, power] : {std::pair{kLines, 1 - kUnusedSets}, {kSets, kUnusedSets}}) {
+      multiply(feature, Dim::C, input, power);
+      multiply(feature + 1, Dim::K, weight, power);
+      multiply(feature + 1, Dim::K, output, power);
+    }
     for (int axis = 0; axis < 2; ++axis) {
       const int walked = inside(kOnAxis[axis][0]) + inside(kOnAxis[axis][1]);
       if (walked == 2) {
@@ -307,9 +309,9 @@ Tensor times(const Tensor& numbers, const Tensor& matrix) {
 /// Walking the loops outwards, a loop multiplies what a tensor fetches by the growth of its footprint, g,
 /// while the cache holds what one iteration touches, and by its n iterations once it does not:
 ///   g + max(0, n - g) s = g (1 + m s) with the surplus m = max(0, n / g - 1),
-/// where s = x^6 / (1 + x^6) of footprint / cache = x is the share that is fetched again. The product of all
+/// where s = x^e / (1 + x^e) of footprint / cache = x is the share that is fetched again (e: kMissSharpness). The product of all
 /// g is the whole tensor, a constant of the layer, which leaves y = log(1 + m s):
-///   dy/dm = s / (1 + m s), dy/dlog x = 6 m s (1 - s) / (1 + m s).
+///   dy/dm = s / (1 + m s), dy/dlog x = e m s (1 - s) / (1 + m s).
 class LogRefetched : public torch::autograd::Function<LogRefetched> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& tile, const RunBatch* l) {

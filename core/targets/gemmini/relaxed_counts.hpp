@@ -10,7 +10,12 @@ namespace counting {
 constexpr double kLine = 64;             // bytes of a cache line and of the largest DMA request
 constexpr double kBeat = 16;             // bytes of a bus beat
 constexpr double kPage = 4096;           // bytes of a DRAM page
-constexpr double kMissSharpness = 6;     // how fast a share of 1 is fetched again beyond a cache's size
+// How a cache whose sets replace a way at random keeps what an iteration touches, x caches large: it loses a
+// share of x^2 / (1 + x^2). Sets that large power-of-two strides leave unused count by this power. Both were
+// fitted to random walks of products through such a cache; counts_test.cpp has these walks and reads
+// measured on RTL.
+constexpr double kMissSharpness = 2;
+constexpr double kUnusedSets = 0.4;
 constexpr double kMinExecuteCycles = 4;  // of one compute instruction
 constexpr double kKeptTiles = 2;         // an operand of at most so many tiles may be kept in the scratchpad
 

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <map>
+#include <numeric>
 #include <random>
 
 #include "dosa/core/targets/gemmini/executed_traffic.hpp"
@@ -14,6 +16,8 @@
 #include "dosa/core/targets/gemmini/features.hpp"
 #include "dosa/core/targets/gemmini/training.hpp"
 #include "dosa/models/base/csv.hpp"
+#include "dosa/models/base/files.hpp"
+#include "dosa/models/base/random.hpp"
 #include "dosa/models/cost/cost_model.hpp"
 #include "tests/core/targets/gemmini/walk.hpp"
 #include "tests/support.hpp"
@@ -294,6 +298,101 @@ TEST(ExecutedCounts, CacheMissesAreBetweenOneFetchAndOneFetchPerTile) {
     EXPECT_NEAR(value(n.input.l2_misses) / lines, kib < 1000 ? 8 : 1, 0.05);
     EXPECT_NEAR(value(n.footprint), 64 * (lines + 64 * 8 + lines * 8), 1);
   }
+}
+
+/// Lines that products read into an L2 of 512 KiB with 8 ways of 1024 sets, of which it replaces a random one,
+/// when their tiles are walked in the library's order: inputs and weights.
+class RandomCache {
+ public:
+  explicit RandomCache(std::uint64_t seed) : random_(seed) {}
+
+  std::array<double, 2> misses_of_product(std::int64_t p, std::int64_t c, std::int64_t k, const WalkTile& t) {
+    std::array<double, 2> misses{};
+    const auto start_after = [](std::int64_t start, std::int64_t bytes) { return start + (bytes + 63) / 64 * 64; };
+    const std::int64_t inputs = 0, weights = start_after(inputs, p * c), outputs = start_after(weights, c * k);
+    const auto touch = [&](std::int64_t start, std::int64_t row_bytes, std::array<std::int64_t, 4> rows_columns) {
+      const auto [first_row, rows, first_column, columns] = rows_columns;
+      double missed = 0;
+      for (std::int64_t row = first_row; row < first_row + rows; ++row) {
+        const std::int64_t from = start + row * row_bytes + first_column;
+        for (std::int64_t line = from / 64; line <= (from + columns - 1) / 64; ++line) missed += !hits(line);
+      }
+      return missed;
+    };
+    for (std::int64_t row = 0; row < p; row += t.P) {
+      const std::int64_t rows = std::min(t.P, p - row);
+      for (std::int64_t column = 0; column < k; column += t.K) {
+        const std::int64_t columns = std::min(t.K, k - column);
+        for (std::int64_t inner = 0; inner < c; inner += t.C) {
+          const std::int64_t depth = std::min(t.C, c - inner);
+          misses[0] += touch(inputs, c, {row, rows, inner, depth});
+          misses[1] += touch(weights, k, {inner, depth, column, columns});
+        }
+        touch(outputs, k, {row, rows, column, columns});
+      }
+    }
+    return misses;
+  }
+
+ private:
+  bool hits(std::int64_t line) {
+    auto& set = sets_[static_cast<std::size_t>(line % 1024)];
+    if (std::find(set.begin(), set.end(), line) != set.end()) return true;
+    set[static_cast<std::size_t>(random_.below(8))] = line;
+    return false;
+  }
+  std::vector<std::array<std::int64_t, 8>> sets_ =
+      std::vector<std::array<std::int64_t, 8>>(1024, {-1, -1, -1, -1, -1, -1, -1, -1});
+  Random random_;
+};
+
+/// What is counted is an estimate; without it, a tile's lines counted once a tile or once in all, the error is
+/// several times as large.
+TEST(ExecutedCounts, CacheMissesAreNearThoseOfACacheThatReplacesAtRandom) {
+  Random random(1);
+  const auto size = [&] {
+    const double octaves = 5 + 7 * random.uniform();
+    return static_cast<std::int64_t>(std::exp2(random.below(2) == 0 ? octaves : std::round(octaves)));
+  };
+  double error = 0, error_of_once = 0, error_of_every_tile = 0;
+  int cases = 0;
+  while (cases < 300) {
+    const std::int64_t p = size(), c = size(), k = size();
+    const auto blocks = [&] { return 16 * static_cast<std::int64_t>(std::exp2(5 * random.uniform())); };
+    const WalkTile tile{1, 1, blocks(), 1, blocks(), blocks(), 1};
+    if (p * c * k > (1 << 28) || (tile.P + tile.K) * tile.C > 131072 || tile.P * tile.K > 8192) continue;
+    ++cases;
+    const std::array<double, 2> walked = RandomCache(static_cast<std::uint64_t>(cases)).misses_of_product(p, c, k, tile);
+    const Counts n = exact_counts({{1, 1, p, 1, c, k, 1, 1, 0, 0, true, false, true, false}, tile, 16});
+    const double misses = walked[0] + walked[1];
+    error += std::abs(std::log((value(n.input.l2_misses) + value(n.weight.l2_misses)) / misses));
+    error_of_once += std::abs(std::log(static_cast<double>(p * c + c * k) / 64 / misses));
+    error_of_every_tile += std::abs(std::log((value(n.input.requests) + value(n.weight.requests)) / misses));
+  }
+  EXPECT_LT(error / cases, 0.17);
+  EXPECT_GT(error_of_once / cases, 0.35);
+  EXPECT_GT(error_of_every_tile / cases, 0.35);
+}
+
+/// DRAM reads of whole runs on RTL. The count is of inputs and weights; the outputs' lines that are written
+/// in part are read, too.
+TEST(ExecutedCounts, CacheMissesAreNearTheReadsOnRtl) {
+  const auto path = data_folder() / "measurements" / "gemmini_rtl_large.csv";
+  const CsvInput table = CsvInput::from_file(path);
+  const Measurements m = read_measurements(path);
+  ASSERT_EQ(m.rows.size(), table.rows());
+  const torch::NoGradGuard no_gradients;
+  const MeasuredRuns runs = MeasuredRuns::of(m);
+  const Counts n = executed_counts(runs.tile, runs.pe_dim, runs.runs, false);
+  const Tensor lines = n.input.l2_misses + n.weight.l2_misses;
+  std::vector<double> errors;
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    const double read = table.number(row, "dram_read_bytes", 64, 1e12) / 64;
+    errors.push_back(std::abs(std::log(lines[static_cast<std::int64_t>(row)].item<double>() / read)));
+  }
+  std::sort(errors.begin(), errors.end());
+  EXPECT_LT(errors[errors.size() / 2], 0.1);
+  EXPECT_LT(std::accumulate(errors.begin(), errors.end(), 0.0) / static_cast<double>(errors.size()), 0.25);
 }
 
 /// Tiles from one store to the next where they are closest, over the mean of the run: a walk over all tiles.

@@ -71,7 +71,7 @@ TEST(MeasuredDomain, IsReadAsItIsWritten) {
 TEST(MeasuredDomain, OfTheShippedSurrogateHoldsAllItsRows) {
   const auto shipped = data_folder() / "surrogate" / "gemmini-rtl.safetensors";
   const MeasuredDomain domain = Surrogate::load(shipped).target.domain;
-  const auto rows = read_measurements(data_folder() / "measurements" / "gemmini_rtl_sizes.csv");
+  const Measurements rows = testing::shipped_training_rows();
   const std::vector<LayerRun> layers = measured_layers(rows);
   EXPECT_GE(layers.size(), 400u);
   for (const LayerRun& layer : layers) EXPECT_FALSE(domain.outside(layer, 16).any());

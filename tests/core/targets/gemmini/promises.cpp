@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "dosa/core/targets/gemmini/proposals.hpp"
+#include "dosa/models/base/files.hpp"
 #include "tests/models/random_mappings.hpp"
 
 namespace dosa::testing {
@@ -18,6 +19,13 @@ Tensor pe_dim_of(const ArraySizes& hardware) {
 }
 
 }  // namespace
+
+Measurements shipped_training_rows() {
+  const auto folder = data_folder() / "measurements";
+  return read_measurements(
+      std::vector<std::filesystem::path>{folder / "gemmini_rtl_sizes.csv", folder / "gemmini_rtl_large.csv"},
+      gemmini::LibraryVersion("2023-10", "gemmini_rtl_sizes.csv"));
+}
 
 std::vector<LayerRun> measured_layers(const Measurements& m, std::size_t most) {
   const std::vector<std::int64_t> ids = m.layer_ids();

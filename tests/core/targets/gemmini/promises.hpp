@@ -7,6 +7,9 @@
 
 namespace dosa::testing {
 
+/// What the shipped surrogate is trained on (scripts/train_surrogate).
+Measurements shipped_training_rows();
+
 /// Each layer of the measurements once, as it was run; at most `most`.
 std::vector<LayerRun> measured_layers(const Measurements& measurements, std::size_t most = SIZE_MAX);
 

@@ -64,7 +64,7 @@ TEST(Surrogate, DoublingChannelsAtDramNeverLowersAPrediction) {
     EXPECT_EQ(doubled.lowered, 0) << name << " " << doubled.worst;
   };
   expect_none("measured",
-              measured_layers(read_measurements(data_folder() / "measurements" / "gemmini_rtl_sizes.csv")));
+              measured_layers(testing::shipped_training_rows()));
   expect_none("random", random_layers(testing::cases(500)));
 }
 

@@ -22,6 +22,7 @@ using testing::expect_error;
 using testing::expect_none_below_the_floor;
 using testing::measured_layers;
 using testing::reference_data;
+using testing::shipped_training_rows;
 using testing::TemporaryFolder;
 using torch::Tensor;
 
@@ -43,7 +44,7 @@ void expect_reached(const CrossValidation& cv, const Bar& bar) {
 
 TEST(Learning, HeldOutAccuracyOnGemminiRtl) {
   TrainSummary summary;
-  const Measurements measured = read_measurements(data_folder() / "measurements" / "gemmini_rtl_sizes.csv");
+  const Measurements measured = shipped_training_rows();
   const Surrogate s = train_surrogate(measured, TrainOptions{}, &summary, nullptr);
   ASSERT_EQ(summary.validations.size(), 3);
   expect_reached(summary.validations[0], {0.996, 0.06, 1.06});
@@ -51,7 +52,7 @@ TEST(Learning, HeldOutAccuracyOnGemminiRtl) {
   expect_reached(summary.validations[2], {0.995, 0.07, 1.07});
   // Of layers that were held out, by array.
   std::map<std::string, Accuracy> arrays;
-  for (const auto& [what, accuracy] : accuracy_by_array(summary.validations, measured))
+  for (const auto& [what, accuracy] : accuracy_by(summary.validations, measured, array_of_row))
     arrays[what] = accuracy;
   struct ArrayBar {
     const char* what;
