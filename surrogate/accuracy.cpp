@@ -116,13 +116,8 @@ std::string accuracy_table(const std::vector<std::pair<std::string, Accuracy>>& 
 }
 
 std::string accuracy_lines(const std::vector<std::pair<std::string, Accuracy>>& parts) {
-  Table table({{"held out", ColumnKind::kText},
-               {"rows"},
-               {"Spearman"},
-               {"MAPE"},
-               {"GEF"},
-               {"in 1 sd"},
-               {"in 2 sd"}});
+  Table table(
+      {{"held out", ColumnKind::kText}, {"rows"}, {"Spearman"}, {"MAPE"}, {"GEF"}, {"in 1 sd"}, {"in 2 sd"}});
   for (const auto& [what, a] : parts) {
     if (a.rows == 0) continue;
     table.row({what, fmt::format("{}", a.rows), number(a.spearman, 4), percent(a.mape, 1), number(a.gef, 3),

@@ -30,7 +30,10 @@ constexpr const char* kFinal = "final";
 constexpr int kLookEvery = 5;          // epochs between looks at the held-out layers
 constexpr double kOrderWeight = 32;    // of the penalty for a wrong order of OrderedPairs, in the loss
 constexpr double kOrderMargin = 0.06;  // by which the longer run's log cycles are to be larger
-const double kPullToBase = getenv("PULL") ? atof(getenv("PULL")) : 0.1;    // of the squared distance to log base where nothing was measured
+constexpr double kPullToBase = 0.03;   // of the squared distance to log base where nothing was measured
+// A row counts by this power of its cycles: a network takes the sum of its layers' cycles, of which long runs
+// are most.
+constexpr double kCyclesPower = 0.25;
 constexpr double kScaleOffset = 1e-3;  // added to standard deviations of inputs
 constexpr double kMaxDeviations = 4;   // errors count as no larger where an uncertainty is fitted
 // Sizes of the runs that a surrogate is trained on to see how it predicts the larger ones, in octaves against
@@ -75,7 +78,7 @@ struct NetworkInputs {
 /// What one training run sees.
 struct TrainingRun {
   NetworkInputs measured;
-  Tensor log_cycles;              // float32 [rows]
+  Tensor log_cycles, weight;      // float32 [rows]; how much a row counts
   Tensor training;                // [networks, rows], 0 for rows of held-out layers
   NetworkInputs shorter, longer;  // of the OrderedPairs of the rows' layers
 };
@@ -95,7 +98,7 @@ void train_networks(FeatureSurrogate& s, const TrainingRun& data, const TrainOpt
   AdamMinimizer minimizer(weights, o.weight_decay);
   const std::int64_t rows = data.measured.rows(), networks = data.training.size(0);
   const std::int64_t per_epoch = (rows + o.batch - 1) / o.batch;
-  const Tensor held_out = 1 - data.training;
+  const Tensor training = data.training * data.weight, held_out = data.weight - training;
   const bool stops = held_out.sum().item<double>() > 0;
   std::vector<double> best(static_cast<std::size_t>(networks), 1e300);
   std::vector<Tensor> kept;
@@ -107,7 +110,7 @@ void train_networks(FeatureSurrogate& s, const TrainingRun& data, const TrainOpt
     const Tensor order = torch::stack(orders);
     for (std::int64_t from = 0; from < rows; from += o.batch, ++step) {
       const Tensor rows_now = order.slice(1, from, std::min<std::int64_t>(rows, from + o.batch));
-      const Tensor use = data.training.gather(1, rows_now);
+      const Tensor use = training.gather(1, rows_now);
       const Tensor error =
           torch::huber_loss(predict(s, data.measured.select(rows_now)),
                             NetworkInputs::of(data.log_cycles, rows_now), at::Reduction::None, o.huber);
@@ -126,7 +129,7 @@ void train_networks(FeatureSurrogate& s, const TrainingRun& data, const TrainOpt
     if (epoch % kLookEvery != 0 && epoch != o.epochs) continue;
     const torch::NoGradGuard no_grad;
     const Tensor error = (predict(s, data.measured) - data.log_cycles).abs();
-    const Tensor trained = (error * data.training).sum(1) / data.training.sum(1).clamp_min(1);
+    const Tensor trained = (error * training).sum(1) / training.sum(1).clamp_min(1);
     const Tensor unseen = (error * held_out).sum(1) / held_out.sum(1).clamp_min(1);
     const std::vector<double> now = to_vector(stops ? unseen : trained);
     for (std::int64_t n = 0; n < networks; ++n) {
@@ -186,7 +189,8 @@ TrainingRun prepared(FeatureSurrogate& s, const Features& features, const Tensor
     return {e.normalise(e.within_range(s.inputs(runs, base))), has_base ? f32(base.cycles.log()) : log_floor,
             log_floor};
   };
-  TrainingRun run{see(features), f32(log_cycles), {}, {}, {}};
+  const Tensor weight = ((log_cycles - log_cycles.mean()) * kCyclesPower).exp();
+  TrainingRun run{see(features), f32(log_cycles), f32(weight), {}, {}, {}};
   if (pairs.size() > 0) {
     run.shorter = see(pairs.shorter);
     run.longer = see(pairs.longer);

@@ -111,8 +111,8 @@ const std::vector<std::string>& own_columns() {
 }
 
 void read_own(const CsvInput& csv, const gemmini::LibraryVersion& library, Measurements& all) {
-  const std::set<std::string> optional{"id",      "tiling", "hardware", "checked", "energy_uj",      "repeats",
-                                       "source",  "order",  "cold",     "library", "dram_read_bytes"};
+  const std::set<std::string> optional{"id",     "tiling", "hardware", "checked", "energy_uj",      "repeats",
+                                       "source", "order",  "cold",     "library", "dram_read_bytes"};
   csv.require(own_columns());
   std::vector<std::string> unknown;
   for (const std::string& column : csv.columns()) {

@@ -309,8 +309,8 @@ Tensor times(const Tensor& numbers, const Tensor& matrix) {
 /// Walking the loops outwards, a loop multiplies what a tensor fetches by the growth of its footprint, g,
 /// while the cache holds what one iteration touches, and by its n iterations once it does not:
 ///   g + max(0, n - g) s = g (1 + m s) with the surplus m = max(0, n / g - 1),
-/// where s = x^e / (1 + x^e) of footprint / cache = x is the share that is fetched again (e: kMissSharpness). The product of all
-/// g is the whole tensor, a constant of the layer, which leaves y = log(1 + m s):
+/// where s = x^e / (1 + x^e) of footprint / cache = x is the share that is fetched again (e: kMissSharpness).
+/// The product of all g is the whole tensor, a constant of the layer, which leaves y = log(1 + m s):
 ///   dy/dm = s / (1 + m s), dy/dlog x = e m s (1 - s) / (1 + m s).
 class LogRefetched : public torch::autograd::Function<LogRefetched> {
  public:

@@ -7,9 +7,9 @@
 namespace dosa {
 namespace counting {
 
-constexpr double kLine = 64;             // bytes of a cache line and of the largest DMA request
-constexpr double kBeat = 16;             // bytes of a bus beat
-constexpr double kPage = 4096;           // bytes of a DRAM page
+constexpr double kLine = 64;    // bytes of a cache line and of the largest DMA request
+constexpr double kBeat = 16;    // bytes of a bus beat
+constexpr double kPage = 4096;  // bytes of a DRAM page
 // How a cache whose sets replace a way at random keeps what an iteration touches, x caches large: it loses a
 // share of x^2 / (1 + x^2). Sets that large power-of-two strides leave unused count by this power. Both were
 // fitted to random walks of products through such a cache; counts_test.cpp has these walks and reads

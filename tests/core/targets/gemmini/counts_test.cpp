@@ -300,17 +300,21 @@ TEST(ExecutedCounts, CacheMissesAreBetweenOneFetchAndOneFetchPerTile) {
   }
 }
 
-/// Lines that products read into an L2 of 512 KiB with 8 ways of 1024 sets, of which it replaces a random one,
-/// when their tiles are walked in the library's order: inputs and weights.
+/// Lines that products read into an L2 of 512 KiB with 8 ways of 1024 sets, of which it replaces a random
+/// one, when their tiles are walked in the library's order: inputs and weights.
 class RandomCache {
  public:
   explicit RandomCache(std::uint64_t seed) : random_(seed) {}
 
   std::array<double, 2> misses_of_product(std::int64_t p, std::int64_t c, std::int64_t k, const WalkTile& t) {
     std::array<double, 2> misses{};
-    const auto start_after = [](std::int64_t start, std::int64_t bytes) { return start + (bytes + 63) / 64 * 64; };
-    const std::int64_t inputs = 0, weights = start_after(inputs, p * c), outputs = start_after(weights, c * k);
-    const auto touch = [&](std::int64_t start, std::int64_t row_bytes, std::array<std::int64_t, 4> rows_columns) {
+    const auto start_after = [](std::int64_t start, std::int64_t bytes) {
+      return start + (bytes + 63) / 64 * 64;
+    };
+    const std::int64_t inputs = 0, weights = start_after(inputs, p * c),
+                       outputs = start_after(weights, c * k);
+    const auto touch = [&](std::int64_t start, std::int64_t row_bytes,
+                           std::array<std::int64_t, 4> rows_columns) {
       const auto [first_row, rows, first_column, columns] = rows_columns;
       double missed = 0;
       for (std::int64_t row = first_row; row < first_row + rows; ++row) {
@@ -346,8 +350,8 @@ class RandomCache {
   Random random_;
 };
 
-/// What is counted is an estimate; without it, a tile's lines counted once a tile or once in all, the error is
-/// several times as large.
+/// What is counted is an estimate; without it, a tile's lines counted once a tile or once in all, the error
+/// is several times as large.
 TEST(ExecutedCounts, CacheMissesAreNearThoseOfACacheThatReplacesAtRandom) {
   Random random(1);
   const auto size = [&] {
@@ -362,7 +366,8 @@ TEST(ExecutedCounts, CacheMissesAreNearThoseOfACacheThatReplacesAtRandom) {
     const WalkTile tile{1, 1, blocks(), 1, blocks(), blocks(), 1};
     if (p * c * k > (1 << 28) || (tile.P + tile.K) * tile.C > 131072 || tile.P * tile.K > 8192) continue;
     ++cases;
-    const std::array<double, 2> walked = RandomCache(static_cast<std::uint64_t>(cases)).misses_of_product(p, c, k, tile);
+    const std::array<double, 2> walked =
+        RandomCache(static_cast<std::uint64_t>(cases)).misses_of_product(p, c, k, tile);
     const Counts n = exact_counts({{1, 1, p, 1, c, k, 1, 1, 0, 0, true, false, true, false}, tile, 16});
     const double misses = walked[0] + walked[1];
     error += std::abs(std::log((value(n.input.l2_misses) + value(n.weight.l2_misses)) / misses));

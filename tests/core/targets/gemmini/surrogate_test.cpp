@@ -63,8 +63,7 @@ TEST(Surrogate, DoublingChannelsAtDramNeverLowersAPrediction) {
     EXPECT_GE(doubled.pairs, 10000) << name;
     EXPECT_EQ(doubled.lowered, 0) << name << " " << doubled.worst;
   };
-  expect_none("measured",
-              measured_layers(testing::shipped_training_rows()));
+  expect_none("measured", measured_layers(testing::shipped_training_rows()));
   expect_none("random", random_layers(testing::cases(500)));
 }
 
