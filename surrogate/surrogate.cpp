@@ -11,7 +11,7 @@ namespace {
 
 using torch::Tensor;
 
-constexpr const char* kSchema = "dosa-surrogate/4";
+constexpr const char* kSchema = "dosa-surrogate/5";
 constexpr const char* kKind = "dosa surrogate";
 constexpr double kMaxGrowth = 100;
 

@@ -67,31 +67,6 @@ TEST(Surrogate, DoublingChannelsAtDramNeverLowersAPrediction) {
   expect_none("random", random_layers(testing::cases(500)));
 }
 
-/// Measured on RTL: the library's tiles of BERT's five layers, then a design's, a convolution with the
-/// library's, and three layers of ResNet-50 with either. Most are larger than any that the surrogate was
-/// trained on.
-TEST(Surrogate, PromisesNoMoreThanWasMeasuredOfBertAndResNet) {
-  const Measurements m = read_measurements(data_folder() / "measurements" / "gemmini_rtl_large.csv");
-  ASSERT_EQ(m.rows.size(), 17);
-  const MeasuredRuns measured = MeasuredRuns::of(m);
-  const torch::NoGradGuard no_grad;
-  const Estimate e =
-      Surrogate::load(shipped_path()).predict(measured.tile, measured.pe_dim, measured.runs, false);
-  EXPECT_LT((e.log_cycles - measured.set.log_cycles).abs().max().item<double>(), 0.15);
-  const Tensor times = torch::tensor({2., 1., 1., 1., 1.}, torch::kFloat64);  // the first is a projection
-  const auto gain_of_bert = [&](const Tensor& log_cycles) {
-    const Tensor cycles = log_cycles.exp();
-    return ((cycles.slice(0, 0, 5) * times).sum() / (cycles.slice(0, 5, 10) * times).sum()).item<double>();
-  };
-  EXPECT_GT(gain_of_bert(measured.set.log_cycles), 1.5);
-  EXPECT_GT(gain_of_bert(e.log_cycles), 1.3);
-  EXPECT_LT(gain_of_bert(e.log_cycles), gain_of_bert(measured.set.log_cycles));
-  const auto gains_of_resnet = [](const Tensor& log_cycles) {
-    return log_cycles.slice(0, 11, 14) - log_cycles.slice(0, 14, 17);
-  };
-  EXPECT_TRUE((gains_of_resnet(e.log_cycles) < gains_of_resnet(measured.set.log_cycles)).all().item<bool>());
-}
-
 TEST(Surrogate, RelaxedPredictionsAreCloseAndDifferentiable) {
   const Surrogate s = Surrogate::load(shipped_path());
   const MeasuredRuns measured = MeasuredRuns::of(shipped_measurements());
@@ -161,7 +136,7 @@ TEST(SurrogateFile, RoundTrip) {
   EXPECT_EQ(read_file(path), read_file(shipped_path()));
   EXPECT_EQ(folder.count(), 2);  // and the card
   const JsonInput card = JsonInput::from_file(folder.path() / "copy.json");
-  EXPECT_EQ(card.at("schema").text(), "dosa-surrogate/4");
+  EXPECT_EQ(card.at("schema").text(), "dosa-surrogate/5");
   EXPECT_EQ(card.at("card").at("data").at("rows").integer(0, 1 << 20), 3307);
   const MeasuredRuns measured = MeasuredRuns::of(shipped_measurements());
   const torch::NoGradGuard no_grad;
@@ -183,7 +158,7 @@ TEST(SurrogateFile, IsRefusedByField) {
   refused("PK", ErrorId::kSchema, {"s.safetensors", "not a dosa surrogate"});
   refused("", ErrorId::kSchema, {"s.safetensors", "not a dosa surrogate"});
   refused("dosa surrogate\n", ErrorId::kSchema, {"s.safetensors", "earlier versions", "dosa train"});
-  refused(changed("dosa-surrogate/4", "dosa-surrogate/3"), ErrorId::kSchema, {"schema", "dosa-surrogate/3"});
+  refused(changed("dosa-surrogate/5", "dosa-surrogate/4"), ErrorId::kSchema, {"schema", "dosa-surrogate/4"});
   refused(changed(R"(\"log2 pe_dim\")", R"(\"log3 pe_dim\")"), ErrorId::kSchema,
           {"inputs[7]", "log3 pe_dim", "log2 pe_dim"});
   refused(changed("input.requests", "input.rEquests"), ErrorId::kSchema, {"terms[5]", "input.rEquests"});
