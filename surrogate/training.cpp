@@ -31,8 +31,8 @@ constexpr int kLookEvery = 5;          // epochs between looks at the held-out l
 constexpr double kOrderWeight = 32;    // of the penalty for a wrong order of OrderedPairs, in the loss
 constexpr double kOrderMargin = 0.06;  // by which the longer run's log cycles are to be larger
 constexpr double kPullToBase = 0.03;   // of the squared distance to log base where nothing was measured
-// A row counts by this power of its cycles: a network takes the sum of its layers' cycles, of which long runs
-// are most.
+// A row that is longer than the mean counts by this power of how much longer: a network takes the sum of its
+// layers' cycles, of which long runs are most.
 constexpr double kCyclesPower = 0.25;
 constexpr double kScaleOffset = 1e-3;  // added to standard deviations of inputs
 constexpr double kMaxDeviations = 4;   // errors count as no larger where an uncertainty is fitted
@@ -189,7 +189,7 @@ TrainingRun prepared(FeatureSurrogate& s, const Features& features, const Tensor
     return {e.normalise(e.within_range(s.inputs(runs, base))), has_base ? f32(base.cycles.log()) : log_floor,
             log_floor};
   };
-  const Tensor weight = ((log_cycles - log_cycles.mean()) * kCyclesPower).exp();
+  const Tensor weight = ((log_cycles - log_cycles.mean()) * kCyclesPower).clamp_min(0).exp();
   TrainingRun run{see(features), f32(log_cycles), f32(weight), {}, {}, {}};
   if (pairs.size() > 0) {
     run.shorter = see(pairs.shorter);

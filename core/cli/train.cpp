@@ -40,13 +40,13 @@ std::string curves_csv(const std::vector<CurvePoint>& curve) {
 }
 
 std::string scatter_csv(const std::vector<CrossValidation>& validations, const Measurements& measured) {
-  std::string text = "folds,line,layer,measured_cycles,predicted_cycles,log_sd\n";
+  std::string text = "folds,file,line,layer,measured_cycles,predicted_cycles,log_sd\n";
   for (const CrossValidation& cv : validations) {
     for (std::size_t i = 0; i < cv.rows.size(); ++i) {
       const Measurement& row = measured.rows[static_cast<std::size_t>(cv.rows[i])];
       const auto at = static_cast<std::int64_t>(i);
-      text += fmt::format("{},{},{},{},{:.0f},{:.4f}\n", cv.folds, row.line, row.layer.name, row.cycles,
-                          std::exp(cv.log_cycles[at].item<double>()), cv.log_sd[at].item<double>());
+      text += fmt::format("{},{},{},{},{},{:.0f},{:.4f}\n", cv.folds, file_of_row(row).second, row.line,
+                          row.layer.name, row.cycles, std::exp(cv.log_cycles[at].item<double>()), cv.log_sd[at].item<double>());
     }
   }
   return text;

@@ -50,7 +50,7 @@ TEST(TrainCommand, WritesSurrogateCardCurvesAndProposals) {
   EXPECT_EQ(json.at("proposals").items().size(), 4);
   EXPECT_TRUE(JsonInput::from_file(at("s.json")).find("card"));
   EXPECT_EQ(read_file(at("c.csv")).rfind("run,epoch,", 0), 0);
-  EXPECT_EQ(read_file(at("x.csv")).rfind("folds,line,", 0), 0);
+  EXPECT_EQ(read_file(at("x.csv")).rfind("folds,file,line,", 0), 0);
   EXPECT_EQ(read_file(at("p.csv")).rfind("kind,R,S,", 0), 0);
   const Finished validated = dosa("validate " + table + " --surrogate " + at("s.safetensors") + " --json");
   ASSERT_EQ(validated.code, 0);
