@@ -5,6 +5,7 @@
 #include "dosa/core/import/file_kind.hpp"
 #include "dosa/core/targets/gemmini/proposals.hpp"
 #include "dosa/core/targets/gemmini/training.hpp"
+#include "dosa/models/base/csv.hpp"
 #include "dosa/models/base/error.hpp"
 #include "dosa/models/base/files.hpp"
 #include "dosa/models/base/table.hpp"
@@ -45,8 +46,9 @@ std::string scatter_csv(const std::vector<CrossValidation>& validations, const M
     for (std::size_t i = 0; i < cv.rows.size(); ++i) {
       const Measurement& row = measured.rows[static_cast<std::size_t>(cv.rows[i])];
       const auto at = static_cast<std::int64_t>(i);
-      text += fmt::format("{},{},{},{},{},{:.0f},{:.4f}\n", cv.folds, file_of_row(row).second, row.line,
-                          row.layer.name, row.cycles, std::exp(cv.log_cycles[at].item<double>()), cv.log_sd[at].item<double>());
+      text += fmt::format("{},{},{},{},{},{:.0f},{:.4f}\n", cv.folds, csv_field(file_of_row(row).second),
+                          row.line, row.layer.name, row.cycles, std::exp(cv.log_cycles[at].item<double>()),
+                          cv.log_sd[at].item<double>());
     }
   }
   return text;

@@ -10,10 +10,11 @@ namespace counting {
 constexpr double kLine = 64;    // bytes of a cache line and of the largest DMA request
 constexpr double kBeat = 16;    // bytes of a bus beat
 constexpr double kPage = 4096;  // bytes of a DRAM page
-// How a cache whose sets replace a way at random keeps what an iteration touches, x caches large: it loses a
-// share of x^2 / (1 + x^2). Sets that large power-of-two strides leave unused count by this power. Both were
-// fitted to random walks of products through such a cache; counts_test.cpp has these walks and reads
-// measured on RTL.
+// A cache that replaces a random way of a set, as Chipyard's does, has lost a share of x^2 / (1 + x^2) of
+// what an iteration touches when that is touched again, where all of it takes x caches. Lines that lie a
+// large power of two apart share few sets and count for more, by this power of the sets between them. Both
+// numbers were fitted to random walks of products through such a cache; counts_test.cpp has such walks, and
+// reads on RTL.
 constexpr double kMissSharpness = 2;
 constexpr double kUnusedSets = 0.4;
 constexpr double kMinExecuteCycles = 4;  // of one compute instruction

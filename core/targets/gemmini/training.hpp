@@ -36,7 +36,7 @@ using PartOfRow = std::function<std::pair<std::int64_t, std::string>(const Measu
 std::pair<std::int64_t, std::string> array_of_row(const Measurement& row);  ///< "pe_dim 8"
 std::pair<std::int64_t, std::string> file_of_row(const Measurement& row);   ///< "gemmini_rtl_large"
 
-/// Accuracies of each cross-validation but that of rows, by part, where there are several: "layers, pe_dim
+/// Accuracies of each cross-validation but that of rows, by part, where there are several, as "layers, pe_dim
 /// 8".
 std::vector<std::pair<std::string, Accuracy>> accuracy_by(const std::vector<CrossValidation>& validations,
                                                           const Measurements& measurements,

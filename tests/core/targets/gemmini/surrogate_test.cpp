@@ -137,7 +137,7 @@ TEST(SurrogateFile, RoundTrip) {
   EXPECT_EQ(folder.count(), 2);  // and the card
   const JsonInput card = JsonInput::from_file(folder.path() / "copy.json");
   EXPECT_EQ(card.at("schema").text(), "dosa-surrogate/5");
-  EXPECT_EQ(card.at("card").at("data").at("rows").integer(0, 1 << 20), 3307);
+  EXPECT_EQ(card.at("card").at("data").at("rows").integer(0, 1 << 20), 3446);
   const MeasuredRuns measured = MeasuredRuns::of(shipped_measurements());
   const torch::NoGradGuard no_grad;
   EXPECT_TRUE(torch::equal(s.predict(measured.set.features).log_cycles,
