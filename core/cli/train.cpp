@@ -83,7 +83,7 @@ void run_train(TrainFlags& flags, const Output& output) {
   const ArraySizes chip = flags.active > 0 ? chip_of_proposals(flags, measured) : ArraySizes{};
   const auto layers = measured.layer_ids();
   const std::string text =
-      fmt::format("{}: {} of {} used\n", measured.file, counted(measured.rows.size(), "row"),
+      fmt::format("{}: {} of {} used\n", measured.file(), counted(measured.rows.size(), "row"),
                   counted(*std::max_element(layers.begin(), layers.end()) + 1, "layer"));
   output.print_early(text + not_as_measured(measured));
   const auto say = [&](const std::string& line) {
@@ -109,9 +109,10 @@ void run_train(TrainFlags& flags, const Output& output) {
     for (const CrossValidation& cv : summary.validations) {
       if (cv.fastest) parts.emplace_back(cv.folds + ", fastest fifth", *cv.fastest);
     }
+    const TrainingSet set = MeasuredRuns::of(measured).set;
     for (const auto& [key, part_of] :
          {std::pair<const char*, PartOfRow>{"arrays", array_of_row}, {"files", file_of_row}}) {
-      for (const auto& [what, accuracy] : accuracy_by(summary.validations, measured, part_of)) {
+      for (const auto& [what, accuracy] : accuracy_by(summary.validations, measured, set, part_of)) {
         json[key][what] = to_json(accuracy);
         parts.emplace_back(what, accuracy);
       }

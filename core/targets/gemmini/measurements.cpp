@@ -122,7 +122,7 @@ void read_own(const CsvInput& csv, const gemmini::LibraryVersion& library, Measu
     }
   }
   if (!unknown.empty()) {
-    fail(ErrorId::kSchema, "{}: unknown {}: {}; optional columns: {}", all.file,
+    fail(ErrorId::kSchema, "{}: unknown {}: {}; optional columns: {}", csv.file(),
          unknown.size() == 1 ? "column" : "columns", fmt::join(unknown, ", "), fmt::join(optional, ", "));
   }
   constexpr std::int64_t kMaxSmall = 1 << 16;
@@ -351,6 +351,12 @@ void note(std::vector<ArraySizes>& list, const ArraySizes& hardware) {
   }
 }
 
+std::string Measurements::file() const {
+  std::vector<std::string> paths;
+  for (const std::filesystem::path& path : files) paths.push_back(path.string());
+  return fmt::format("{}", fmt::join(paths, ", "));
+}
+
 std::vector<std::int64_t> Measurements::layer_ids() const {
   std::map<std::tuple<bool, DimSizes, std::int64_t, std::int64_t, std::int64_t>, std::int64_t> known;
   std::vector<std::int64_t> ids;
@@ -399,7 +405,6 @@ FileRows read_rows(const std::filesystem::path& path, const gemmini::LibraryVers
   FileRows file;
   Measurements& all = file.all;
   all.files = {path};
-  all.file = path.string();
   all.hash = csv.hash();
   if (csv.has("target.gemmini_cycle") || csv.has("mapping.mapping")) {
     all.format = MeasurementFormat::kArtefact;
@@ -408,7 +413,7 @@ FileRows read_rows(const std::filesystem::path& path, const gemmini::LibraryVers
     file.names_library = csv.has("library");
     read_own(csv, library, all);
   }
-  for (Measurement& m : all.rows) m.file = all.file;
+  for (Measurement& m : all.rows) m.file = path.string();
   return file;
 }
 
@@ -430,7 +435,7 @@ Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
     if (more.format != MeasurementFormat::kOwn || all.format != MeasurementFormat::kOwn) {
       fail(ErrorId::kValue,
            "{}: several files are read together in this project's format alone, not the artefact's",
-           more.format != MeasurementFormat::kOwn ? more.file : all.file);
+           more.format != MeasurementFormat::kOwn ? more.file() : all.file());
     }
     if (!library && next.names_library != first.names_library) {
       const std::string silent = (first.names_library ? paths[p] : paths.front()).string();
@@ -440,7 +445,6 @@ Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
            silent, speaks);
     }
     all.files.push_back(paths[p]);
-    all.file += ", " + more.file;
     all.hash = content_hash(all.hash + more.hash);
     for (const ArraySizes& hardware : more.hardware) note(all.hardware, hardware);
     for (auto& [reason, count] : more.dropped) all.dropped[reason] += count;
@@ -452,7 +456,7 @@ Measurements read_measurements(const std::vector<std::filesystem::path>& paths,
         all, first.names_library || library ? "" : "; with two libraries? A column library tells them apart");
   }
   if (all.rows.size() < kMinRows) {
-    fail(ErrorId::kValue, "{}: no usable row{}", all.file,
+    fail(ErrorId::kValue, "{}: no usable row{}", all.file(),
          all.dropped.empty() ? "" : "; " + all.dropped.begin()->first);
   }
   return all;

@@ -38,7 +38,6 @@ enum class MeasurementFormat { kOwn, kArtefact };
 
 struct Measurements {
   std::vector<std::filesystem::path> files;
-  std::string file;  ///< their paths, joined by commas
   std::string hash;  ///< of the files' content
   MeasurementFormat format = MeasurementFormat::kOwn;
   std::vector<Measurement> rows;
@@ -48,6 +47,7 @@ struct Measurements {
   /// Rows left out and rows changed, by reason.
   std::map<std::string, std::int64_t> dropped, repaired;
 
+  std::string file() const;  ///< the paths of the files, joined by commas
   /// A number per row, equal for rows of the same layer (call, sizes, strides, padding), counted from 0.
   std::vector<std::int64_t> layer_ids() const;
 };

@@ -113,9 +113,9 @@ Estimate RtlModel::predict_at_dram(const std::vector<Layer>& layers, const std::
 // pair; it is taken as independent, which overstates the uncertainty rather than understating it:
 //   variance = growth^2 * (sd_scale^2 * var over networks (f(1) - f(2)) + sd_floor^2) + sd_floor^2.
 // On the shipped measurements, cross-validated by whole layers, e1 - e2 between a tiling and the library's
-// own has a root mean square of 0.092 (0.083 * sqrt 2 = 0.118 if the e were independent); of the predicted
-// gains of more than 0.043, the least that this formula gives, 93.8 % are real, and their mean is not
-// overstated (517 pairs: 0.174 predicted, 0.176 measured).
+// own has a root mean square of 0.091 (0.085 * sqrt 2 = 0.120 if the e were independent); of the predicted
+// gains of more than 0.043, the least that this formula gives, 95.6 % are real, and their mean is not
+// overstated (570 pairs: 0.189 predicted, 0.191 measured).
 Tensor RtlModel::log_sd_of_ratio(const Tensor& networks, const Tensor& growth, const Tensor& other) const {
   if (surrogate_ == nullptr || !networks.defined()) return torch::zeros({}, torch::kFloat64);
   const Tensor ratio = networks - other;

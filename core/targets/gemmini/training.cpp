@@ -35,21 +35,20 @@ Json counted(const std::map<std::string, std::int64_t>& reasons) {
   return list;
 }
 
-/// Names files without their folders, which say nothing on another machine.
-Json data_card(const Measurements& m) {
-  std::vector<std::string> names;
-  for (const std::filesystem::path& path : m.files) names.push_back(path.filename().string());
-  std::map<std::string, std::int64_t> dropped;
-  for (const auto& [said, count] : m.dropped) {
-    std::string reason = said;
-    for (std::size_t f = 0; f < names.size(); ++f) {
-      const std::string path = m.files[f].string();
-      for (std::size_t at = 0; (at = reason.find(path, at)) != std::string::npos; at += names[f].size())
-        reason.replace(at, path.size(), names[f]);
-    }
-    dropped[reason] += count;
+/// The text with the files in it named without their folders, which say nothing on another machine.
+std::string without_folders(std::string text, const std::vector<std::filesystem::path>& files) {
+  for (const std::filesystem::path& file : files) {
+    const std::string path = file.string(), name = file.filename().string();
+    for (std::size_t at = 0; (at = text.find(path, at)) != std::string::npos; at += name.size())
+      text.replace(at, path.size(), name);
   }
-  return {{"file", fmt::format("{}", fmt::join(names, ", "))},
+  return text;
+}
+
+Json data_card(const Measurements& m) {
+  std::map<std::string, std::int64_t> dropped;
+  for (const auto& [reason, count] : m.dropped) dropped[without_folders(reason, m.files)] += count;
+  return {{"file", without_folders(m.file(), m.files)},
           {"format", m.format == MeasurementFormat::kOwn ? "dosa measurements" : "ucb-bar/dosa firesim"},
           {"hash", m.hash},
           {"rows", m.rows.size()},
@@ -215,7 +214,7 @@ void check_rows(const Measurements& m, const Tensor& hangs, const TrainingSet& s
 }
 
 TrainingData training_data(const Measurements& m, const MeasuredRuns& measured) {
-  return {m.file, data_card(m), measured.set, channel_pairs(m, measured.target)};
+  return {m.file(), data_card(m), measured.set, channel_pairs(m, measured.target)};
 }
 
 }  // namespace
@@ -270,13 +269,13 @@ Surrogate train_surrogate(const Measurements& m, const TrainOptions& options, Tr
 }
 
 std::vector<std::pair<std::string, Accuracy>> accuracy_by(const std::vector<CrossValidation>& validations,
-                                                          const Measurements& m, const PartOfRow& part_of) {
+                                                          const Measurements& m, const TrainingSet& set,
+                                                          const PartOfRow& part_of) {
   std::vector<std::pair<std::string, Accuracy>> found;
   std::map<std::pair<std::int64_t, std::string>, std::vector<bool>> parts;  // in order, whose rows
   for (std::size_t row = 0; row < m.rows.size(); ++row)
     parts.try_emplace(part_of(m.rows[row]), m.rows.size()).first->second[row] = true;
   if (parts.size() < 2) return found;
-  const TrainingSet set = MeasuredRuns::of(m).set;
   for (const CrossValidation& cv : validations) {
     if (cv.folds == "rows") continue;
     for (const auto& [part, chosen] : parts) {
@@ -303,11 +302,11 @@ Surrogate fine_tune(const Surrogate& from, const Measurements& m, const TrainOpt
   const Json known = to_json(from.target), found = to_json(measured.target);
   for (const auto& [field, value] : known.items()) {
     if (field != "hardware" && field != "measured" && found[field] != value) {
-      fail(ErrorId::kValue, "{}: {}: found {}, the surrogate to start from has {}", m.file, field,
+      fail(ErrorId::kValue, "{}: {}: found {}, the surrogate to start from has {}", m.file(), field,
            found[field].dump(), value.dump());
     }
   }
-  const TrainingData data{m.file, data_card(m), measured.set, {}};
+  const TrainingData data{m.file(), data_card(m), measured.set, {}};
   MeasuredTarget target = from.target;
   for (const Measurement& row : m.rows) target.domain.add(run_of(row), row.pe_dim);
   for (const ArraySizes& hardware : m.hardware) note(target.hardware, hardware);

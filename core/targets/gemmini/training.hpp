@@ -37,10 +37,10 @@ std::pair<std::int64_t, std::string> array_of_row(const Measurement& row);  ///<
 std::pair<std::int64_t, std::string> file_of_row(const Measurement& row);   ///< "gemmini_rtl_large"
 
 /// Accuracies of each cross-validation but that of rows, by part, where there are several, as "layers, pe_dim
-/// 8".
+/// 8". `set` is of these measurements.
 std::vector<std::pair<std::string, Accuracy>> accuracy_by(const std::vector<CrossValidation>& validations,
                                                           const Measurements& measurements,
-                                                          const PartOfRow& part_of);
+                                                          const TrainingSet& set, const PartOfRow& part_of);
 
 /// Adapts the networks of a surrogate to a few rows of the same target; see dosa::fine_tuned. Throws Error
 /// naming the field in which the targets differ.

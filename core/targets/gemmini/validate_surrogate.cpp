@@ -44,7 +44,7 @@ SurrogateValidation validate_surrogate(const std::filesystem::path& table, const
   std::optional<Surrogate> surrogate;
   if (!path.empty()) surrogate = Surrogate::load(path);
   const Measurements measured = read_measurements(table, library);
-  v.file = measured.file;
+  v.file = measured.file();
   for (const auto& [reason, count] : measured.dropped) v.dropped += count;
   const MeasuredRuns runs = MeasuredRuns::of(measured);
   Surrogate predictor;
@@ -53,7 +53,7 @@ SurrogateValidation validate_surrogate(const std::filesystem::path& table, const
     const Json known = to_json(predictor.target), found = to_json(runs.target);
     for (const char* field : {"first_layer_packing", "downsampling", "l2_kib", "llc_kib"}) {
       if (known[field] != found[field]) {
-        fail(ErrorId::kValue, "{}: {}: found {}, {} was trained with {}", measured.file, field,
+        fail(ErrorId::kValue, "{}: {}: found {}, {} was trained with {}", measured.file(), field,
              found[field].dump(), path.string(), known[field].dump());
       }
     }

@@ -1,9 +1,8 @@
-// What designs gained on RTL, and what is promised of them. The designs stand in measured/: dosa optimize
-// NETWORK
-// --pe 16 --max-scratchpad 256 --max-accumulator 64 on the Gemmini of data/measurements/gemmini_rtl.md, whose
-// library keeps no operands. gemmini_rtl_designs.csv, which no surrogate is trained on, has those of their
-// tilings that were measured after the search; the others, and the library's own tiles, are in
-// gemmini_rtl_large.csv.
+// What designs gained on RTL, and what is promised of them. The designs stand in measured/: those of
+// dosa optimize --pe 16 --max-scratchpad 256 --max-accumulator 64 for the Gemmini of
+// data/measurements/gemmini_rtl.md, whose library keeps no operands. gemmini_rtl_designs.csv, which no
+// surrogate is trained on, has those of their tilings that were measured after the search; the others, and
+// the library's own tiles, are in gemmini_rtl_large.csv.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 

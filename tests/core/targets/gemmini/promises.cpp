@@ -24,7 +24,7 @@ Measurements shipped_training_rows() {
   const auto folder = data_folder() / "measurements";
   return read_measurements(
       std::vector<std::filesystem::path>{folder / "gemmini_rtl_sizes.csv", folder / "gemmini_rtl_large.csv"},
-      gemmini::LibraryVersion("2023-10", "gemmini_rtl_sizes.csv"));
+      gemmini::LibraryVersion());
 }
 
 std::vector<LayerRun> measured_layers(const Measurements& m, std::size_t most) {

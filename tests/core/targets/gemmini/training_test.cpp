@@ -52,7 +52,8 @@ TEST(Learning, HeldOutAccuracyOnGemminiRtl) {
   expect_reached(summary.validations[2], {0.995, 0.07, 1.07});
   // Of layers that were held out, by array.
   std::map<std::string, Accuracy> arrays;
-  for (const auto& [what, accuracy] : accuracy_by(summary.validations, measured, array_of_row))
+  for (const auto& [what, accuracy] :
+       accuracy_by(summary.validations, measured, MeasuredRuns::of(measured).set, array_of_row))
     arrays[what] = accuracy;
   struct ArrayBar {
     const char* what;
